@@ -1,0 +1,309 @@
+"""The vocabulary that the daemon and the constructs share: options, headers, table keys, `tier.json`.
+
+The daemon reads what is written down here, so it owns it; the constructs import this module and
+render it. Standard library only, for it is also loaded by `cdk synth` (ADR 3).
+
+Names, defaults and ranges of options are Elastic Beanstalk's (EB developer guide, general options,
+namespace `aws:elasticbeanstalk:sqsd`); durations are whole seconds. What EB has no name for is marked
+"ours" and listed in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any, Final, Self
+
+# ---- settings file ---------------------------------------------------------------------------
+
+SETTINGS_VERSION: Final = 1
+#: Where an instance keeps the file that the constructs render.
+SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
+
+# ---- the request an application sees -----------------------------------------------------------
+
+#: EB 3.0.4's product token first: frameworks test that the header starts with `aws-sqsd`.
+USER_AGENT: Final = "aws-sqsd/3.0.4 (worker-tier)"
+HEADER_MESSAGE_ID: Final = "X-Aws-Sqsd-Msgid"
+HEADER_RECEIVE_COUNT: Final = "X-Aws-Sqsd-Receive-Count"
+HEADER_FIRST_RECEIVED_AT: Final = "X-Aws-Sqsd-First-Received-At"
+HEADER_SENT_AT: Final = "X-Aws-Sqsd-Sent-At"
+HEADER_QUEUE: Final = "X-Aws-Sqsd-Queue"
+HEADER_PATH: Final = "X-Aws-Sqsd-Path"
+HEADER_SENDER_ID: Final = "X-Aws-Sqsd-Sender-Id"
+HEADER_SCHEDULED_AT: Final = "X-Aws-Sqsd-Scheduled-At"
+HEADER_TASK_NAME: Final = "X-Aws-Sqsd-Taskname"
+HEADER_ATTRIBUTE_PREFIX: Final = "X-Aws-Sqsd-Attr-"
+#: Ours: names the attribute headers whose values had to be percent-encoded to travel in HTTP.
+HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
+ACCEPT_ENCODING: Final = "gzip, compressed"
+
+# ---- periodic tasks ----------------------------------------------------------------------------
+
+CRON_FILE_NAME: Final = "cron.yaml"
+CRON_BODY: Final = "elasticbeanstalk scheduled job"
+#: Attributes that begin with this are the daemon's own and never become headers.
+RESERVED_ATTRIBUTE_PREFIX: Final = "beanstalk.sqsd"
+ATTRIBUTE_PATH: Final = "beanstalk.sqsd.path"
+ATTRIBUTE_TASK_NAME: Final = "beanstalk.sqsd.task_name"
+ATTRIBUTE_SCHEDULED_TIME: Final = "beanstalk.sqsd.scheduled_time"
+#: How `scheduled_time` is written: `2017-03-22 23:10:00 UTC`.
+SCHEDULED_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
+
+# ---- leader table ------------------------------------------------------------------------------
+
+#: Partition key (a string), as in EB's own registry table.
+LEADER_TABLE_KEY: Final = "id"
+#: Time-to-live attribute (a number, epoch seconds).
+LEADER_TABLE_TTL: Final = "expires_at"
+
+# ---- what the daemon calls, and so what its role must allow -------------------------------------
+
+QUEUE_ACTIONS: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+#: Only with periodic tasks, on the work queue.
+ENQUEUE_ACTIONS: Final = ("sqs:SendMessage",)
+LEADER_TABLE_ACTIONS: Final = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+
+
+class InvalidSettings(ValueError):
+    """Settings that cannot be used; `problems` has every one of them, not only the first."""
+
+    def __init__(self, problems: list[str], source: str = "settings") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__(f"{source}: " + "; ".join(problems))
+
+
+#: A check returns what is allowed when the value is not, else None.
+_Check = Callable[[Any], str | None]
+
+
+def _whole_number(low: int, high: int) -> _Check:
+    def check(value: Any) -> str | None:
+        # `True` is an int to Python; nobody who writes it means 1.
+        right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if right else f"a whole number from {low} to {high}"
+
+    return check
+
+
+def _or_none(inner: _Check) -> _Check:
+    def check(value: Any) -> str | None:
+        allowed = None if value is None else inner(value)
+        return None if allowed is None else f"{allowed}, or null for none"
+
+    return check
+
+
+def _boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def _path(value: Any) -> str | None:
+    legal = isinstance(value, str) and value.startswith("/") and _is_header_text(value)
+    return None if legal and " " not in value else "a path that begins with / and has no blanks"
+
+
+def _media_type(value: Any) -> str | None:
+    legal = isinstance(value, str) and value.strip() == value != "" and _is_header_text(value)
+    return None if legal else "a content type such as application/json, without control characters"
+
+
+def _is_header_text(value: str) -> bool:
+    return all(" " <= letter <= "~" for letter in value)
+
+
+def _option(default: Any, check: _Check, meaning: str, eb_name: str | None = None) -> Any:
+    """A field with its range, its meaning and EB's name for it (None: ours) as metadata."""
+    metadata = {"check": check, "meaning": meaning, "eb_name": eb_name}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqsdOptions:
+    """What an operator may choose.
+
+    Raises:
+        InvalidSettings: with every problem found, not only the first.
+    """
+
+    http_path: str = _option("/", _path, "path of every ordinary POST", "HttpPath")
+    http_port: int = _option(80, _whole_number(1, 65_535), "port on localhost; EB has only 80")
+    mime_type: str = _option("application/json", _media_type, "Content-Type sent", "MimeType")
+    http_connections: int = _option(
+        50, _whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
+    )
+    connect_timeout: int = _option(
+        5, _whole_number(1, 60), "seconds to connect to the application", "ConnectTimeout"
+    )
+    inactivity_timeout: int = _option(
+        299,
+        _whole_number(1, 36_000),
+        "seconds without a byte after which a request is given up",
+        "InactivityTimeout",
+    )
+    visibility_timeout: int = _option(
+        300, _whole_number(0, 43_200), "seconds a received message stays hidden", "VisibilityTimeout"
+    )
+    error_visibility_timeout: int | None = _option(
+        None,
+        _or_none(_whole_number(0, 43_200)),
+        "seconds until a failed message is visible again; null leaves it to visibility_timeout",
+        "ErrorVisibilityTimeout",
+    )
+    retention_period: int = _option(
+        345_600,
+        _whole_number(60, 1_209_600),
+        "seconds after its first receive at which a message is deleted without a POST",
+        "RetentionPeriod",
+    )
+    max_retries: int = _option(
+        10, _whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
+    )
+    heartbeat: bool = _option(
+        True, _boolean, "extend the visibility of messages whose request still runs"
+    )
+    drain_timeout: int = _option(
+        300, _whole_number(0, 7_200), "seconds that requests in flight get when the daemon stops"
+    )
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} must be {allowed}, got {value!r}"
+            for f in fields(self)
+            if (allowed := f.metadata["check"](value := getattr(self, (name := f.name))))
+        ]
+        if not problems:
+            problems = self._combinations_that_lose_messages()
+        if problems:
+            raise InvalidSettings(problems, "sqsd options")
+
+    def _combinations_that_lose_messages(self) -> list[str]:
+        problems = []
+        if not self.heartbeat and self.inactivity_timeout >= self.visibility_timeout:
+            problems.append(
+                f"inactivity_timeout ({self.inactivity_timeout} s) must be below visibility_timeout"
+                f" ({self.visibility_timeout} s) when heartbeat is off, or a message is delivered"
+                " again while its first request runs; raise one, lower the other, or turn"
+                " heartbeat on"
+            )
+        if self.heartbeat and self.visibility_timeout < 2:
+            problems.append(
+                f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
+                " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
+            )
+        needed = self.visibility_timeout * self.max_retries
+        if self.retention_period < needed:
+            problems.append(
+                f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
+                f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
+                " or a failing message is deleted before it reaches the dead-letter queue; raise"
+                " retention_period or lower one of the others"
+            )
+        return problems
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierResources:
+    """What only CloudFormation knows. In a template these are tokens, so nothing here is checked."""
+
+    queue_url: str
+    region: str
+    #: Names the tier in metrics and logs: the stack's name.
+    tier_name: str
+    dead_letter_queue_url: str | None = None
+    leader_table: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TierSettings:
+    """All that `sqsd run` is told: the content of `tier.json`.
+
+    `cron_file` is read when the daemon starts; a relative path counts from the settings file's own
+    directory. With a cron file that holds an enabled task, `resources.leader_table` is needed.
+    """
+
+    resources: TierResources
+    options: SqsdOptions = SqsdOptions()
+    cron_file: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """The settings as the JSON object of `tier.json`; options at their default are written too."""
+        return {
+            "version": SETTINGS_VERSION,
+            **asdict(self.resources),
+            "cron_file": self.cron_file,
+            "options": asdict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "tier.json") -> Self:
+        """Read `tier.json`.
+
+        Raises:
+            InvalidSettings: names `source` and lists every problem found.
+        """
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise InvalidSettings([f"not JSON: {error}"], source) from error
+        if not isinstance(document, dict):
+            raise InvalidSettings([f"must be a JSON object, got {document!r:.60}"], source)
+        return cls._from_document(document, source)
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any], source: str) -> Self:
+        problems = _version_problems(document)
+        known = {f.name: f for f in fields(TierResources)}
+        problems += _unknown_keys(document, {"version", "cron_file", "options", *known}, "key")
+        problems += [
+            problem for name, f in known.items() if (problem := _text_problem(document, name, f))
+        ]
+        cron_file = document.get("cron_file")
+        if cron_file is not None and not (isinstance(cron_file, str) and cron_file):
+            problems.append(f"cron_file must be a path or null, got {cron_file!r}")
+        options = _read_options(document.get("options", {}), problems)
+        if problems or options is None:
+            raise InvalidSettings(problems, source)
+        resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
+        return cls(resources=resources, options=options, cron_file=cron_file)
+
+
+def _version_problems(document: Mapping[str, Any]) -> list[str]:
+    version = document.get("version")
+    if version == SETTINGS_VERSION:
+        return []
+    return [
+        f"version must be {SETTINGS_VERSION}, got {version!r}: deploy the stack again with the"
+        " worker-tier release that this daemon belongs to"
+    ]
+
+
+def _unknown_keys(document: Mapping[str, Any], known: set[str], what: str) -> list[str]:
+    return [
+        f"unknown {what} {name!r}; known: {', '.join(sorted(known))}"
+        for name in sorted(document.keys() - known)
+    ]
+
+
+def _text_problem(document: Mapping[str, Any], name: str, f: Field[Any]) -> str | None:
+    value = document.get(name)
+    if value is None and f.default is not MISSING:
+        return None
+    if isinstance(value, str) and value:
+        return None
+    return f"{name} must be a text that is not empty, got {value!r}"
+
+
+def _read_options(document: Any, problems: list[str]) -> SqsdOptions | None:
+    if not isinstance(document, dict):
+        problems.append(f"options must be a JSON object, got {document!r:.60}")
+        return None
+    known = {f.name for f in fields(SqsdOptions)}
+    problems += _unknown_keys(document, known, "option")
+    try:
+        return SqsdOptions(**{name: value for name, value in document.items() if name in known})
+    except InvalidSettings as error:
+        problems.extend(error.problems)
+        return None

@@ -1,0 +1,41 @@
+"""A received message, as SQS describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A message attribute. `value` is None for binary ones, which never become headers (EB)."""
+
+    data_type: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery of one message.
+
+    Args:
+        message_id: the same for every delivery of a message.
+        receipt_handle: of this delivery alone.
+        body: as received, in UTF-8.
+        receive_count: deliveries so far, this one included.
+        sent_at, first_received_at: milliseconds since 1970 by SQS's clock; None when SQS names none.
+        received_at: monotonic seconds at which the receive was *asked for*; visibility counts from
+            no earlier than that, so a deadline computed from it is never too late.
+        group_id: FIFO message group; fair queues on standard queues have one too.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: bytes
+    receive_count: int
+    sender_id: str
+    sent_at: int | None
+    first_received_at: int | None
+    received_at: float
+    group_id: str | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
