@@ -144,7 +144,10 @@ class SqsdOptions:
         "InactivityTimeout",
     )
     visibility_timeout: int = _option(
-        300, _whole_number(0, 43_200), "seconds a received message stays hidden", "VisibilityTimeout"
+        300,
+        _whole_number(0, 43_200),
+        "seconds a received message stays hidden",
+        "VisibilityTimeout",
     )
     error_visibility_timeout: int | None = _option(
         None,
@@ -160,6 +163,9 @@ class SqsdOptions:
     )
     max_retries: int = _option(
         10, _whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
+    )
+    wait_time_seconds: int = _option(
+        20, _whole_number(0, 20), "seconds a receive waits on an empty queue; SQS's WaitTimeSeconds"
     )
     heartbeat: bool = _option(
         True, _boolean, "extend the visibility of messages whose request still runs"

@@ -1,0 +1,180 @@
+"""Calls to one AWS service by its JSON protocol: signed, over kept connections, with a deadline.
+
+By hand and not by botocore's client, which costs more than the rest of the daemon together
+(ADR 2). Nothing is retried here: only the caller knows whether a call may be made twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from sqsd.adapters.credentials import CredentialSource, Endpoint, Keys
+from sqsd.adapters.http1 import Answer, Connection
+from sqsd.adapters.sigv4 import Signer
+from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.ports import Clock
+
+try:  # an extra: faster, and never needed
+    import orjson
+
+    _encode: Callable[[Any], bytes] = orjson.dumps
+    _decode: Callable[[bytes], Any] = orjson.loads
+except ImportError:
+    _text_of = json.JSONEncoder(separators=(",", ":")).encode
+    _decode = json.loads
+
+    def _encode(value: Any) -> bytes:
+        return _text_of(value).encode()
+
+
+#: Seconds for which an unused connection is trusted; beyond it a NAT may have forgotten it.
+_IDLE_SECONDS: Final = 20.0
+#: Error codes that mean "other keys, please", not "you may not".
+_KEY_ERRORS: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
+)
+#: Error codes that a wrong local clock causes; the answer's Date header tells by how much.
+_CLOCK_ERRORS: Final = frozenset(
+    {"RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"}
+)
+_DATE: Final = re.compile(rb"\r\ndate:[ \t]*([^\r\n]+)\r\n", re.IGNORECASE)
+
+
+class JsonApi:
+    """Implements `ports.AwsApi`. Each instance has its own connections: long polls get one apart.
+
+    Args:
+        version: of the JSON protocol, `1.0` for SQS and DynamoDB.
+        prefix: of the X-Amz-Target header, such as `AmazonSQS`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: CredentialSource,
+        clock: Clock,
+        *,
+        service: str,
+        region: str,
+        prefix: str,
+        version: str = "1.0",
+    ) -> None:
+        content_type = f"application/x-amz-json-{version}"
+        self._endpoint, self._credentials, self._clock = endpoint, credentials, clock
+        self._prefix = prefix
+        self._signer = Signer(service, region, endpoint.host_header, endpoint.path, content_type)
+        self._start = (
+            f"POST {endpoint.path} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
+            f"Content-Type: {content_type}\r\nUser-Agent: worker-tier-sqsd\r\n"
+        )
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._clock_offset = 0.0
+
+    async def call(
+        self, action: str, request: Mapping[str, Any], *, timeout: float
+    ) -> dict[str, Any]:
+        """See `ports.AwsApi.call`; also raises `NoCredentials`."""
+        body = _encode(request)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._exchange(action, body, timeout)
+        except TimeoutError as error:
+            raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
+        if answer.status == 200:
+            return self._document(action, answer)
+        raise self._refusal(action, answer)
+
+    def close(self) -> None:
+        """Close every connection; calls under way end as `AwsUnreachable`."""
+        for connection in [*self._idle, *self._busy]:
+            connection.abort()
+        self._idle.clear()
+
+    async def _exchange(self, action: str, body: bytes, timeout: float) -> Answer:
+        keys = await self._credentials.keys(self._clock.monotonic())
+        connection = await self._connection(action)
+        self._busy.add(connection)
+        try:
+            result = await connection.request(self._request(action, body, keys), timeout)
+        finally:
+            self._busy.discard(connection)
+        if not isinstance(result, Answer):
+            raise AwsUnreachable(action, result.value)
+        if connection.reusable:
+            self._idle.append(connection)
+        return result
+
+    def _request(self, action: str, body: bytes, keys: Keys) -> bytes:
+        at = self._clock.time() + self._clock_offset
+        signed = self._signer.headers(body, f"{self._prefix}.{action}", keys, at)
+        return f"{self._start}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    async def _connection(self, action: str) -> Connection:
+        oldest = self._loop.time() - _IDLE_SECONDS
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        endpoint = self._endpoint
+        try:
+            _, connection = await self._loop.create_connection(
+                lambda: Connection(self._loop, keep_body=True),
+                endpoint.host,
+                endpoint.port,
+                ssl=endpoint.tls,
+                server_hostname=endpoint.host if endpoint.tls else None,
+            )
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise AwsUnreachable(
+                action, f"cannot connect to {endpoint.host}:{endpoint.port}: {error}"
+            ) from error
+        return connection
+
+    def _document(self, action: str, answer: Answer) -> dict[str, Any]:
+        try:
+            document = _decode(answer.body) if answer.body else {}
+        except ValueError as error:
+            raise AwsUnreachable(action, f"the answer is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise AwsUnreachable(action, "the answer is not a JSON object")
+        return document
+
+    def _refusal(self, action: str, answer: Answer) -> AwsError:
+        try:
+            document = _decode(answer.body)
+            assert isinstance(document, dict)
+            code = str(document.get("__type") or document.get("code") or "")
+            text = str(document.get("message") or document.get("Message") or "")
+        except (ValueError, AssertionError):
+            code, text = "", answer.body[:200].decode("utf-8", "replace")
+        code = code.rpartition("#")[2] or f"HTTP{answer.status}"
+        if code in _KEY_ERRORS:
+            self._credentials.forget()
+        elif code in _CLOCK_ERRORS:
+            self._correct_clock(answer)
+        return AwsError(action, code, text, answer.status)
+
+    def _correct_clock(self, answer: Answer) -> None:
+        found = _DATE.search(answer.head)
+        if found is None:
+            return
+        try:
+            theirs = parsedate_to_datetime(found[1].decode("ascii", "replace")).timestamp()
+        except ValueError:
+            return
+        offset = theirs - self._clock.time()
+        # A Date header has whole seconds; less than that is no news.
+        self._clock_offset = offset if abs(offset) > 2 else 0.0
+
+
+__all__ = ["JsonApi", "NoCredentials"]

@@ -1,0 +1,357 @@
+"""HTTP/1.1 from the client's side: a strict parser of answers, and one connection that uses it.
+
+The daemon's hot path, so by hand: a general parser costs four times as much, and of an answer the
+daemon needs its status, its length and seldom its body (docs/adr/0002). Tests hold it against h11.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import struct
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, NamedTuple
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
+_ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
+_CONNECTION: Final = re.compile(rb"\r\nconnection:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
+_CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+_LONGEST_HEAD: Final = 64 * 1024
+_BODILESS: Final = frozenset({204, 304})
+
+
+class MalformedAnswer(ValueError):
+    """The peer did not speak HTTP/1.x."""
+
+
+class _Body(Enum):
+    FIXED = 1
+    CHUNKED = 2
+    UNTIL_CLOSE = 3
+
+
+class AnswerParser:
+    """Takes the bytes of answers to one connection's requests, one answer after the other.
+
+    Args:
+        keep_body: whether `body` is wanted; else its bytes are counted and dropped.
+    """
+
+    __slots__ = ("_buffer", "_chunks", "_how", "_keep", "_left", "head", "keep_alive", "status")
+
+    def __init__(self, *, keep_body: bool) -> None:
+        self._keep = keep_body
+        self.reset()
+
+    def reset(self) -> None:
+        """Ready for the next answer."""
+        self._buffer = b""
+        self._how: _Body | None = None
+        self._left = 0
+        self._chunks: list[bytes] = []
+        self.status = 0
+        self.head = b""
+        self.keep_alive = True
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; True once the answer is complete.
+
+        Raises:
+            MalformedAnswer: this is not HTTP; the connection is of no more use.
+        """
+        if self._how is None:
+            data = self._buffer + data if self._buffer else data
+            end = data.find(b"\r\n\r\n")
+            while end >= 0:
+                if self._begin(data, end):
+                    return self._feed_body(data[end + 4 :])
+                data = data[end + 4 :]  # 100 Continue and its like: the answer is still to come
+                end = data.find(b"\r\n\r\n")
+            if len(data) > _LONGEST_HEAD:
+                raise MalformedAnswer(f"an answer's head is longer than {_LONGEST_HEAD} bytes")
+            if data and not b"HTTP/1."[: len(data)] == data[:7]:
+                raise MalformedAnswer(f"an answer begins with {data[:20]!r}")
+            self._buffer = data
+            return False
+        return self._feed_body(data)
+
+    def end(self) -> bool:
+        """The peer closed; True when that completes the answer."""
+        return self._how is _Body.UNTIL_CLOSE
+
+    def _begin(self, data: bytes, end: int) -> bool:
+        """Read the head that ends at `end`; False for an interim answer."""
+        found = _STATUS_LINE.match(data)
+        if found is None:
+            raise MalformedAnswer(f"an answer begins with {data[:20]!r}")
+        status = int(found[2])
+        if status < 200:
+            return False
+        self.status, self.head = status, data[: end + 2]
+        head = self.head.lower()
+        self.keep_alive = found[1] == b"1"
+        for value in _CONNECTION.findall(head):
+            if b"close" in value:
+                self.keep_alive = False
+            elif b"keep-alive" in value:
+                self.keep_alive = True
+        self._how, self._left = self._body_form(head)
+        return True
+
+    def _body_form(self, head: bytes) -> tuple[_Body, int]:
+        if self.status in _BODILESS:
+            return _Body.FIXED, 0
+        encodings = _ENCODING.findall(head)
+        lengths = set(_LENGTH.findall(head))
+        if encodings:
+            if lengths:
+                self.keep_alive = False  # RFC 9112 6.1: may be an attempt at smuggling
+            if encodings[-1].split(b",")[-1].strip() == b"chunked":
+                return _Body.CHUNKED, 0
+            self.keep_alive = False
+            return _Body.UNTIL_CLOSE, 0
+        if not lengths:
+            self.keep_alive = False
+            return _Body.UNTIL_CLOSE, 0
+        length = lengths.pop()
+        if lengths or not length.isdigit() or len(length) > 15:
+            raise MalformedAnswer(f"an answer has Content-Length {length[:40]!r}")
+        return _Body.FIXED, int(length)
+
+    def _feed_body(self, data: bytes) -> bool:
+        if self._how is _Body.FIXED:
+            if self._keep and data:
+                self._chunks.append(data[: self._left])
+            self._left -= len(data)
+            if self._left < 0:  # more than was announced: an answer nobody asked for
+                self.keep_alive = False
+            return self._left <= 0
+        if self._how is _Body.UNTIL_CLOSE:
+            if self._keep:
+                self._chunks.append(data)
+            return False
+        return self._feed_chunks(data)
+
+    def _feed_chunks(self, data: bytes) -> bool:
+        """`_left` is what remains of a chunk with its CRLF; 0 before a size, -1 in the trailer."""
+        data = self._buffer + data if self._buffer else data
+        self._buffer = b""
+        while data:
+            if self._left < 0:
+                return self._feed_trailer(data)
+            if self._left:
+                taken, data = data[: self._left], data[self._left :]
+                if self._keep:
+                    content = self._left - 2  # the last two bytes are the chunk's own CRLF
+                    if content > 0:
+                        self._chunks.append(taken[:content])
+                self._left -= len(taken)
+                continue
+            found = _CHUNK_SIZE.match(data)
+            if found is None:
+                if len(data) > 1024 or b"\r\n" in data:
+                    raise MalformedAnswer(f"a chunk begins with {data[:20]!r}")
+                self._buffer = data
+                return False
+            size = int(found[1], 16)
+            data = data[found.end() :]
+            self._left = size + 2 if size else -1
+        return False
+
+    def _feed_trailer(self, data: bytes) -> bool:
+        if data.startswith(b"\r\n"):
+            self.keep_alive = self.keep_alive and len(data) == 2
+            return True
+        end = data.find(b"\r\n\r\n")
+        if end >= 0:
+            self.keep_alive = self.keep_alive and len(data) == end + 4
+            return True
+        if len(data) > _LONGEST_HEAD:
+            raise MalformedAnswer("a trailer has no end")
+        self._buffer = data
+        return False
+
+
+class Answer(NamedTuple):
+    """A complete answer. `head` begins at the status line and ends with the last header's CRLF."""
+
+    status: int
+    head: bytes
+    body: bytes
+
+
+class Failure(Enum):
+    """Why there is no answer."""
+
+    INACTIVE = "no byte for too long"
+    CLOSED = "connection closed without a complete answer"
+    UNSENT = "connection closed before the request left"
+    MALFORMED = "the answer was not HTTP"
+    ABORTED = "given up here"
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one request at a time. All calls from the event loop's thread.
+
+    `exchange` calls `done` exactly once, with an answer or a failure; after a failure, or when
+    `reusable` is false, the connection is closed.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, keep_body: bool) -> None:
+        self._loop = loop
+        self._parser = AnswerParser(keep_body=keep_body)
+        self._transport: asyncio.Transport | None = None
+        self._done: Callable[[Answer | Failure], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._inactivity = 0.0
+        self._last_byte = 0.0
+        self._answered = False
+        self._earlier_bytes = self._sent_bytes = 0
+        self.idle_since = 0.0
+
+    @property
+    def reusable(self) -> bool:
+        return (
+            self._done is None and self._transport is not None and not self._transport.is_closing()
+        )
+
+    def exchange(
+        self,
+        request: bytes,
+        done: Callable[[Answer | Failure], None],
+        inactivity: float,
+    ) -> None:
+        """Send a request. `inactivity`: seconds without a byte after which it is given up."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            done(Failure.UNSENT)
+            return
+        self._done, self._answered = done, False
+        self._inactivity, self._last_byte = inactivity, self._loop.time()
+        self._earlier_bytes, self._sent_bytes = self._sent_bytes, self._sent_bytes + len(request)
+        self._parser.reset()
+        transport.write(request)
+        # One timer serves many requests: it looks at the last byte when it fires, and moves on.
+        if self._timer is None:
+            self._timer = self._loop.call_later(inactivity, self._look_at_the_clock)
+
+    async def request(self, request: bytes, inactivity: float) -> Answer | Failure:
+        """`exchange` for callers that wait; cancelling it closes the connection."""
+        result: asyncio.Future[Answer | Failure] = self._loop.create_future()
+
+        def done(answer: Answer | Failure) -> None:
+            if not result.done():
+                result.set_result(answer)
+
+        self.exchange(request, done, inactivity)
+        try:
+            return await result
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Give up what runs, with `Failure.ABORTED`, and close at once."""
+        self._finish(Failure.ABORTED)
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        done = self._done
+        if done is None:  # bytes that nobody asked for
+            self._close()
+            return
+        self._last_byte = self._loop.time()
+        self._answered = True
+        parser = self._parser
+        try:
+            complete = parser.feed(data)
+        except MalformedAnswer:
+            self._finish(Failure.MALFORMED)
+            return
+        if complete:
+            self._done = None
+            self.idle_since = self._last_byte
+            if not parser.keep_alive:
+                self._close()
+            done(Answer(parser.status, parser.head, parser.body))
+
+    def eof_received(self) -> bool:
+        if self._done is not None and self._parser.end():
+            parser, done, self._done = self._parser, self._done, None
+            self._close()
+            done(Answer(parser.status, parser.head, parser.body))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._done is not None:
+            self._finish(Failure.UNSENT if self._nothing_left() else Failure.CLOSED)
+        self._close()
+
+    # ---- inside
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if self._done is None:
+            return
+        left = self._last_byte + self._inactivity - self._loop.time()
+        if left <= 0:
+            self._finish(Failure.INACTIVE)
+        else:
+            self._timer = self._loop.call_later(left, self._look_at_the_clock)
+
+    def _finish(self, failure: Failure) -> None:
+        done, self._done = self._done, None
+        self._close(abort=True)
+        if done is not None:
+            done(failure)
+
+    def _close(self, *, abort: bool = False) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            if abort:
+                self._transport.abort()
+            else:
+                self._transport.close()
+
+    def _nothing_left(self) -> bool:
+        """Whether the peer's kernel has acknowledged no byte of the request.
+
+        Then the peer had closed before the request came, and cannot have acted on it: the one case
+        in which sending it again is safe. Anything unknown counts as sent.
+        """
+        if self._answered or self._transport is None:
+            return False
+        acknowledged = acknowledged_bytes(self._transport.get_extra_info("socket"))
+        # Linux counts the connection's own SYN as one byte.
+        return acknowledged is not None and acknowledged <= self._earlier_bytes + 1
+
+
+#: Where Linux's `struct tcp_info` has `tcpi_bytes_acked`: a 64-bit number after 8 bytes of flags,
+#: 24 32-bit numbers and two pacing rates (linux/tcp.h, since 4.1).
+_BYTES_ACKED_AT: Final = 8 + 24 * 4 + 2 * 8
+
+
+def acknowledged_bytes(sock: socket.socket | None) -> int | None:
+    """How many bytes the peer's kernel has taken, or None where the system does not tell."""
+    if sock is None or not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED_AT + 8)
+    except OSError:
+        return None
+    if len(info) < _BYTES_ACKED_AT + 8:
+        return None
+    return int(struct.unpack_from("=Q", info, _BYTES_ACKED_AT)[0])

@@ -1,0 +1,173 @@
+"""The queue: SQS's answers as values, batches of at most ten, failures told entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import md5
+from typing import Any, Final
+
+from sqsd.core.message import Attribute, Message
+from sqsd.ports import AwsApi, Clock
+
+#: SQS's own limit for a receive and for a batch.
+BATCH: Final = 10
+#: Seconds beyond a long poll's wait after which a receive counts as hung.
+_POLL_MARGIN: Final = 5.0
+#: Seconds that any other call gets.
+_CALL_SECONDS: Final = 10.0
+_SYSTEM_ATTRIBUTES: Final = [
+    "SenderId",
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "MessageGroupId",
+]
+
+
+class SqsQueue:
+    """Implements `ports.Queue`.
+
+    Args:
+        polls: for receives alone, so that long polls never hold up a delete.
+        control: for deletes, visibility changes and sends.
+        visibility_timeout: seconds, set on every receive whatever the queue's own is (EB).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        polls: AwsApi,
+        control: AwsApi,
+        clock: Clock,
+        visibility_timeout: int,
+    ) -> None:
+        self.url = url
+        self._polls, self._control, self._clock = polls, control, clock
+        self._receive = {
+            "QueueUrl": url,
+            "VisibilityTimeout": visibility_timeout,
+            "MessageSystemAttributeNames": _SYSTEM_ATTRIBUTES,
+            "MessageAttributeNames": ["All"],
+        }
+
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        """At most `limit` (1 to 10) messages, waiting up to `wait_seconds` (0 to 20) for the first.
+
+        Damaged bodies (wrong MD5) are left to their visibility timeout, as botocore does.
+
+        Raises:
+            AwsError, AwsUnreachable, NoCredentials: nothing was received that we know of.
+        """
+        asked_at = self._clock.monotonic()
+        answer = await self._polls.call(
+            "ReceiveMessage",
+            {**self._receive, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait_seconds},
+            timeout=wait_seconds + _POLL_MARGIN,
+        )
+        entries = answer.get("Messages") or ()
+        messages = [_message(entry, asked_at) for entry in entries]
+        return [message for message in messages if message is not None]
+
+    async def delete(self, messages: Sequence[Message]) -> list[bool]:
+        """Delete at most ten; for each whether SQS confirmed it.
+
+        Raises:
+            AwsError, AwsUnreachable, NoCredentials: the whole call failed.
+        """
+        return await self._batch("DeleteMessageBatch", [{} for _ in messages], messages)
+
+    async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
+        """Hide each of at most ten messages for so many seconds from now (0 to 43,200).
+
+        Raises:
+            AwsError, AwsUnreachable, NoCredentials: the whole call failed.
+        """
+        return await self._batch(
+            "ChangeMessageVisibilityBatch",
+            [{"VisibilityTimeout": seconds} for _, seconds in changes],
+            [message for message, _ in changes],
+        )
+
+    async def send(
+        self,
+        *,
+        body: str,
+        attributes: Mapping[str, str],
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+    ) -> str:
+        """Send one message with String attributes; give its message id.
+
+        Raises:
+            AwsError, AwsUnreachable, NoCredentials: it may or may not have been sent.
+        """
+        request: dict[str, Any] = {
+            "QueueUrl": self.url,
+            "MessageBody": body,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value}
+                for name, value in attributes.items()
+            },
+        }
+        if group_id is not None:
+            request["MessageGroupId"] = group_id
+        if deduplication_id is not None:
+            request["MessageDeduplicationId"] = deduplication_id
+        answer = await self._control.call("SendMessage", request, timeout=_CALL_SECONDS)
+        return str(answer.get("MessageId", ""))
+
+    async def _batch(
+        self, action: str, extras: Sequence[Mapping[str, Any]], messages: Sequence[Message]
+    ) -> list[bool]:
+        # Positions as ids: one message may stand in a batch twice, and ids must differ.
+        entries = [
+            {"Id": str(position), "ReceiptHandle": message.receipt_handle, **extra}
+            for position, (message, extra) in enumerate(zip(messages, extras, strict=True))
+        ]
+        answer = await self._control.call(
+            action, {"QueueUrl": self.url, "Entries": entries}, timeout=_CALL_SECONDS
+        )
+        done = [False] * len(entries)
+        for entry in answer.get("Successful") or ():
+            done[int(entry["Id"])] = True
+        return done
+
+
+def queue_name(url: str) -> str:
+    """The last part of a queue's URL: what EB shows in `X-Aws-Sqsd-Queue`."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
+def is_fifo(url: str) -> bool:
+    """By its name, which AWS prescribes; a group id alone does not make a queue FIFO."""
+    return url.endswith(".fifo")
+
+
+def _message(entry: Mapping[str, Any], asked_at: float) -> Message | None:
+    body = entry["Body"].encode("utf-8", "surrogatepass")
+    expected = entry.get("MD5OfBody")
+    if expected is not None and md5(body, usedforsecurity=False).hexdigest() != expected:
+        return None
+    system = entry.get("Attributes") or {}
+    user = entry.get("MessageAttributes")
+    return Message(
+        entry["MessageId"],
+        entry["ReceiptHandle"],
+        body,
+        int(system.get("ApproximateReceiveCount") or 1),
+        system.get("SenderId") or "",
+        _number(system.get("SentTimestamp")),
+        _number(system.get("ApproximateFirstReceiveTimestamp")),
+        asked_at,
+        system.get("MessageGroupId"),
+        {name: _attribute(value) for name, value in user.items()} if user else {},
+    )
+
+
+def _attribute(value: Mapping[str, Any]) -> Attribute:
+    return Attribute(value.get("DataType") or "", value.get("StringValue"))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text else None

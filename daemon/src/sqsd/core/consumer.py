@@ -1,0 +1,392 @@
+"""The life of every message that this process holds: one machine, events in, actions out.
+
+    received --> WAITING --> RUNNING --200--> DELETING --> gone
+       |  (FIFO lane is busy)   |
+       |                        +--any other outcome--> RELEASING --> gone
+       +--> DELETING (expired, or answered 200 before) and RELEASING (drain, too late)
+
+Promised, under any order of events:
+- a message is deleted only after the application answered it 200, or because it is past its
+  retention period;
+- one message id is never RUNNING twice at one time in this process;
+- of a FIFO group, one message runs at a time, in the order received;
+- a visibility change that failure asks for is not overtaken by a heartbeat of the same message;
+- no more than `http_connections` messages are WAITING or RUNNING.
+
+Not promised: that SQS delivers a message once. Two instances may hold copies (standard queues),
+and a message whose visibility ran out may run elsewhere. The application must be idempotent.
+
+Times are monotonic seconds, given with each event, save `wall_time`, which retention needs. No
+number here is counted up and down: room is what the dictionaries leave, so it cannot drift.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from sqsd import logs
+from sqsd.contract import SqsdOptions
+from sqsd.core.dispatch import (
+    LONGEST_VISIBILITY,
+    Answered,
+    Delete,
+    Outcome,
+    Release,
+    Unreachable,
+    is_application_down,
+    settle,
+)
+from sqsd.core.gate import Gate
+from sqsd.core.message import Message
+
+#: Ids of messages that were answered 200 and could not be deleted, kept to know them again.
+_REMEMBERED: Final = 10_000
+#: Seconds before a heartbeat that failed is tried again.
+_HEARTBEAT_RETRY_SECONDS: Final = 1.0
+#: Seconds a second delivery of a message that is held here is put away for.
+_BOUNCE_SECONDS: Final = 1
+
+
+class State(Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DELETING = "deleting"
+    RELEASING = "releasing"
+
+
+class Flight:
+    """One message in this process, with the handle of its newest delivery."""
+
+    __slots__ = (
+        "answered_at",
+        "arrived_at",
+        "beating",
+        "dispatched_at",
+        "dwell",
+        "hold_until",
+        "message",
+        "next_beat",
+        "release_after",
+        "state",
+        "status",
+        "task_name",
+    )
+
+    def __init__(self, message: Message, now: float, dwell: float, visibility: int) -> None:
+        self.message = message
+        self.state = State.WAITING
+        self.arrived_at = now
+        self.dwell = dwell
+        self.dispatched_at = self.answered_at = 0.0
+        self.status: int | None = None
+        self.task_name: str | None = None
+        #: A heartbeat call about this message is under way.
+        self.beating = False
+        self.next_beat = message.received_at + visibility / 2
+        #: SQS refuses to hide a delivery longer than 12 hours from its receive.
+        self.hold_until = message.received_at + LONGEST_VISIBILITY
+        self.release_after = 0
+
+    def __repr__(self) -> str:
+        return f"Flight({self.message.message_id}, {self.state.value})"
+
+
+class Post(NamedTuple):
+    """POST the message now."""
+
+    flight: Flight
+
+
+class DeleteMessage(NamedTuple):
+    """Delete it, in a batch; then tell `deleted`."""
+
+    flight: Flight
+
+
+class ChangeVisibility(NamedTuple):
+    """Set its visibility, in a batch; then tell `released`."""
+
+    flight: Flight
+    seconds: int
+
+
+class Note(NamedTuple):
+    """An event for the log."""
+
+    event: str
+    values: dict[str, Any]
+
+
+Action = Post | DeleteMessage | ChangeVisibility | Note
+
+
+class Consumer:
+    """See the module. All methods return at once and never raise on what a message holds."""
+
+    def __init__(self, options: SqsdOptions, *, fifo: bool) -> None:
+        self._options, self._fifo = options, fifo
+        self.gate = Gate(options.http_connections)
+        self.draining = False
+        self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
+        self._settling: dict[str, Flight] = {}  # DELETING and RELEASING
+        self._lanes: dict[str, deque[Flight]] = {}  # FIFO: the first runs, the rest wait
+        self._answered: dict[str, None] = {}  # insertion-ordered set
+
+    # ---- what the shell asks
+
+    def room(self, reserved: int) -> int:
+        """How many messages may be asked for, when `reserved` have been asked for already."""
+        if self.draining or not self.gate.is_open:
+            return 0
+        return max(0, self.gate.window - len(self._held) - reserved)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._held)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is held and nothing is left to tell SQS."""
+        return not self._held and not self._settling
+
+    def running(self) -> list[Flight]:
+        return [flight for flight in self._held.values() if flight.state is State.RUNNING]
+
+    # ---- receives
+
+    def received(self, messages: Iterable[Message], now: float, wall_time: float) -> list[Action]:
+        actions: list[Action] = []
+        for message in messages:
+            self._receive(message, now, wall_time, actions)
+        return actions
+
+    def _receive(
+        self, message: Message, now: float, wall_time: float, actions: list[Action]
+    ) -> None:
+        known = self._held.get(message.message_id) or self._settling.get(message.message_id)
+        if known is not None:
+            self._receive_again(known, message, actions)
+            return
+        sent_at = message.sent_at
+        # The two clocks are not one: a message from the future has waited for no time.
+        dwell = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
+        flight = Flight(message, now, dwell, self._options.visibility_timeout)
+        if message.message_id in self._answered:
+            actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason="answered 200")))
+            self._delete(flight, actions)
+        elif self._is_expired(message, wall_time):
+            age = int(wall_time - (message.first_received_at or 0) / 1000)
+            actions.append(Note(logs.MESSAGE_EXPIRED, _about(flight, age_seconds=age)))
+            self._delete(flight, actions)
+        elif self.draining:
+            self._release(flight, 0, "the daemon is stopping", actions)
+        elif now - message.received_at > self._options.visibility_timeout / 2:
+            # The answer took so long that another copy may be out before this one is done.
+            self._release(flight, 0, "received too late to start", actions)
+        else:
+            self._enter(flight, now, actions)
+
+    def _is_expired(self, message: Message, wall_time: float) -> bool:
+        first = message.first_received_at
+        return first is not None and wall_time - first / 1000 > self._options.retention_period
+
+    def _receive_again(self, flight: Flight, message: Message, actions: list[Action]) -> None:
+        """SQS delivered what is held here once more: its visibility ran out, or it is a copy."""
+        flight.message = message
+        flight.hold_until = message.received_at + LONGEST_VISIBILITY
+        flight.next_beat = message.received_at + self._options.visibility_timeout / 2
+        actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason=flight.state.value)))
+        if flight.state is State.DELETING:
+            actions.append(DeleteMessage(flight))
+        elif flight.state is State.RELEASING and not flight.beating:
+            flight.release_after = max(flight.release_after, _BOUNCE_SECONDS)
+            actions.append(ChangeVisibility(flight, flight.release_after))
+
+    def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
+        self._held[flight.message.message_id] = flight
+        if self._fifo and flight.message.group_id is not None:
+            lane = self._lanes.setdefault(flight.message.group_id, deque())
+            lane.append(flight)
+            if len(lane) > 1:
+                return
+        self._run(flight, now, actions)
+
+    def _run(self, flight: Flight, now: float, actions: list[Action]) -> None:
+        flight.state, flight.dispatched_at = State.RUNNING, now
+        actions.append(Post(flight))
+
+    # ---- answers
+
+    def answered(self, flight: Flight, outcome: Outcome, now: float) -> list[Action]:
+        """The request of a RUNNING message ended."""
+        actions: list[Action] = []
+        flight.answered_at = now
+        if type(outcome) is Answered:
+            flight.status = outcome.status
+        del self._held[flight.message.message_id]
+        self._tell_gate(flight, outcome, actions)
+        match settle(outcome, self._options):
+            case Delete():
+                self._delete(flight, actions)
+                self._next_in_lane(flight, now, actions)
+            case Release(after_seconds=after, reason=reason):
+                self._release(flight, after, reason, actions)
+                self._release_lane(flight, after, actions)
+        return actions
+
+    def suppressed(self, flight: Flight, now: float) -> list[Action]:
+        """A RUNNING message turned out to be a copy of a scheduled one: delete without a POST."""
+        actions: list[Action] = [Note(logs.CRON_SUPPRESSED, _about(flight))]
+        flight.answered_at = now
+        del self._held[flight.message.message_id]
+        self._delete(flight, actions)
+        self._next_in_lane(flight, now, actions)
+        return actions
+
+    def _tell_gate(self, flight: Flight, outcome: Outcome, actions: list[Action]) -> None:
+        if is_application_down(outcome):
+            certain = type(outcome) is Unreachable
+            if self.gate.application_down(flight.message.message_id, certain=certain):
+                actions.append(Note(logs.GATE_CLOSED, {"reason": _reason(outcome)}))
+        elif type(outcome) is Answered:
+            self.gate.worked()
+
+    def _next_in_lane(self, flight: Flight, now: float, actions: list[Action]) -> None:
+        group = flight.message.group_id
+        lane = self._lanes.get(group) if self._fifo and group is not None else None
+        if lane is None:
+            return
+        lane.popleft()
+        if not lane:
+            del self._lanes[str(group)]
+            return
+        if now - lane[0].message.received_at > self._options.visibility_timeout / 2:
+            # Held back so long that its own visibility is at risk; SQS gives it again, in order.
+            for waiting in lane:
+                del self._held[waiting.message.message_id]
+                self._release(waiting, 0, "waited too long for its group", actions)
+            del self._lanes[str(group)]
+        else:
+            self._run(lane[0], now, actions)
+
+    def _release_lane(self, flight: Flight, after: int | None, actions: list[Action]) -> None:
+        """The rest of a group must not overtake a message that failed: same delay, in order."""
+        group = flight.message.group_id
+        if not self._fifo or group is None:
+            return
+        lane = self._lanes.pop(group, None)
+        for waiting in list(lane or ())[1:]:
+            del self._held[waiting.message.message_id]
+            self._release(waiting, after, "an earlier message of its group failed", actions)
+
+    # ---- settling
+
+    def _delete(self, flight: Flight, actions: list[Action]) -> None:
+        flight.state = State.DELETING
+        self._settling[flight.message.message_id] = flight
+        actions.append(DeleteMessage(flight))
+
+    def _release(
+        self, flight: Flight, after: int | None, reason: str, actions: list[Action]
+    ) -> None:
+        message = flight.message
+        left = max(0, self._options.max_retries - message.receive_count)
+        values = _about(flight, reason=reason, after_seconds=after, receives_left=left)
+        actions.append(Note(logs.MESSAGE_RELEASED, values))
+        if after is None:
+            return
+        flight.state, flight.release_after = State.RELEASING, after
+        self._settling[message.message_id] = flight
+        if not flight.beating:  # else `beaten` sends it, so that the heartbeat cannot come last
+            actions.append(ChangeVisibility(flight, after))
+
+    def deleted(self, flight: Flight, now: float) -> list[Action]:
+        """SQS confirmed a delete."""
+        self._settling.pop(flight.message.message_id, None)
+        self._answered.pop(flight.message.message_id, None)
+        seconds = now - flight.answered_at if flight.answered_at else 0.0
+        values = _about(flight, delete_seconds=round(seconds, 6))
+        return [Note(logs.MESSAGE_DELETED, values)]
+
+    def delete_failed(self, flight: Flight) -> list[Action]:
+        """A delete was given up. The message comes back, and is known again when it does."""
+        self._settling.pop(flight.message.message_id, None)
+        self._answered[flight.message.message_id] = None
+        while len(self._answered) > _REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+        return [Note(logs.MESSAGE_DELETE_FAILED, _about(flight))]
+
+    def released(self, flight: Flight) -> None:
+        """A visibility change was made or given up; visibility ends by itself in either case."""
+        if flight.state is State.RELEASING:
+            self._settling.pop(flight.message.message_id, None)
+
+    # ---- heartbeats
+
+    def heartbeats(self, now: float) -> list[tuple[Flight, int]]:
+        """Messages whose visibility is half gone, each with the seconds to hide it for from now."""
+        if not self._options.heartbeat:
+            return []
+        due = []
+        for flight in [*self._held.values(), *self._settling.values()]:
+            if flight.state not in (State.RUNNING, State.DELETING):
+                continue
+            if flight.beating or now < flight.next_beat:
+                continue
+            seconds = min(self._options.visibility_timeout, int(flight.hold_until - now))
+            if seconds > 0:
+                flight.beating = True
+                due.append((flight, seconds))
+        return due
+
+    def beaten(
+        self, flights: Sequence[tuple[Flight, int]], worked: Sequence[bool], asked_at: float
+    ) -> list[Action]:
+        """A batch of heartbeats ended; `asked_at` is when it was sent."""
+        actions: list[Action] = []
+        for (flight, seconds), ok in zip(flights, worked, strict=True):
+            flight.beating = False
+            flight.next_beat = asked_at + (seconds / 2 if ok else _HEARTBEAT_RETRY_SECONDS)
+            if flight.state is State.RELEASING:
+                actions.append(ChangeVisibility(flight, flight.release_after))
+        return actions
+
+    # ---- the end
+
+    def drain(self) -> list[Action]:
+        """Take nothing more, and give back what has not been started."""
+        actions: list[Action] = []
+        self.draining = True
+        for flight in [f for f in self._held.values() if f.state is State.WAITING]:
+            del self._held[flight.message.message_id]
+            self._release(flight, 0, "the daemon is stopping", actions)
+        for group, lane in self._lanes.items():
+            self._lanes[group] = deque(f for f in lane if f.state is State.RUNNING)
+        return actions
+
+
+def _reason(outcome: Outcome) -> str:
+    return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value
+
+
+def _about(flight: Flight, **more: Any) -> dict[str, Any]:
+    """What every line about a message says. No body, no handle."""
+    message = flight.message
+    values: dict[str, Any] = {
+        "message_id": message.message_id,
+        "receive_count": message.receive_count,
+        "dwell_seconds": round(flight.dwell, 3),
+    }
+    if flight.dispatched_at:
+        values["dispatch_seconds"] = round(flight.dispatched_at - flight.arrived_at, 6)
+    if flight.answered_at:
+        values["app_seconds"] = round(flight.answered_at - flight.dispatched_at, 6)
+    if flight.status is not None:
+        values["status"] = flight.status
+    if flight.task_name is not None:
+        values["task"] = flight.task_name
+    values.update(more)
+    return values

@@ -1,0 +1,71 @@
+"""The gate: nothing is received while the application is down, so no receive is burnt on it.
+
+Promise: once closed, the number of messages received before the application answers again is zero.
+Not promised: the messages in flight when the application goes away are each received once in vain.
+
+A message that makes the application answer 500 never closes the gate. A proxy's 502, 503 or 504
+closes it only when several *distinct* messages met it, for one poison message can kill a worker
+process too. A refused connection is certain and closes it at once.
+
+Opening is slow: one slot, doubled with each success, so that a starting application is not met by
+a full window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+#: Distinct messages that must meet a proxy's "nobody behind me" before the gate closes.
+DISTINCT_MESSAGES: Final = 3
+#: Probes in a row that must succeed before the gate opens.
+PROBES_TO_OPEN: Final = 2
+#: Seconds between probes: first, and at most; doubled in between.
+FIRST_PROBE_SECONDS: Final = 0.25
+LONGEST_PROBE_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Gate:
+    """Open or closed, and how wide. Starts closed: the application has not been seen yet."""
+
+    slots: int
+    is_open: bool = False
+    window: int = 1
+    #: Whether the gate may be probed by connecting alone; a proxy accepts for an application that
+    #: is not there, so after its 50x only an answer to a GET counts.
+    needs_answer: bool = False
+    _good_probes: int = 0
+    _interval: float = FIRST_PROBE_SECONDS
+    _suspects: set[str] = field(default_factory=set)
+
+    def worked(self) -> None:
+        """An application answered a message, whatever it said: widen."""
+        if self._suspects:
+            self._suspects.clear()
+        if self.window < self.slots:
+            self.window = min(self.slots, self.window * 2)
+
+    def application_down(self, message_id: str, *, certain: bool) -> bool:
+        """A message met a missing application. True when this closes the gate."""
+        if not self.is_open:
+            return False
+        self._suspects.add(message_id)
+        if not certain and len(self._suspects) < DISTINCT_MESSAGES:
+            return False
+        self.is_open, self.window, self.needs_answer = False, 1, not certain
+        self._good_probes, self._interval = 0, FIRST_PROBE_SECONDS
+        self._suspects.clear()
+        return True
+
+    def probed(self, alive: bool) -> float | None:
+        """Take a probe's result; give seconds until the next one, or None when the gate opened."""
+        if not alive:
+            self._good_probes = 0
+            wait, self._interval = self._interval, min(self._interval * 2, LONGEST_PROBE_SECONDS)
+            return wait
+        self._good_probes += 1
+        if self._good_probes < PROBES_TO_OPEN:
+            return FIRST_PROBE_SECONDS / 5
+        self.is_open, self.window, self._interval = True, 1, FIRST_PROBE_SECONDS
+        return None

@@ -1,0 +1,183 @@
+"""The HTTP request that a message becomes: Elastic Beanstalk's, to the byte where HTTP allows it.
+
+Two things are not as in EB, both because its form lets anyone who may send to the queue forge
+requests: a value with control characters is percent-encoded (and named in `X-Aws-Sqsd-Encoded`),
+and so are blanks and control characters in a task's path. docs/compatibility.md has the list.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from sqsd import contract
+from sqsd.contract import SqsdOptions
+from sqsd.core.message import Message
+
+#: What a header value cannot carry: control characters but tab, and what has no UTF-8 form.
+_UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+#: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
+_NOT_IN_TARGET: Final = re.compile("[^!-~]")
+
+
+class Request(NamedTuple):
+    """What goes over the wire, and what is worth saying about it.
+
+    `skipped` has a sentence for each attribute that became no header.
+    """
+
+    head: bytes
+    body: bytes
+    path: str
+    task_name: str | None
+    scheduled_time: str | None
+    skipped: tuple[str, ...]
+
+
+class RequestBuilder:
+    """Makes requests for the messages of one queue; what never changes is put together once."""
+
+    def __init__(self, options: SqsdOptions, queue_name: str) -> None:
+        self._http_path = options.http_path
+        port = "" if options.http_port == 80 else f":{options.http_port}"
+        self._first = (
+            f"Content-Type: {options.mime_type}\r\n"
+            f"User-Agent: {contract.USER_AGENT}\r\n"
+            f"{contract.HEADER_MESSAGE_ID}: "
+        )
+        self._queue = f"Z\r\n{contract.HEADER_QUEUE}: {queue_name}\r\n{contract.HEADER_PATH}: "
+        self._last = (
+            f"Host: localhost{port}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
+            "Content-Length: "
+        )
+
+    def build(self, message: Message) -> Request:
+        """The request for a message. Never raises on what a message holds."""
+        attributes = message.attributes
+        if not attributes:
+            head = self._head(message, self._http_path, self._http_path, "", len(message.body))
+            return Request(head, message.body, self._http_path, None, None, ())
+        headers = _AttributeHeaders(message)
+        scheduled_time = _text(message, contract.ATTRIBUTE_SCHEDULED_TIME)
+        named_path = _text(message, contract.ATTRIBUTE_PATH)
+        if scheduled_time is None:
+            shown = self._http_path if named_path is None else headers.value("path", named_path)
+            head = self._head(message, self._http_path, shown, headers.render(), len(message.body))
+            return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
+        path = self._http_path if named_path is None else named_path
+        task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
+        at = headers.value("scheduled-at", _iso_time(scheduled_time))
+        headers.own = (
+            f"{contract.HEADER_SCHEDULED_AT}: {at}\r\n"
+            f"{contract.HEADER_TASK_NAME}: {headers.value('taskname', task_name)}\r\n"
+        )
+        shown = headers.value("path", path)
+        head = self._head(message, _target(path), shown, headers.render(), 0)
+        return Request(head, b"", path, task_name, scheduled_time, tuple(headers.skipped))
+
+    def _head(self, message: Message, target: str, path: str, extra: str, length: int) -> bytes:
+        sender = message.sender_id
+        if _UNSENDABLE.search(sender):
+            sender = _percent_encode(sender)
+        return (
+            f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}\r\n"
+            f"X-Aws-Sqsd-Receive-Count: {message.receive_count}\r\n"
+            f"X-Aws-Sqsd-First-Received-At: {_seconds(message.first_received_at)}Z\r\n"
+            f"X-Aws-Sqsd-Sent-At: {_seconds(message.sent_at)}"
+            f"{self._queue}{path}\r\nX-Aws-Sqsd-Sender-Id: {sender}\r\n"
+            f"{extra}{self._last}{length}\r\n\r\n"
+        ).encode()
+
+
+class _AttributeHeaders:
+    """Collects `X-Aws-Sqsd-Attr-*` lines; knows which were encoded and which were left out."""
+
+    def __init__(self, message: Message) -> None:
+        self.skipped: list[str] = []
+        self.own = ""
+        self._encoded: list[str] = []
+        self._lines: dict[str, str] = {}
+        for name, attribute in message.attributes.items():
+            if name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX):
+                continue
+            if attribute.value is None or not attribute.data_type.startswith(("String", "Number")):
+                self.skipped.append(
+                    f"Message attribute {name} omitted from HTTP header:"
+                    f" unsupported data type {attribute.data_type}"
+                )
+                continue
+            header = header_name(name)
+            if header in self._lines:  # the last one wins, as in EB, but not in silence
+                self.skipped.append(
+                    f"Message attribute {name} replaces another in HTTP header {header}:"
+                    " header names have no case"
+                )
+            self._lines[header] = self.value(header, attribute.value)
+
+    def value(self, name: str, value: str) -> str:
+        """A value as a header can carry it; remembers its name when it had to be encoded."""
+        if _UNSENDABLE.search(value) is None:
+            return value
+        self._encoded.append(name)
+        return _percent_encode(value)
+
+    def render(self) -> str:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
+        if self._encoded:
+            lines += f"{contract.HEADER_ENCODED}: {', '.join(self._encoded)}\r\n"
+        return lines + self.own
+
+
+@lru_cache(maxsize=256)
+def header_name(attribute_name: str) -> str:
+    """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB."""
+    parts = (contract.HEADER_ATTRIBUTE_PREFIX + attribute_name).lower().split("-")
+    return "-".join(part[:1].upper() + part[1:] for part in parts)
+
+
+@lru_cache(maxsize=1024)
+def _seconds_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _seconds(milliseconds: int | None) -> str:
+    """UTC in whole seconds, the rest cut off; an SQS that tells no time gets the epoch, as in EB."""
+    return _seconds_text((milliseconds or 0) // 1000)
+
+
+def _iso_time(scheduled_time: str) -> str:
+    """`2023-01-15 07:42:00 UTC` -> `2023-01-15T07:42:00Z`; an unknown form goes through as it is."""
+    try:
+        at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
+        at = at.replace(tzinfo=UTC)
+    except ValueError:
+        try:
+            at = datetime.fromisoformat(scheduled_time)
+        except ValueError:
+            return scheduled_time
+        at = at.replace(tzinfo=at.tzinfo or UTC)
+    try:
+        return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):  # year 1 or 9999 moved out of the calendar by its offset
+        return scheduled_time
+
+
+def _target(path: str) -> str:
+    encoded = _NOT_IN_TARGET.sub(lambda found: _encode_letter(found[0]), path)
+    return encoded if encoded.startswith("/") else "/" + encoded
+
+
+def _percent_encode(value: str) -> str:
+    """Encode what cannot travel, and `%` itself so that decoding gives the very value back."""
+    return _UNSENDABLE.sub(lambda found: _encode_letter(found[0]), value.replace("%", "%25"))
+
+
+def _encode_letter(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
+
+
+def _text(message: Message, name: str) -> str | None:
+    attribute = message.attributes.get(name)
+    return None if attribute is None else attribute.value

@@ -1,0 +1,393 @@
+"""Moves messages from a queue to the application and back: waits, and leaves deciding to `core`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from sqsd import logs
+from sqsd.contract import SqsdOptions
+from sqsd.core.consumer import (
+    Action,
+    ChangeVisibility,
+    Consumer,
+    DeleteMessage,
+    Flight,
+    Note,
+    Post,
+)
+from sqsd.core.dispatch import Outcome
+from sqsd.core.message import Message
+from sqsd.core.polling import BATCH, Polling
+from sqsd.core.request import Request, RequestBuilder
+from sqsd.errors import SqsdError
+from sqsd.ports import Application, Clock, EventLog, Queue
+from sqsd.service.batcher import Batcher
+
+#: Tries to delete a message that was answered 200, with pauses doubling from the first to the last.
+_DELETE_TRIES: Final = 8
+_RELEASE_TRIES: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+#: Seconds between receives while the queue refuses them: first, doubled, and at most.
+_FIRST_POLL_PAUSE: Final = 0.5
+_LONGEST_POLL_PAUSE: Final = 20.0
+#: Seconds between log lines about a queue that goes on refusing.
+_REPEAT_SECONDS: Final = 60.0
+#: Seconds that settling gets after requests were cut at the end of a drain.
+_LAST_SECONDS: Final = 10.0
+
+
+class ScheduledCopies(Protocol):
+    """Knows which scheduled messages have been dispatched before; may be None for no cron."""
+
+    async def is_copy(self, task_name: str, scheduled_time: str, message_id: str) -> bool:
+        """Whether this occurrence belongs to another message; False when that cannot be told."""
+
+    async def completed(self, task_name: str, scheduled_time: str, message_id: str) -> None:
+        """The application answered 200 to this occurrence."""
+
+
+class Dispatcher:
+    """One queue's messages.
+
+    Args:
+        jitter: gives numbers from 0 to 1, so that instances do not knock in step.
+        ready: called once, after the first receive that completed.
+    """
+
+    def __init__(
+        self,
+        *,
+        options: SqsdOptions,
+        queue: Queue,
+        queue_name: str,
+        fifo: bool,
+        application: Application,
+        clock: Clock,
+        log: EventLog,
+        copies: ScheduledCopies | None = None,
+        ready: Callable[[], None] = lambda: None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._options, self._queue, self._application = options, queue, application
+        self._clock, self._log, self._copies = clock, log, copies
+        self._ready: Callable[[], None] | None = ready
+        self._jitter = jitter
+        self._consumer = Consumer(options, fifo=fifo)
+        self._polling = Polling(options.http_connections)
+        self._builder = RequestBuilder(options, queue_name)
+        self._loop = asyncio.get_running_loop()
+        self._polls: dict[asyncio.Task[None], int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._requests: dict[Flight, Request] = {}
+        self._deletes: Batcher[Flight] = Batcher("delete", self._delete)
+        self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
+        self._pump_is_due = False
+        self._pump_timer: asyncio.TimerHandle | None = None
+        self._queue_failures = 0
+        self._polls_not_before = self._complain_not_before = 0.0
+        self._gate_task: asyncio.Task[None] | None = None
+        self._draining, self._drained = asyncio.Event(), asyncio.Event()
+        #: Monotonic time of the newest receive that SQS answered; liveness is its age.
+        self.last_receive = clock.monotonic()
+
+    @property
+    def in_flight(self) -> int:
+        return self._consumer.in_flight
+
+    @property
+    def gate_is_open(self) -> bool:
+        return self._consumer.gate.is_open
+
+    @property
+    def queue_is_failing(self) -> bool:
+        return self._queue_failures > 0
+
+    @property
+    def wants_messages(self) -> bool:
+        """There is room that a receive should be filling."""
+        return self._consumer.room(0) > 0
+
+    # ---- life
+
+    async def run(self) -> bool:
+        """Dispatch until drained; True when nothing was cut short."""
+        beats = self._start(self._beat(), "heartbeat")
+        self._watch_gate()
+        try:
+            await self._wait_for_drain()
+            clean = await self._finish()
+        finally:
+            beats.cancel()
+            for task in [*self._tasks, *self._polls]:
+                task.cancel()
+            await asyncio.gather(*self._tasks, *self._polls, return_exceptions=True)
+            await self._deletes.close()
+            await self._changes.close()
+        return clean
+
+    def drain(self) -> None:
+        """Receive no more, give back what has not started, finish the rest; `run` then returns."""
+        if self._consumer.draining:
+            return
+        self._apply(self._consumer.drain())
+        self._deletes.hurry()
+        self._changes.hurry()
+        self._draining.set()
+        self._look_whether_drained()
+
+    async def _wait_for_drain(self) -> None:
+        await self._draining.wait()
+
+    async def _finish(self) -> bool:
+        """Wait for what is in flight, at most `drain_timeout`; then cut it."""
+        try:
+            async with asyncio.timeout(self._options.drain_timeout):
+                await self._drained.wait()
+        except TimeoutError:
+            self._application.abort()
+            try:
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await self._drained.wait()
+            except TimeoutError:
+                pass
+            return False
+        return True
+
+    def _look_whether_drained(self) -> None:
+        if self._consumer.draining and not self._polls and self._consumer.idle:
+            self._drained.set()
+
+    def _start(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+        async def run() -> None:
+            await work
+
+        task = self._loop.create_task(run(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": task.get_name(), "exception": error})
+
+    # ---- receiving
+
+    def _pump_soon(self) -> None:
+        """Look for room once, after everything that is ready to run now has run."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        if self._pump_timer is not None:
+            self._pump_timer.cancel()
+            self._pump_timer = None
+        now = self._clock.monotonic()
+        wait = self._polls_not_before - now
+        while wait <= 0:
+            room = self._consumer.room(sum(self._polls.values()))
+            decision = self._polling.decide(room, len(self._polls), now)
+            if not decision.ask_for:
+                if decision.look_again_seconds is None:
+                    return
+                wait = decision.look_again_seconds
+                break
+            task = self._loop.create_task(self._poll(decision.ask_for), name="receive")
+            self._polls[task] = decision.ask_for
+            task.add_done_callback(self._polled)
+        self._pump_timer = self._loop.call_later(wait, self._pump)
+
+    async def _poll(self, limit: int) -> None:
+        try:
+            messages = await self._queue.receive(limit, self._options.wait_time_seconds)
+        except SqsdError as error:
+            self._queue_failed(error)
+            return
+        self.last_receive = now = self._clock.monotonic()
+        self._queue_answered()
+        self._polling.polled(limit, len(messages))
+        if messages:
+            self._apply(self._consumer.received(messages, now, self._clock.time()))
+
+    def _polled(self, task: asyncio.Task[None]) -> None:
+        del self._polls[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "receive", "exception": error})
+        self._pump_soon()
+        self._look_whether_drained()
+
+    def _queue_failed(self, error: SqsdError) -> None:
+        now = self._clock.monotonic()
+        pause = min(_FIRST_POLL_PAUSE * 2**self._queue_failures, _LONGEST_POLL_PAUSE)
+        self._queue_failures = min(self._queue_failures + 1, 16)
+        self._polls_not_before = now + pause * (0.5 + self._jitter() / 2)
+        if now >= self._complain_not_before:
+            self._complain_not_before = now + _REPEAT_SECONDS
+            self._log.emit(logs.QUEUE_FAILED, reason=str(error), retry_seconds=round(pause, 1))
+
+    def _queue_answered(self) -> None:
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready()
+        if self._queue_failures:
+            self._queue_failures, self._complain_not_before = 0, 0.0
+            self._log.emit(logs.QUEUE_RECOVERED)
+
+    # ---- dispatching
+
+    def _apply(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            kind = type(action)
+            if kind is Note:
+                self._log.emit(action.event, **action.values)  # type: ignore[union-attr]
+            elif kind is DeleteMessage:
+                self._deletes.add(action.flight)  # type: ignore[union-attr]
+            elif kind is Post:
+                self._post(action.flight)  # type: ignore[union-attr]
+            else:
+                self._changes.add(action)  # type: ignore[arg-type]
+
+    def _post(self, flight: Flight) -> None:
+        request = self._builder.build(flight.message)
+        for reason in request.skipped:
+            self._log.emit(
+                logs.MESSAGE_ATTRIBUTE_SKIPPED,
+                message_id=flight.message.message_id,
+                reason=reason,
+            )
+        if request.scheduled_time is not None:
+            flight.task_name = request.task_name
+            if self._copies is not None:
+                self._requests[flight] = request
+                self._start(self._post_scheduled(flight, request), "post scheduled")
+                return
+        self._send(flight, request)
+
+    def _send(self, flight: Flight, request: Request) -> None:
+        self._application.post(request, partial(self._answered, flight))
+        # Of ten messages in a receive the last one's request is made after nine others.
+        flight.dispatched_at = self._clock.monotonic()
+
+    async def _post_scheduled(self, flight: Flight, request: Request) -> None:
+        assert self._copies is not None
+        assert request.scheduled_time is not None
+        copy = await self._copies.is_copy(
+            request.task_name or "", request.scheduled_time, flight.message.message_id
+        )
+        if copy:
+            del self._requests[flight]
+            self._apply(self._consumer.suppressed(flight, self._clock.monotonic()))
+            self._pump_soon()
+        else:
+            self._send(flight, request)
+
+    def _answered(self, flight: Flight, outcome: Outcome) -> None:
+        now = self._clock.monotonic()
+        self._polling.answered(now - flight.dispatched_at)
+        self._apply(self._consumer.answered(flight, outcome, now))
+        if self._requests and (request := self._requests.pop(flight, None)) is not None:
+            self._tell_completed(flight, request)
+        self._watch_gate()
+        self._pump_soon()
+        self._look_whether_drained()
+
+    def _tell_completed(self, flight: Flight, request: Request) -> None:
+        if flight.status == 200 and self._copies is not None and request.scheduled_time is not None:
+            self._start(
+                self._copies.completed(
+                    request.task_name or "", request.scheduled_time, flight.message.message_id
+                ),
+                "completed",
+            )
+
+    # ---- settling
+
+    async def _delete(self, flights: list[Flight]) -> None:
+        for pause in _pauses(_DELETE_TRIES):
+            done = await self._confirmed(self._queue.delete([f.message for f in flights]), flights)
+            now = self._clock.monotonic()
+            failed = []
+            for flight, ok in zip(flights, done, strict=True):
+                if ok:
+                    self._apply(self._consumer.deleted(flight, now))
+                else:
+                    failed.append(flight)
+            flights = failed
+            if not flights:
+                break
+            await self._clock.sleep(pause)
+        for flight in flights:
+            self._apply(self._consumer.delete_failed(flight))
+        self._look_whether_drained()
+
+    async def _change(self, changes: list[ChangeVisibility]) -> None:
+        left = changes
+        for pause in _pauses(_RELEASE_TRIES):
+            wanted = [(change.flight.message, change.seconds) for change in left]
+            done = await self._confirmed(self._queue.change_visibility(wanted), wanted)
+            left = [change for change, ok in zip(left, done, strict=True) if not ok]
+            if not left:
+                break
+            await self._clock.sleep(pause)
+        for change in changes:
+            self._consumer.released(change.flight)
+        self._look_whether_drained()
+
+    async def _confirmed(
+        self, call: Awaitable[list[bool]], entries: Sequence[Flight | tuple[Message, int]]
+    ) -> list[bool]:
+        try:
+            return await call
+        except SqsdError as error:
+            now = self._clock.monotonic()
+            if now >= self._complain_not_before:
+                self._complain_not_before = now + _REPEAT_SECONDS
+                self._log.emit(logs.QUEUE_FAILED, reason=str(error))
+            return [False] * len(entries)
+
+    async def _beat(self) -> None:
+        """Extend the visibility of what still runs, in batches, as it comes due."""
+        tick = min(1.0, max(0.1, self._options.visibility_timeout / 10))
+        while True:
+            await self._clock.sleep(tick)
+            now = self._clock.monotonic()
+            due = self._consumer.heartbeats(now)
+            for start in range(0, len(due), BATCH):
+                self._start(self._extend(due[start : start + BATCH], now), "extend")
+
+    async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
+        changes = [(flight.message, seconds) for flight, seconds in flights]
+        done = await self._confirmed(self._queue.change_visibility(changes), changes)
+        self._apply(self._consumer.beaten(flights, done, now))
+
+    # ---- the gate
+
+    def _watch_gate(self) -> None:
+        gate = self._consumer.gate
+        if not gate.is_open and self._gate_task is None and not self._consumer.draining:
+            self._gate_task = self._start(self._open_gate(), "gate")
+
+    async def _open_gate(self) -> None:
+        gate = self._consumer.gate
+        try:
+            while True:
+                alive = await self._application.probe(needs_answer=gate.needs_answer)
+                wait = gate.probed(alive)
+                if wait is None:
+                    break
+                await self._clock.sleep(wait * (0.5 + self._jitter()))
+        finally:
+            self._gate_task = None
+        self._log.emit(logs.GATE_OPENED)
+        self._pump_soon()
+
+
+def _pauses(tries: int) -> list[float]:
+    return [min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(tries)]
