@@ -1,11 +1,11 @@
-"""The vocabulary that the daemon and the constructs share: options, headers, table keys, `tier.json`.
+"""What the daemon and the constructs share: options, headers, table keys, `tier.json`.
 
 The daemon reads what is written down here, so it owns it; the constructs import this module and
 render it. Standard library only, for it is also loaded by `cdk synth` (ADR 3).
 
 Names, defaults and ranges of options are Elastic Beanstalk's (EB developer guide, general options,
-namespace `aws:elasticbeanstalk:sqsd`); durations are whole seconds. What EB has no name for is marked
-"ours" and listed in docs/compatibility.md.
+namespace `aws:elasticbeanstalk:sqsd`); durations are whole seconds. What EB has no name for is
+marked "ours" and listed in docs/compatibility.md.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class SqsdOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierResources:
-    """What only CloudFormation knows. In a template these are tokens, so nothing here is checked."""
+    """What only CloudFormation knows. In a template these are tokens, so nothing is checked."""
 
     queue_url: str
     region: str
@@ -235,7 +235,7 @@ class TierSettings:
     cron_file: str | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """The settings as the JSON object of `tier.json`; options at their default are written too."""
+        """The JSON object of `tier.json`; options at their default are written too."""
         return {
             "version": SETTINGS_VERSION,
             **asdict(self.resources),

@@ -1,4 +1,4 @@
-"""Events, one JSON object a line. The names below are an interface: alarms and dashboards read them.
+"""Events, one JSON object a line. Their names are an interface: alarms and dashboards read them.
 
 No body, credential or receipt handle is ever a value here.
 """

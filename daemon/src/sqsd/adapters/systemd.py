@@ -1,4 +1,7 @@
-"""Telling systemd: ready, alive, stopping. Source: sd_notify(3); silent where it does not listen."""
+"""Telling systemd: ready, alive, stopping; silent where it does not listen.
+
+Source: sd_notify(3).
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Message:
         receipt_handle: of this delivery alone.
         body: as received, in UTF-8.
         receive_count: deliveries so far, this one included.
-        sent_at, first_received_at: milliseconds since 1970 by SQS's clock; None when SQS names none.
+        sent_at, first_received_at: milliseconds since 1970 by SQS's clock; None if it names none.
         received_at: monotonic seconds at which the receive was *asked for*; visibility counts from
             no earlier than that, so a deadline computed from it is never too late.
         group_id: FIFO message group; fair queues on standard queues have one too.

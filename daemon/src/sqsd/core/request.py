@@ -143,12 +143,12 @@ def _seconds_text(seconds: int) -> str:
 
 
 def _seconds(milliseconds: int | None) -> str:
-    """UTC in whole seconds, the rest cut off; an SQS that tells no time gets the epoch, as in EB."""
+    """UTC in whole seconds, the rest cut off; without a time the epoch, as in EB."""
     return _seconds_text((milliseconds or 0) // 1000)
 
 
 def _iso_time(scheduled_time: str) -> str:
-    """`2023-01-15 07:42:00 UTC` -> `2023-01-15T07:42:00Z`; an unknown form goes through as it is."""
+    """`2023-01-15 07:42:00 UTC` -> `2023-01-15T07:42:00Z`; unknown forms go through as they are."""
     try:
         at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
         at = at.replace(tzinfo=UTC)

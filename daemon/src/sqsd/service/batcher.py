@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 from sqsd.core.polling import BATCH
 
 Item = TypeVar("Item")
-#: Seconds a thing waits for company. Costs a message nothing but its deletion being that much later.
+#: Seconds a thing waits for company; costs a message nothing but a later deletion.
 LINGER_SECONDS: Final = 0.02
 
 

@@ -11,7 +11,7 @@ from sqsd import logs
 from sqsd.ports import Clock, EventLog
 from sqsd.service.dispatcher import Dispatcher
 
-#: Seconds without a completed receive, beyond a long poll's own, after which polling counts as hung.
+#: Seconds without a completed receive after which polling counts as hung; far above a long poll.
 _STUCK_SECONDS: Final = 120.0
 STOPPED_CLEAN: Final = 0
 #: Requests were cut, by `drain_timeout`, a second signal or a defect.

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local_aws import LocalAws
+from tests.scenarios.harness import Tier
+
+
+@pytest.fixture
+def tier(local_aws: LocalAws, tmp_path: Path) -> Iterator[Tier]:
+    """A tier of its own for one test; `set_up` makes its queues."""
+    tier = Tier(local_aws, tmp_path)
+    try:
+        yield tier
+    finally:
+        tier.tear_down()

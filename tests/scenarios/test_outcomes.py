@@ -1,0 +1,172 @@
+"""What becomes of a message, over the wire: a real queue, a real daemon, a real application."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from sqsd import contract
+from tests.scenarios.harness import Tier, eventually
+
+pytestmark = pytest.mark.local_aws
+
+NOTHING_LEFT = {"visible": 0, "in_flight": 0, "dead": 0}
+
+
+def test_a_message_answered_200_is_deleted(tier: Tier) -> None:
+    tier.set_up()
+    tier.start_daemon()
+    (message_id,) = tier.send("work")
+    eventually(lambda: tier.counts() == NOTHING_LEFT and tier.application.posts)
+    (post,) = tier.application.posts
+    assert post.body == b"work"
+    assert post.message_id == message_id
+
+
+def test_the_application_sees_every_header_of_elastic_beanstalk(tier: Tier) -> None:
+    tier.set_up()
+    tier.start_daemon(http_path="/work?source=queue")
+    tier.send(
+        "message 0",
+        MessageAttributes={
+            "traceId": {"DataType": "String", "StringValue": "abc"},
+            "size": {"DataType": "Number.int", "StringValue": "12"},
+            "blob": {"DataType": "Binary", "BinaryValue": b"\x00"},
+        },
+    )
+    (post,) = eventually(lambda: list(tier.application.posts))
+    headers = dict(post.headers)
+    assert post.path == "/work?source=queue"
+    for moment in ("first-received-at", "sent-at"):
+        text = headers.pop(f"x-aws-sqsd-{moment}")
+        assert time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    assert headers.pop("x-aws-sqsd-msgid")
+    assert headers.pop("x-aws-sqsd-sender-id")
+    assert headers == {
+        "content-type": "application/json",
+        "user-agent": contract.USER_AGENT,
+        "x-aws-sqsd-receive-count": "1",
+        "x-aws-sqsd-queue": tier.name,
+        "x-aws-sqsd-path": "/work?source=queue",
+        "x-aws-sqsd-attr-traceid": "abc",
+        "x-aws-sqsd-attr-size": "12",
+        "host": f"localhost:{tier.application.port}",
+        "accept-encoding": "gzip, compressed",
+        "content-length": "9",
+    }
+
+
+def test_a_message_answered_500_comes_back_after_error_visibility_timeout(tier: Tier) -> None:
+    tier.set_up()
+    tier.application.answer = lambda _path, headers, _body: (
+        500 if headers["x-aws-sqsd-receive-count"] == "1" else 200,
+        0.0,
+    )
+    tier.start_daemon(error_visibility_timeout=2)
+    tier.send("work")
+    eventually(lambda: len(tier.application.posts) == 2 and tier.counts() == NOTHING_LEFT)
+    first, second = tier.application.posts
+    assert first.message_id == second.message_id
+    assert 1.9 <= second.at - first.until < 8
+
+
+def test_without_error_visibility_timeout_a_failed_message_waits_out_its_visibility(
+    tier: Tier,
+) -> None:
+    tier.set_up()
+    tier.application.answer = lambda _path, headers, _body: (
+        500 if headers["x-aws-sqsd-receive-count"] == "1" else 200,
+        0.0,
+    )
+    tier.start_daemon(visibility_timeout=4, inactivity_timeout=3)
+    tier.send("work")
+    eventually(lambda: len(tier.application.posts) == 2)
+    first, second = tier.application.posts
+    assert 3.5 <= second.at - first.at < 10
+
+
+@pytest.mark.parametrize("status", [201, 204, 302, 404, 429])
+def test_only_200_deletes(tier: Tier, status: int) -> None:
+    tier.set_up()
+    tier.application.answer = lambda *_: (status, 0.0)
+    daemon = tier.start_daemon()
+    tier.send("work")
+    (event,) = daemon.wait_for("message.released")
+    assert event["status"] == status
+    assert daemon.stop() == 0
+    assert tier.counts() == {"visible": 0, "in_flight": 1, "dead": 0}
+
+
+def test_a_poison_message_reaches_the_dead_letter_queue_and_others_do_not(tier: Tier) -> None:
+    tier.set_up(max_retries=3)
+    tier.application.answer = lambda _path, _headers, body: (
+        500 if body == b"poison" else 200,
+        0.0,
+    )
+    tier.start_daemon(error_visibility_timeout=0, max_retries=3)
+    tier.send("poison", "good", "better")
+    eventually(lambda: tier.counts() == {"visible": 0, "in_flight": 0, "dead": 1})
+    assert tier.application.bodies().count(b"poison") == 3
+    assert sorted(set(tier.application.bodies())) == [b"better", b"good", b"poison"]
+
+
+def test_a_slow_message_is_held_by_heartbeats_beyond_its_visibility(tier: Tier) -> None:
+    tier.set_up()
+    tier.application.answer = lambda *_: (200, 5.0)
+    tier.start_daemon(visibility_timeout=2, inactivity_timeout=20)
+    tier.send("slow")
+    eventually(lambda: tier.application.posts and tier.counts() == NOTHING_LEFT)
+    assert len(tier.application.posts) == 1
+
+
+def test_sigterm_finishes_what_runs_and_loses_nothing(tier: Tier) -> None:
+    tier.set_up()
+    tier.application.answer = lambda *_: (200, 0.3)
+    daemon = tier.start_daemon(http_connections=4)
+    sent = set(tier.send(*(f"message {number}" for number in range(40))))
+    daemon.wait_for("message.deleted", 5)
+    # when it is told to stop amid the work
+    began = set(tier.application.began)
+    assert daemon.stop() == 0
+    # then every request that had begun was answered and deleted, and the rest is in the queue
+    deleted = {event["message_id"] for event in daemon.events("message.deleted")}
+    assert began <= deleted
+    assert {post.message_id for post in tier.application.posts} == deleted
+    counts = tier.counts()
+    assert counts["dead"] == counts["in_flight"] == 0
+    assert counts["visible"] == len(sent) - len(deleted)
+    # and the next daemon does the rest, each message once
+    tier.start_daemon()
+    eventually(lambda: tier.counts() == NOTHING_LEFT)
+    ids = [post.message_id for post in tier.application.posts]
+    assert sorted(ids) == sorted(sent)
+
+
+def test_a_killed_daemon_costs_messages_in_flight_one_receive_and_no_more(tier: Tier) -> None:
+    tier.set_up()
+    tier.application.answer = lambda *_: (200, 0.5)
+    daemon = tier.start_daemon(visibility_timeout=3, inactivity_timeout=2, http_connections=4)
+    sent = set(tier.send(*(f"message {number}" for number in range(12))))
+    daemon.wait_for("message.deleted", 3)
+    daemon.signal(signal.SIGKILL)
+    tier.start_daemon(visibility_timeout=30)
+    eventually(lambda: tier.counts() == NOTHING_LEFT)
+    assert {post.message_id for post in tier.application.posts} == sent
+    assert all(int(p.headers["x-aws-sqsd-receive-count"]) <= 2 for p in tier.application.posts)
+
+
+def test_nothing_is_received_while_the_application_is_down(tier: Tier) -> None:
+    tier.set_up(max_retries=3)
+    tier.application.stop()
+    daemon = tier.start_daemon(max_retries=3)
+    tier.send(*(f"message {number}" for number in range(5)))
+    daemon.wait_for("daemon.started")
+    time.sleep(2)
+    # nobody has touched them
+    assert tier.counts() == {"visible": 5, "in_flight": 0, "dead": 0}
+    tier.application.start()
+    tier.start_daemon()
+    eventually(lambda: tier.counts() == NOTHING_LEFT)
+    assert {p.headers["x-aws-sqsd-receive-count"] for p in tier.application.posts} == {"1"}
