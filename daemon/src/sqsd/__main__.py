@@ -1,4 +1,4 @@
-"""The command `sqsd`: composition root and exit codes, nothing else.
+"""The command `sqsd`: what it takes, and its exit codes.
 
 Exit codes: 0 all messages in flight were finished; 1 some were cut short, or a defect; 2 the
 settings or arguments cannot be used, and nothing was received.
@@ -12,9 +12,11 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqsd import __version__, contract
+import yaml
+
+from sqsd import __version__, contract, settings
 from sqsd.contract import InvalidSettings, TierSettings
 
 UNUSABLE: Final = 2
@@ -22,8 +24,7 @@ UNUSABLE: Final = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the result is the process's exit code."""
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen = _parser().parse_args(arguments)
     try:
         command: Callable[[argparse.Namespace], int] = chosen.command
         return command(chosen)
@@ -43,17 +44,41 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "read the settings and print every problem in them"),
     ):
         sub = commands.add_parser(name, help=meaning, description=meaning)
-        sub.add_argument(
-            "--settings",
-            type=Path,
-            default=Path(contract.SETTINGS_PATH),
-            metavar="FILE",
-            help="tier.json as the WorkerTier construct renders it (default: %(default)s)",
-        )
+        _add_settings(sub)
         sub.set_defaults(command=command)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """`--settings`, and a flag for each option and resource, by its name in `tier.json`."""
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="tier.json, or the default.yaml of an Elastic Beanstalk instance"
+        f" (default: {contract.SETTINGS_PATH}, unless --queue-url is given)",
+    )
+    resources = parser.add_argument_group("resources")
+    for name in (*settings.RESOURCE_NAMES, "cron_file"):
+        _add_flag(resources, name, "", str)
+    options = parser.add_argument_group("options", "each goes before the file's; null for none")
+    for name, meaning, default in settings.described_options():
+        _add_flag(options, name, f"{meaning} (default: {default})", yaml.safe_load)
+
+
+def _add_flag(
+    group: argparse._ArgumentGroup, name: str, meaning: str, read: Callable[[str], Any]
+) -> None:
+    group.add_argument(
+        f"--{name.replace('_', '-')}",
+        dest=name,
+        type=read,
+        default=argparse.SUPPRESS,
+        metavar=name.rpartition("_")[2].upper(),
+        help=meaning,
+    )
 
 
 def _version(_: argparse.Namespace) -> int:
@@ -62,20 +87,40 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    read_settings(chosen.settings)
-    print(f"{chosen.settings}: no problems")
+    read, path = _read_settings(chosen)
+    print(f"{path or 'flags'}: no problems")
+    for name, _, default in settings.described_options():
+        if (value := getattr(read.options, name)) != default:
+            print(f"  {name} = {value!r} instead of {default!r}")
     return 0
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    settings = read_settings(chosen.settings)
+    read, path = _read_settings(chosen)
     # Here and not above: `check` and `version` need no SDK, and botocore takes a while to load.
     from sqsd import daemon
 
     # What the imports made lives as long as the process; the collector need not look at it again.
     gc.freeze()
+    directory = Path.cwd() if path is None else path.resolve().parent
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(daemon.run(settings, chosen.settings.resolve().parent))
+        return runner.run(daemon.run(read, directory))
+
+
+def _read_settings(chosen: argparse.Namespace) -> tuple[TierSettings, Path | None]:
+    """The settings, and the file they came from."""
+    flags = {name: value for name, value in vars(chosen).items() if name not in _NOT_SETTINGS}
+    path: Path | None = chosen.settings
+    if path is None and "queue_url" not in flags:
+        path = Path(contract.SETTINGS_PATH)
+    notes: list[str] = []
+    read = settings.load(path, flags, notes)
+    for note in notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return read, path
+
+
+_NOT_SETTINGS: Final = frozenset({"command", "settings"})
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -85,21 +130,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
-
-
-def read_settings(path: Path) -> TierSettings:
-    """Read `tier.json`.
-
-    Raises:
-        InvalidSettings: with every problem, also when there is no file.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(
-            [f"cannot be read: {error}; name the file with --settings FILE"], str(path)
-        ) from error
-    return TierSettings.from_json(text, str(path))
 
 
 if __name__ == "__main__":

@@ -250,16 +250,15 @@ class TierSettings:
         Raises:
             InvalidSettings: names `source` and lists every problem found.
         """
-        try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise InvalidSettings([f"not JSON: {error}"], source) from error
-        if not isinstance(document, dict):
-            raise InvalidSettings([f"must be a JSON object, got {document!r:.60}"], source)
-        return cls._from_document(document, source)
+        return cls.from_document(parse_document(text, source), source)
 
     @classmethod
-    def _from_document(cls, document: dict[str, Any], source: str) -> Self:
+    def from_document(cls, document: Mapping[str, Any], source: str) -> Self:
+        """Read settings from the object that `to_document` gives.
+
+        Raises:
+            InvalidSettings: as `from_json` does.
+        """
         problems = _version_problems(document)
         known = {f.name: f for f in fields(TierResources)}
         problems += _unknown_keys(document, {"version", "cron_file", "options", *known}, "key")
@@ -274,6 +273,21 @@ class TierSettings:
             raise InvalidSettings(problems, source)
         resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
         return cls(resources=resources, options=options, cron_file=cron_file)
+
+
+def parse_document(text: str, source: str) -> dict[str, Any]:
+    """The JSON object in a text.
+
+    Raises:
+        InvalidSettings: there is none.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidSettings([f"not JSON: {error}"], source) from error
+    if not isinstance(document, dict):
+        raise InvalidSettings([f"must be a JSON object, got {document!r:.60}"], source)
+    return document
 
 
 def _version_problems(document: Mapping[str, Any]) -> list[str]:
