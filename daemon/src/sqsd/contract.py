@@ -11,9 +11,11 @@ marked "ours" and listed in docs/compatibility.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Final, Self
+
+from sqsd import option_checks as check
 
 # ---- settings file ---------------------------------------------------------------------------
 
@@ -37,6 +39,17 @@ HEADER_TASK_NAME: Final = "X-Aws-Sqsd-Taskname"
 HEADER_ATTRIBUTE_PREFIX: Final = "X-Aws-Sqsd-Attr-"
 #: Ours: names the attribute headers whose values had to be percent-encoded to travel in HTTP.
 HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
+#: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256 over "<t>.POST.<path>." and the body>`.
+HEADER_SIGNATURE: Final = "X-Aws-Sqsd-Signature"
+#: Ours, each sent only when `extra_headers` names it.
+EXTRA_HEADERS: Final = (
+    "X-Aws-Sqsd-Receipt-Handle",
+    "X-Aws-Sqsd-Visibility-Deadline",
+    "X-Aws-Sqsd-Message-Group-Id",
+    "X-Aws-Sqsd-Message-Deduplication-Id",
+    "X-Amzn-Trace-Id",
+    "traceparent",
+)
 ACCEPT_ENCODING: Final = "gzip, compressed"
 
 # ---- periodic tasks ----------------------------------------------------------------------------
@@ -50,6 +63,12 @@ ATTRIBUTE_TASK_NAME: Final = "beanstalk.sqsd.task_name"
 ATTRIBUTE_SCHEDULED_TIME: Final = "beanstalk.sqsd.scheduled_time"
 #: How `scheduled_time` is written: `2017-03-22 23:10:00 UTC`.
 SCHEDULED_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
+
+# ---- dead letters that the daemon sends ------------------------------------------------------
+
+#: Why a message of `dead_letter_statuses` was given up, and its id in the work queue.
+ATTRIBUTE_REASON: Final = "worker-tier.reason"
+ATTRIBUTE_FIRST_MESSAGE_ID: Final = "worker-tier.message_id"
 
 # ---- leader table ------------------------------------------------------------------------------
 
@@ -75,48 +94,9 @@ class InvalidSettings(ValueError):
         super().__init__(f"{source}: " + "; ".join(problems))
 
 
-#: A check returns what is allowed when the value is not, else None.
-_Check = Callable[[Any], str | None]
-
-
-def _whole_number(low: int, high: int) -> _Check:
-    def check(value: Any) -> str | None:
-        # `True` is an int to Python; nobody who writes it means 1.
-        right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if right else f"a whole number from {low} to {high}"
-
-    return check
-
-
-def _or_none(inner: _Check) -> _Check:
-    def check(value: Any) -> str | None:
-        allowed = None if value is None else inner(value)
-        return None if allowed is None else f"{allowed}, or null for none"
-
-    return check
-
-
-def _boolean(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
-
-
-def _path(value: Any) -> str | None:
-    legal = isinstance(value, str) and value.startswith("/") and _is_header_text(value)
-    return None if legal and " " not in value else "a path that begins with / and has no blanks"
-
-
-def _media_type(value: Any) -> str | None:
-    legal = isinstance(value, str) and value.strip() == value != "" and _is_header_text(value)
-    return None if legal else "a content type such as application/json, without control characters"
-
-
-def _is_header_text(value: str) -> bool:
-    return all(" " <= letter <= "~" for letter in value)
-
-
-def _option(default: Any, check: _Check, meaning: str, eb_name: str | None = None) -> Any:
+def _option(default: Any, rule: check.Check, meaning: str, eb_name: str | None = None) -> Any:
     """A field with its range, its meaning and EB's name for it (None: ours) as metadata."""
-    metadata = {"check": check, "meaning": meaning, "eb_name": eb_name}
+    metadata = {"check": rule, "meaning": meaning, "eb_name": eb_name}
     return field(default=default, metadata=metadata)
 
 
@@ -128,50 +108,91 @@ class SqsdOptions:
         InvalidSettings: with every problem found, not only the first.
     """
 
-    http_path: str = _option("/", _path, "path of every ordinary POST", "HttpPath")
-    http_port: int = _option(80, _whole_number(1, 65_535), "port on localhost; EB has only 80")
-    mime_type: str = _option("application/json", _media_type, "Content-Type sent", "MimeType")
+    http_path: str = _option("/", check.path, "path of every ordinary POST", "HttpPath")
+    http_host: str = _option(
+        "localhost",
+        check.host,
+        "where the application is; sign requests when it is not on localhost",
+    )
+    http_port: int = _option(80, check.whole_number(1, 65_535), "port on localhost; EB has only 80")
+    mime_type: str = _option("application/json", check.media_type, "Content-Type sent", "MimeType")
     http_connections: int = _option(
-        50, _whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
+        50, check.whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
     )
     connect_timeout: int = _option(
-        5, _whole_number(1, 60), "seconds to connect to the application", "ConnectTimeout"
+        5, check.whole_number(1, 60), "seconds to connect to the application", "ConnectTimeout"
     )
     inactivity_timeout: int = _option(
         299,
-        _whole_number(1, 36_000),
+        check.whole_number(1, 36_000),
         "seconds without a byte after which a request is given up",
         "InactivityTimeout",
     )
     visibility_timeout: int = _option(
         300,
-        _whole_number(0, 43_200),
+        check.whole_number(0, 43_200),
         "seconds a received message stays hidden",
         "VisibilityTimeout",
     )
     error_visibility_timeout: int | None = _option(
         None,
-        _or_none(_whole_number(0, 43_200)),
+        check.or_none(check.whole_number(0, 43_200)),
         "seconds until a failed message is visible again; null leaves it to visibility_timeout",
         "ErrorVisibilityTimeout",
     )
     retention_period: int = _option(
         345_600,
-        _whole_number(60, 1_209_600),
+        check.whole_number(60, 1_209_600),
         "seconds after its first receive at which a message is deleted without a POST",
         "RetentionPeriod",
     )
     max_retries: int = _option(
-        10, _whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
+        10, check.whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
     )
     wait_time_seconds: int = _option(
-        20, _whole_number(0, 20), "seconds a receive waits on an empty queue; SQS's WaitTimeSeconds"
+        20,
+        check.whole_number(0, 20),
+        "seconds a receive waits on an empty queue; SQS's WaitTimeSeconds",
+    )
+    retry_policy: str = _option(
+        "eb",
+        check.one_of("eb", "backoff"),
+        "eb: error_visibility_timeout each time; backoff: doubled with each receive, with jitter",
+    )
+    delete_statuses: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status),
+        "statuses besides 200 that delete a message, such as 204 or 2xx",
+    )
+    dead_letter_statuses: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status),
+        "statuses that send a message to the dead-letter queue at once",
+    )
+    delete_expired: bool = _option(
+        True, check.boolean, "delete messages past retention_period; false leaves them to the queue"
+    )
+    health_path: str | None = _option(
+        None,
+        check.or_none(check.path),
+        "GET path that answers 2xx when the application can take messages",
+    )
+    extra_headers: tuple[str, ...] = _option(
+        (), check.list_of(check.one_of(*EXTRA_HEADERS)), "headers sent besides EB's"
+    )
+    via_sns: bool = _option(False, check.boolean, "POST the Message of an SNS envelope as the body")
+    signing_key_file: str | None = _option(
+        None,
+        check.or_none(check.file_path),
+        "file with the secret that signs requests (HMAC-SHA256)",
     )
     heartbeat: bool = _option(
-        True, _boolean, "extend the visibility of messages whose request still runs"
+        True, check.boolean, "extend the visibility of messages whose request still runs"
     )
     drain_timeout: int = _option(
-        300, _whole_number(0, 7_200), "seconds that requests in flight get when the daemon stops"
+        300,
+        check.whole_number(0, 7_200),
+        "seconds that requests in flight get when the daemon stops",
     )
 
     def __post_init__(self) -> None:
@@ -198,6 +219,16 @@ class SqsdOptions:
             problems.append(
                 f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
                 " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
+            )
+        if both := sorted(set(self.delete_statuses) & set(self.dead_letter_statuses)):
+            problems.append(
+                f"{', '.join(both)} cannot be in delete_statuses and in dead_letter_statuses;"
+                " leave it out of one"
+            )
+        if "200" in self.dead_letter_statuses or "2xx" in self.dead_letter_statuses:
+            problems.append(
+                "dead_letter_statuses must not hold 200, which means success, got"
+                f" {self.dead_letter_statuses!r}"
             )
         needed = self.visibility_timeout * self.max_retries
         if self.retention_period < needed:
@@ -271,6 +302,9 @@ class TierSettings:
         options = _read_options(document.get("options", {}), problems)
         if problems or options is None:
             raise InvalidSettings(problems, source)
+        if options.dead_letter_statuses and not document.get("dead_letter_queue_url"):
+            problem = "dead_letter_statuses need dead_letter_queue_url; name the queue"
+            raise InvalidSettings([problem], source)
         resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
         return cls(resources=resources, options=options, cron_file=cron_file)
 
@@ -323,7 +357,12 @@ def _read_options(document: Any, problems: list[str]) -> SqsdOptions | None:
     known = {f.name for f in fields(SqsdOptions)}
     problems += _unknown_keys(document, known, "option")
     try:
-        return SqsdOptions(**{name: value for name, value in document.items() if name in known})
+        chosen: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in document.items()
+            if name in known
+        }
+        return SqsdOptions(**chosen)
     except InvalidSettings as error:
         problems.extend(error.problems)
         return None

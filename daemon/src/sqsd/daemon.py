@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -15,10 +16,14 @@ from sqsd.adapters.clock import SystemClock
 from sqsd.adapters.credentials import CredentialSource, Endpoint, resolve_endpoint
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.adapters.systemd import Notifier, watchdog_seconds
-from sqsd.contract import InvalidSettings, TierSettings
+from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
+from sqsd.core.extras import Extras
+from sqsd.core.request import RequestBuilder
 from sqsd.logs import JsonLog
 from sqsd.service.dispatcher import Dispatcher
 from sqsd.service.supervisor import Supervisor
+
+_SHORTEST_SECRET: Final = 16
 
 
 async def run(settings: TierSettings, directory: Path) -> int:
@@ -49,6 +54,8 @@ async def run(settings: TierSettings, directory: Path) -> int:
         control=control,
         clock=clock,
         visibility_timeout=options.visibility_timeout,
+        dead_letter_queue_url=resources.dead_letter_queue_url,
+        with_extras=bool(options.extra_headers),
     )
     notifier = Notifier()
     application = LocalApplication(options)
@@ -60,7 +67,7 @@ async def run(settings: TierSettings, directory: Path) -> int:
     dispatcher = Dispatcher(
         options=options,
         queue=queue,
-        queue_name=queue_name(resources.queue_url),
+        builder=RequestBuilder(options, queue_name(resources.queue_url), _extras(options)),
         fifo=is_fifo(resources.queue_url),
         application=application,
         clock=clock,
@@ -89,6 +96,26 @@ async def run(settings: TierSettings, directory: Path) -> int:
         application.close()
         polls.close()
         control.close()
+
+
+def _extras(options: SqsdOptions) -> Extras | None:
+    secret = None
+    if options.signing_key_file is not None:
+        try:
+            secret = Path(options.signing_key_file).read_bytes().strip()
+        except OSError as error:
+            raise InvalidSettings([f"signing_key_file: {error}"], "sqsd options") from error
+        if len(secret) < _SHORTEST_SECRET:
+            raise InvalidSettings(
+                [
+                    f"signing_key_file {options.signing_key_file} must hold at least"
+                    f" {_SHORTEST_SECRET} bytes, got {len(secret)}"
+                ],
+                "sqsd options",
+            )
+    if secret is None and not options.extra_headers:
+        return None
+    return Extras(options.extra_headers, secret)
 
 
 def _endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol
 
 # ---- the daemon itself
 DAEMON_STARTED: Final = "daemon.started"
@@ -20,6 +20,7 @@ DAEMON_FAILED: Final = "daemon.failed"
 # ---- messages
 MESSAGE_DELETED: Final = "message.deleted"
 MESSAGE_RELEASED: Final = "message.released"
+MESSAGE_DEAD_LETTERED: Final = "message.dead_lettered"
 MESSAGE_EXPIRED: Final = "message.expired"
 MESSAGE_DUPLICATE: Final = "message.duplicate"
 MESSAGE_ATTRIBUTE_SKIPPED: Final = "message.attribute_skipped"
@@ -30,6 +31,18 @@ QUEUE_FAILED: Final = "queue.failed"
 QUEUE_RECOVERED: Final = "queue.recovered"
 GATE_CLOSED: Final = "gate.closed"
 GATE_OPENED: Final = "gate.opened"
+#: Counted, not written: one for each batch of visibility extensions.
+HEARTBEAT_SENT: Final = "heartbeat.sent"
+# ---- the instance
+LIFECYCLE_NOTICED: Final = "lifecycle.noticed"
+LIFECYCLE_HELD: Final = "lifecycle.held"
+LIFECYCLE_RESUMED: Final = "lifecycle.resumed"
+LIFECYCLE_COMPLETED: Final = "lifecycle.completed"
+LIFECYCLE_FAILED: Final = "lifecycle.failed"
+# ---- what explains the daemon
+METRICS_REPORTED: Final = "metrics.reported"
+STATUS_FAILED: Final = "status.failed"
+TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks
 CRON_LOADED: Final = "cron.loaded"
 CRON_INVALID: Final = "cron.invalid"
@@ -38,16 +51,28 @@ CRON_REPAIRED: Final = "cron.repaired"
 CRON_MISSED: Final = "cron.missed"
 CRON_FAILED: Final = "cron.failed"
 CRON_SUPPRESSED: Final = "cron.suppressed"
+CRON_SKIPPED: Final = "cron.skipped"
 LEASE_ACQUIRED: Final = "lease.acquired"
 LEASE_LOST: Final = "lease.lost"
 LEASE_RELEASED: Final = "lease.released"
 LEASE_FAILED: Final = "lease.failed"
+LEASE_RECOVERED: Final = "lease.recovered"
+
+
+class LineStream(Protocol):
+    """Where lines go: `adapters.output.Output`, or any text file."""
+
+    def write(self, text: str, /) -> object:
+        """Take a whole line, with its end."""
+
+    def flush(self) -> object:
+        """Let a reader see it."""
 
 
 class JsonLog:
     """Writes events to a text stream, a line each, flushed so that a journal sees them at once."""
 
-    def __init__(self, stream: TextIO, time: Callable[[], float]) -> None:
+    def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
         self._stream, self._time = stream, time
         self._encode = json.JSONEncoder(
             ensure_ascii=False, separators=(",", ":"), default=str
@@ -59,6 +84,6 @@ class JsonLog:
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
-        except OSError:
+        except (OSError, ValueError):
             # A full disk or a closed pipe must not stop messages; there is nowhere left to say so.
             return

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqsd.core.dispatch import Outcome
+from sqsd.core.lease import LeaseRecord
 from sqsd.core.message import Message
+from sqsd.core.occurrence import RunRecord, TaskRecord
 from sqsd.core.request import Request
 
 
@@ -51,6 +54,9 @@ class Queue(Protocol):
     async def delete(self, messages: Sequence[Message]) -> list[bool]:
         """Delete at most ten; for each whether that is confirmed."""
 
+    async def bury(self, message: Message, reason: str) -> None:
+        """Send a copy to the dead-letter queue, with the reason as an attribute."""
+
     async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
         """Hide each of at most ten for so many seconds from now; for each whether confirmed."""
 
@@ -69,6 +75,64 @@ class Application(Protocol):
 
     async def probe(self, *, needs_answer: bool) -> bool:
         """Whether the application is there: its port accepts and, if asked, answers a GET."""
+
+
+class LeaderTable(Protocol):
+    """Where instances agree on who enqueues periodic tasks, and on what was enqueued and answered.
+
+    Every write is conditional; a refused one is None or False. Calls raise `AwsError` or
+    `AwsUnreachable`, after which nobody knows whether the write was made.
+    """
+
+    @property
+    def name(self) -> str:
+        """For messages to people."""
+
+    async def read_lease(self) -> LeaseRecord | None: ...
+
+    async def acquire_lease(
+        self, holder: str, lease_seconds: float, seen: LeaseRecord | None
+    ) -> LeaseRecord | None: ...
+
+    async def renew_lease(
+        self, holder: str, lease_seconds: float, term: int, *, census: bool
+    ) -> LeaseRecord | None: ...
+
+    async def register_follower(self, epoch: int) -> LeaseRecord | None: ...
+
+    async def release_lease(self, holder: str, term: int) -> bool: ...
+
+    async def read_task(self, name: str) -> TaskRecord | None: ...
+
+    async def write_task(self, name: str, record: TaskRecord, over: int | None) -> bool: ...
+
+    async def read_run(self, name: str, time: datetime) -> RunRecord | None: ...
+
+    async def dispatch_run(
+        self, name: str, time: datetime, message_id: str, now: datetime, over: RunRecord | None
+    ) -> bool: ...
+
+    async def finish_run(
+        self, name: str, time: datetime, message_id: str, now: datetime, *, done: bool
+    ) -> None: ...
+
+
+class Sender(Protocol):
+    """Sends to the work queue."""
+
+    async def send(
+        self,
+        *,
+        body: str,
+        attributes: Mapping[str, str],
+        group_id: str | None,
+        deduplication_id: str | None,
+    ) -> str:
+        """Send one message with String attributes; gives its id.
+
+        Raises:
+            SqsdError: SQS refused it, or nobody knows whether SQS took it.
+        """
 
 
 class EventLog(Protocol):

@@ -1,10 +1,11 @@
-"""The application on localhost: POSTs over a pool of kept connections, and probes for the gate."""
+"""The application: POSTs over a pool of kept connections, and probes for the gate."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from sqsd.adapters.http1 import Answer, Connection, Failure
@@ -35,13 +36,15 @@ class LocalApplication:
     """Implements `ports.Application`: at most as many connections as requests were asked for."""
 
     def __init__(self, options: SqsdOptions) -> None:
-        self._port = options.http_port
+        self._host, self._port = options.http_host, options.http_port
+        self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
+        self._health_path = options.health_path
         self._connect_timeout = float(options.connect_timeout)
         self._inactivity = float(options.inactivity_timeout)
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[Connection]] = set()
 
     def post(self, request: Request, done: Done) -> None:
         """Send a request on an idle connection or a new one; `done` is called exactly once."""
@@ -51,13 +54,15 @@ class LocalApplication:
             if connection.reusable:
                 self._send(connection, request, done, fresh=False)
                 return
-        task = self._loop.create_task(self._connect_and_send(request, done), name="connect")
+        task = self._loop.create_task(self._connect(), name="connect")
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(partial(self._connected, request, done))
 
     def abort(self) -> None:
         """Give up every request in flight; each ends as `Broken.CUT`."""
-        for task in list(self._connecting):
+        # Forgotten, so that one which has connected this very moment sends nothing any more.
+        connecting, self._connecting = self._connecting, set()
+        for task in connecting:
             task.cancel()
         for connection in list(self._busy):
             connection.abort()
@@ -71,22 +76,28 @@ class LocalApplication:
     async def probe(self, *, needs_answer: bool) -> bool:
         """Whether the application is there: its port accepts and, if asked, a GET is answered.
 
-        Any answer but a proxy's 502, 503 or 504 will do: an application need not have a page at /.
+        With `health_path` that page must answer 2xx, always. Without it any answer but a proxy's
+        502, 503 or 504 will do: an application need not have a page at /.
         """
         try:
             connection = await self._connect()
         except OSError:
             return False
-        if not needs_answer:
+        if not needs_answer and self._health_path is None:
             connection.abort()
             return True
         port = "" if self._port == 80 else f":{self._port}"
         request = (
-            f"GET / HTTP/1.1\r\nHost: localhost{port}\r\nUser-Agent: {USER_AGENT}\r\n"
-            "Connection: close\r\n\r\n"
+            f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
+            f"User-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
         )
         answer = await connection.request(request.encode(), self._connect_timeout)
-        return isinstance(answer, Answer) and answer.status not in APPLICATION_DOWN_STATUSES
+        connection.abort()  # should the application not close what it was asked to close
+        if not isinstance(answer, Answer):
+            return False
+        if self._health_path is None:
+            return answer.status not in APPLICATION_DOWN_STATUSES
+        return 200 <= answer.status < 300
 
     def _send(self, connection: Connection, request: Request, done: Done, *, fresh: bool) -> None:
         busy = self._busy
@@ -106,18 +117,21 @@ class LocalApplication:
 
         connection.exchange(request.head + request.body, finished, self._inactivity)
 
-    async def _connect_and_send(self, request: Request, done: Done) -> None:
-        try:
-            connection = await self._connect()
-        except asyncio.CancelledError:
+    def _connected(self, request: Request, done: Done, task: asyncio.Task[Connection]) -> None:
+        wanted = task in self._connecting
+        self._connecting.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if not wanted or task.cancelled():
+            if error is None and not task.cancelled():
+                task.result().abort()
             done(Broken.CUT)
-            raise
-        except TimeoutError:
-            done(Unreachable.CONNECT_TIMEOUT)
-        except OSError:
-            done(Unreachable.REFUSED)
+        elif error is None:
+            self._send(task.result(), request, done, fresh=True)
+        elif isinstance(error, OSError):
+            late = isinstance(error, TimeoutError)
+            done(Unreachable.CONNECT_TIMEOUT if late else Unreachable.REFUSED)
         else:
-            self._send(connection, request, done, fresh=True)
+            raise error
 
     async def _connect(self) -> Connection:
         """A new connection.
@@ -128,7 +142,7 @@ class LocalApplication:
         """
         refused: OSError | None = None
         async with asyncio.timeout(self._connect_timeout):
-            for address in _LOOPBACK:
+            for address in self._addresses:
                 try:
                     _, connection = await self._loop.create_connection(
                         lambda: Connection(self._loop, keep_body=False), address, self._port

@@ -14,7 +14,6 @@ from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import RefreshableCredentials
 from botocore.endpoint_provider import EndpointProvider
-from botocore.exceptions import BotoCoreError
 
 from sqsd.errors import NoCredentials
 
@@ -81,7 +80,9 @@ class CredentialSource:
                     " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
                 )
             frozen = self._provider.get_frozen_credentials()
-        except BotoCoreError as error:
+        except NoCredentials:
+            raise
+        except Exception as error:  # providers raise what they like: ClientError, OSError, KeyError
             raise NoCredentials(f"AWS credentials cannot be loaded: {error}") from error
         return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
@@ -97,7 +98,8 @@ class Endpoint(NamedTuple):
     @property
     def host_header(self) -> str:
         standard = 443 if self.tls else 80
-        return self.host if self.port == standard else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == standard else f"{host}:{self.port}"
 
 
 def resolve_endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:

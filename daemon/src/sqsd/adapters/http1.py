@@ -71,6 +71,7 @@ class AnswerParser:
             end = data.find(b"\r\n\r\n")
             while end >= 0:
                 if self._begin(data, end):
+                    self._buffer = b""
                     return self._feed_body(data[end + 4 :])
                 data = data[end + 4 :]  # 100 Continue and its like: the answer is still to come
                 end = data.find(b"\r\n\r\n")

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
+from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON
 from sqsd.core.message import Attribute, Message
+from sqsd.errors import AwsError
 from sqsd.ports import AwsApi, Clock
 
 #: SQS's own limit for a receive and for a batch.
 BATCH: Final = 10
+#: SQS's own limit for attributes of a message.
+MOST_ATTRIBUTES: Final = 10
 #: Seconds beyond a long poll's wait after which a receive counts as hung.
 _POLL_MARGIN: Final = 5.0
 #: Seconds that any other call gets.
@@ -22,6 +26,8 @@ _SYSTEM_ATTRIBUTES: Final = [
     "ApproximateFirstReceiveTimestamp",
     "MessageGroupId",
 ]
+#: What some of `extra_headers` are made of.
+_EXTRA_SYSTEM_ATTRIBUTES: Final = ["MessageDeduplicationId", "AWSTraceHeader"]
 
 
 class SqsQueue:
@@ -31,6 +37,8 @@ class SqsQueue:
         polls: for receives alone, so that long polls never hold up a delete.
         control: for deletes, visibility changes and sends.
         visibility_timeout: seconds, set on every receive whatever the queue's own is (EB).
+        dead_letter_queue_url: where `bury` sends; only with `dead_letter_statuses`.
+        with_extras: also ask for what only extra headers need.
     """
 
     def __init__(
@@ -41,13 +49,17 @@ class SqsQueue:
         control: AwsApi,
         clock: Clock,
         visibility_timeout: int,
+        dead_letter_queue_url: str | None = None,
+        with_extras: bool = False,
     ) -> None:
         self.url = url
+        self._dead_letter_queue_url = dead_letter_queue_url
         self._polls, self._control, self._clock = polls, control, clock
         self._receive = {
             "QueueUrl": url,
             "VisibilityTimeout": visibility_timeout,
-            "MessageSystemAttributeNames": _SYSTEM_ATTRIBUTES,
+            "MessageSystemAttributeNames": _SYSTEM_ATTRIBUTES
+            + (_EXTRA_SYSTEM_ATTRIBUTES if with_extras else []),
             "MessageAttributeNames": ["All"],
         }
 
@@ -117,6 +129,32 @@ class SqsQueue:
         answer = await self._control.call("SendMessage", request, timeout=_CALL_SECONDS)
         return str(answer.get("MessageId", ""))
 
+    async def bury(self, message: Message, reason: str) -> None:
+        """Send a message to the dead-letter queue with its attributes and, if room is, the reason.
+
+        Raises:
+            AwsError, AwsUnreachable, NoCredentials: it may or may not have arrived.
+        """
+        if self._dead_letter_queue_url is None:
+            raise AwsError("SendMessage", "NoDeadLetterQueue", "dead_letter_queue_url not set", 400)
+        attributes = {name: _sendable(value) for name, value in message.attributes.items()}
+        for name, value in (
+            (ATTRIBUTE_REASON, reason),
+            (ATTRIBUTE_FIRST_MESSAGE_ID, message.message_id),
+        ):
+            if len(attributes) < MOST_ATTRIBUTES:
+                attributes[name] = {"DataType": "String", "StringValue": value}
+        request: dict[str, Any] = {
+            "QueueUrl": self._dead_letter_queue_url,
+            "MessageBody": message.body.decode("utf-8", "surrogatepass"),
+            "MessageAttributes": attributes,
+        }
+        if message.group_id is not None:
+            request["MessageGroupId"] = message.group_id
+        if is_fifo(self._dead_letter_queue_url):
+            request["MessageDeduplicationId"] = message.message_id
+        await self._control.call("SendMessage", request, timeout=_CALL_SECONDS)
+
     async def _batch(
         self, action: str, extras: Sequence[Mapping[str, Any]], messages: Sequence[Message]
     ) -> list[bool]:
@@ -162,11 +200,22 @@ def _message(entry: Mapping[str, Any], asked_at: float) -> Message | None:
         asked_at,
         system.get("MessageGroupId"),
         {name: _attribute(value) for name, value in user.items()} if user else {},
+        system.get("MessageDeduplicationId"),
+        system.get("AWSTraceHeader"),
     )
 
 
 def _attribute(value: Mapping[str, Any]) -> Attribute:
-    return Attribute(value.get("DataType") or "", value.get("StringValue"))
+    return Attribute(
+        value.get("DataType") or "", value.get("StringValue"), value.get("BinaryValue")
+    )
+
+
+def _sendable(attribute: Attribute) -> dict[str, str]:
+    """An attribute as it was received, to be sent on."""
+    if attribute.value is None:
+        return {"DataType": attribute.data_type, "BinaryValue": attribute.binary or ""}
+    return {"DataType": attribute.data_type, "StringValue": attribute.value}
 
 
 def _number(text: str | None) -> int | None:

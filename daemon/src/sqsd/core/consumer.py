@@ -3,11 +3,13 @@
     received --> WAITING --> RUNNING --200--> DELETING --> gone
        |  (FIFO lane is busy)   |
        |                        +--any other outcome--> RELEASING --> gone
+       |                        +--dead_letter_statuses--> BURYING --> DELETING --> gone
        +--> DELETING (expired, or answered 200 before) and RELEASING (drain, too late)
 
 Promised, under any order of events:
-- a message is deleted only after the application answered it 200, or because it is past its
-  retention period;
+- a message is deleted only after the application answered it 200 (or a status of
+  `delete_statuses`), because it is past its retention period, because it is a copy of a scheduled
+  one that has been dispatched, or after the dead-letter queue has taken it;
 - one message id is never RUNNING twice at one time in this process;
 - of a FIFO group, one message runs at a time, in the order received;
 - a visibility change that failure asks for is not overtaken by a heartbeat of the same message;
@@ -26,12 +28,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import (
     LONGEST_VISIBILITY,
     Answered,
+    DeadLetter,
     Delete,
     Outcome,
     Release,
@@ -46,6 +50,9 @@ from sqsd.core.message import Message
 _REMEMBERED: Final = 10_000
 #: Seconds before a heartbeat that failed is tried again.
 _HEARTBEAT_RETRY_SECONDS: Final = 1.0
+#: SQS refuses to hide a delivery longer than 12 hours from its receive; a change needs some
+#: seconds, with its tries, to get there.
+_LONGEST_HOLD_SECONDS: Final = LONGEST_VISIBILITY - 15
 #: Seconds a second delivery of a message that is held here is put away for.
 _BOUNCE_SECONDS: Final = 1
 
@@ -55,6 +62,7 @@ class State(Enum):
     RUNNING = "running"
     DELETING = "deleting"
     RELEASING = "releasing"
+    BURYING = "on its way to the dead-letter queue"
 
 
 class Flight:
@@ -86,8 +94,7 @@ class Flight:
         #: A heartbeat call about this message is under way.
         self.beating = False
         self.next_beat = message.received_at + visibility / 2
-        #: SQS refuses to hide a delivery longer than 12 hours from its receive.
-        self.hold_until = message.received_at + LONGEST_VISIBILITY
+        self.hold_until = message.received_at + _LONGEST_HOLD_SECONDS
         self.release_after = 0
 
     def __repr__(self) -> str:
@@ -113,6 +120,13 @@ class ChangeVisibility(NamedTuple):
     seconds: int
 
 
+class Bury(NamedTuple):
+    """Send it to the dead-letter queue, with the reason; then tell `buried` or `bury_failed`."""
+
+    flight: Flight
+    reason: str
+
+
 class Note(NamedTuple):
     """An event for the log."""
 
@@ -120,7 +134,7 @@ class Note(NamedTuple):
     values: dict[str, Any]
 
 
-Action = Post | DeleteMessage | ChangeVisibility | Note
+Action = Post | DeleteMessage | ChangeVisibility | Bury | Note
 
 
 class Consumer:
@@ -128,6 +142,8 @@ class Consumer:
 
     def __init__(self, options: SqsdOptions, *, fifo: bool) -> None:
         self._options, self._fifo = options, fifo
+        # A message may have come at the very end of a long poll: waiting there is no age.
+        self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
         self.gate = Gate(options.http_connections)
         self.draining = False
         self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
@@ -182,28 +198,33 @@ class Consumer:
             actions.append(Note(logs.MESSAGE_EXPIRED, _about(flight, age_seconds=age)))
             self._delete(flight, actions)
         elif self.draining:
-            self._release(flight, 0, "the daemon is stopping", actions)
-        elif now - message.received_at > self._options.visibility_timeout / 2:
+            self._release(flight, 0, "the daemon is stopping", now, actions)
+        elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
-            self._release(flight, 0, "received too late to start", actions)
+            self._release(flight, 0, "received too late to start", now, actions)
         else:
             self._enter(flight, now, actions)
 
     def _is_expired(self, message: Message, wall_time: float) -> bool:
         first = message.first_received_at
-        return first is not None and wall_time - first / 1000 > self._options.retention_period
+        return (
+            self._options.delete_expired
+            and first is not None
+            and wall_time - first / 1000 > self._options.retention_period
+        )
 
     def _receive_again(self, flight: Flight, message: Message, actions: list[Action]) -> None:
-        """SQS delivered what is held here once more: its visibility ran out, or it is a copy."""
+        """SQS delivered what is held here once more: its visibility ran out, or it is a copy.
+
+        One that is being settled needs nothing here: `deleted` and `released` see that the handle
+        they used is no longer the newest.
+        """
         flight.message = message
-        flight.hold_until = message.received_at + LONGEST_VISIBILITY
+        flight.hold_until = message.received_at + _LONGEST_HOLD_SECONDS
         flight.next_beat = message.received_at + self._options.visibility_timeout / 2
-        actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason=flight.state.value)))
-        if flight.state is State.DELETING:
-            actions.append(DeleteMessage(flight))
-        elif flight.state is State.RELEASING and not flight.beating:
+        if flight.state is State.RELEASING:
             flight.release_after = max(flight.release_after, _BOUNCE_SECONDS)
-            actions.append(ChangeVisibility(flight, flight.release_after))
+        actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason=flight.state.value)))
 
     def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
         self._held[flight.message.message_id] = flight
@@ -228,13 +249,24 @@ class Consumer:
             flight.status = outcome.status
         del self._held[flight.message.message_id]
         self._tell_gate(flight, outcome, actions)
-        match settle(outcome, self._options):
+        settlement = settle(
+            outcome,
+            self._options,
+            receive_count=flight.message.receive_count,
+            jitter=_jitter(flight.message),
+        )
+        match settlement:
             case Delete():
                 self._delete(flight, actions)
                 self._next_in_lane(flight, now, actions)
+            case DeadLetter(reason=reason):
+                flight.state = State.BURYING
+                self._settling[flight.message.message_id] = flight
+                actions.append(Bury(flight, reason))
+                self._next_in_lane(flight, now, actions)
             case Release(after_seconds=after, reason=reason):
-                self._release(flight, after, reason, actions)
-                self._release_lane(flight, after, actions)
+                self._release(flight, after, reason, now, actions)
+                self._release_lane(flight, after, now, actions)
         return actions
 
     def suppressed(self, flight: Flight, now: float) -> list[Action]:
@@ -263,16 +295,18 @@ class Consumer:
         if not lane:
             del self._lanes[str(group)]
             return
-        if now - lane[0].message.received_at > self._options.visibility_timeout / 2:
+        if now - lane[0].arrived_at > self._options.visibility_timeout / 2:
             # Held back so long that its own visibility is at risk; SQS gives it again, in order.
             for waiting in lane:
                 del self._held[waiting.message.message_id]
-                self._release(waiting, 0, "waited too long for its group", actions)
+                self._release(waiting, 0, "waited too long for its group", now, actions)
             del self._lanes[str(group)]
         else:
             self._run(lane[0], now, actions)
 
-    def _release_lane(self, flight: Flight, after: int | None, actions: list[Action]) -> None:
+    def _release_lane(
+        self, flight: Flight, after: int | None, now: float, actions: list[Action]
+    ) -> None:
         """The rest of a group must not overtake a message that failed: same delay, in order."""
         group = flight.message.group_id
         if not self._fifo or group is None:
@@ -280,7 +314,7 @@ class Consumer:
         lane = self._lanes.pop(group, None)
         for waiting in list(lane or ())[1:]:
             del self._held[waiting.message.message_id]
-            self._release(waiting, after, "an earlier message of its group failed", actions)
+            self._release(waiting, after, "an earlier message of its group failed", now, actions)
 
     # ---- settling
 
@@ -290,9 +324,11 @@ class Consumer:
         actions.append(DeleteMessage(flight))
 
     def _release(
-        self, flight: Flight, after: int | None, reason: str, actions: list[Action]
+        self, flight: Flight, after: int | None, reason: str, now: float, actions: list[Action]
     ) -> None:
         message = flight.message
+        if after:
+            after = max(0, min(after, int(flight.hold_until - now)))
         left = max(0, self._options.max_retries - message.receive_count)
         values = _about(flight, reason=reason, after_seconds=after, receives_left=left)
         actions.append(Note(logs.MESSAGE_RELEASED, values))
@@ -303,8 +339,29 @@ class Consumer:
         if not flight.beating:  # else `beaten` sends it, so that the heartbeat cannot come last
             actions.append(ChangeVisibility(flight, after))
 
-    def deleted(self, flight: Flight, now: float) -> list[Action]:
-        """SQS confirmed a delete."""
+    def buried(self, flight: Flight, reason: str) -> list[Action]:
+        """The dead-letter queue has a copy: now, and not before, the original may go."""
+        actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, _about(flight, reason=reason))]
+        self._delete(flight, actions)
+        return actions
+
+    def bury_failed(self, flight: Flight, reason: str, now: float) -> list[Action]:
+        """The dead-letter queue could not be reached: as with any failed message, try again."""
+        actions: list[Action] = []
+        self._settling.pop(flight.message.message_id, None)
+        after = self._options.error_visibility_timeout
+        reason = f"{reason}; the dead-letter queue took nothing"
+        self._release(flight, after, reason, now, actions)
+        return actions
+
+    def deleted(self, flight: Flight, message: Message, now: float) -> list[Action]:
+        """SQS confirmed a delete by the handle of `message`.
+
+        With an old handle that means nothing (API reference, `DeleteMessage`), so a message that
+        was delivered again in the meantime is deleted once more.
+        """
+        if flight.message is not message:
+            return [DeleteMessage(flight)]
         self._settling.pop(flight.message.message_id, None)
         self._answered.pop(flight.message.message_id, None)
         seconds = now - flight.answered_at if flight.answered_at else 0.0
@@ -319,10 +376,15 @@ class Consumer:
             del self._answered[next(iter(self._answered))]
         return [Note(logs.MESSAGE_DELETE_FAILED, _about(flight))]
 
-    def released(self, flight: Flight) -> None:
-        """A visibility change was made or given up; visibility ends by itself in either case."""
-        if flight.state is State.RELEASING:
-            self._settling.pop(flight.message.message_id, None)
+    def released(self, flight: Flight, message: Message) -> list[Action]:
+        """A visibility change by the handle of `message` was made or given up.
+
+        Visibility ends by itself in either case; a delivery since then is put away as well.
+        """
+        if flight.message is not message:
+            return [ChangeVisibility(flight, flight.release_after)]
+        self._settling.pop(flight.message.message_id, None)
+        return []
 
     # ---- heartbeats
 
@@ -332,7 +394,7 @@ class Consumer:
             return []
         due = []
         for flight in [*self._held.values(), *self._settling.values()]:
-            if flight.state not in (State.RUNNING, State.DELETING):
+            if flight.state not in (State.RUNNING, State.DELETING, State.BURYING):
                 continue
             if flight.beating or now < flight.next_beat:
                 continue
@@ -362,10 +424,15 @@ class Consumer:
         self.draining = True
         for flight in [f for f in self._held.values() if f.state is State.WAITING]:
             del self._held[flight.message.message_id]
-            self._release(flight, 0, "the daemon is stopping", actions)
+            self._release(flight, 0, "the daemon is stopping", flight.arrived_at, actions)
         for group, lane in self._lanes.items():
             self._lanes[group] = deque(f for f in lane if f.state is State.RUNNING)
         return actions
+
+
+def _jitter(message: Message) -> float:
+    """0 to 1, the same each time for one delivery: spread without a source of randomness."""
+    return crc32(f"{message.message_id}{message.receive_count}".encode()) / 0xFFFFFFFF
 
 
 def _reason(outcome: Outcome) -> str:

@@ -49,35 +49,72 @@ class Release:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Trying again is of no use: to the dead-letter queue now, with the reason."""
+
+    reason: str
+
+
+Settlement = Delete | Release | DeadLetter
+
 _DONE: Final = Delete()
 #: A proxy's words for "nobody behind me": says nothing about the message.
 APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503, 504})
 #: SQS's longest visibility timeout, seconds; also the longest a delivery may be held altogether.
 LONGEST_VISIBILITY: Final = 43_200
+#: `retry_policy: backoff` doubles from error_visibility_timeout, or this, up to the second figure.
+_BACKOFF_SECONDS: Final = 2
+_LONGEST_BACKOFF: Final = 3_600
 #: A message that met a missing application comes back soon, for another instance may have one.
 _DOWN_RELEASE_SECONDS: Final = 1
 
 
-def settle(outcome: Outcome, options: SqsdOptions) -> Delete | Release:
+def settle(
+    outcome: Outcome, options: SqsdOptions, *, receive_count: int = 1, jitter: float = 1.0
+) -> Settlement:
     """200 deletes, all else releases (EB developer guide, "Elastic Beanstalk worker environments").
 
     A release uses `error_visibility_timeout`; where that is unset the message is left alone, which
-    is what EB was seen to do. `Retry-After` on 429 and 503 comes before either.
+    is what EB was seen to do. `Retry-After` on 429 and 503 comes before either. `retry_policy`,
+    `delete_statuses` and `dead_letter_statuses` change this for who sets them.
+
+    Args:
+        receive_count: of this delivery, from 1.
+        jitter: 0 to 1, so that messages which failed together do not come back together.
     """
     match outcome:
         case Answered(status=200):
             return _DONE
+        case Answered(status=status) if status_is_in(status, options.delete_statuses):
+            return _DONE
+        case Answered(status=status) if status_is_in(status, options.dead_letter_statuses):
+            return DeadLetter(f"HTTP {status}")
         case Answered(status=(429 | 503) as status, retry_after=int(seconds)):
             return Release(min(seconds, LONGEST_VISIBILITY), f"HTTP {status}")
         case Answered(status=status):
-            return Release(options.error_visibility_timeout, f"HTTP {status}")
+            return Release(_retry_seconds(options, receive_count, jitter), f"HTTP {status}")
         case Unreachable():
             after = options.error_visibility_timeout
             return Release(_DOWN_RELEASE_SECONDS if after is None else after, outcome.value)
         case Broken():
-            return Release(options.error_visibility_timeout, outcome.value)
+            return Release(_retry_seconds(options, receive_count, jitter), outcome.value)
         case _:
             assert_never(outcome)
+
+
+def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
+    after = options.error_visibility_timeout
+    if options.retry_policy == "eb":
+        return after
+    doublings = min(max(receive_count, 1) - 1, 12)
+    whole = min((after or _BACKOFF_SECONDS) * 2**doublings, _LONGEST_BACKOFF)
+    return max(1, round(whole * (0.5 + jitter / 2)))
+
+
+def status_is_in(status: int, statuses: tuple[str, ...]) -> bool:
+    """Whether a status is listed, by itself (`422`) or by its class (`4xx`)."""
+    return bool(statuses) and (str(status) in statuses or f"{status // 100}xx" in statuses)
 
 
 def is_application_down(outcome: Outcome) -> bool:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A message attribute. `value` is None for binary ones, which never become headers (EB)."""
+    """A message attribute. `value` is None for binary ones, which never become headers (EB).
+
+    `binary` is such a one's value, in base64 as SQS sends it.
+    """
 
     data_type: str
     value: str | None
+    binary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Message:
         sent_at, first_received_at: milliseconds since 1970 by SQS's clock; None if it names none.
         received_at: monotonic seconds at which the receive was *asked for*; visibility counts from
             no earlier than that, so a deadline computed from it is never too late.
+        deduplication_id, trace_header: only when headers are made of them.
         group_id: FIFO message group; fair queues on standard queues have one too.
     """
 
@@ -39,3 +44,5 @@ class Message:
     received_at: float
     group_id: str | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    deduplication_id: str | None = None
+    trace_header: str | None = None

@@ -8,18 +8,23 @@ and so are blanks and control characters in a task's path. docs/compatibility.md
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from sqsd import contract
 from sqsd.contract import SqsdOptions
+from sqsd.core.extras import Extras
 from sqsd.core.message import Message
+from sqsd.core.sns import unwrap
 
 #: What a header value cannot carry: control characters but tab, and what has no UTF-8 form.
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 #: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
+#: And what no header's name is made of.
+_NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 
 
 class Request(NamedTuple):
@@ -37,10 +42,15 @@ class Request(NamedTuple):
 
 
 class RequestBuilder:
-    """Makes requests for the messages of one queue; what never changes is put together once."""
+    """Makes requests for the messages of one queue; what never changes is put together once.
 
-    def __init__(self, options: SqsdOptions, queue_name: str) -> None:
-        self._http_path = options.http_path
+    Args:
+        extras: makes the headers that EB does not send, if any are wanted.
+    """
+
+    def __init__(self, options: SqsdOptions, queue_name: str, extras: Extras | None = None) -> None:
+        self.extras = extras
+        self._http_path, self._via_sns = options.http_path, options.via_sns
         port = "" if options.http_port == 80 else f":{options.http_port}"
         self._first = (
             f"Content-Type: {options.mime_type}\r\n"
@@ -49,22 +59,32 @@ class RequestBuilder:
         )
         self._queue = f"Z\r\n{contract.HEADER_QUEUE}: {queue_name}\r\n{contract.HEADER_PATH}: "
         self._last = (
-            f"Host: localhost{port}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
+            f"Host: {options.http_host}{port}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
             "Content-Length: "
         )
 
-    def build(self, message: Message) -> Request:
-        """The request for a message. Never raises on what a message holds."""
+    def build(self, message: Message, at: float = 0.0, hidden_until: float = 0.0) -> Request:
+        """The request for a message. Never raises on what a message holds.
+
+        Args:
+            at, hidden_until: epoch seconds of the moment and of the end of the message's
+                visibility; only extras look at them.
+        """
+        if self._via_sns:
+            message = unwrap(message)
         attributes = message.attributes
-        if not attributes:
+        if not attributes and self.extras is None:
             head = self._head(message, self._http_path, self._http_path, "", len(message.body))
             return Request(head, message.body, self._http_path, None, None, ())
         headers = _AttributeHeaders(message)
+        if self.extras is not None:
+            headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
         scheduled_time = _text(message, contract.ATTRIBUTE_SCHEDULED_TIME)
         named_path = _text(message, contract.ATTRIBUTE_PATH)
         if scheduled_time is None:
             shown = self._http_path if named_path is None else headers.value("path", named_path)
-            head = self._head(message, self._http_path, shown, headers.render(), len(message.body))
+            lines = headers.render(self._http_path, message.body)
+            head = self._head(message, self._http_path, shown, lines, len(message.body))
             return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
         path = self._http_path if named_path is None else named_path
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
@@ -74,7 +94,8 @@ class RequestBuilder:
             f"{contract.HEADER_TASK_NAME}: {headers.value('taskname', task_name)}\r\n"
         )
         shown = headers.value("path", path)
-        head = self._head(message, _target(path), shown, headers.render(), 0)
+        target = _target(path)
+        head = self._head(message, target, shown, headers.render(target, b""), 0)
         return Request(head, b"", path, task_name, scheduled_time, tuple(headers.skipped))
 
     def _head(self, message: Message, target: str, path: str, extra: str, length: int) -> bytes:
@@ -97,6 +118,7 @@ class _AttributeHeaders:
     def __init__(self, message: Message) -> None:
         self.skipped: list[str] = []
         self.own = ""
+        self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
         self._encoded: list[str] = []
         self._lines: dict[str, str] = {}
         for name, attribute in message.attributes.items():
@@ -123,17 +145,26 @@ class _AttributeHeaders:
         self._encoded.append(name)
         return _percent_encode(value)
 
-    def render(self) -> str:
+    def render(self, target: str, body: bytes) -> str:
+        more = "".join(
+            f"{name}: {self.value(name, value)}\r\n"
+            for name, value in (self.extras(target, body) if self.extras else ())
+        )
         lines = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
         if self._encoded:
             lines += f"{contract.HEADER_ENCODED}: {', '.join(self._encoded)}\r\n"
-        return lines + self.own
+        return lines + self.own + more
 
 
 @lru_cache(maxsize=256)
 def header_name(attribute_name: str) -> str:
-    """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB."""
-    parts = (contract.HEADER_ATTRIBUTE_PREFIX + attribute_name).lower().split("-")
+    """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB.
+
+    SQS refuses names beyond letters, digits, `_`, `-` and `.`; should one come all the same, it is
+    percent-encoded, for it must not end the header.
+    """
+    name = _NOT_IN_NAME.sub(lambda found: _encode_letter(found[0]), attribute_name)
+    parts = (contract.HEADER_ATTRIBUTE_PREFIX + name).lower().split("-")
     return "-".join(part[:1].upper() + part[1:] for part in parts)
 
 

@@ -12,6 +12,7 @@ from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import (
     Action,
+    Bury,
     ChangeVisibility,
     Consumer,
     DeleteMessage,
@@ -64,7 +65,7 @@ class Dispatcher:
         *,
         options: SqsdOptions,
         queue: Queue,
-        queue_name: str,
+        builder: RequestBuilder,
         fifo: bool,
         application: Application,
         clock: Clock,
@@ -79,7 +80,7 @@ class Dispatcher:
         self._jitter = jitter
         self._consumer = Consumer(options, fifo=fifo)
         self._polling = Polling(options.http_connections)
-        self._builder = RequestBuilder(options, queue_name)
+        self._builder = builder
         self._loop = asyncio.get_running_loop()
         self._polls: dict[asyncio.Task[None], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,15 +149,17 @@ class Dispatcher:
         try:
             async with asyncio.timeout(self._options.drain_timeout):
                 await self._drained.wait()
+            return True
         except TimeoutError:
-            self._application.abort()
-            try:
-                async with asyncio.timeout(_LAST_SECONDS):
-                    await self._drained.wait()
-            except TimeoutError:
-                pass
-            return False
-        return True
+            cut = self._consumer.in_flight > 0
+        self._application.abort()
+        try:
+            async with asyncio.timeout(_LAST_SECONDS):
+                await self._drained.wait()
+        except TimeoutError:
+            pass
+        # A long poll that is still open then has nothing of ours in it.
+        return not cut and self._consumer.idle
 
     def _look_whether_drained(self) -> None:
         if self._consumer.draining and not self._polls and self._consumer.idle:
@@ -251,11 +254,13 @@ class Dispatcher:
                 self._deletes.add(action.flight)  # type: ignore[union-attr]
             elif kind is Post:
                 self._post(action.flight)  # type: ignore[union-attr]
-            else:
+            elif kind is ChangeVisibility:
                 self._changes.add(action)  # type: ignore[arg-type]
+            else:
+                self._start(self._bury(action), "dead letter")  # type: ignore[arg-type]
 
     def _post(self, flight: Flight) -> None:
-        request = self._builder.build(flight.message)
+        request = self._request(flight.message)
         for reason in request.skipped:
             self._log.emit(
                 logs.MESSAGE_ATTRIBUTE_SKIPPED,
@@ -269,6 +274,13 @@ class Dispatcher:
                 self._start(self._post_scheduled(flight, request), "post scheduled")
                 return
         self._send(flight, request)
+
+    def _request(self, message: Message) -> Request:
+        if self._builder.extras is None:
+            return self._builder.build(message)
+        at = self._clock.time()
+        hidden = message.received_at + self._options.visibility_timeout - self._clock.monotonic()
+        return self._builder.build(message, at, at + hidden)
 
     def _send(self, flight: Flight, request: Request) -> None:
         self._application.post(request, partial(self._answered, flight))
@@ -311,12 +323,13 @@ class Dispatcher:
 
     async def _delete(self, flights: list[Flight]) -> None:
         for pause in _pauses(_DELETE_TRIES):
-            done = await self._confirmed(self._queue.delete([f.message for f in flights]), flights)
+            messages = [flight.message for flight in flights]
+            done = await self._confirmed(self._queue.delete(messages), flights)
             now = self._clock.monotonic()
             failed = []
-            for flight, ok in zip(flights, done, strict=True):
+            for flight, message, ok in zip(flights, messages, done, strict=True):
                 if ok:
-                    self._apply(self._consumer.deleted(flight, now))
+                    self._apply(self._consumer.deleted(flight, message, now))
                 else:
                     failed.append(flight)
             flights = failed
@@ -327,17 +340,35 @@ class Dispatcher:
             self._apply(self._consumer.delete_failed(flight))
         self._look_whether_drained()
 
+    async def _bury(self, bury: Bury) -> None:
+        """Send to the dead-letter queue, then delete: the other order could lose the message."""
+        flight, reason = bury
+        try:
+            await self._queue.bury(flight.message, reason)
+        except SqsdError as error:
+            failed = f"{reason}; {error}"
+            self._apply(self._consumer.bury_failed(flight, failed, self._clock.monotonic()))
+        else:
+            self._apply(self._consumer.buried(flight, reason))
+        self._look_whether_drained()
+
     async def _change(self, changes: list[ChangeVisibility]) -> None:
         left = changes
         for pause in _pauses(_RELEASE_TRIES):
             wanted = [(change.flight.message, change.seconds) for change in left]
             done = await self._confirmed(self._queue.change_visibility(wanted), wanted)
-            left = [change for change, ok in zip(left, done, strict=True) if not ok]
+            failed = []
+            for change, (message, _), ok in zip(left, wanted, done, strict=True):
+                if ok:
+                    self._apply(self._consumer.released(change.flight, message))
+                else:
+                    failed.append(change)
+            left = failed
             if not left:
                 break
             await self._clock.sleep(pause)
-        for change in changes:
-            self._consumer.released(change.flight)
+        for change in left:
+            self._apply(self._consumer.released(change.flight, change.flight.message))
         self._look_whether_drained()
 
     async def _confirmed(

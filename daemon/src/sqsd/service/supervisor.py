@@ -68,11 +68,11 @@ class Supervisor:
             if not dispatch.done():
                 dispatch.cancel()
                 self._log.emit(logs.DAEMON_FORCED, in_flight=self._dispatcher.in_flight)
+            elif (error := dispatch.exception()) is not None:
+                self._defect(loop, {"message": "dispatch", "exception": error})
             elif not self._stopping:  # it may only end because it was told to
                 self._failed = True
-            clean = bool(
-                not dispatch.cancelling() and not self._failed and dispatch.result() is True
-            )
+            clean = not dispatch.cancelling() and not self._failed and dispatch.result() is True
             if self._scheduler is not None and not self._forced.is_set():
                 await scheduler
         finally:

@@ -1,0 +1,73 @@
+"""What a single option may be: each check gives None, or in words what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+#: A check returns what is allowed when the value is not, else None.
+Check = Callable[[Any], str | None]
+
+
+def whole_number(low: int, high: int) -> Check:
+    def check(value: Any) -> str | None:
+        # `True` is an int to Python; nobody who writes it means 1.
+        right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if right else f"a whole number from {low} to {high}"
+
+    return check
+
+
+def or_none(inner: Check) -> Check:
+    def check(value: Any) -> str | None:
+        allowed = None if value is None else inner(value)
+        return None if allowed is None else f"{allowed}, or null for none"
+
+    return check
+
+
+def boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "true or false"
+
+
+def path(value: Any) -> str | None:
+    legal = isinstance(value, str) and value.startswith("/") and is_header_text(value)
+    return None if legal and " " not in value else "a path that begins with / and has no blanks"
+
+
+def media_type(value: Any) -> str | None:
+    legal = isinstance(value, str) and value.strip() == value != "" and is_header_text(value)
+    return None if legal else "a content type such as application/json, without control characters"
+
+
+def one_of(*allowed: str) -> Check:
+    return lambda value: None if value in allowed else " or ".join(allowed)
+
+
+def list_of(item: Check) -> Check:
+    def check(value: Any) -> str | None:
+        if not isinstance(value, tuple):
+            return "a list"
+        return next((f"a list, each {allowed}" for v in value if (allowed := item(v))), None)
+
+    return check
+
+
+def status(value: Any) -> str | None:
+    legal = isinstance(value, str) and len(value) == 3 and value[0] in "2345"
+    if legal and (value[1:] == "xx" or value[1:].isdigit()):
+        return None
+    return "a status such as '422' or a class such as '4xx', as text"
+
+
+def file_path(value: Any) -> str | None:
+    return None if isinstance(value, str) and value.startswith("/") else "an absolute path"
+
+
+def host(value: Any) -> str | None:
+    legal = isinstance(value, str) and value and is_header_text(value)
+    return None if legal and not set(value) & set(" /:@") else "a host name or IPv4 address"
+
+
+def is_header_text(value: str) -> bool:
+    return all(" " <= letter <= "~" for letter in value)
