@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,13 +17,18 @@ from sqsd.adapters.application import LocalApplication
 from sqsd.adapters.aws import JsonApi
 from sqsd.adapters.clock import SystemClock
 from sqsd.adapters.credentials import CredentialSource, Endpoint, resolve_endpoint
+from sqsd.adapters.dynamodb import DynamoDbLeaderTable
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.adapters.systemd import Notifier, watchdog_seconds
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
 from sqsd.core.extras import Extras
 from sqsd.core.request import RequestBuilder
 from sqsd.logs import JsonLog
+from sqsd.periodic import NO_LEADER_TABLE, read_schedule
 from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.election import TableTrouble
+from sqsd.service.occurrences import OccurrenceGuard
+from sqsd.service.scheduler import Scheduler
 from sqsd.service.supervisor import Supervisor
 
 _SHORTEST_SECRET: Final = 16
@@ -33,69 +41,126 @@ async def run(settings: TierSettings, directory: Path) -> int:
         directory: where `settings.cron_file` counts from.
 
     Raises:
-        InvalidSettings: AWS's endpoint rules refuse the region or its variant.
+        InvalidSettings: AWS's endpoint rules refuse the region, or the signing key is of no use.
     """
-    resources, options = settings.resources, settings.options
-    clock = SystemClock()
-    log = JsonLog(sys.stdout, clock.time)
-    session = botocore.session.Session()
-    credentials = CredentialSource(session)
-    sqs = _endpoint(session, "sqs", resources.region)
+    parts = _Parts(settings, directory)
+    try:
+        return await parts.supervisor().run()
+    finally:
+        parts.close()
 
-    def api() -> JsonApi:
-        return JsonApi(
-            sqs, credentials, clock, service="sqs", region=resources.region, prefix="AmazonSQS"
+
+class _Parts:
+    """Builds each part of a daemon from its settings, and closes what holds connections."""
+
+    def __init__(self, settings: TierSettings, directory: Path) -> None:
+        self._resources, self._options = settings.resources, settings.options
+        self._cron_path = None if settings.cron_file is None else directory / settings.cron_file
+        self._fifo = is_fifo(settings.resources.queue_url)
+        self._clock = SystemClock()
+        self._log = JsonLog(sys.stdout, self._clock.time)
+        self._session = botocore.session.Session()
+        self._credentials = CredentialSource(self._session)
+        self._application = LocalApplication(settings.options)
+        self._notifier = Notifier()
+        self._apis: list[JsonApi] = []
+
+    def supervisor(self) -> Supervisor:
+        resources, options = self._resources, self._options
+        queue = self._queue()
+        scheduler, copies = self._periodic(queue)
+        dispatcher = Dispatcher(
+            options=options,
+            queue=queue,
+            builder=RequestBuilder(options, queue_name(resources.queue_url), _extras(options)),
+            fifo=self._fifo,
+            application=self._application,
+            clock=self._clock,
+            log=self._log,
+            copies=copies,
+            ready=self._ready,
+        )
+        self._log.emit(
+            logs.DAEMON_STARTED,
+            version=__version__,
+            queue=resources.queue_url,
+            target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
+            http_connections=options.http_connections,
+        )
+        return Supervisor(
+            dispatcher=dispatcher,
+            scheduler=scheduler,
+            clock=self._clock,
+            log=self._log,
+            notify=self._notifier.notify,
+            watchdog_seconds=watchdog_seconds(),
         )
 
-    polls, control = api(), api()
-    queue = SqsQueue(
-        resources.queue_url,
-        polls=polls,
-        control=control,
-        clock=clock,
-        visibility_timeout=options.visibility_timeout,
-        dead_letter_queue_url=resources.dead_letter_queue_url,
-        with_extras=bool(options.extra_headers),
-    )
-    notifier = Notifier()
-    application = LocalApplication(options)
+    def close(self) -> None:
+        self._application.close()
+        for api in self._apis:
+            api.close()
 
-    def ready() -> None:
-        log.emit(logs.DAEMON_READY)
-        notifier.notify("READY=1")
+    def _queue(self) -> SqsQueue:
+        return SqsQueue(
+            self._resources.queue_url,
+            polls=self._api("sqs", "AmazonSQS"),
+            control=self._api("sqs", "AmazonSQS"),
+            clock=self._clock,
+            visibility_timeout=self._options.visibility_timeout,
+            dead_letter_queue_url=self._resources.dead_letter_queue_url,
+            with_extras=bool(self._options.extra_headers),
+        )
 
-    dispatcher = Dispatcher(
-        options=options,
-        queue=queue,
-        builder=RequestBuilder(options, queue_name(resources.queue_url), _extras(options)),
-        fifo=is_fifo(resources.queue_url),
-        application=application,
-        clock=clock,
-        log=log,
-        ready=ready,
-    )
-    log.emit(
-        logs.DAEMON_STARTED,
-        version=__version__,
-        queue=resources.queue_url,
-        endpoint=f"{sqs.host}:{sqs.port}",
-        target=f"http://localhost:{options.http_port}{options.http_path}",
-        http_connections=options.http_connections,
-    )
-    supervisor = Supervisor(
-        dispatcher=dispatcher,
-        scheduler=None,
-        clock=clock,
-        log=log,
-        notify=notifier.notify,
-        watchdog_seconds=watchdog_seconds(),
-    )
-    try:
-        return await supervisor.run()
-    finally:
-        application.close()
-        polls.close()
-        control.close()
+    def _periodic(self, queue: SqsQueue) -> tuple[Scheduler | None, OccurrenceGuard | None]:
+        """Nothing, and no call to DynamoDB, when no task is enabled."""
+        schedule, problems = read_schedule(self._cron_path)
+        if problems:
+            self._log.emit(logs.CRON_INVALID, problems=[str(problem) for problem in problems])
+        if not schedule.enabled:
+            return None, None
+        self._log.emit(logs.CRON_LOADED, tasks=[task.name for task in schedule.enabled])
+        name = self._resources.leader_table
+        if name is None:
+            self._log.emit(logs.CRON_FAILED, reason=NO_LEADER_TABLE)
+            return None, None
+        table = DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name)
+        trouble = TableTrouble(name, self._clock, self._log)
+        scheduler = Scheduler(
+            schedule,
+            table,
+            queue,
+            self._clock,
+            self._log,
+            _identity(),
+            fifo=self._fifo,
+            problems=problems,
+            trouble=trouble,
+        )
+        guard = OccurrenceGuard(schedule, table, self._clock, self._log, trouble)
+        return scheduler, guard
+
+    def _api(self, service: str, prefix: str) -> JsonApi:
+        region = self._resources.region
+        api = JsonApi(
+            _endpoint(self._session, service, region),
+            self._credentials,
+            self._clock,
+            service=service,
+            region=region,
+            prefix=prefix,
+        )
+        self._apis.append(api)
+        return api
+
+    def _ready(self) -> None:
+        self._log.emit(logs.DAEMON_READY)
+        self._notifier.notify("READY=1")
+
+
+def _identity() -> str:
+    """Unique to this process: who holds the lease, for the table and for people."""
+    return f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def _extras(options: SqsdOptions) -> Extras | None:

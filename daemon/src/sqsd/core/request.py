@@ -23,6 +23,7 @@ from sqsd.core.sns import unwrap
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 #: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
+_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 #: And what no header's name is made of.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 
@@ -30,14 +31,15 @@ _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 class Request(NamedTuple):
     """What goes over the wire, and what is worth saying about it.
 
-    `skipped` has a sentence for each attribute that became no header.
+    `task_name` and `scheduled_at` are set for scheduled messages, the latter where its attribute
+    is a time. `skipped` has a sentence for each attribute that became no header.
     """
 
     head: bytes
     body: bytes
     path: str
     task_name: str | None
-    scheduled_time: str | None
+    scheduled_at: datetime | None
     skipped: tuple[str, ...]
 
 
@@ -88,15 +90,16 @@ class RequestBuilder:
             return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
         path = self._http_path if named_path is None else named_path
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
-        at = headers.value("scheduled-at", _iso_time(scheduled_time))
+        scheduled_at = _moment(scheduled_time)
+        shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
         headers.own = (
-            f"{contract.HEADER_SCHEDULED_AT}: {at}\r\n"
+            f"{contract.HEADER_SCHEDULED_AT}: {headers.value('scheduled-at', shown_at)}\r\n"
             f"{contract.HEADER_TASK_NAME}: {headers.value('taskname', task_name)}\r\n"
         )
         shown = headers.value("path", path)
         target = _target(path)
         head = self._head(message, target, shown, headers.render(target, b""), 0)
-        return Request(head, b"", path, task_name, scheduled_time, tuple(headers.skipped))
+        return Request(head, b"", path, task_name, scheduled_at, tuple(headers.skipped))
 
     def _head(self, message: Message, target: str, path: str, extra: str, length: int) -> bytes:
         sender = message.sender_id
@@ -178,21 +181,18 @@ def _seconds(milliseconds: int | None) -> str:
     return _seconds_text((milliseconds or 0) // 1000)
 
 
-def _iso_time(scheduled_time: str) -> str:
-    """`2023-01-15 07:42:00 UTC` -> `2023-01-15T07:42:00Z`; unknown forms go through as they are."""
+def _moment(scheduled_time: str) -> datetime | None:
+    """`2023-01-15 07:42:00 UTC`, or any ISO 8601 time; None for other texts."""
     try:
         at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
-        at = at.replace(tzinfo=UTC)
+        return at.replace(tzinfo=UTC)
     except ValueError:
-        try:
-            at = datetime.fromisoformat(scheduled_time)
-        except ValueError:
-            return scheduled_time
-        at = at.replace(tzinfo=at.tzinfo or UTC)
+        pass
     try:
-        return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError):  # year 1 or 9999 moved out of the calendar by its offset
-        return scheduled_time
+        at = datetime.fromisoformat(scheduled_time)
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # an offset may move year 1 or 9999 out of the calendar
+        return None
 
 
 def _target(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ from sqsd.core.consumer import (
     Flight,
     Note,
     Post,
+    State,
 )
 from sqsd.core.dispatch import Outcome
 from sqsd.core.message import Message
@@ -43,13 +45,18 @@ _LAST_SECONDS: Final = 10.0
 
 
 class ScheduledCopies(Protocol):
-    """Knows which scheduled messages have been dispatched before; may be None for no cron."""
+    """Tells copies of scheduled messages from the first: `service.occurrences.OccurrenceGuard`."""
 
-    async def is_copy(self, task_name: str, scheduled_time: str, message_id: str) -> bool:
-        """Whether this occurrence belongs to another message; False when that cannot be told."""
+    async def is_duplicate(
+        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
+    ) -> bool:
+        """Whether to delete instead of POSTing; False when that cannot be told."""
 
-    async def completed(self, task_name: str, scheduled_time: str, message_id: str) -> None:
-        """The application answered 200 to this occurrence."""
+    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+        """The application answered 200."""
+
+    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
+        """The last attempt failed."""
 
 
 class Dispatcher:
@@ -84,7 +91,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._polls: dict[asyncio.Task[None], int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._requests: dict[Flight, Request] = {}
+        self._scheduled: dict[Flight, datetime] = {}
         self._deletes: Batcher[Flight] = Batcher("delete", self._delete)
         self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
         self._pump_is_due = False
@@ -112,6 +119,18 @@ class Dispatcher:
     def wants_messages(self) -> bool:
         """There is room that a receive should be filling."""
         return self._consumer.room(0) > 0
+
+    def flights(self) -> list[Flight]:
+        """What is held now, for who explains the daemon."""
+        return self._consumer.flights()
+
+    def hold(self) -> None:
+        """Receive nothing until `resume`; what is here is finished."""
+        self._consumer.held_back = True
+
+    def resume(self) -> None:
+        self._consumer.held_back = False
+        self._pump_soon()
 
     # ---- life
 
@@ -267,13 +286,12 @@ class Dispatcher:
                 message_id=flight.message.message_id,
                 reason=reason,
             )
-        if request.scheduled_time is not None:
-            flight.task_name = request.task_name
-            if self._copies is not None:
-                self._requests[flight] = request
-                self._start(self._post_scheduled(flight, request), "post scheduled")
-                return
-        self._send(flight, request)
+        flight.task_name = request.task_name
+        if request.scheduled_at is not None and self._copies is not None:
+            self._scheduled[flight] = request.scheduled_at
+            self._start(self._post_scheduled(flight, request, self._copies), "post scheduled")
+        else:
+            self._send(flight, request)
 
     def _request(self, message: Message) -> Request:
         if self._builder.extras is None:
@@ -287,16 +305,21 @@ class Dispatcher:
         # Of ten messages in a receive the last one's request is made after nine others.
         flight.dispatched_at = self._clock.monotonic()
 
-    async def _post_scheduled(self, flight: Flight, request: Request) -> None:
-        assert self._copies is not None
-        assert request.scheduled_time is not None
-        copy = await self._copies.is_copy(
-            request.task_name or "", request.scheduled_time, flight.message.message_id
+    async def _post_scheduled(
+        self, flight: Flight, request: Request, copies: ScheduledCopies
+    ) -> None:
+        message = flight.message
+        copy = await copies.is_duplicate(
+            flight.task_name or "",
+            self._scheduled[flight],
+            message.message_id,
+            message.sent_at,
         )
         if copy:
-            del self._requests[flight]
+            del self._scheduled[flight]
             self._apply(self._consumer.suppressed(flight, self._clock.monotonic()))
             self._pump_soon()
+            self._look_whether_drained()
         else:
             self._send(flight, request)
 
@@ -304,20 +327,23 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._polling.answered(now - flight.dispatched_at)
         self._apply(self._consumer.answered(flight, outcome, now))
-        if self._requests and (request := self._requests.pop(flight, None)) is not None:
-            self._tell_completed(flight, request)
+        if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
+            self._tell_copies(flight, at)
         self._watch_gate()
         self._pump_soon()
         self._look_whether_drained()
 
-    def _tell_completed(self, flight: Flight, request: Request) -> None:
-        if flight.status == 200 and self._copies is not None and request.scheduled_time is not None:
-            self._start(
-                self._copies.completed(
-                    request.task_name or "", request.scheduled_time, flight.message.message_id
-                ),
-                "completed",
-            )
+    def _tell_copies(self, flight: Flight, at: datetime) -> None:
+        """An occurrence was answered 200, or failed for the last time."""
+        message, copies = flight.message, self._copies
+        assert copies is not None
+        if flight.state is State.DELETING:
+            told = copies.completed(flight.task_name or "", at, message.message_id)
+        elif message.receive_count >= self._options.max_retries:
+            told = copies.abandoned(flight.task_name or "", at, message.message_id)
+        else:
+            return
+        self._start(told, "tell copies")
 
     # ---- settling
 
@@ -396,6 +422,7 @@ class Dispatcher:
     async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
         changes = [(flight.message, seconds) for flight, seconds in flights]
         done = await self._confirmed(self._queue.change_visibility(changes), changes)
+        self._log.emit(logs.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
         self._apply(self._consumer.beaten(flights, done, now))
 
     # ---- the gate

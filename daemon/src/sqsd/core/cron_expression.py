@@ -1,0 +1,336 @@
+"""The text of one `schedule`: Elastic Beanstalk's cron dialect, and `@every`.
+
+EB reads five fields (minute, hour, day of month, month, day of week) with the rules of the Ruby
+gem `parse-cron`: names `jan`-`dec` and `sun`-`sat` in any case, 7 as well as 0 for Sunday, lists,
+ranges, steps behind `*` or a range only, and the shortcuts `@yearly` to `@hourly`. When neither day
+field is exactly `*`, a day matches that satisfies either one; `*/2` counts as restricted.
+
+What EB takes but silently reads as something else is refused here with the reason: a sixth field, a
+leading blank, dates that no month has, steps longer than their field.
+
+Ours: `@every Ns`, `@every Nm`, `@every Nh`, a whole number of seconds from 1 s to 24 h, counted
+from 1970-01-01 00:00 UTC so that every instance computes the same times.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+EVERY_MAX_SECONDS: Final = 86_400
+
+_MONTHS: Final = (
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
+)
+_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_LONG_MONTHS: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_LONG_WEEKDAYS: Final = (
+    *("sunday", "monday", "tuesday", "wednesday"),
+    *("thursday", "friday", "saturday"),
+)
+_LONGEST_MONTH: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SHORTCUTS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
+_EVERY_FORM: Final = "write @every Ns, @every Nm or @every Nh, such as @every 30s"
+
+
+class InvalidExpression(ValueError):
+    """A schedule that cannot be used; `problems` are pairs: offset in the text, what is wrong."""
+
+    def __init__(self, problems: list[tuple[int, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(message for _, message in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class CronExpression:
+    """Five fields as sets of numbers; 0 is Sunday. `text` is what the author wrote.
+
+    `either_day`: a day matches by its date *or* its weekday, for neither field is exactly `*`.
+    """
+
+    text: str
+    minutes: frozenset[int]
+    hours: frozenset[int]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`@every`: each multiple of `seconds` since 1970 UTC. `text` is what the author wrote."""
+
+    text: str
+    seconds: int
+
+
+Expression = CronExpression | Interval
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    low: int
+    high: int
+    #: How many different values there are: 0 and 7 are both Sunday.
+    span: int
+    names: tuple[str, ...] = ()
+    long_names: tuple[str, ...] = ()
+
+    def number_of(self, name: str) -> int:
+        return self.names.index(name) + (1 if self.low == 1 else 0)
+
+    @property
+    def allowed(self) -> str:
+        numbers = f"{self.low} to {self.high}"
+        return f"{numbers} or {self.names[0]} to {self.names[-1]}" if self.names else numbers
+
+
+_FIELDS: Final = (
+    _Field("minute", 0, 59, 60),
+    _Field("hour", 0, 23, 24),
+    _Field("day of month", 1, 31, 31),
+    _Field("month", 1, 12, 12, _MONTHS, _LONG_MONTHS),
+    _Field("day of week", 0, 7, 7, _WEEKDAYS, _LONG_WEEKDAYS),
+)
+
+
+def parse_expression(text: str) -> Expression:
+    """Read one schedule.
+
+    Raises:
+        InvalidExpression: with every problem found and where in `text` it is.
+    """
+    if not text.strip():
+        raise InvalidExpression([(0, "the schedule is empty; write five fields or @hourly")])
+    if text[0].isspace():
+        raise InvalidExpression(
+            [
+                (
+                    0,
+                    "the schedule begins with a blank, by which Elastic Beanstalk shifts every"
+                    f' field by one; write "{text.strip()}"',
+                )
+            ]
+        )
+    if text.startswith("@"):
+        return _shortcut(text)
+    words = [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
+    if len(words) != len(_FIELDS):
+        raise InvalidExpression([(0, _wrong_count(text, [word for word, _ in words]))])
+    return _five_fields(text, words)
+
+
+def _five_fields(text: str, words: list[tuple[str, int]]) -> CronExpression:
+    problems: list[tuple[int, str]] = []
+    sets = []
+    for field, (word, offset) in zip(_FIELDS, words, strict=True):
+        values, wrong = _parse_field(field, word)
+        problems += [(offset + at, message) for at, message in wrong]
+        sets.append(values)
+    minutes, hours, days, months, weekdays = sets
+    weekday_open = words[4][0] == "*"  # the literal star alone: */1 is restricted, as in EB
+    if not problems and weekday_open and min(days) > max(_LONGEST_MONTH[m] for m in months):
+        problems.append((words[2][1], _impossible_date(days, months)))
+    if problems:
+        raise InvalidExpression(problems)
+    either_day = not weekday_open and words[2][0] != "*"
+    sunday_is_0 = frozenset(day % 7 for day in weekdays)
+    return CronExpression(
+        text, minutes, hours, frozenset(days), frozenset(months), sunday_is_0, either_day
+    )
+
+
+def _impossible_date(days: frozenset[int], months: frozenset[int]) -> str:
+    names = ", ".join(_FIELDS[3].long_names[month - 1].capitalize() for month in sorted(months))
+    return (
+        f"{names} never has a day {min(days)}, which Elastic Beanstalk silently turns into the"
+        f" first of a month; the last day there is {max(_LONGEST_MONTH[m] for m in months)}"
+    )
+
+
+def _parse_field(field: _Field, word: str) -> tuple[frozenset[int], list[tuple[int, str]]]:
+    """The values that a field names, and each problem with its offset in the field."""
+    values: set[int] = set()
+    problems = []
+    offset = 0
+    for item in word.split(","):
+        found = _parse_item(field, item)
+        if isinstance(found, str):
+            problems.append((offset, f"{field.name}: {found}"))
+        else:
+            values |= found
+        offset += len(item) + 1
+    return frozenset(values), problems
+
+
+def _parse_item(field: _Field, item: str) -> set[int] | str:
+    """One element of a list: its values, or what is wrong with it."""
+    if not item:
+        return f'there is a comma too many; allowed are {field.allowed}, "*", ranges and lists'
+    body, slash, step_text = item.partition("/")
+    if body == "*":
+        low, high = field.low, field.low + field.span - 1
+    else:
+        bounds = _parse_bounds(field, item, body)
+        if isinstance(bounds, str):
+            return bounds
+        low, high = bounds
+    if not slash:
+        return set(range(low, high + 1))
+    if body != "*" and "-" not in body:
+        return (
+            f'"{item}" has a step without a range, which Elastic Beanstalk refuses;'
+            f" write {body}-{field.low + field.span - 1}/{step_text}"
+        )
+    step = _parse_step(field, item, body, step_text)
+    return step if isinstance(step, str) else set(range(low, high + 1, step))
+
+
+def _parse_step(field: _Field, item: str, body: str, text: str) -> int | str:
+    if not _is_number(text) or int(text) == 0:
+        return f'"{item}" needs a whole number from 1 behind the slash, got "{text}"'
+    step = int(text)
+    if body == "*" and step > field.span:
+        cure = {"minute": f"@every {step}m", "hour": f"@every {step}h"}.get(field.name)
+        fits = cure and step * (60 if field.name == "minute" else 3_600) <= EVERY_MAX_SECONDS
+        return (
+            f'"{item}" steps over the whole field (it has {field.span} values), so it would mean'
+            f' just "{field.low}"; ' + (f"write {cure}" if fits else f'write "{field.low}"')
+        )
+    return step
+
+
+def _parse_bounds(field: _Field, item: str, body: str) -> tuple[int, int] | str:
+    if re.fullmatch(r"\*\d+", body):
+        return f'"{item}" is not a step; write */{body[1:]}'
+    first, dash, last = body.partition("-")
+    low = _parse_value(field, first, item)
+    high = _parse_value(field, last, item) if dash else low
+    if isinstance(low, str):
+        return low
+    if isinstance(high, str):
+        return high
+    if high < low:
+        top = field.low + field.span - 1
+        wrapped = _range(field.low, high)
+        if low <= top:  # 7 is Sunday again
+            wrapped = f"{_range(low, top)},{wrapped}"
+        return f'"{item}" runs backwards; if it is to pass the end, write {wrapped}'
+    return low, high
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low}-{high}" if low < high else f"{high}"
+
+
+def _parse_value(field: _Field, text: str, item: str) -> int | str:
+    if _is_number(text):
+        value = int(text)
+        if field.low <= value <= field.high:
+            return value
+        return f'"{text}" is out of range; allowed are {field.allowed}'
+    name = text.lower()
+    if name in field.names:
+        return field.number_of(name)
+    if name in field.long_names:
+        return f'"{text}" is a full name, of which only three letters are read; write {name[:3]}'
+    return _not_a_value(field, text, item)
+
+
+def _not_a_value(field: _Field, text: str, item: str) -> str:
+    for other in _FIELDS:
+        if text.lower() in other.names + other.long_names:
+            return (
+                f'"{text}" belongs in the {other.name} field; the order is minute, hour, day of'
+                " month, month, day of week"
+            )
+    if text == "?":
+        return '"?" is not known to Elastic Beanstalk; write "*"'
+    if re.search(r"[#lw?]", text, re.IGNORECASE):
+        return (
+            f'"{item}": L, W, # and ? are not known to Elastic Beanstalk; allowed are'
+            f" {field.allowed}"
+        )
+    shown = text or item
+    return f'"{shown}" is not a value; allowed are {field.allowed}, "*", ranges, lists and steps'
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 4
+
+
+def _shortcut(text: str) -> Expression:
+    words = text.lower().split()
+    if words[0].startswith("@every"):
+        return _every(text, words)
+    if len(words) == 1 and words[0] in _SHORTCUTS:
+        full = _SHORTCUTS[words[0]]
+        expression = parse_expression(full)
+        assert isinstance(expression, CronExpression)
+        return _renamed(expression, text)
+    if words[0] == "@reboot":
+        message = "@reboot has no meaning for a queue; allowed are"
+    else:
+        message = f'"{text.strip()}" is not a known shortcut; allowed are'
+    raise InvalidExpression([(0, f"{message} {', '.join(_SHORTCUTS)} and @every")])
+
+
+def _renamed(expression: CronExpression, text: str) -> CronExpression:
+    e = expression
+    return CronExpression(text, e.minutes, e.hours, e.days, e.months, e.weekdays, e.either_day)
+
+
+def _every(text: str, words: list[str]) -> Interval:
+    match = re.fullmatch(r"@every ([0-9]{1,6})([smh])", " ".join(words))
+    if match is None:
+        raise InvalidExpression([(0, f'"{text.strip()}" is not understood; {_EVERY_FORM}')])
+    seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
+    if not 1 <= seconds <= EVERY_MAX_SECONDS:
+        raise InvalidExpression(
+            [(0, f'"{text.strip()}" must be 1 s to 24 h; {_EVERY_FORM}, or use five fields')]
+        )
+    return Interval(text, seconds)
+
+
+def _wrong_count(text: str, words: list[str]) -> str:
+    if re.match(r"(?i)(rate|cron)\s*\(", text):
+        return (
+            f'"{text.strip()}" is EventBridge\'s notation; write five fields such as */5 * * * *,'
+            " or @every 5m"
+        )
+    if len(words) != len(_FIELDS) + 1:
+        return (
+            f"the schedule has {len(words)} field{'s' if len(words) != 1 else ''}, must have 5:"
+            " minute, hour, day of month, month, day of week"
+        )
+    return (
+        f"the schedule has 6 fields, of which Elastic Beanstalk ignores the last: it would run"
+        f' "{" ".join(words[:5])}"; {_six_fields_meant(words)}'
+    )
+
+
+def _six_fields_meant(words: list[str]) -> str:
+    seconds = re.fullmatch(r"\*(?:/([0-9]{1,2}))?", words[0])
+    if seconds and words[1:] == ["*"] * 5:
+        return f"if seconds were meant, write @every {seconds[1] or 1}s"
+    if re.match(r"[0-9]{4}", words[5]):
+        return "drop the year, for years are not supported"
+    if re.fullmatch(r"0+", words[0]):
+        return f'if the first field was meant as seconds, write "{" ".join(words[1:])}"'
+    return "drop the field that is too many; neither seconds nor years are supported"
