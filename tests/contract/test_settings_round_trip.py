@@ -1,0 +1,133 @@
+"""Props -> user data -> tier.json -> the daemon's settings: nothing is lost on the way."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Duration
+
+from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
+from tests.worker_tier.stacks import CRON_YAML, Synthesized, synthesize, vpc_of
+from worker_tier import WorkerTier
+from worker_tier.bootstrap import CRON_PATH, files_in_user_data
+from worker_tier.options import NONE_SWITCHES_OFF
+
+#: A value for every option that is not its default.
+CHOSEN: dict[str, Any] = {
+    "http_path": "/work",
+    "http_host": "127.0.0.1",
+    "http_port": 8080,
+    "mime_type": "text/plain; charset=utf-8",
+    "http_connections": 7,
+    "connect_timeout": 3,
+    "inactivity_timeout": 41,
+    "visibility_timeout": 42,
+    "error_visibility_timeout": 0,
+    "retention_period": 86_400,
+    "max_retries": 4,
+    "wait_time_seconds": 11,
+    "retry_policy": "backoff",
+    "delete_statuses": ("204",),
+    "dead_letter_statuses": ("410", "422"),
+    "delete_expired": False,
+    "health_path": "/health",
+    "extra_headers": ("X-Aws-Sqsd-Receipt-Handle",),
+    "via_sns": True,
+    "signing_key_file": "/etc/worker-tier/key",
+    "heartbeat": False,
+    "drain_timeout": 17,
+    "drain_on_rebalance": True,
+    "log_format": "eb",
+    "metrics_namespace": "Mine",
+    "status_port": 7_000,
+}
+#: EB's durations are `Duration` in the constructs.
+DURATIONS = {
+    "connect_timeout",
+    "inactivity_timeout",
+    "visibility_timeout",
+    "error_visibility_timeout",
+    "retention_period",
+    "drain_timeout",
+}
+
+
+def settings_in(template: Synthesized) -> TierSettings:
+    return TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
+
+
+def tier_with(**props: Any) -> Synthesized:
+    return synthesize(lambda stack: WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props))
+
+
+def test_every_option_is_chosen_here_and_none_is_its_default() -> None:
+    defaults = SqsdOptions()
+    assert set(CHOSEN) == {field.name for field in fields(SqsdOptions)}
+    for name, value in CHOSEN.items():
+        assert value != getattr(defaults, name), name
+
+
+def test_every_option_reaches_the_daemon_unchanged() -> None:
+    props = {
+        name: Duration.seconds(value) if name in DURATIONS else value
+        for name, value in CHOSEN.items()
+    }
+    assert settings_in(tier_with(**props)).options == SqsdOptions(**CHOSEN)
+
+
+@pytest.mark.parametrize("name", sorted(NONE_SWITCHES_OFF))
+def test_an_option_that_none_switches_off_is_off_with_none(name: str) -> None:
+    assert getattr(settings_in(tier_with(**{name: None})).options, name) is None
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_durations_are_typed_as_durations_and_nothing_else_is(name: str) -> None:
+    prop = inspect.signature(WorkerTier.__init__).parameters[name]
+    assert ("Duration" in str(prop.annotation)) == (name in DURATIONS)
+
+
+def test_without_props_the_daemon_gets_the_contracts_defaults() -> None:
+    settings = settings_in(tier_with())
+    assert settings.options == SqsdOptions()
+    assert settings.cron_file is None
+    assert settings.resources.leader_table is None
+
+
+def test_resources_are_those_of_the_template(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_text(CRON_YAML, encoding="utf-8")
+    template = tier_with(periodic_tasks=str(file))
+    queue = template.id_of("AWS::SQS::Queue", "QueuesQueue")
+    dead = template.id_of("AWS::SQS::Queue", "DeadLetterQueue")
+    table = template.id_of("AWS::DynamoDB::GlobalTable")
+    assert settings_in(template).resources == TierResources(
+        queue_url=f"ref-{queue}",
+        region="ref-AWS-Region",
+        tier_name="ref-AWS-StackName",
+        dead_letter_queue_url=f"ref-{dead}",
+        leader_table=f"ref-{table}",
+    )
+
+
+def test_a_cron_yaml_reaches_the_daemon_byte_for_byte(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    # Windows line ends, letters of another script, no line break at the end, and what a shell eats
+    file.write_bytes(
+        (CRON_YAML + "# Grüße, $HOME, `x`, END_OF_FILE").replace("\n", "\r\n").encode()
+    )
+    template = tier_with(periodic_tasks=str(file))
+    assert settings_in(template).cron_file == "cron.yaml"
+    written = files_in_user_data(template.user_data())[CRON_PATH]
+    assert written.encode() == file.read_bytes()
+
+
+def test_an_instance_may_send_to_the_dead_letter_queue_only_when_told_to() -> None:
+    for statuses, allowed in ((None, False), (["410"], True)):
+        template = tier_with(dead_letter_statuses=statuses)
+        dead = template.id_of("AWS::SQS::Queue", "DeadLetterQueue")
+        policy = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+        assert (dead in str(policy)) is allowed

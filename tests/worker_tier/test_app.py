@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App
+
+import app as example
+from tests.worker_tier.stacks import CRON_YAML, Synthesized
+
+PROGRAM = Path(example.__file__)
+
+
+@pytest.fixture(scope="module")
+def template() -> Synthesized:
+    stack = example.WorkerTierExample(
+        App(), "WorkerTierExample", http_port=8123, application=example.application(App())
+    )
+    return Synthesized(stack)
+
+
+def test_outputs_are_what_a_person_and_a_demo_need(template: Synthesized) -> None:
+    assert set(template.document["Outputs"]) == {
+        "QueueUrl",
+        "DeadLetterQueueUrl",
+        "LeaderTableName",
+        "LaunchTemplateId",
+        "AutoScalingGroupName",
+        "ProducerFunctionName",
+    }
+
+
+def test_the_producer_knows_the_queue_may_send_to_it_and_logs_to_its_own_group(
+    template: Synthesized,
+) -> None:
+    function = template.one("AWS::Lambda::Function")
+    queue = template.id_of("AWS::SQS::Queue", "QueuesQueue")
+    assert function["Environment"]["Variables"] == {"QUEUE_URL": {"Ref": queue}}
+    assert function["Handler"] == "index.handler"
+    assert function["Timeout"] == 120
+    statements = template.statements("AWS::IAM::Policy", "ProducerRole")
+    resources = [statement["Resource"]["Fn::GetAtt"][0] for statement in statements]
+    assert sorted(resources) == sorted([queue, template.id_of("AWS::Logs::LogGroup")])
+
+
+def test_the_network_costs_nothing_by_the_hour(template: Synthesized) -> None:
+    assert template.all("AWS::EC2::NatGateway") == {}
+    assert len(template.all("AWS::EC2::Subnet")) == 2
+
+
+def test_an_application_without_tasks_has_no_table_and_no_output_of_one(tmp_path: Path) -> None:
+    stack = example.WorkerTierExample(App(), "Example", http_port=80, application=tmp_path)
+    template = Synthesized(stack)
+    assert template.all("AWS::DynamoDB::GlobalTable") == {}
+    assert "LeaderTableName" not in template.document["Outputs"]
+
+
+@pytest.mark.parametrize("given", [8123, "8123", 8123.0])
+def test_the_port_comes_from_the_context(given: Any) -> None:
+    assert example.http_port(App(context={example.PORT_KEY: given})) == 8123
+
+
+def test_without_context_the_port_is_80_and_the_application_the_sample() -> None:
+    assert example.http_port(App()) == 80
+    assert example.application(App()).name == "node_worker"
+
+
+@pytest.mark.parametrize("given", ["0", "65536", "http", "", "-1", 80.5, True, "٣"])
+def test_a_bad_port_is_refused(given: Any) -> None:
+    with pytest.raises(example.InvalidContext, match="must be a port from 1 to 65535"):
+        example.http_port(App(context={example.PORT_KEY: given}))
+
+
+@pytest.mark.parametrize("given", ["no/such/directory", "app.py"])
+def test_a_bad_application_is_refused(given: str) -> None:
+    with pytest.raises(example.InvalidContext, match=f"{given} is none"):
+        example.application(App(context={example.APPLICATION_KEY: given}))
+
+
+def run(tmp_path: Path, context: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    environment = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(tmp_path / "out")}
+    return subprocess.run(
+        [sys.executable, str(PROGRAM)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=os.environ | environment,
+        cwd=tmp_path,
+    )
+
+
+def test_a_bad_cron_yaml_ends_with_its_problems_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "cron.yaml").write_text(CRON_YAML.replace("* * * * *", "nonsense"))
+    completed = run(tmp_path, {example.APPLICATION_KEY: str(tmp_path)})
+    assert completed.returncode == 1
+    assert "Traceback" not in completed.stderr
+    assert "WorkerTierExample/Worker cannot be built from its props" in completed.stderr
+    assert f"periodic_tasks: {tmp_path / 'cron.yaml'}, line 5" in completed.stderr
+
+
+def test_the_app_runs_from_any_directory(tmp_path: Path) -> None:
+    completed = run(tmp_path, {})
+    assert completed.returncode == 0, completed.stderr
+    assert (tmp_path / "out" / "WorkerTierExample.template.json").is_file()

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import CfnParameter, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sqsd.contract import SqsdOptions
+from tests.worker_tier.stacks import (
+    CRON_YAML,
+    Synthesized,
+    actions_of,
+    new_stack,
+    stack_in,
+    synthesize,
+    vpc_of,
+)
+from worker_tier import InvalidProps, WorkerTier
+from worker_tier.options import NONE_SWITCHES_OFF
+
+
+def problems_of(**props: Any) -> tuple[str, ...]:
+    stack = new_stack()
+    with pytest.raises(InvalidProps) as caught:
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props)
+    assert caught.value.path == "Test/Worker"
+    return caught.value.problems
+
+
+# ---- what exists
+
+#: A changed id replaces what it names: a queue with its messages, a group with its instances. Add
+#: to this list; change or remove nothing in it without a major version.
+LOGICAL_IDS = {
+    "WorkerFleetAutoScalingGroupASG7DE37F51": "AWS::AutoScaling::AutoScalingGroup",
+    "WorkerFleetLaunchTemplate7DA5D9F8": "AWS::EC2::LaunchTemplate",
+    "WorkerFleetLaunchTemplateProfile7F73B3BD": "AWS::IAM::InstanceProfile",
+    "WorkerFleetLifecyclePolicyE20A6B11": "AWS::IAM::ManagedPolicy",
+    "WorkerFleetNotifications350D0564": "AWS::SNS::Topic",
+    "WorkerFleetNotificationsPolicy9EE57EDA": "AWS::SNS::TopicPolicy",
+    "WorkerFleetPolicy337EE8E9": "AWS::IAM::ManagedPolicy",
+    "WorkerFleetRoleFC8E9413": "AWS::IAM::Role",
+    "WorkerFleetSecurityGroup826AD8D4": "AWS::EC2::SecurityGroup",
+    "WorkerLeaderTable7E0EC149": "AWS::DynamoDB::GlobalTable",
+    "WorkerMonitoringDeadLettersF4364323": "AWS::CloudWatch::Alarm",
+    "WorkerMonitoringOldestMessageB5E73FF4": "AWS::CloudWatch::Alarm",
+    "WorkerQueuesDeadLetterQueueFBE2140E": "AWS::SQS::Queue",
+    "WorkerQueuesDeadLetterQueuePolicy2B72F3B4": "AWS::SQS::QueuePolicy",
+    "WorkerQueuesQueueA1A7CF80": "AWS::SQS::Queue",
+    "WorkerQueuesQueuePolicyF05AFF86": "AWS::SQS::QueuePolicy",
+    "WorkerScalingScaleInAlarmAE5463AA": "AWS::CloudWatch::Alarm",
+    "WorkerScalingScaleInE27746A3": "AWS::AutoScaling::ScalingPolicy",
+    "WorkerScalingScaleOut071D7457": "AWS::AutoScaling::ScalingPolicy",
+}
+
+
+def test_logical_ids_are_what_they_always_were(with_tasks: Synthesized) -> None:
+    found = {id: resource["Type"] for id, resource in with_tasks.resources.items()}
+    assert found == LOGICAL_IDS
+
+
+def test_feature_flags_change_no_logical_id(cron_file: str) -> None:
+    cdk_json = Path(__file__).resolve().parents[2] / "cdk.json"
+    context = json.loads(cdk_json.read_text(encoding="utf-8"))["context"]
+    assert any(key.startswith("@aws-cdk/") for key in context)
+    template = synthesize(
+        lambda stack: WorkerTier(stack, "Worker", vpc=vpc_of(stack), periodic_tasks=cron_file),
+        **context,
+    )
+    assert set(template.resources) == set(LOGICAL_IDS)
+
+
+def test_nothing_has_a_physical_name(with_tasks: Synthesized) -> None:
+    names = {"QueueName", "TableName", "RoleName", "GroupName", "TopicName", "AlarmName"}
+    names |= {"AutoScalingGroupName", "ManagedPolicyName", "LaunchTemplateName", "PolicyName"}
+    for id, resource in with_tasks.resources.items():
+        if resource["Type"] == "AWS::AutoScaling::ScalingPolicy":
+            continue  # names its group, by reference
+        assert not names & set(resource.get("Properties", {})), id
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "cn-north-1", "us-gov-west-1"])
+def test_templates_name_no_partition(region: str) -> None:
+    stack = stack_in(region)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    document = str(Synthesized(stack).document["Resources"])
+    assert "arn:aws" not in document
+    assert "amazonaws.com" not in document.replace("ec2.amazonaws.com", "")
+
+
+def test_a_second_tier_in_a_stack_shares_nothing_with_the_first() -> None:
+    stack = new_stack()
+    network = vpc_of(stack)
+    one, two = (WorkerTier(stack, name, vpc=network) for name in ("One", "Two"))
+    assert one.queue.node.path != two.queue.node.path
+    assert len(Synthesized(stack).all("AWS::SQS::Queue")) == 4
+
+
+# ---- grants
+
+
+def test_a_producer_may_send() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    role = iam.Role(stack, "Producer", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    tier.grant_send_messages(role).assert_success()
+    assert "sqs:SendMessage" in actions_of(Synthesized(stack).statements("AWS::IAM::Policy"))
+
+
+def test_what_is_granted_to_a_tier_is_granted_to_its_instances() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    bucket = s3.Bucket(stack, "Bucket")
+    bucket.grant_read(tier).assert_success()
+    tier.add_to_role_policy(iam.PolicyStatement(actions=["ses:SendEmail"], resources=["arn:x"]))
+    template = Synthesized(stack)
+    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert template.id_of("AWS::S3::Bucket") in str(statements)
+    assert "ses:SendEmail" in actions_of(statements)
+
+
+def test_a_tier_can_be_let_into_a_database() -> None:
+    stack = new_stack()
+    network = vpc_of(stack)
+    tier = WorkerTier(stack, "Worker", vpc=network)
+    database = ec2.SecurityGroup(stack, "Database", vpc=network)
+    database.connections.allow_from(tier, ec2.Port.tcp(5432), "workers")
+    template = Synthesized(stack)
+    rule = template.one("AWS::EC2::SecurityGroupIngress")
+    own = template.id_of("AWS::EC2::SecurityGroup", "WorkerFleet")
+    assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": [own, "GroupId"]}
+
+
+# ---- props that cannot be used
+
+
+def test_every_option_of_the_daemon_is_a_prop_of_its_name() -> None:
+    props = inspect.signature(WorkerTier.__init__).parameters
+    for field in fields(SqsdOptions):
+        assert props[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+        # the default is the contract's, written down there only
+        default = field.default if field.name in NONE_SWITCHES_OFF else None
+        assert props[field.name].default == default
+
+
+def test_all_problems_are_told_at_once_with_the_place() -> None:
+    stack = new_stack()
+    with pytest.raises(InvalidProps) as caught:
+        WorkerTier(
+            stack,
+            "Worker",
+            vpc=vpc_of(stack),
+            http_port=0,
+            http_path="no slash",
+            visibility_timeout=Duration.hours(13),
+            min_capacity=5,
+            max_capacity=2,
+            periodic_tasks="no/such/cron.yaml",
+            signal_timeout=Duration.hours(13),
+        )
+    text = str(caught.value)
+    assert len(caught.value.problems) == 6
+    for word in ("Test/Worker", "http_port", "http_path", "visibility_timeout", "min_capacity (5)"):
+        assert word in text
+    assert "no/such/cron.yaml cannot be read: No such file or directory" in text
+    assert "signal_timeout (seconds) must be a whole number from 1 to 43200, got 46800" in text
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        ({"max_retries": 0}, "max_retries must be a whole number from 1 to 100, got 0"),
+        ({"max_retries": True}, "max_retries must be a whole number from 1 to 100, got True"),
+        ({"connect_timeout": Duration.millis(1_500)}, "connect_timeout must be whole seconds"),
+        ({"max_capacity": 0}, "max_capacity must be a whole number from 1 to 10000, got 0"),
+        ({"min_capacity": -1}, "min_capacity must be a whole number from 0 to 10000, got -1"),
+        (
+            {"retention_period": Duration.seconds(60)},
+            "retention_period (60 s) must be at least visibility_timeout x max_retries",
+        ),
+        (
+            {"heartbeat": False, "inactivity_timeout": Duration.seconds(300)},
+            "inactivity_timeout (300 s) must be below visibility_timeout (300 s)",
+        ),
+    ],
+)
+def test_a_bad_prop_is_told_by_name_value_and_range(props: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of(**props)
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    "prop", ["http_port", "http_path", "visibility_timeout", "max_capacity", "signal_timeout"]
+)
+def test_a_value_known_only_at_deployment_is_refused_not_compared(prop: str) -> None:
+    parameter = CfnParameter(new_stack(), "Parameter", type="Number")
+    values: dict[str, Any] = {
+        "http_port": parameter.value_as_number,
+        "http_path": parameter.value_as_string,
+        "visibility_timeout": Duration.seconds(parameter.value_as_number),
+        "max_capacity": parameter.value_as_number,
+        "signal_timeout": Duration.seconds(parameter.value_as_number),
+    }
+    (problem,) = problems_of(**{prop: values[prop]})
+    assert problem.startswith(f"{prop} is known only when the stack is deployed")
+
+
+def test_an_empty_fleet_cannot_run_periodic_tasks(cron_file: str) -> None:
+    (problem,) = problems_of(min_capacity=0, periodic_tasks=cron_file)
+    assert cron_file in problem
+    assert "set min_capacity to 1 or more" in problem
+
+
+def test_an_empty_fleet_can_have_a_file_without_enabled_tasks(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_text(CRON_YAML + "   enabled: false\n", encoding="utf-8")
+    synthesize(
+        lambda stack: WorkerTier(
+            stack, "Worker", vpc=vpc_of(stack), min_capacity=0, periodic_tasks=str(file)
+        )
+    )
+
+
+def test_each_mistake_in_a_cron_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_text(
+        CRON_YAML.replace("* * * * *", "61 * * * *").replace("/scheduled", "scheduled"),
+        encoding="utf-8",
+    )
+    problems = problems_of(periodic_tasks=str(file))
+    assert len(problems) == 2
+    for problem in problems:
+        assert problem.startswith(f"periodic_tasks: {file}, line ")
+
+
+def test_a_cron_yaml_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_bytes(b"version: 1\n# caf\xe9\n")
+    assert problems_of(periodic_tasks=str(file)) == (
+        f"periodic_tasks: {file} is not UTF-8 at byte 16",
+    )
+
+
+def test_a_cron_yaml_too_large_for_user_data_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_text(CRON_YAML + "# words\n" * 2_000, encoding="utf-8")
+    (problem,) = problems_of(periodic_tasks=str(file))
+    assert "shorten cron.yaml" in problem
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    port=st.integers(-5, 70_000),
+    retries=st.integers(-5, 200),
+    path=st.sampled_from(["/", "/work", "work", "/a b", ""]),
+)
+def test_props_are_refused_exactly_when_the_contract_refuses_them(
+    port: int, retries: int, path: str
+) -> None:
+    try:
+        SqsdOptions(http_port=port, max_retries=retries, http_path=path)
+    except ValueError:
+        assert problems_of(http_port=port, max_retries=retries, http_path=path)
+    else:
+        stack: Stack = new_stack()
+        tier = WorkerTier(
+            stack,
+            "Worker",
+            vpc=vpc_of(stack),
+            http_port=port,
+            max_retries=retries,
+            http_path=path,
+        )
+        assert tier.options.http_port == port

@@ -1,0 +1,121 @@
+"""Packs all that an instance needs of Python into one archive: the daemon and what it imports.
+
+The same sources give the same bytes, on any machine: entries are sorted, dated alike and stored,
+not deflated, for zlib's output differs between its builds and any new byte replaces every instance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from worker_tier.errors import PackagingError
+
+#: What the daemon imports, and what that imports in turn; a test compares it with their metadata.
+DISTRIBUTIONS: Final = (
+    "botocore",
+    "cronsim",
+    "jmespath",
+    "python-dateutil",
+    "PyYAML",
+    "six",
+    "urllib3",
+)
+#: Of botocore's 400 services: those the daemon calls, and those that credentials may come from.
+SERVICES: Final = ("dynamodb", "sqs", "sso", "sso-oidc", "sts")
+_BOTOCORE_DATA = PurePosixPath("botocore/data")
+#: Licences ask to travel with the code; the metadata names each version.
+_METADATA_FILES: Final = ("METADATA", "LICENSE", "LICENCE", "NOTICE", "COPYING")
+_EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A zip archive whose entries stand at the root of an import path."""
+
+    content: bytes
+    sha256: str
+
+
+@cache
+def daemon_archive() -> Archive:
+    """The archive that instances fetch; about 5 MB, made once a process.
+
+    Raises:
+        PackagingError: the daemon or something it needs is not installed, or not in full.
+    """
+    entries = dict(_package_files("sqsd"))
+    for name in DISTRIBUTIONS:
+        entries.update(_distribution_files(name))
+    return archive_of(entries)
+
+
+def archive_of(entries: dict[str, bytes]) -> Archive:
+    """A zip of path -> content; its bytes depend on nothing else."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, _EARLIEST_ZIP_DATE)
+            info.create_system = 3  # Unix, wherever this runs
+            info.external_attr = 0o100644 << 16
+            archive.writestr(info, entries[name])
+    content = buffer.getvalue()
+    return Archive(content=content, sha256=hashlib.sha256(content).hexdigest())
+
+
+def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
+    """The files of an imported package, from a checkout as well as from an installed wheel."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise PackagingError(f"{package} is not installed; install worker-tier-daemon beside this")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    for path in root.rglob("*"):
+        name = PurePosixPath(package, path.relative_to(root).as_posix())
+        if path.is_file() and name.suffix in {".py", ".typed"}:
+            yield str(name), path.read_bytes()
+
+
+def _distribution_files(name: str) -> Iterator[tuple[str, bytes]]:
+    found = _distribution(name)
+    if found.files is None:
+        raise PackagingError(
+            f"{name} {found.version} has no list of its files, so it cannot be packed for"
+            f" instances; install it by pip: pip install --force-reinstall {name}=={found.version}"
+        )
+    for path in wanted_files(PurePosixPath(file) for file in found.files):
+        yield str(path), Path(str(found.locate_file(path))).read_bytes()
+
+
+def _distribution(name: str) -> Distribution:
+    try:
+        return distribution(name)
+    except PackageNotFoundError as error:
+        raise PackagingError(f"{name} is not installed; run: pip install {name}") from error
+
+
+def wanted_files(paths: Iterable[PurePosixPath]) -> Iterator[PurePosixPath]:
+    """Those of a distribution's files that an instance needs: pure Python, data, licence."""
+    return (path for path in paths if _wanted(path))
+
+
+def _wanted(path: PurePosixPath) -> bool:
+    if ".." in path.parts:  # scripts, which pip puts beside the interpreter
+        return False
+    if path.parts[0].endswith(".dist-info"):
+        return path.name.upper().startswith(_METADATA_FILES)
+    if path.is_relative_to(_BOTOCORE_DATA):
+        return _wanted_data(path.relative_to(_BOTOCORE_DATA))
+    return path.suffix == ".py" or str(path) == "botocore/cacert.pem"
+
+
+def _wanted_data(path: PurePosixPath) -> bool:
+    at_top = len(path.parts) == 1  # endpoints, partitions, retries, defaults
+    return at_top or (path.parts[0] in SERVICES and not path.name.startswith("examples-"))

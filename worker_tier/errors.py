@@ -1,0 +1,24 @@
+"""What the constructs raise, and how a problem is worded before a construct knows its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InvalidProps(ValueError):
+    """Props that cannot be used.
+
+    Args:
+        path: the construct's path in the tree, such as `MyStack/Worker`.
+        problems: every problem found, not only the first; each tells what happened, the value, what
+            is allowed and the cure.
+    """
+
+    def __init__(self, path: str, problems: Iterable[str]) -> None:
+        self.path, self.problems = path, tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{path} cannot be built from its props:\n{lines}")
+
+
+class PackagingError(RuntimeError):
+    """The daemon's bundle cannot be made from what is installed; the text says what is missing."""
