@@ -51,6 +51,8 @@ class WorkerTierExample(Stack):
             visibility_timeout=Duration.seconds(30),
             max_retries=3,
             drain_timeout=Duration.seconds(20),
+            # An idle daemon stops when its open receive ends, so after 5 s and not 20.
+            wait_time_seconds=5,
         )
         self.producer = self._producer()
         self.tier.grant_send_messages(self.producer)
