@@ -1,0 +1,138 @@
+# `make` alone says what there is. Everything installs into this directory, from the lock files, as
+# an ordinary user; after the first run nothing needs the network.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PY := .venv/bin/python
+CDK := node_modules/.bin/cdk
+# Keeps the CDK's command line quiet, offline and out of the home directory.
+CDK_ENV := CDK_HOME="$(CURDIR)/.cache/cdk-home" CDK_DISABLE_CLI_TELEMETRY=true \
+	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
+	AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
+# Two processes: the suite waits for programs more than it computes.
+PYTEST_ARGS ?= -n 2
+
+# A change of a lock file changes the name of its stamp, so the environment is brought up to date.
+stamp = $(1)/.installed-$(shell cat $(2) | cksum | tr ' ' '-')
+PYTHON_STAMP := $(call stamp,.venv,requirements-dev.txt pyproject.toml daemon/pyproject.toml)
+LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements-local-aws.txt)
+NODE_STAMP := $(call stamp,node_modules,package-lock.json)
+
+# Runs $(3), whose words go to a log, after saying $(1); $(2) is the cure when it fails.
+define announce
+	@mkdir -p .cache
+	@echo "$(1) ..." >&2
+	@{ $(3); } >.cache/setup.log 2>&1 || { \
+		echo "$(1) failed. $(2) The end of .cache/setup.log:" >&2; \
+		tail -n 8 .cache/setup.log | sed 's/^/  /' >&2; exit 1; }
+endef
+
+NETWORK := A first run needs the network (PyPI and the npm registry, or the mirrors that pip and npm \
+	are configured for); check it and run make again.
+# Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
+PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
+
+.PHONY: help demo test check synth bench lock clean distclean
+.PHONY: environment local-aws need-python need-node
+
+help: ## say what there is (the default)
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo
+	@echo "make demo takes APP=path/to/your/app, PORT=8080 and LOCAL_AWS_PORT=4566, all optional."
+	@echo "make test takes PYTEST_ARGS='-k name', for example."
+
+demo: environment local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
+	@$(PY) -m demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
+		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
+
+test: environment local-aws $(NODE_STAMP) ## run every test
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+# Two runs of mypy on products: the daemon must type-check without sight of the constructs.
+check: environment ## check format, lint and types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy daemon/src/sqsd
+	@.venv/bin/mypy worker_tier app.py
+	@.venv/bin/mypy --explicit-package-bases local_aws demo bench examples tests
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; \
+		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
+		else echo "shellcheck is missing: .ci/run was not checked"; fi
+
+synth: environment $(NODE_STAMP) ## make the example stack's template in cdk.out and validate it
+	@rm -rf cdk.out
+	@$(CDK_ENV) $(CDK) synth --quiet
+	@.venv/bin/cfn-lint --template cdk.out/*.template.json
+	@echo "the template is in cdk.out; CloudFormation Validate and cfn-lint found nothing"
+
+bench: environment local-aws ## measure the daemon
+	@$(PY) -m bench
+
+lock: environment ## bring the lock files up to date with requirements*.in and package.json
+	@for name in requirements requirements-dev requirements-local-aws; do \
+		echo "locking $$name.txt ..." >&2; \
+		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
+			--no-emit-index-url --no-emit-options --no-emit-trusted-host \
+			--output-file="$$name.txt" "$$name.in"; \
+	done
+	@npm install --package-lock-only --no-audit --no-fund --silent
+
+clean: ## remove what runs leave behind
+	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . \( -name .venv -o -name .venv-local-aws -o -name node_modules \) -prune \
+		-o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## ... and the environments, which the next run installs again
+	@rm -rf .venv .venv-local-aws node_modules
+
+# ---- environments ---------------------------------------------------------------------------
+
+environment: $(PYTHON_STAMP)
+local-aws: $(LOCAL_AWS_STAMP)
+
+# The first that runs and is new enough: a version manager's stub may exist and not run.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+need-python:
+	@found="$(PYTHON)"; \
+	if [ -z "$$found" ] || ! "$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "Python 3.11 or later is needed, found $$("$${found:-python3}" --version 2>/dev/null \
+		|| echo "no $${found:-python3}"); install it, or name one that you have:" \
+		"make PYTHON=/path/to/python3.12 ..." >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing;" \
+		"install them (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+
+need-node:
+	@found="$$(node --version 2>/dev/null || echo none)"; major="$${found#v}"; major="$${major%%.*}"; \
+	if ! [ "$$major" -ge 20 ] 2>/dev/null; then \
+		echo "Node.js 20 or later is needed for the CDK, found $$found; install it from" \
+		"https://nodejs.org or your system's packages" >&2; exit 1; fi
+	@command -v npm >/dev/null || { \
+		echo "npm is not on PATH; it comes with Node.js, or as your system's package npm" >&2; exit 1; }
+
+$(PYTHON_STAMP): | need-python
+	$(call announce,installing the Python environment (about a minute the first time),$(NETWORK),\
+		"$(PYTHON)" -m venv .venv && \
+		$(PY) $(PIP_INSTALL) --require-hashes -r requirements-dev.txt && \
+		$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e daemon -e .)
+	@rm -f .venv/.installed-*
+	@touch $@
+
+$(LOCAL_AWS_STAMP): | need-python
+	$(call announce,installing the embedded AWS (about ten seconds the first time),$(NETWORK),\
+		"$(PYTHON)" -m venv .venv-local-aws && \
+		.venv-local-aws/bin/python $(PIP_INSTALL) --require-hashes -r requirements-local-aws.txt)
+	@rm -f .venv-local-aws/.installed-*
+	@touch $@
+
+$(NODE_STAMP): | need-node
+	$(call announce,installing the CDK's command line (a few seconds the first time),$(NETWORK),\
+		npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+	@touch $@

@@ -1,0 +1,1 @@
+"""`make demo`: the whole tier on this machine, and every message accounted for."""

@@ -1,0 +1,43 @@
+"""The producer's process: the Lambda function's own handler, on this machine.
+
+Arguments: one event of the handler each, as JSON. Prints a line `{"ids": [...]}` per batch that SQS
+accepted, and after each event `{"result": {...}}`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from local_aws.instance import REPOSITORY
+
+
+def load_handler() -> ModuleType:
+    """`examples/producer/index.py`, as Lambda loads it: by its file."""
+    source = REPOSITORY / "examples" / "producer" / "index.py"
+    specification = importlib.util.spec_from_file_location("index", source)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+def main(events: Sequence[str]) -> None:
+    """Run the handler for each event in turn."""
+    index = load_handler()
+
+    def tell(**said: Any) -> None:
+        print(json.dumps(said), flush=True)
+
+    for event in events:
+        tell(result=index.handler(json.loads(event), None, report=lambda ids: tell(ids=list(ids))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,19 @@
+"""What goes wrong here, as messages for the person who runs it: what happened, and the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class LocalAwsError(Exception):
+    """The embedded AWS, or a program run against it, failed."""
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last `lines` lines of a log, indented for a message; says so when there are none."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"  (no log: {error})"
+    kept = [line for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(f"  {line}" for line in kept) or f"  ({log} is empty)"

@@ -1,0 +1,60 @@
+"""Fixtures of every suite. No test sees the user's AWS set-up, and none reaches the real AWS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+# Before anyone imports aws_cdk: its template check takes seconds a process; `make synth` has it.
+os.environ["CDK_VALIDATION"] = "false"
+os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
+
+# ruff: noqa: E402 - after the environment is clean
+from local_aws import LocalAws
+from local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
+
+
+def _missing(what: str, cure: str) -> None:
+    """In CI a test that cannot run is a failure: a green run must mean that everything ran."""
+    message = f"this test needs {what}, which is not here; {cure}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], Path]:
+    """Give a program's path; without the program fail in CI, and skip elsewhere, by its name."""
+
+    def require(name: str) -> Path:
+        found = shutil.which(name)
+        if found is None:
+            _missing(name, f"install {name} and put it on PATH")
+        assert found is not None
+        return Path(found)
+
+    return require
+
+
+@pytest.fixture(scope="session")
+def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """An embedded AWS account, one per test process; what tests leave stays (see `fresh_aws`)."""
+    if not LOCAL_AWS_PYTHON.exists():
+        _missing("the embedded AWS", "run `make local-aws`")
+    with LocalAws(directory=tmp_path_factory.mktemp("local-aws")) as aws:
+        yield aws
+
+
+@pytest.fixture
+def fresh_aws(local_aws: LocalAws) -> LocalAws:
+    """The embedded AWS account, emptied before the test."""
+    local_aws.reset()
+    return local_aws
