@@ -19,6 +19,8 @@ PYTEST_ARGS ?= -n 2
 # A change of a lock file changes the name of its stamp, so the environment is brought up to date.
 stamp = $(1)/.installed-$(shell cat $(2) | cksum | tr ' ' '-')
 PYTHON_STAMP := $(call stamp,.venv,requirements-dev.txt pyproject.toml daemon/pyproject.toml)
+# The demo does with a third of it, so that a first look is not a long wait.
+DEMO_STAMP := $(call stamp,.venv,requirements-demo.txt pyproject.toml daemon/pyproject.toml)
 LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements-local-aws.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
 
@@ -46,7 +48,7 @@ help: ## say what there is (the default)
 	@echo "make demo takes APP=path/to/your/app, PORT=8080 and LOCAL_AWS_PORT=4566, all optional."
 	@echo "make test takes PYTEST_ARGS='-k name', for example."
 
-demo: environment local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
+demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
 	@$(PY) -m demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
 
@@ -74,7 +76,7 @@ bench: environment local-aws ## measure the daemon
 	@$(PY) -m bench
 
 lock: environment ## bring the lock files up to date with requirements*.in and package.json
-	@for name in requirements requirements-dev requirements-local-aws; do \
+	@for name in requirements requirements-demo requirements-dev requirements-local-aws; do \
 		echo "locking $$name.txt ..." >&2; \
 		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-options --no-emit-trusted-host \
@@ -123,6 +125,13 @@ $(PYTHON_STAMP): | need-python
 		$(PY) $(PIP_INSTALL) --require-hashes -r requirements-dev.txt && \
 		$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e daemon -e .)
 	@rm -f .venv/.installed-*
+	@touch $@
+
+$(DEMO_STAMP): | need-python
+	$(call announce,installing the Python environment of the demo (half a minute the first time),$(NETWORK),\
+		"$(PYTHON)" -m venv .venv && \
+		$(PY) $(PIP_INSTALL) --require-hashes -r requirements-demo.txt && \
+		$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e daemon -e .)
 	@touch $@
 
 $(LOCAL_AWS_STAMP): | need-python
