@@ -52,6 +52,8 @@ class Post:
         return self.headers[contract.HEADER_MESSAGE_ID.lower()]
 
 
+#: Instead of a status: close the connection without an answer.
+HANG_UP = 0
 #: What the application answers: a status, after so many seconds.
 Answer = tuple[int, float]
 
@@ -63,8 +65,11 @@ class Application:
     answer: Callable[[str, Mapping[str, str], bytes], Answer] = lambda *_: (200, 0.0)
     posts: list[Post] = field(default_factory=list)
     began: list[str] = field(default_factory=list)
+    answered_200: list[str] = field(default_factory=list)
+    port: int = 0
 
     def start(self) -> None:
+        """Listen: on the port it had, if it had one."""
         application = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,8 +82,13 @@ class Application:
                 application.began.append(headers[contract.HEADER_MESSAGE_ID.lower()])
                 status, seconds = application.answer(self.path, headers, body)
                 time.sleep(seconds)
+                if status == HANG_UP:
+                    self.close_connection = True
+                    return
                 post = Post(self.path, headers, body, at, time.monotonic())
                 application.posts.append(post)
+                if status == 200:
+                    application.answered_200.append(post.message_id)
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -86,7 +96,7 @@ class Application:
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

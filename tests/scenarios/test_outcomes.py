@@ -166,7 +166,7 @@ def test_nothing_is_received_while_the_application_is_down(tier: Tier) -> None:
     time.sleep(2)
     # nobody has touched them
     assert tier.counts() == {"visible": 5, "in_flight": 0, "dead": 0}
+    # and once it is up, all of them are dispatched at their first receive
     tier.application.start()
-    tier.start_daemon()
     eventually(lambda: tier.counts() == NOTHING_LEFT)
     assert {p.headers["x-aws-sqsd-receive-count"] for p in tier.application.posts} == {"1"}
