@@ -56,7 +56,7 @@ def test_a_scheduled_request_is_as_elastic_beanstalk_makes_it(tier: Tier) -> Non
     tier.set_up()
     tier.add_leader_table()
     tier.start_daemon(cron=EVERY_2_SECONDS)
-    post = eventually(lambda: next(iter(tier.application.posts), None))
+    post = eventually(lambda: list(tier.application.posts))[0]
     assert (post.path, post.body) == ("/scheduled", b"")
     assert post.headers["content-length"] == "0"
     assert post.headers["x-aws-sqsd-taskname"] == "tick"

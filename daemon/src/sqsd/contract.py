@@ -194,6 +194,24 @@ class SqsdOptions:
         check.whole_number(0, 7_200),
         "seconds that requests in flight get when the daemon stops",
     )
+    drain_on_rebalance: bool = _option(
+        False, check.boolean, "drain on EC2's rebalance recommendation, not only on a Spot notice"
+    )
+    log_format: str = _option(
+        "json",
+        check.one_of("json", "eb"),
+        "json: one object a line; eb: the lines that EB's daemon writes",
+    )
+    metrics_namespace: str | None = _option(
+        "WorkerTier",
+        check.or_none(check.metrics_namespace),
+        "CloudWatch namespace of the metrics printed once a minute; null prints none",
+    )
+    status_port: int | None = _option(
+        7773,  # "sqsd" on a telephone's keys
+        check.or_none(check.whole_number(1, 65_535)),
+        "loopback port of /healthz, /readyz, /metrics and /status; null for none",
+    )
 
     def __post_init__(self) -> None:
         problems = [
@@ -251,6 +269,13 @@ class TierResources:
     tier_name: str
     dead_letter_queue_url: str | None = None
     leader_table: str | None = None
+    #: The group's hook on termination: the daemon holds it while it drains, and completes it then.
+    lifecycle_hook: str | None = None
+    #: The group's name; without it the daemon asks the instance's tag `aws:autoscaling:groupName`,
+    #: for a launch template cannot name the group that refers to it.
+    auto_scaling_group: str | None = None
+    #: CloudWatch Logs group to which the instance's agent ships the daemon's lines, metrics included.
+    log_group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,19 +13,23 @@ from botocore.exceptions import BotoCoreError
 
 from sqsd import __version__, logs
 from sqsd.adapters.application import LocalApplication
+from sqsd.adapters.autoscaling import LifecycleHook
 from sqsd.adapters.aws import JsonApi
 from sqsd.adapters.clock import SystemClock
 from sqsd.adapters.credentials import CredentialSource, Endpoint, resolve_endpoint
 from sqsd.adapters.dynamodb import DynamoDbLeaderTable
+from sqsd.adapters.imds import Imds, imds_address
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.adapters.systemd import Notifier, watchdog_seconds
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
+from sqsd.core.cron import Task
 from sqsd.core.extras import Extras
 from sqsd.core.request import RequestBuilder
-from sqsd.logs import JsonLog
+from sqsd.observability import Observability
 from sqsd.periodic import NO_LEADER_TABLE, read_schedule
 from sqsd.service.dispatcher import Dispatcher
 from sqsd.service.election import TableTrouble
+from sqsd.service.lifecycle import Lifecycle
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
 from sqsd.service.supervisor import Supervisor
@@ -58,12 +61,15 @@ class _Parts:
         self._cron_path = None if settings.cron_file is None else directory / settings.cron_file
         self._fifo = is_fifo(settings.resources.queue_url)
         self._clock = SystemClock()
-        self._log = JsonLog(sys.stdout, self._clock.time)
+        self._observability = Observability(settings, self._clock)
+        self._log = self._observability.log
         self._session = botocore.session.Session()
         self._credentials = CredentialSource(self._session)
         self._application = LocalApplication(settings.options)
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
+        self._tasks: tuple[Task, ...] = ()
+        self._imds: Imds | None = None
 
     def supervisor(self) -> Supervisor:
         resources, options = self._resources, self._options
@@ -71,10 +77,10 @@ class _Parts:
         scheduler, copies = self._periodic(queue)
         dispatcher = Dispatcher(
             options=options,
-            queue=queue,
+            queue=self._observability.queue(queue),
             builder=RequestBuilder(options, queue_name(resources.queue_url), _extras(options)),
             fifo=self._fifo,
-            application=self._application,
+            application=self._observability.application(self._application),
             clock=self._clock,
             log=self._log,
             copies=copies,
@@ -87,6 +93,8 @@ class _Parts:
             target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
             http_connections=options.http_connections,
         )
+        companions = self._observability.companions(dispatcher, self._application, self._tasks)
+        lifecycle = self._lifecycle(dispatcher)
         return Supervisor(
             dispatcher=dispatcher,
             scheduler=scheduler,
@@ -94,12 +102,16 @@ class _Parts:
             log=self._log,
             notify=self._notifier.notify,
             watchdog_seconds=watchdog_seconds(),
+            companions=companions if lifecycle is None else [lifecycle, *companions],
         )
 
     def close(self) -> None:
         self._application.close()
         for api in self._apis:
             api.close()
+        if self._imds is not None:
+            self._imds.close()
+        self._observability.close()
 
     def _queue(self) -> SqsQueue:
         return SqsQueue(
@@ -119,6 +131,7 @@ class _Parts:
             self._log.emit(logs.CRON_INVALID, problems=[str(problem) for problem in problems])
         if not schedule.enabled:
             return None, None
+        self._tasks = schedule.enabled
         self._log.emit(logs.CRON_LOADED, tasks=[task.name for task in schedule.enabled])
         name = self._resources.leader_table
         if name is None:
@@ -139,6 +152,34 @@ class _Parts:
         )
         guard = OccurrenceGuard(schedule, table, self._clock, self._log, trouble)
         return scheduler, guard
+
+    def _lifecycle(self, dispatcher: Dispatcher) -> Lifecycle | None:
+        """None where the metadata service is switched off."""
+        address = imds_address()
+        if address is None:
+            return None
+        dispatcher.hold()
+        self._imds = Imds(self._clock, address)
+        return Lifecycle(
+            source=self._imds,
+            hook=self._hook(),
+            auto_scaling_group=self._resources.auto_scaling_group,
+            clock=self._clock,
+            log=self._log,
+            drain_on_rebalance=self._options.drain_on_rebalance,
+        )
+
+    def _hook(self) -> LifecycleHook | None:
+        region, hook = self._resources.region, self._resources.lifecycle_hook
+        if hook is None:
+            return None
+        try:
+            endpoint = resolve_endpoint(self._session, "autoscaling", region)
+        except BotoCoreError as error:  # messages need no hook
+            reason = f"no endpoint for autoscaling in region {region!r}: {error}"
+            self._log.emit(logs.LIFECYCLE_FAILED, reason=reason)
+            return None
+        return LifecycleHook(endpoint, self._credentials, self._clock, region=region, hook=hook)
 
     def _api(self, service: str, prefix: str) -> JsonApi:
         region = self._resources.region

@@ -32,3 +32,7 @@ class AwsUnreachable(SqsdError):
 
 class NoCredentials(SqsdError):
     """The standard credential chain found nothing."""
+
+
+class InstanceUnknown(SqsdError):
+    """The instance metadata service gives no answer: there is none here, or not now."""

@@ -42,6 +42,7 @@ LIFECYCLE_FAILED: Final = "lifecycle.failed"
 # ---- what explains the daemon
 METRICS_REPORTED: Final = "metrics.reported"
 STATUS_FAILED: Final = "status.failed"
+COMPANION_FAILED: Final = "companion.failed"
 TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks
 CRON_LOADED: Final = "cron.loaded"
@@ -59,6 +60,21 @@ LEASE_FAILED: Final = "lease.failed"
 LEASE_RECOVERED: Final = "lease.recovered"
 
 
+_text_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+try:  # an extra: faster, and never needed
+    import orjson
+except ImportError:
+    _encode: Callable[[Any], str] = _text_of
+else:
+
+    def _encode(value: Any) -> str:
+        try:
+            return orjson.dumps(value, default=str).decode()
+        except TypeError:  # a lone surrogate, say, which the standard library writes
+            return _text_of(value)
+
+
 class LineStream(Protocol):
     """Where lines go: `adapters.output.Output`, or any text file."""
 
@@ -74,16 +90,22 @@ class JsonLog:
 
     def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
         self._stream, self._time = stream, time
-        self._encode = json.JSONEncoder(
-            ensure_ascii=False, separators=(",", ":"), default=str
-        ).encode
+        self._second, self._second_text = -1, ""
 
     def emit(self, event: str, /, **values: Any) -> None:
-        at = datetime.fromtimestamp(self._time(), UTC).isoformat(timespec="milliseconds")
-        line = self._encode({"time": at, "event": event, **values})
+        line = _encode({"time": self._now(), "event": event, **values})
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             # A full disk or a closed pipe must not stop messages; there is nowhere left to say so.
             return
+
+    def _now(self) -> str:
+        """ISO 8601 to the millisecond; what is before the dot serves a whole second of events."""
+        at = self._time()
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second_text}.{int((at - second) * 1000):03d}+00:00"

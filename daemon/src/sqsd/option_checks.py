@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -71,3 +72,13 @@ def host(value: Any) -> str | None:
 
 def is_header_text(value: str) -> bool:
     return all(" " <= letter <= "~" for letter in value)
+
+
+def metrics_namespace(value: Any) -> str | None:
+    # CloudWatch API reference, PutMetricData: Namespace; AWS/ is for AWS's own services.
+    legal = isinstance(value, str) and re.fullmatch(
+        r"[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}", value
+    )
+    if legal and not value.startswith("AWS/"):
+        return None
+    return "1 to 255 letters, digits or . _ - / # : that do not begin with : or AWS/"

@@ -11,10 +11,10 @@ import sys
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIServer, make_server
 
-import django
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-from django.urls import include, path
+import django  # type: ignore[import-untyped]
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core.wsgi import get_wsgi_application  # type: ignore[import-untyped]
+from django.urls import include, path  # type: ignore[import-untyped]
 
 PORT, OUTPUT = int(sys.argv[1]), sys.argv[2]
 
@@ -55,7 +55,7 @@ class Server(ThreadingMixIn, WSGIServer):
 
 
 if __name__ == "__main__":
-    from eb_sqs_worker.sqs import send_task
+    from eb_sqs_worker.sqs import send_task  # type: ignore[import-untyped]
 
     # The library's own producer, so that the whole round trip is its code and ours.
     for number in range(5):

@@ -155,7 +155,9 @@ def sampled(histogram: Histogram, counts: Sequence[int]) -> list[float]:
     values: list[float] = []
     for bound, count in zip(bounds, counts, strict=True):
         if count:
-            share = count if total <= _MOST_VALUES else 1 + count * (_MOST_VALUES - occupied) // total
+            share = (
+                count if total <= _MOST_VALUES else 1 + count * (_MOST_VALUES - occupied) // total
+            )
             values += [bound] * share
     return values
 

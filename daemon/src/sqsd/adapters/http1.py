@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
@@ -20,7 +21,12 @@ _ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?
 _CONNECTION: Final = re.compile(rb"\r\nconnection:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LONGEST_HEAD: Final = 64 * 1024
+#: Heads up to this many bytes are remembered, so that memory has a bound.
+_LONGEST_REMEMBERED: Final = 1024
 _BODILESS: Final = frozenset({204, 304})
+#: Bytes read at one time of an answer whose body is kept, such as ten messages, and of another.
+_KEPT_BUFFER: Final = 64 * 1024
+_DROPPED_BUFFER: Final = 16 * 1024
 
 
 class MalformedAnswer(ValueError):
@@ -31,6 +37,49 @@ class _Body(Enum):
     FIXED = 1
     CHUNKED = 2
     UNTIL_CLOSE = 3
+
+
+@lru_cache(maxsize=64)
+def _read_head(head: bytes) -> tuple[int, bool, _Body | None, int]:
+    """Status, keep-alive, form and length of the body; no form for an interim answer.
+
+    Raises:
+        MalformedAnswer: this is not HTTP.
+    """
+    found = _STATUS_LINE.match(head)
+    if found is None:
+        raise MalformedAnswer(f"an answer begins with {head[:20]!r}")
+    status = int(found[2])
+    if status < 200:
+        return 0, True, None, 0
+    head = head.lower()
+    keep_alive = found[1] == b"1"
+    for value in _CONNECTION.findall(head):
+        if b"close" in value:
+            keep_alive = False
+        elif b"keep-alive" in value:
+            keep_alive = True
+    if status in _BODILESS:
+        return status, keep_alive, _Body.FIXED, 0
+    how, length, delimited = _body_form(head)
+    return status, keep_alive and delimited, how, length
+
+
+def _body_form(head: bytes) -> tuple[_Body, int, bool]:
+    """How the body ends, its length, and whether the connection can be used after it."""
+    encodings = _ENCODING.findall(head)
+    lengths = set(_LENGTH.findall(head))
+    if encodings:
+        if encodings[-1].split(b",")[-1].strip() == b"chunked":
+            # RFC 9112 6.1: with a length too it may be an attempt at smuggling.
+            return _Body.CHUNKED, 0, not lengths
+        return _Body.UNTIL_CLOSE, 0, False
+    if not lengths:
+        return _Body.UNTIL_CLOSE, 0, False
+    length = lengths.pop()
+    if lengths or not length.isdigit() or len(length) > 15:
+        raise MalformedAnswer(f"an answer has Content-Length {length[:40]!r}")
+    return _Body.FIXED, int(length), True
 
 
 class AnswerParser:
@@ -89,42 +138,11 @@ class AnswerParser:
 
     def _begin(self, data: bytes, end: int) -> bool:
         """Read the head that ends at `end`; False for an interim answer."""
-        found = _STATUS_LINE.match(data)
-        if found is None:
-            raise MalformedAnswer(f"an answer begins with {data[:20]!r}")
-        status = int(found[2])
-        if status < 200:
-            return False
-        self.status, self.head = status, data[: end + 2]
-        head = self.head.lower()
-        self.keep_alive = found[1] == b"1"
-        for value in _CONNECTION.findall(head):
-            if b"close" in value:
-                self.keep_alive = False
-            elif b"keep-alive" in value:
-                self.keep_alive = True
-        self._how, self._left = self._body_form(head)
-        return True
-
-    def _body_form(self, head: bytes) -> tuple[_Body, int]:
-        if self.status in _BODILESS:
-            return _Body.FIXED, 0
-        encodings = _ENCODING.findall(head)
-        lengths = set(_LENGTH.findall(head))
-        if encodings:
-            if lengths:
-                self.keep_alive = False  # RFC 9112 6.1: may be an attempt at smuggling
-            if encodings[-1].split(b",")[-1].strip() == b"chunked":
-                return _Body.CHUNKED, 0
-            self.keep_alive = False
-            return _Body.UNTIL_CLOSE, 0
-        if not lengths:
-            self.keep_alive = False
-            return _Body.UNTIL_CLOSE, 0
-        length = lengths.pop()
-        if lengths or not length.isdigit() or len(length) > 15:
-            raise MalformedAnswer(f"an answer has Content-Length {length[:40]!r}")
-        return _Body.FIXED, int(length)
+        self.head = data[: end + 2]
+        # An application's heads are alike for a second at a time, until their Date changes.
+        read = _read_head if end <= _LONGEST_REMEMBERED else _read_head.__wrapped__
+        self.status, self.keep_alive, self._how, self._left = read(self.head)
+        return self._how is not None
 
     def _feed_body(self, data: bytes) -> bool:
         if self._how is _Body.FIXED:
@@ -149,11 +167,12 @@ class AnswerParser:
                 return self._feed_trailer(data)
             if self._left:
                 taken, data = data[: self._left], data[self._left :]
-                if self._keep:
-                    content = self._left - 2  # the last two bytes are the chunk's own CRLF
-                    if content > 0:
-                        self._chunks.append(taken[:content])
+                content = self._left - 2  # the last two bytes are the chunk's own CRLF
+                if self._keep and content > 0:
+                    self._chunks.append(taken[:content])
                 self._left -= len(taken)
+                if not b"\r\n".startswith(end := taken[max(0, content) :]) and end != b"\n":
+                    raise MalformedAnswer(f"a chunk ends with {end!r}")
                 continue
             found = _CHUNK_SIZE.match(data)
             if found is None:
@@ -198,8 +217,11 @@ class Failure(Enum):
     ABORTED = "given up here"
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection, one request at a time. All calls from the event loop's thread.
+
+    With a buffer of its own: for a plain `Protocol` asyncio allocates 256 kB for each read, which
+    costs more than all that is done with the answer.
 
     `exchange` calls `done` exactly once, with an answer or a failure; after a failure, or when
     `reusable` is false, the connection is closed.
@@ -208,6 +230,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, *, keep_body: bool) -> None:
         self._loop = loop
         self._parser = AnswerParser(keep_body=keep_body)
+        self._buffer = memoryview(bytearray(_KEPT_BUFFER if keep_body else _DROPPED_BUFFER))
         self._transport: asyncio.Transport | None = None
         self._done: Callable[[Answer | Failure], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -267,7 +290,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         done = self._done
         if done is None:  # bytes that nobody asked for
             self._close()
@@ -276,7 +302,7 @@ class Connection(asyncio.Protocol):
         self._answered = True
         parser = self._parser
         try:
-            complete = parser.feed(data)
+            complete = parser.feed(bytes(self._buffer[:nbytes]))
         except MalformedAnswer:
             self._finish(Failure.MALFORMED)
             return
@@ -296,7 +322,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None:
-            self._finish(Failure.UNSENT if self._nothing_left() else Failure.CLOSED)
+            unsent = exc is None and self._nothing_taken()
+            self._finish(Failure.UNSENT if unsent else Failure.CLOSED)
         self._close()
 
     # ---- inside
@@ -327,26 +354,42 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.close()
 
-    def _nothing_left(self) -> bool:
-        """Whether the peer's kernel has acknowledged no byte of the request.
+    def _nothing_taken(self) -> bool:
+        """Whether the peer had closed before the request came, and cannot have acted on it.
 
-        Then the peer had closed before the request came, and cannot have acted on it: the one case
-        in which sending it again is safe. Anything unknown counts as sent.
+        That shows in three things together: an orderly end (the caller saw it), then a reset, which
+        is how a kernel answers data for a socket that nobody has any more, and no byte of the
+        request acknowledged. Two of them are not enough: a peer that has only stopped writing still
+        reads, and one that read may reset; both may acknowledge late. This is the one case in which
+        sending again is safe; anything unknown counts as taken.
         """
         if self._answered or self._transport is None:
             return False
-        acknowledged = acknowledged_bytes(self._transport.get_extra_info("socket"))
+        state = tcp_state(self._transport.get_extra_info("socket"))
         # Linux counts the connection's own SYN as one byte.
-        return acknowledged is not None and acknowledged <= self._earlier_bytes + 1
+        return (
+            state is not None
+            and state.was_reset
+            and state.acknowledged_bytes <= self._earlier_bytes + 1
+        )
 
 
+class TcpState(NamedTuple):
+    """What the kernel knows of a connection that has been written to and has seen its end."""
+
+    was_reset: bool
+    acknowledged_bytes: int
+
+
+#: `TCP_CLOSE` of Linux's states (linux/tcp_states.h): with a socket still open, after a reset.
+_TCP_CLOSE: Final = 7
 #: Where Linux's `struct tcp_info` has `tcpi_bytes_acked`: a 64-bit number after 8 bytes of flags,
 #: 24 32-bit numbers and two pacing rates (linux/tcp.h, since 4.1).
 _BYTES_ACKED_AT: Final = 8 + 24 * 4 + 2 * 8
 
 
-def acknowledged_bytes(sock: socket.socket | None) -> int | None:
-    """How many bytes the peer's kernel has taken, or None where the system does not tell."""
+def tcp_state(sock: socket.socket | None) -> TcpState | None:
+    """The state of a TCP connection, or None where the system does not tell."""
     if sock is None or not hasattr(socket, "TCP_INFO"):
         return None
     try:
@@ -355,4 +398,4 @@ def acknowledged_bytes(sock: socket.socket | None) -> int | None:
         return None
     if len(info) < _BYTES_ACKED_AT + 8:
         return None
-    return int(struct.unpack_from("=Q", info, _BYTES_ACKED_AT)[0])
+    return TcpState(info[0] == _TCP_CLOSE, struct.unpack_from("=Q", info, _BYTES_ACKED_AT)[0])

@@ -58,7 +58,7 @@ class StatusServer:
     ) -> None:
         self._pages, self._failed = pages, failed
         self._server: asyncio.Server | None = None
-        self._open = 0
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self, port: int) -> int:
         """Listen; gives the port, which is `port` unless that is 0.
@@ -73,13 +73,16 @@ class StatusServer:
         return bound
 
     def close(self) -> None:
+        """Listen no more, and cut what is open: nobody waits for a page to end a daemon."""
         if self._server is not None:
             self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        self._open.add(writer)
         try:
-            if self._open > MOST_CONNECTIONS:
+            if len(self._open) > MOST_CONNECTIONS:
                 return
             async with asyncio.timeout(PATIENCE_SECONDS):
                 page = await self._answer(reader)
@@ -90,7 +93,7 @@ class StatusServer:
         except Exception as error:  # a defect here must not end a daemon that dispatches messages
             self._failed(f"{type(error).__name__}: {error}")
         finally:
-            self._open -= 1
+            self._open.discard(writer)
             with contextlib.suppress(OSError):
                 writer.close()
 

@@ -97,6 +97,10 @@ class Flight:
         self.hold_until = message.received_at + _LONGEST_HOLD_SECONDS
         self.release_after = 0
 
+    def hideable(self, seconds: int, now: float) -> int:
+        """So many seconds, or as many of them as SQS still allows."""
+        return max(0, min(seconds, int(self.hold_until - now)))
+
     def __repr__(self) -> str:
         return f"Flight({self.message.message_id}, {self.state.value})"
 
@@ -146,6 +150,8 @@ class Consumer:
         self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
         self.gate = Gate(options.http_connections)
         self.draining = False
+        #: Receive nothing for now, though the application is up.
+        self.held_back = False
         self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
         self._settling: dict[str, Flight] = {}  # DELETING and RELEASING
         self._lanes: dict[str, deque[Flight]] = {}  # FIFO: the first runs, the rest wait
@@ -155,7 +161,7 @@ class Consumer:
 
     def room(self, reserved: int) -> int:
         """How many messages may be asked for, when `reserved` have been asked for already."""
-        if self.draining or not self.gate.is_open:
+        if self.draining or self.held_back or not self.gate.is_open:
             return 0
         return max(0, self.gate.window - len(self._held) - reserved)
 
@@ -167,6 +173,10 @@ class Consumer:
     def idle(self) -> bool:
         """Nothing is held and nothing is left to tell SQS."""
         return not self._held and not self._settling
+
+    def flights(self) -> list[Flight]:
+        """All that this process holds, what is being settled included."""
+        return [*self._held.values(), *self._settling.values()]
 
     def running(self) -> list[Flight]:
         return [flight for flight in self._held.values() if flight.state is State.RUNNING]
@@ -202,8 +212,21 @@ class Consumer:
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
             self._release(flight, 0, "received too late to start", now, actions)
+        elif self._fifo and (ahead := self._returning(message.group_id)) is not None:
+            # It must not overtake an earlier message of its group that is on its way back.
+            reason = "an earlier message of its group failed"
+            self._release(flight, ahead.release_after, reason, now, actions)
         else:
             self._enter(flight, now, actions)
+
+    def _returning(self, group: str | None) -> Flight | None:
+        """A message of this FIFO group that SQS is being told to show again, if there is one."""
+        if group is None:
+            return None
+        for flight in self._settling.values():
+            if flight.state is State.RELEASING and flight.message.group_id == group:
+                return flight
+        return None
 
     def _is_expired(self, message: Message, wall_time: float) -> bool:
         first = message.first_received_at
@@ -262,8 +285,8 @@ class Consumer:
             case DeadLetter(reason=reason):
                 flight.state = State.BURYING
                 self._settling[flight.message.message_id] = flight
+                # Its group waits: should this fail, it comes back and must not be overtaken.
                 actions.append(Bury(flight, reason))
-                self._next_in_lane(flight, now, actions)
             case Release(after_seconds=after, reason=reason):
                 self._release(flight, after, reason, now, actions)
                 self._release_lane(flight, after, now, actions)
@@ -328,7 +351,7 @@ class Consumer:
     ) -> None:
         message = flight.message
         if after:
-            after = max(0, min(after, int(flight.hold_until - now)))
+            after = flight.hideable(after, now)
         left = max(0, self._options.max_retries - message.receive_count)
         values = _about(flight, reason=reason, after_seconds=after, receives_left=left)
         actions.append(Note(logs.MESSAGE_RELEASED, values))
@@ -339,10 +362,11 @@ class Consumer:
         if not flight.beating:  # else `beaten` sends it, so that the heartbeat cannot come last
             actions.append(ChangeVisibility(flight, after))
 
-    def buried(self, flight: Flight, reason: str) -> list[Action]:
+    def buried(self, flight: Flight, reason: str, now: float) -> list[Action]:
         """The dead-letter queue has a copy: now, and not before, the original may go."""
         actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, _about(flight, reason=reason))]
         self._delete(flight, actions)
+        self._next_in_lane(flight, now, actions)
         return actions
 
     def bury_failed(self, flight: Flight, reason: str, now: float) -> list[Action]:
@@ -352,6 +376,7 @@ class Consumer:
         after = self._options.error_visibility_timeout
         reason = f"{reason}; the dead-letter queue took nothing"
         self._release(flight, after, reason, now, actions)
+        self._release_lane(flight, after, now, actions)
         return actions
 
     def deleted(self, flight: Flight, message: Message, now: float) -> list[Action]:
@@ -376,13 +401,13 @@ class Consumer:
             del self._answered[next(iter(self._answered))]
         return [Note(logs.MESSAGE_DELETE_FAILED, _about(flight))]
 
-    def released(self, flight: Flight, message: Message) -> list[Action]:
+    def released(self, flight: Flight, message: Message, now: float) -> list[Action]:
         """A visibility change by the handle of `message` was made or given up.
 
         Visibility ends by itself in either case; a delivery since then is put away as well.
         """
         if flight.message is not message:
-            return [ChangeVisibility(flight, flight.release_after)]
+            return [ChangeVisibility(flight, flight.hideable(flight.release_after, now))]
         self._settling.pop(flight.message.message_id, None)
         return []
 
@@ -398,14 +423,18 @@ class Consumer:
                 continue
             if flight.beating or now < flight.next_beat:
                 continue
-            seconds = min(self._options.visibility_timeout, int(flight.hold_until - now))
-            if seconds > 0:
+            seconds = flight.hideable(self._options.visibility_timeout, now)
+            if seconds:
                 flight.beating = True
                 due.append((flight, seconds))
         return due
 
     def beaten(
-        self, flights: Sequence[tuple[Flight, int]], worked: Sequence[bool], asked_at: float
+        self,
+        flights: Sequence[tuple[Flight, int]],
+        worked: Sequence[bool],
+        asked_at: float,
+        now: float,
     ) -> list[Action]:
         """A batch of heartbeats ended; `asked_at` is when it was sent."""
         actions: list[Action] = []
@@ -413,7 +442,8 @@ class Consumer:
             flight.beating = False
             flight.next_beat = asked_at + (seconds / 2 if ok else _HEARTBEAT_RETRY_SECONDS)
             if flight.state is State.RELEASING:
-                actions.append(ChangeVisibility(flight, flight.release_after))
+                after = flight.hideable(flight.release_after, now)
+                actions.append(ChangeVisibility(flight, after))
         return actions
 
     # ---- the end
@@ -426,7 +456,7 @@ class Consumer:
             del self._held[flight.message.message_id]
             self._release(flight, 0, "the daemon is stopping", flight.arrived_at, actions)
         for group, lane in self._lanes.items():
-            self._lanes[group] = deque(f for f in lane if f.state is State.RUNNING)
+            self._lanes[group] = deque(f for f in lane if f.state is not State.RELEASING)
         return actions
 
 

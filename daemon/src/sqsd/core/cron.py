@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from itertools import takewhile
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -89,19 +90,24 @@ def zone_of(name: str) -> tzinfo:
 
 def next_after(task: Task, at: datetime) -> datetime:
     """The first time, in UTC, at which `task` is due, strictly later than the aware `at`."""
-    return next(_occurrences(task, at))
+    return _next_after(task.schedule, task.timezone, at)
 
 
 def occurrences_between(task: Task, after: datetime, until: datetime) -> Iterator[datetime]:
     """The times in UTC at which `task` is due, later than `after` and not later than `until`."""
-    return takewhile(lambda due: due <= until, _occurrences(task, after))
+    return takewhile(lambda due: due <= until, _occurrences(task.schedule, task.timezone, after))
 
 
-def _occurrences(task: Task, at: datetime) -> Iterator[datetime]:
-    schedule = task.schedule
+# A scheduler asks again and again until the time has come.
+@lru_cache(maxsize=1_024)
+def _next_after(schedule: Expression, timezone: str, at: datetime) -> datetime:
+    return next(_occurrences(schedule, timezone, at))
+
+
+def _occurrences(schedule: Expression, timezone: str, at: datetime) -> Iterator[datetime]:
     if isinstance(schedule, Interval):
         return _multiples(schedule.seconds, at)
-    zone = zone_of(task.timezone)
+    zone = zone_of(timezone)
     if zone is UTC:
         return CronSim(_library_text(schedule), at.astimezone(UTC))
     if len(schedule.hours) == 24:

@@ -1,8 +1,8 @@
 """`cron.yaml`: its tasks, or every problem in it with line, column and cure.
 
 Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list of tasks with
-`name`, `url` and `schedule`. Ours, all optional: `timezone`, `overlap`, `catch_up`, `enabled`, `jitter`,
-`description` (see `cron.Task`).
+`name`, `url` and `schedule`. Ours, all optional: `timezone`, `overlap`, `catch_up`, `enabled`,
+`jitter`, `description` (see `cron.Task`).
 
 A key that EB ignores is ignored here too, unless it looks like a misspelling of a known one: a task
 that silently runs without its `timezone` is worse than an error. What EB accepts but silently reads

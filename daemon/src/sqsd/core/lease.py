@@ -157,7 +157,7 @@ class Follower:
     next_read: float
     record: LeaseRecord | None = None
     seen_at: float = 0.0
-    next_action: Register | Acquire | Renew | None = None
+    next_action: Register | Acquire | None = None
     registered: int | None = None
     confirming: bool = False
     failures: int = 0
@@ -221,10 +221,11 @@ class Election:
         changed = known is None or (known.version, known.term) != (record.version, record.term)
         seen_at = now if changed else before.seen_at
         after = replace(before, record=record, seen_at=seen_at, failures=0, next_action=None)
-        if record.holder == self.identity:
-            # Ours: an acquisition whose answer was lost, or a lease that ran out unnoticed.
-            return replace(after, next_action=Renew(record.term, census=False))
-        if record.holder == FREE or now - seen_at >= record.lease_seconds:
+        # Ours: an acquisition whose answer was lost, or a lease that ran out. Nobody else can hold
+        # it, so there is nothing to wait for; but only a new term shuts out a release or a renewal
+        # of the old one that is still on its way.
+        unheld = record.holder in (FREE, self.identity)
+        if unheld or now - seen_at >= record.lease_seconds:
             return replace(after, next_action=Acquire(record))
         if before.registered != record.epoch:
             return replace(after, next_action=Register(record.epoch))

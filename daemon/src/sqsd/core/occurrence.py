@@ -93,7 +93,7 @@ class Record:
     """Write `record` over version `over`; None: there is no item yet.
 
     `why`: the task is new, its schedule was changed, the cursor is of a clock that was ahead, or
-    occurrences were missed. `missed` counts occurrences that were dropped for being later than `catch_up`.
+    occurrences were missed. `missed` counts those that were dropped for being too late.
     """
 
     record: TaskRecord

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
@@ -35,6 +35,7 @@ _DELETE_TRIES: Final = 8
 _RELEASE_TRIES: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_FIRST_WAIT_SECONDS: Final = 1
 #: Seconds between receives while the queue refuses them: first, doubled, and at most.
 _FIRST_POLL_PAUSE: Final = 0.5
 _LONGEST_POLL_PAUSE: Final = 20.0
@@ -120,6 +121,19 @@ class Dispatcher:
         """There is room that a receive should be filling."""
         return self._consumer.room(0) > 0
 
+    @property
+    def draining(self) -> bool:
+        return self._consumer.draining
+
+    @property
+    def held_back(self) -> bool:
+        return self._consumer.held_back
+
+    @property
+    def window(self) -> int:
+        """How many messages may be in flight now; grows while the application answers."""
+        return self._consumer.gate.window
+
     def flights(self) -> list[Flight]:
         """What is held now, for who explains the daemon."""
         return self._consumer.flights()
@@ -184,11 +198,8 @@ class Dispatcher:
         if self._consumer.draining and not self._polls and self._consumer.idle:
             self._drained.set()
 
-    def _start(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
-        async def run() -> None:
-            await work
-
-        task = self._loop.create_task(run(), name=name)
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
@@ -228,7 +239,7 @@ class Dispatcher:
 
     async def _poll(self, limit: int) -> None:
         try:
-            messages = await self._queue.receive(limit, self._options.wait_time_seconds)
+            messages = await self._queue.receive(limit, self._wait_seconds())
         except SqsdError as error:
             self._queue_failed(error)
             return
@@ -237,6 +248,11 @@ class Dispatcher:
         self._polling.polled(limit, len(messages))
         if messages:
             self._apply(self._consumer.received(messages, now, self._clock.time()))
+
+    def _wait_seconds(self) -> int:
+        """The first receive does not wait out an empty queue: a deployment waits for its answer."""
+        longest = self._options.wait_time_seconds
+        return longest if self._ready is None else min(longest, _FIRST_WAIT_SECONDS)
 
     def _polled(self, task: asyncio.Task[None]) -> None:
         del self._polls[task]
@@ -375,7 +391,8 @@ class Dispatcher:
             failed = f"{reason}; {error}"
             self._apply(self._consumer.bury_failed(flight, failed, self._clock.monotonic()))
         else:
-            self._apply(self._consumer.buried(flight, reason))
+            self._apply(self._consumer.buried(flight, reason, self._clock.monotonic()))
+            self._pump_soon()
         self._look_whether_drained()
 
     async def _change(self, changes: list[ChangeVisibility]) -> None:
@@ -383,18 +400,20 @@ class Dispatcher:
         for pause in _pauses(_RELEASE_TRIES):
             wanted = [(change.flight.message, change.seconds) for change in left]
             done = await self._confirmed(self._queue.change_visibility(wanted), wanted)
+            now = self._clock.monotonic()
             failed = []
             for change, (message, _), ok in zip(left, wanted, done, strict=True):
                 if ok:
-                    self._apply(self._consumer.released(change.flight, message))
+                    self._apply(self._consumer.released(change.flight, message, now))
                 else:
                     failed.append(change)
             left = failed
             if not left:
                 break
             await self._clock.sleep(pause)
+        now = self._clock.monotonic()
         for change in left:
-            self._apply(self._consumer.released(change.flight, change.flight.message))
+            self._apply(self._consumer.released(change.flight, change.flight.message, now))
         self._look_whether_drained()
 
     async def _confirmed(
@@ -423,7 +442,7 @@ class Dispatcher:
         changes = [(flight.message, seconds) for flight, seconds in flights]
         done = await self._confirmed(self._queue.change_visibility(changes), changes)
         self._log.emit(logs.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
-        self._apply(self._consumer.beaten(flights, done, now))
+        self._apply(self._consumer.beaten(flights, done, now, self._clock.monotonic()))
 
     # ---- the gate
 

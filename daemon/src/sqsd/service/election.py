@@ -146,7 +146,6 @@ class LeaseKeeper:
         action = self._election.decide(self._state, self._clock.monotonic())
         if isinstance(action, Wait):
             await pause(self._clock, action.until - self._clock.monotonic(), self.wake)
-            self.wake.clear()
         else:
             await self._perform(action)
         self._tell()
@@ -212,12 +211,20 @@ class LeaseKeeper:
         self._led = leads
 
 
-async def pause(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
-    """Wait so many seconds, or until one of `events` is set."""
-    if seconds <= 0:
-        await asyncio.sleep(0)
-        return
-    await first_of(clock.sleep(seconds), *(event.wait() for event in events))
+async def pause(clock: Clock, seconds: float, wake: asyncio.Event) -> None:
+    """Wait so many seconds, or until `wake` is set; clears it."""
+
+    def slept(_: object) -> None:
+        wake.set()
+
+    sleeping = asyncio.ensure_future(clock.sleep(max(seconds, 0)))
+    sleeping.add_done_callback(slept)
+    try:
+        await wake.wait()
+    finally:
+        sleeping.remove_done_callback(slept)
+        sleeping.cancel()
+        wake.clear()
 
 
 async def first_of(*waiting: Coroutine[Any, Any, object]) -> None:
@@ -228,4 +235,3 @@ async def first_of(*waiting: Coroutine[Any, Any, object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

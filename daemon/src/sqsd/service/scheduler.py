@@ -124,6 +124,8 @@ class Scheduler:
         """Ask `run` to finish: enqueue nothing more, release the lease, return."""
         self._draining.set()
         self._keeper.wake.set()
+        for task in self._tasks:
+            task.wake.set()
 
     def status(self) -> SchedulerStatus:
         """A snapshot."""
@@ -159,7 +161,7 @@ class Scheduler:
             await self._keeper.step()
         except Exception as error:  # any bug: messages, and the tasks of others, must go on
             self._log.emit(logs.LEASE_FAILED, reason=repr(error))
-            await pause(self._clock, _RETRY_MAX_SECONDS, self._draining)
+            await pause(self._clock, _RETRY_MAX_SECONDS, self._keeper.wake)
 
     async def _finish(self, running: list[asyncio.Task[None]]) -> None:
         """Let enqueuings in progress end while the lease is ours; then free it."""
@@ -183,10 +185,7 @@ class Scheduler:
                 task.failed(error)
                 wait = min(_RETRY_SECONDS * 2.0**failures, _RETRY_MAX_SECONDS)
                 failures = min(failures + 1, 30)
-            if self._draining.is_set():
-                await self._clock.sleep(wait)
-            else:
-                await pause(self._clock, wait, self._draining)
+            await pause(self._clock, wait, task.wake)
 
     async def _report_problems(self) -> None:
         while self._problems:
@@ -211,6 +210,8 @@ class TaskEnqueuer:
     ) -> None:
         self._task, self._table, self._sender, self._keeper = task, table, sender, keeper
         self._clock, self._log, self._trouble, self._fifo = clock, log, trouble, fifo
+        #: Ends a pause between two steps.
+        self.wake = asyncio.Event()
         #: The task's item as last known, and in which of our terms; of no worth in another.
         self._record: TaskRecord | None = None
         self._record_term: int | None = None

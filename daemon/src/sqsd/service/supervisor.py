@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from sqsd import logs
 from sqsd.ports import Clock, EventLog
 from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.status import is_stuck
 
-#: Seconds without a completed receive after which polling counts as hung; far above a long poll.
-_STUCK_SECONDS: Final = 120.0
+#: Seconds that word to Auto Scaling may take when the process is told to end meanwhile.
+_FAREWELL_SECONDS: Final = 10.0
 STOPPED_CLEAN: Final = 0
 #: Requests were cut, by `drain_timeout`, a second signal or a defect.
 STOPPED_SHORT: Final = 1
@@ -28,10 +29,22 @@ class Periodic(Protocol):
         """Stop enqueuing and release the lease."""
 
 
+class Companion(Protocol):
+    """Runs beside the dispatcher, which does not need it: its trouble never disturbs messages."""
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+
+    async def run(self, daemon: Supervisor) -> None:
+        """Until cancelled."""
+
+
 class Supervisor:
-    """Owns the tasks of a daemon.
+    """Owns the tasks of a daemon. Implements `service.lifecycle.Daemon`.
 
     Args:
+        companions: the status server, reports of metrics, the watch on the instance's lifecycle.
         notify: tells systemd a state such as `READY=1`.
         watchdog_seconds: how often systemd wants a sign of life at the latest; None: never.
     """
@@ -45,13 +58,20 @@ class Supervisor:
         log: EventLog,
         notify: Callable[[str], None],
         watchdog_seconds: float | None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         self._dispatcher, self._scheduler = dispatcher, scheduler
         self._clock, self._log, self._notify = clock, log, notify
         self._watchdog_seconds = watchdog_seconds
+        self._companions = companions
         self._forced = asyncio.Event()
         self._stopping = False
         self._failed = False
+        self._signalled = False
+        #: Whether to wait, once drained, until told to end; and what is told.
+        self._leaving = False
+        self._end, self._left = asyncio.Event(), asyncio.Event()
+        self.drained = asyncio.Event()
 
     async def run(self) -> int:
         """Run until a signal; the exit code says whether everything was finished."""
@@ -59,7 +79,10 @@ class Supervisor:
         loop.set_exception_handler(self._defect)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
-        background = [self._task(self._pat_watchdog(), "watchdog")]
+        background = [
+            self._task(self._pat_watchdog(), "watchdog"),
+            *(self._task(self._accompany(c), c.name) for c in self._companions),
+        ]
         scheduler = self._task(self._run_scheduler(), "scheduler")
         dispatch = self._task(self._dispatcher.run(), "dispatch")
         force = self._task(self._forced.wait(), "force")
@@ -75,6 +98,9 @@ class Supervisor:
             clean = not dispatch.cancelling() and not self._failed and dispatch.result() is True
             if self._scheduler is not None and not self._forced.is_set():
                 await scheduler
+            self.drained.set()
+            if self._leaving and not self._forced.is_set():
+                await self._take_leave(force)
         finally:
             for task in (*background, scheduler, dispatch, force):
                 task.cancel()
@@ -83,16 +109,67 @@ class Supervisor:
         return STOPPED_CLEAN if clean else STOPPED_SHORT
 
     def stop(self, reason: str) -> None:
-        """Drain; a second call forces."""
-        if self._stopping:
+        """Told from outside: drain and end; a second call forces."""
+        if self._signalled or (self._stopping and not self._leaving):
             self._forced.set()
             return
-        self._stopping = True
+        self._signalled = True
         self._notify("STOPPING=1")
+        self._drain(reason)
+        self._end.set()
+
+    def hold(self, reason: str) -> None:
+        """Receive nothing until `resume`. Counts as started: a reserve waits for no message."""
+        self._dispatcher.hold()
+        self._notify("READY=1")
+
+    def resume(self) -> None:
+        """Receive again."""
+        self._dispatcher.resume()
+
+    def leave(self, reason: str) -> None:
+        """Drain, and then wait for a signal, or for `end`."""
+        if not self._stopping:
+            self._leaving = True
+            self._drain(reason)
+
+    def left(self) -> None:
+        """Nothing more is to be said to Auto Scaling."""
+        self._left.set()
+
+    def end(self) -> None:
+        """End the process once drained; it may be started afresh."""
+        self._end.set()
+
+    def _drain(self, reason: str) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
         self._log.emit(logs.DAEMON_DRAINING, reason=reason, in_flight=self._dispatcher.in_flight)
         if self._scheduler is not None:
             self._scheduler.drain()
         self._dispatcher.drain()
+
+    async def _take_leave(self, force: asyncio.Task[Any]) -> None:
+        """Stay until told to end, so that nobody starts us again on a machine that goes away."""
+        told = self._task(self._end.wait(), "end")
+        await asyncio.wait([told, force], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        left = self._task(self._left.wait(), "farewell")
+        await asyncio.wait(
+            [left, force], timeout=_FAREWELL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        left.cancel()
+
+    async def _accompany(self, companion: Companion) -> None:
+        try:
+            await companion.run(self)
+        except Exception as error:
+            self._log.emit(
+                logs.COMPANION_FAILED,
+                name=companion.name,
+                reason=f"{type(error).__name__}: {error}",
+            )
 
     async def _run_scheduler(self) -> None:
         """Trouble with periodic tasks never disturbs messages."""
@@ -108,24 +185,12 @@ class Supervisor:
         if self._watchdog_seconds is None:
             return
         while True:
-            if not self._stuck():
+            if not is_stuck(self._dispatcher, self._clock.monotonic()):
                 self._notify("WATCHDOG=1")
             await self._clock.sleep(self._watchdog_seconds / 3)
 
-    def _stuck(self) -> bool:
-        """No receive has completed for long, though one should have: the gate is open."""
-        age = self._clock.monotonic() - self._dispatcher.last_receive
-        return (
-            age > _STUCK_SECONDS
-            and self._dispatcher.wants_messages
-            and not self._dispatcher.queue_is_failing
-        )
-
-    def _task(self, work: Awaitable[Any], name: str) -> asyncio.Task[Any]:
-        async def run() -> Any:
-            return await work
-
-        return asyncio.get_running_loop().create_task(run(), name=name)
+    def _task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        return asyncio.get_running_loop().create_task(work, name=name)
 
     def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """An exception that nobody expected: account no further, let systemd start us afresh."""

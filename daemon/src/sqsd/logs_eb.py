@@ -1,0 +1,185 @@
+"""Events as Elastic Beanstalk's daemon writes them, for who greps or alarms on those lines.
+
+`<UTC time> <category>: <message>[ - <seconds>]`. EB's lines are kept to the letter; an event of
+ours that EB has no line for gets its own category: `gate: closed reason="connection refused"`.
+EB says of a success no more than that it was posted, so `message.deleted` is not written.
+Differences are in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqsd import __version__, contract, logs
+from sqsd.core.dispatch import Broken, Outcome, Unreachable
+from sqsd.core.request import Request
+from sqsd.logs import LineStream
+from sqsd.ports import Application
+
+Values = Mapping[str, Any]
+#: A line that cannot be told from two must not be made of what came with a message.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+_LONGEST_VALUE: Final = 500
+#: Ruby's names for what EB's HTTP client met.
+RUBY_ERRORS: Final = {
+    Unreachable.REFUSED.value: "Errno::ECONNREFUSED",
+    Unreachable.CONNECT_TIMEOUT.value: "Errno::ETIMEDOUT",
+    Broken.INACTIVE.value: "Errno::ETIMEDOUT",
+    Broken.CLOSED.value: "Errno::ECONNRESET",
+    Broken.MALFORMED.value: "Could not parse data entirely",
+}
+
+
+class EbLog:
+    """Writes events to a text stream in EB's format; implements `ports.EventLog`."""
+
+    def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
+        self._stream, self._time = stream, time
+
+    def emit(self, event: str, /, **values: Any) -> None:
+        for text in eb_lines(event, values):
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        """Write one line that has its category."""
+        at = datetime.fromtimestamp(self._time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            self._stream.write(f"{at} {_UNPRINTABLE.sub(_escape, text)}\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return  # as in `logs.JsonLog`
+
+
+def eb_lines(event: str, values: Values) -> list[str]:
+    """What EB writes for an event; no line for what EB passes over."""
+    known = _LINES.get(event)
+    return [_ours(event, values)] if known is None else known(values)
+
+
+class PostLog:
+    """Implements `ports.Application`: writes the one line that EB has for each POST as it is made.
+
+    Args:
+        target: `http://localhost:80`, to which a request's path is added.
+    """
+
+    def __init__(self, application: Application, log: EbLog, target: str) -> None:
+        self._application, self._log, self._target = application, log, target
+
+    def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        self._log.line(f"message: sent to {self._target}{_short(request.path)}")
+        self._application.post(request, done)
+
+    def abort(self) -> None:
+        self._application.abort()
+
+    async def probe(self, *, needs_answer: bool) -> bool:
+        return await self._application.probe(needs_answer=needs_answer)
+
+
+def _started(values: Values) -> list[str]:
+    agent = contract.USER_AGENT.replace("/", " ", 1).partition(" (")[0]
+    return [
+        f"init: initializing {agent} (worker-tier {__version__})",
+        f"start: polling {values.get('queue')}",
+    ]
+
+
+def _released(values: Values) -> list[str]:
+    of = f"{values.get('message_id')} ({values.get('receive_count')})"
+    # EB counts from the receive, so time spent waiting for a connection is in it.
+    seconds = values.get("dispatch_seconds", 0.0) + values.get("app_seconds", 0.0)
+    if values.get("status") is not None:
+        return [f"http-err: {of} {values['status']} - {seconds:.3f}"]
+    ruby_name = RUBY_ERRORS.get(str(values.get("reason")))
+    if ruby_name is not None:
+        return [f"socket-err: {of} {ruby_name} - {seconds:.3f}"]
+    return [f"release: {of} {_short(values.get('reason'))}"]
+
+
+def _expired(values: Values) -> list[str]:
+    of, seconds = values.get("message_id"), values.get("age_seconds")
+    return [f"expired-msg: {of} was first received {seconds} seconds ago. deleting"]
+
+
+def _stopped(values: Values) -> list[str]:
+    stop = "stop: stopping the daemon"
+    return [stop] if values.get("clean") else ["timeout: draining timed out", stop]
+
+
+def _draining(values: Values) -> list[str]:
+    return [
+        "drain: draining the internal queue...",
+        f"drain: {values.get('in_flight')} messages left",
+    ]
+
+
+def _cron_loaded(values: Values) -> list[str]:
+    count = values.get("tasks", 0)
+    count = count if isinstance(count, int) else len(count)
+    return [
+        f"schedule-parser: Successfully loaded {count} scheduled tasks from file"
+        f" {values.get('file', contract.CRON_FILE_NAME)} .",
+        "scheduler: Starting scheduler",
+        f"scheduler: initialized {count} job's pending time",
+    ]
+
+
+def _cron_failed(values: Values) -> list[str]:
+    name, reason = _short(values.get("task", "")), _short(values.get("reason", ""))
+    return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
+
+
+def _election(text: str) -> Callable[[Values], list[str]]:
+    # Two blanks after this category, as EB has them.
+    return lambda values: [f"leader-election:  {text}"]
+
+
+def _lease_failed(values: Values) -> list[str]:
+    return [f"leader-election:  failed to refresh leadership. {_short(values.get('reason', ''))}"]
+
+
+_LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
+    logs.DAEMON_STARTED: _started,
+    logs.DAEMON_DRAINING: _draining,
+    logs.DAEMON_STOPPED: _stopped,
+    logs.MESSAGE_DELETED: lambda values: [],
+    logs.MESSAGE_RELEASED: _released,
+    logs.MESSAGE_EXPIRED: _expired,
+    logs.MESSAGE_ATTRIBUTE_SKIPPED: lambda values: [
+        f"attribute skipped: {_short(values.get('reason'))}"
+    ],
+    logs.CRON_LOADED: _cron_loaded,
+    logs.CRON_FAILED: _cron_failed,
+    logs.LEASE_ACQUIRED: _election("we're now the leader"),
+    logs.LEASE_LOST: _election("we've lost leadership. current role: worker"),
+    logs.LEASE_RELEASED: _election("demote requested. giving up leadership. current role: worker"),
+    logs.LEASE_FAILED: _lease_failed,
+}
+
+
+def _ours(event: str, values: Values) -> str:
+    category, _, what = event.partition(".")
+    pairs = (f" {name}={_quoted(value)}" for name, value in values.items() if value is not None)
+    return f"{category}: {what.replace('_', ' ')}{''.join(pairs)}"
+
+
+def _quoted(value: object) -> str:
+    text = _short(value)
+    if isinstance(value, str) and (not text or " " in text or '"' in text or "=" in text):
+        escaped = text.replace('"', '\\"')
+        return f'"{escaped}"'
+    return text
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

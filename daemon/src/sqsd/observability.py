@@ -1,0 +1,196 @@
+"""Puts together what explains a daemon: log format, metrics, status port, traces, lifecycle watch.
+
+Beside `daemon`, which puts together what dispatches. Nothing here is needed to move a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from sqsd import __version__, logs
+from sqsd.adapters import tracing
+from sqsd.adapters.emf import EmfReport
+from sqsd.adapters.output import Output
+from sqsd.adapters.sqs import is_fifo, queue_name
+from sqsd.adapters.status_server import HOST, Page, StatusServer, plain
+from sqsd.contract import TierSettings
+from sqsd.core.cron import Task
+from sqsd.core.exposition import CONTENT_TYPE, exposition
+from sqsd.logs import JsonLog, LineStream
+from sqsd.logs_eb import EbLog, PostLog
+from sqsd.ports import Application, Clock, EventLog, Queue
+from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.observer import ObservedQueue, Observer
+from sqsd.service.status import Identity, Status, Verdict
+from sqsd.service.supervisor import Companion
+from sqsd.service.telemetry import Telemetry
+
+_JSON: Final = "application/json; charset=utf-8"
+
+
+class Observability:
+    """The parts, by what the settings ask for. Construct inside a running loop."""
+
+    def __init__(
+        self, settings: TierSettings, clock: Clock, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self._resources, self._options = settings.resources, settings.options
+        self._clock = clock
+        # Without a standard output Python has none; the number 1 may then be another file.
+        self._output = None if sys.stdout is None else Output(1, asyncio.get_running_loop())
+        self._stream: LineStream = self._output or _Nowhere()
+        stream = self._stream
+        self._format: JsonLog | EbLog = (
+            EbLog(stream, clock.time)
+            if self._options.log_format == "eb"
+            else JsonLog(stream, clock.time)
+        )
+        #: Where every event goes.
+        self.log = Observer(self._format, clock)
+        self._tracing = self._start_tracing(environment)
+
+    def queue(self, queue: Queue) -> Queue:
+        """The queue, with its receives counted."""
+        return ObservedQueue(queue, self.log.metrics)
+
+    def application(self, application: Application) -> Application:
+        """The application, with what is to be seen of each POST."""
+        resources, options = self._resources, self._options
+        if isinstance(self._format, EbLog):
+            target = f"http://{options.http_host}:{options.http_port}"
+            application = PostLog(application, self._format, target)
+        if self._tracing is not None:
+            application = tracing.TracedApplication(
+                application,
+                self._tracing.tracer,
+                queue_name=queue_name(resources.queue_url),
+                queue_url=resources.queue_url,
+            )
+        return application
+
+    def companions(
+        self, dispatcher: Dispatcher, application: Application, tasks: Sequence[Task]
+    ) -> list[Companion]:
+        """What runs beside the dispatcher: reports and the status port."""
+        resources, options = self._resources, self._options
+        output = self._output
+        status = Status(
+            identity=Identity(
+                version=__version__,
+                tier_name=resources.tier_name,
+                queue_url=resources.queue_url,
+                fifo=is_fifo(resources.queue_url),
+                http_connections=options.http_connections,
+            ),
+            dispatcher=dispatcher,
+            observer=self.log,
+            clock=self._clock,
+            tasks=tasks,
+            log_lines_dropped=lambda: 0 if output is None else output.dropped,
+        )
+        companions: list[Companion] = []
+        if options.status_port is not None:
+            pages = status_pages(status, self.log)
+            companions.append(StatusPort(pages, options.status_port, self.log))
+        if options.metrics_namespace is not None:
+            companions.append(
+                Telemetry(
+                    report=EmfReport(options.metrics_namespace, resources.tier_name),
+                    observer=self.log,
+                    status=status,
+                    application=application,
+                    clock=self._clock,
+                    write=self._print,
+                )
+            )
+        return companions
+
+    def close(self) -> None:
+        """Let go of the last spans and lines."""
+        if self._tracing is not None:
+            self._tracing.close()
+        if self._output is not None:
+            self._output.close()
+
+    def _print(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def _start_tracing(self, environment: Mapping[str, str]) -> tracing.Tracing | None:
+        if not tracing.asked_for(environment):
+            return None
+        try:
+            return tracing.Tracing(
+                environment, service_name=self._resources.tier_name, version=__version__
+            )
+        except tracing.TracingUnavailable as error:
+            self.log.emit(logs.TRACING_FAILED, reason=str(error))
+            return None
+
+
+def status_pages(status: Status, observer: Observer) -> dict[str, Callable[[], Page]]:
+    """What the status port serves, by path."""
+
+    def verdict(judge: Callable[[], Verdict]) -> Callable[[], Page]:
+        def page() -> Page:
+            found = judge()
+            return plain(200 if found.well else 503, found.reason)
+
+        return page
+
+    def metrics() -> Page:
+        text = exposition(observer.metrics, status.levels(), __version__)
+        return Page(200, CONTENT_TYPE, text)
+
+    def document() -> Page:
+        text = json.dumps(status.document(), indent=2, ensure_ascii=True, default=str)
+        return Page(200, _JSON, text + "\n")
+
+    return {
+        "/healthz": verdict(status.alive),
+        "/readyz": verdict(status.ready),
+        "/metrics": metrics,
+        "/status": document,
+    }
+
+
+class StatusPort:
+    """Serves the pages; a port that is taken costs the pages, and no message."""
+
+    name = "status port"
+
+    def __init__(self, pages: Mapping[str, Callable[[], Page]], port: int, log: EventLog) -> None:
+        self._port, self._log = port, log
+        self._server = StatusServer(pages, self._failed)
+
+    async def run(self, _: object) -> None:
+        """Until cancelled, or at once when it cannot listen."""
+        try:
+            await self._server.start(self._port)
+        except OSError as error:
+            self._failed(
+                f"cannot listen on {HOST}:{self._port} ({error.strerror or error}); messages are"
+                " dispatched without a status port. Set status_port to a free port, or to null"
+                " for none"
+            )
+            return
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._server.close()
+
+    def _failed(self, reason: str) -> None:
+        self._log.emit(logs.STATUS_FAILED, reason=reason)
+
+
+class _Nowhere:
+    def write(self, text: str, /) -> None:
+        """There is no standard output."""
+
+    def flush(self) -> None:
+        """Nor anything in it."""

@@ -1,0 +1,142 @@
+"""SQS's answers as values, and batches whose failures are told entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
+from sqsd.core.message import Attribute
+from sqsd.errors import AwsError
+from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.sqs import QUEUE_URL, FailEntries, FakeSqs, Refusal
+
+
+class Answering:
+    """An `AwsApi` that gives one document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+
+    async def call(
+        self, action: str, request: Mapping[str, Any], *, timeout: float
+    ) -> dict[str, Any]:
+        return self._document
+
+
+def queue_on(api: FakeSqs | Answering, clock: FakeClock) -> SqsQueue:
+    return SqsQueue(QUEUE_URL, polls=api, control=api, clock=clock, visibility_timeout=30)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def sqs(clock: FakeClock) -> FakeSqs:
+    return FakeSqs(clock)
+
+
+@pytest.fixture
+async def queue(sqs: FakeSqs, clock: FakeClock) -> SqsQueue:
+    return queue_on(sqs, clock)
+
+
+async def test_a_message_is_what_sqs_says_of_it(
+    queue: SqsQueue, sqs: FakeSqs, clock: FakeClock
+) -> None:
+    attributes = {
+        "text": {"DataType": "String", "StringValue": "v"},
+        "picture": {"DataType": "Binary.png", "BinaryValue": "AAEC"},
+    }
+    message_id = sqs.send("grüße", attributes=attributes, group_id="g", sent_at=EPOCH - 7.5)
+    (message,) = await queue.receive(10, 0)
+    assert message.message_id == message_id
+    assert message.body == "grüße".encode()
+    assert (message.receive_count, message.sender_id) == (1, "AROAEXAMPLE:producer")
+    assert message.sent_at == int((EPOCH - 7.5) * 1000)
+    assert message.first_received_at == int(EPOCH * 1000)
+    assert message.received_at == clock.monotonic()
+    assert message.group_id == "g"
+    assert message.attributes["text"] == Attribute("String", "v")
+    assert message.attributes["picture"].value is None
+
+
+async def test_each_receive_sets_the_visibility_and_asks_for_all_attributes(
+    queue: SqsQueue, sqs: FakeSqs
+) -> None:
+    sqs.send("x")
+    await queue.receive(3, 20)
+    request = sqs.calls[0].request
+    assert request["VisibilityTimeout"] == 30
+    assert (request["MaxNumberOfMessages"], request["WaitTimeSeconds"]) == (3, 20)
+    assert request["MessageAttributeNames"] == ["All"]
+
+
+@pytest.mark.parametrize("document", [{}, {"Messages": None}, {"Messages": []}])
+async def test_an_empty_receive_has_three_forms(document: dict[str, Any], clock: FakeClock) -> None:
+    assert await queue_on(Answering(document), clock).receive(10, 0) == []
+
+
+async def test_a_damaged_body_is_left_to_its_visibility(clock: FakeClock) -> None:
+    entry = {"MessageId": "m", "ReceiptHandle": "h", "Body": "changed", "MD5OfBody": "0" * 32}
+    assert await queue_on(Answering({"Messages": [entry]}), clock).receive(10, 0) == []
+
+
+async def test_an_sqs_that_tells_little_is_enough(clock: FakeClock) -> None:
+    entry = {"MessageId": "m", "ReceiptHandle": "h", "Body": "b"}
+    (message,) = await queue_on(Answering({"Messages": [entry]}), clock).receive(10, 0)
+    assert (message.receive_count, message.sender_id) == (1, "")
+    assert (message.sent_at, message.first_received_at, message.group_id) == (None, None, None)
+
+
+async def test_a_batch_tells_which_entries_failed(queue: SqsQueue, sqs: FakeSqs) -> None:
+    for n in range(4):
+        sqs.send(str(n))
+    messages = await queue.receive(10, 0)
+    sqs.fault("DeleteMessageBatch", FailEntries(frozenset({0, 2})))
+    assert await queue.delete(messages) == [False, True, False, True]
+    assert sqs.bodies() == ["0", "2"]
+    sqs.fault("ChangeMessageVisibilityBatch", FailEntries(frozenset({1})))
+    changes = [(messages[0], 7), (messages[2], 7)]
+    assert await queue.change_visibility(changes) == [True, False]
+    assert sqs.hidden_for(messages[0].message_id) == 7
+
+
+async def test_one_message_may_stand_in_a_batch_twice(queue: SqsQueue, sqs: FakeSqs) -> None:
+    sqs.send("x")
+    (message,) = await queue.receive(10, 0)
+    assert await queue.delete([message, message]) == [True, True]
+
+
+async def test_an_entry_of_which_sqs_says_nothing_is_not_confirmed(clock: FakeClock) -> None:
+    sqs = FakeSqs(clock)
+    sqs.send("x")
+    (message,) = await queue_on(sqs, clock).receive(10, 0)
+    assert await queue_on(Answering({}), clock).delete([message]) == [False]
+
+
+async def test_a_refused_call_raises(queue: SqsQueue, sqs: FakeSqs) -> None:
+    sqs.fault("ReceiveMessage", Refusal("QueueDoesNotExist"))
+    with pytest.raises(AwsError, match="QueueDoesNotExist"):
+        await queue.receive(10, 0)
+
+
+async def test_send_gives_the_id_and_sends_text_attributes(queue: SqsQueue, sqs: FakeSqs) -> None:
+    message_id = await queue.send(
+        body="b", attributes={"k": "v"}, group_id="g", deduplication_id="d"
+    )
+    (message,) = await queue.receive(10, 0)
+    assert (message.message_id, message.body) == (message_id, b"b")
+    assert message.attributes["k"].value == "v"
+    assert sqs.calls[0].request["MessageDeduplicationId"] == "d"
+
+
+def test_names_come_from_the_url() -> None:
+    assert queue_name("https://sqs.eu-west-1.amazonaws.com/123456789012/work") == "work"
+    assert queue_name("http://localhost:4566/000000000000/orders.fifo/") == "orders.fifo"
+    assert is_fifo("https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo")
+    assert not is_fifo("https://sqs.eu-west-1.amazonaws.com/123456789012/orders")

@@ -1,0 +1,210 @@
+"""Single steps of the consumer that a search by chance meets too seldom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sqsd import logs
+from sqsd.contract import SqsdOptions
+from sqsd.core.consumer import (
+    Action,
+    Bury,
+    ChangeVisibility,
+    Consumer,
+    DeleteMessage,
+    Flight,
+    Note,
+    Post,
+)
+from sqsd.core.dispatch import Answered
+from sqsd.core.message import Message
+
+NOW, WALL = 1_000.0, 1_800_000_000.0
+
+
+def consumer(*, fifo: bool = False, **options: Any) -> Consumer:
+    made = Consumer(SqsdOptions(**options), fifo=fifo)
+    while made.gate.probed(alive=True) is not None:
+        pass
+    return made
+
+
+def message(
+    message_id: str, *, delivery: int = 1, group: str | None = None, asked_at: float = NOW
+) -> Message:
+    return Message(
+        message_id, f"{message_id}#{delivery}", b"", delivery, "sender", None, None, asked_at, group
+    )
+
+
+def receive(to: Consumer, *messages: Message, now: float = NOW) -> list[Action]:
+    return to.received(messages, now, WALL)
+
+
+def posted(actions: list[Action]) -> list[Flight]:
+    return [action.flight for action in actions if isinstance(action, Post)]
+
+
+def told(actions: list[Action]) -> list[Action]:
+    """What SQS is to be told."""
+    return [action for action in actions if not isinstance(action, Note | Post)]
+
+
+def events(actions: list[Action]) -> list[str]:
+    return [action.event for action in actions if isinstance(action, Note)]
+
+
+def test_a_delete_confirmed_for_an_old_handle_is_made_again() -> None:
+    c = consumer()
+    old, new = message("m"), message("m", delivery=2)
+    (flight,) = posted(receive(c, old))
+    assert told(c.answered(flight, Answered(200), NOW)) == [DeleteMessage(flight)]
+    assert told(receive(c, new)) == []  # one delete is under way, and enough
+    assert c.deleted(flight, old, NOW) == [DeleteMessage(flight)]
+    assert not c.idle
+    assert events(c.deleted(flight, new, NOW)) == [logs.MESSAGE_DELETED]
+    assert c.idle
+
+
+def test_a_release_made_for_an_old_handle_is_made_again() -> None:
+    c = consumer(error_visibility_timeout=30)
+    old, new = message("m"), message("m", delivery=2)
+    (flight,) = posted(receive(c, old))
+    assert told(c.answered(flight, Answered(500), NOW)) == [ChangeVisibility(flight, 30)]
+    assert told(receive(c, new)) == []
+    assert c.released(flight, old, NOW) == [ChangeVisibility(flight, 30)]
+    assert c.released(flight, new, NOW) == []
+    assert c.idle
+
+
+def test_a_message_delivered_again_while_it_is_returned_at_once_is_put_away_for_a_moment() -> None:
+    c = consumer(error_visibility_timeout=0)
+    old, new = message("m"), message("m", delivery=2)
+    (flight,) = posted(receive(c, old))
+    c.answered(flight, Answered(500), NOW)
+    receive(c, new)
+    assert c.released(flight, old, NOW) == [ChangeVisibility(flight, 1)]
+
+
+def test_what_settles_an_earlier_flight_does_not_touch_a_later_one_of_the_same_id() -> None:
+    c = consumer(error_visibility_timeout=0)
+    first, second = message("m"), message("m", delivery=2)
+    (flight,) = posted(receive(c, first))
+    c.answered(flight, Answered(500), NOW)
+    c.released(flight, first, NOW)
+    (again,) = posted(receive(c, second))
+    c.answered(again, Answered(200), NOW)
+    assert not c.idle
+    c.deleted(again, second, NOW)
+    assert c.idle
+
+
+def test_a_group_waits_for_an_earlier_message_that_is_being_returned() -> None:
+    c = consumer(fifo=True, error_visibility_timeout=30)
+    (flight,) = posted(receive(c, message("1", group="g")))
+    c.answered(flight, Answered(500), NOW)
+    # The change is still on its way when SQS shows both, and others.
+    later, other = message("2", group="g"), message("3", group="h")
+    actions = receive(c, message("1", delivery=2, group="g"), later, other)
+    assert [f.message.message_id for f in posted(actions)] == ["3"]
+    (change,) = told(actions)
+    assert isinstance(change, ChangeVisibility)
+    assert (change.flight.message, change.seconds) == (later, 30)
+
+
+def test_a_group_waits_until_the_dead_letter_queue_has_taken_its_first_message() -> None:
+    c = consumer(fifo=True, dead_letter_statuses=("422",))
+    c.gate.window = 2
+    first, second = message("1", group="g"), message("2", group="g")
+    (flight,) = posted(receive(c, first, second))
+    actions = c.answered(flight, Answered(422), NOW)
+    assert told(actions) == [Bury(flight, "HTTP 422")]
+    assert posted(actions) == []
+    actions = c.buried(flight, "HTTP 422", NOW)
+    assert told(actions) == [DeleteMessage(flight)]
+    assert [f.message for f in posted(actions)] == [second]
+
+
+def test_a_group_goes_back_with_a_message_that_the_dead_letter_queue_did_not_take() -> None:
+    c = consumer(fifo=True, dead_letter_statuses=("422",), error_visibility_timeout=30)
+    (flight,) = posted(receive(c, message("1", group="g"), message("2", group="g")))
+    c.answered(flight, Answered(422), NOW)
+    actions = c.bury_failed(flight, "HTTP 422", NOW)
+    assert posted(actions) == []
+    changes = [action for action in actions if isinstance(action, ChangeVisibility)]
+    assert [(x.flight.message.message_id, x.seconds) for x in changes] == [("1", 30), ("2", 30)]
+
+
+def test_a_drain_while_the_first_of_a_group_is_being_buried_forgets_nothing() -> None:
+    c = consumer(fifo=True, dead_letter_statuses=("422",))
+    first, second = message("1", group="g"), message("2", group="g")
+    (flight,) = posted(receive(c, first, second))
+    c.answered(flight, Answered(422), NOW)
+    (change,) = told(c.drain())
+    assert isinstance(change, ChangeVisibility)
+    assert (change.flight.message, change.seconds) == (second, 0)
+    c.released(change.flight, second, NOW)
+    c.buried(flight, "HTTP 422", NOW)
+    c.deleted(flight, first, NOW)
+    assert c.idle
+
+
+@pytest.mark.parametrize(("age", "started"), [(20.0, True), (24.9, True), (25.1, False)])
+def test_only_what_no_long_poll_explains_is_too_late_to_start(age: float, started: bool) -> None:
+    c = consumer(visibility_timeout=10, inactivity_timeout=5, wait_time_seconds=20)
+    actions = receive(c, message("m", asked_at=NOW - age))
+    assert bool(posted(actions)) is started
+    assert bool(told(actions)) is not started
+
+
+@pytest.mark.parametrize(("seconds", "started"), [(149.0, True), (151.0, False)])
+def test_what_waited_for_its_group_beyond_half_its_visibility_goes_back(
+    seconds: float, started: bool
+) -> None:
+    c = consumer(fifo=True, visibility_timeout=300)
+    # Though asked for 20 s before it came: that was the long poll.
+    early = NOW - 20
+    batch = [message(str(n), group="g", asked_at=early) for n in range(3)]
+    (flight,) = posted(receive(c, *batch))
+    actions = c.answered(flight, Answered(200), NOW + seconds)
+    assert len(posted(actions)) == int(started)
+    back = [a.flight.message for a in actions if isinstance(a, ChangeVisibility)]
+    assert back == ([] if started else batch[1:])
+
+
+def test_a_release_never_asks_for_more_than_sqs_allows() -> None:
+    c = consumer(error_visibility_timeout=43_200)
+    (flight,) = posted(receive(c, message("m")))
+    (change,) = told(c.answered(flight, Answered(500), NOW + 100))
+    assert isinstance(change, ChangeVisibility)
+    assert 43_000 < change.seconds < 43_200 - 100
+
+
+def test_heartbeats_end_before_twelve_hours() -> None:
+    c = consumer(visibility_timeout=600)
+    (flight,) = posted(receive(c, message("m")))
+    now, last = NOW, NOW + 600
+    while now < NOW + 44_000:
+        due = c.heartbeats(now)
+        if due:
+            assert now < last, "it had become visible before"
+            last = now + due[0][1]
+            c.beaten(due, [True], now, now)
+        now += 1
+    assert NOW + 43_100 < last < NOW + 43_200
+    assert c.running() == [flight]
+
+
+def test_what_was_answered_and_could_not_be_deleted_is_remembered_for_long_but_not_for_ever() -> (
+    None
+):
+    c = consumer()
+    for n in range(10_001):
+        m = message(str(n))
+        (flight,) = posted(receive(c, m))
+        c.answered(flight, Answered(200), NOW)
+        c.delete_failed(flight)
+    assert posted(receive(c, message("1", delivery=2))) == []
+    assert len(posted(receive(c, message("0", delivery=2)))) == 1

@@ -1,0 +1,103 @@
+"""How many receives to have open, and for how many messages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqsd.core.polling import BATCH, NOTHING, Decision, Polling
+
+
+@pytest.mark.parametrize(("slots", "most"), [(1, 1), (10, 1), (11, 2), (50, 5), (100, 10)])
+def test_polls_are_limited_by_what_the_slots_can_take(slots: int, most: int) -> None:
+    assert Polling(slots).most == most
+
+
+def test_one_poll_waits_on_an_idle_queue() -> None:
+    polling = Polling(50)
+    assert polling.decide(50, 0, now=0.0) == Decision(ask_for=10)
+    assert polling.decide(40, 1, now=0.0) == NOTHING
+
+
+def test_full_answers_double_the_polls_and_empty_ones_take_one_away() -> None:
+    polling = Polling(100)
+    targets = []
+    for _ in range(5):
+        polling.polled(10, 10)
+        targets.append(polling.target)
+    assert targets == [2, 4, 8, 10, 10]
+    for _ in range(12):
+        polling.polled(10, 0)
+    assert polling.target == 1
+
+
+def test_a_short_answer_changes_nothing() -> None:
+    polling = Polling(100, target=4)
+    polling.polled(10, 3)
+    assert polling.target == 4
+
+
+def test_without_room_nothing_is_asked_for() -> None:
+    assert Polling(50).decide(0, 0, now=0.0) == NOTHING
+    assert Polling(50).decide(-3, 0, now=0.0) == NOTHING
+
+
+def test_a_fast_application_is_not_waited_for() -> None:
+    assert Polling(50).decide(3, 0, now=0.0) == Decision(ask_for=3)
+
+
+def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() -> None:
+    polling = Polling(50, mean_app_seconds=1.0)
+    first = polling.decide(3, 0, now=10.0)
+    assert first.ask_for == 0
+    assert first.look_again_seconds == pytest.approx(0.04)
+    assert polling.decide(5, 0, now=10.03).look_again_seconds == pytest.approx(0.01)
+    assert polling.decide(5, 0, now=10.05) == Decision(ask_for=5)
+
+
+def test_a_full_batch_waits_for_nothing() -> None:
+    assert Polling(50, mean_app_seconds=9.0).decide(10, 0, now=0.0) == Decision(ask_for=10)
+    assert Polling(4, mean_app_seconds=9.0).decide(4, 0, now=0.0) == Decision(ask_for=4)
+
+
+@given(
+    slots=st.integers(1, 100),
+    times=st.lists(st.floats(0, 36_000), max_size=50),
+    room=st.integers(1, 100),
+)
+def test_the_linger_is_bounded_whatever_the_application(
+    slots: int, times: list[float], room: int
+) -> None:
+    polling = Polling(slots)
+    for seconds in times:
+        polling.answered(seconds)
+    first = polling.decide(room, 0, now=0.0)
+    if first.ask_for == 0:
+        assert first.look_again_seconds is not None
+        assert 0 < first.look_again_seconds <= min(0.25, 0.05 * max(times))
+        assert polling.decide(room, 0, now=first.look_again_seconds).ask_for > 0
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(-5, 100), st.integers(0, 10), st.floats(0, 2), st.integers(0, 10)),
+    max_size=60,
+)
+
+
+@given(slots=st.integers(1, 100), steps=STEPS)
+def test_no_more_is_asked_for_than_there_is_room(
+    slots: int, steps: list[tuple[int, int, float, int]]
+) -> None:
+    polling, now = Polling(slots), 0.0
+    for room, polls, seconds, got in steps:
+        now += seconds
+        decision = polling.decide(room, polls, now)
+        assert 0 <= decision.ask_for <= max(0, min(room, slots, BATCH))
+        assert not (decision.ask_for and decision.look_again_seconds)
+        if polls >= polling.target:
+            assert decision == NOTHING
+        if decision.ask_for:
+            polling.polled(decision.ask_for, min(got, decision.ask_for))
+        polling.answered(seconds)
+        assert 1 <= polling.target <= polling.most

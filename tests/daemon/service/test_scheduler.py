@@ -1,0 +1,492 @@
+"""The scheduler in virtual time: EB's message, drains, troubles, overlap, costs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sqsd import logs
+from sqsd.adapters.dynamodb import DynamoDbLeaderTable
+from sqsd.core.cron import Schedule, next_after
+from sqsd.core.cron_yaml import parse_cron_yaml, read_cron_yaml
+from sqsd.errors import AwsError, AwsUnreachable
+from sqsd.service.occurrences import OccurrenceGuard
+from sqsd.service.scheduler import Scheduler
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, Faults, Fleet, RecordingLog
+from tests.fakes.dynamodb import FakeDynamoDb
+from tests.fakes.virtual_time import VirtualClock, run_virtually
+
+
+def schedule(*tasks: str) -> Schedule:
+    return parse_cron_yaml("version: 1\ncron:\n" + "".join(f"  - {{{task}}}\n" for task in tasks))
+
+
+MINUTELY = schedule('name: tick, url: /tick, schedule: "* * * * *"')
+
+
+class Tier:
+    """One scheduler and what surrounds it; make it inside the virtual loop."""
+
+    def __init__(self, tasks: Schedule = MINUTELY, **options: Any) -> None:
+        self.dynamodb = options.pop("dynamodb", None) or FakeDynamoDb(TABLE)
+        self.sender, self.log = FakeSender(), RecordingLog()
+        self.clock = VirtualClock(EPOCH)
+        table = DynamoDbLeaderTable(self.dynamodb, TABLE)
+        identity = options.pop("identity", "me")
+        self.guard = OccurrenceGuard(tasks, table, self.clock, self.log)
+        self.scheduler = Scheduler(
+            tasks, table, self.sender, self.clock, self.log, identity, spread=lambda: 0.5, **options
+        )
+        self.running = asyncio.create_task(self.scheduler.run())
+
+    async def drain(self) -> None:
+        self.scheduler.drain()
+        await self.running
+
+
+def virtually(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario()
+
+    run_virtually(main())
+
+
+def due(minute: int) -> datetime:
+    return datetime.fromtimestamp(EPOCH + minute * 60, UTC)
+
+
+def test_the_message_is_elastic_beanstalks_exactly() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        await asyncio.sleep(61)
+        await tier.drain()
+        assert tier.sender.sent == [
+            {
+                "body": "elasticbeanstalk scheduled job",
+                "attributes": {
+                    "beanstalk.sqsd.path": "/tick",
+                    "beanstalk.sqsd.task_name": "tick",
+                    "beanstalk.sqsd.scheduled_time": "2026-03-01 00:01:00 UTC",
+                },
+                "group_id": None,
+                "deduplication_id": None,
+            }
+        ]
+
+    virtually(scenario)
+
+
+def test_on_a_fifo_queue_the_group_is_the_task_and_the_deduplication_id_the_occurrence() -> None:
+    async def scenario() -> None:
+        tier = Tier(fifo=True)
+        await asyncio.sleep(61)
+        await tier.drain()
+        (message,) = tier.sender.sent
+        assert message["group_id"] == "tick"
+        assert message["deduplication_id"] == "tick@2026-03-01T00:01:00Z"
+
+    virtually(scenario)
+
+
+def test_occurrences_are_sent_on_time_and_never_early() -> None:
+    async def scenario() -> None:
+        tier = Tier(schedule('name: fast, url: /, schedule: "@every 7s"'))
+        await asyncio.sleep(120)
+        status = tier.scheduler.status()
+        await tier.drain()
+        late = [line["late_seconds"] for line in tier.log.named(logs.CRON_ENQUEUED)]
+        assert len(late) == status.sent >= 16
+        assert all(0 <= seconds < 0.1 for seconds in late)
+        assert status.leader
+        assert status.leader_since is not None
+        assert status.leader_since > 115
+
+    virtually(scenario)
+
+
+def test_several_tasks_due_at_one_moment_are_all_sent_once() -> None:
+    async def scenario() -> None:
+        names = [f"t{n}" for n in range(30)]
+        tier = Tier(schedule(*(f'name: {n}, url: /, schedule: "* * * * *"' for n in names)))
+        await asyncio.sleep(61)
+        await tier.drain()
+        sent = [m["attributes"]["beanstalk.sqsd.task_name"] for m in tier.sender.sent]
+        assert sorted(sent) == sorted(names)
+
+    virtually(scenario)
+
+
+def test_a_disabled_task_is_never_sent() -> None:
+    async def scenario() -> None:
+        tier = Tier(
+            schedule(
+                'name: live, url: /, schedule: "* * * * *"',
+                'name: rest, url: /, schedule: "* * * * *", enabled: false',
+            )
+        )
+        await asyncio.sleep(125)
+        await tier.drain()
+        assert tier.sender.times("live") != []
+        assert tier.sender.times("rest") == []
+
+    virtually(scenario)
+
+
+def test_a_drain_releases_the_lease_and_another_follows_in_about_a_second() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        await asyncio.sleep(1)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(58.5)
+        await first.drain()
+        await asyncio.sleep(1.6)
+        assert second.scheduler.status().leader
+        await asyncio.sleep(60)
+        await second.drain()
+        assert first.sender.times() + second.sender.times() == [
+            "2026-03-01 00:01:00 UTC",
+            "2026-03-01 00:02:00 UTC",
+        ]
+        assert first.dynamodb.items[TABLE]["lease"]["holder"] == {"S": ""}
+
+    virtually(scenario)
+
+
+def test_a_follower_drains_without_touching_the_table() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        await asyncio.sleep(1)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(10)
+        before = first.dynamodb.calls["UpdateItem"]
+        await second.drain()
+        assert first.dynamodb.calls["UpdateItem"] == before
+        await first.drain()
+
+    virtually(scenario)
+
+
+def test_a_cancelled_leader_is_followed_when_its_lease_has_run_out() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        await asyncio.sleep(1)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(56)
+        first.running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first.running
+        await asyncio.sleep(15)
+        await second.drain()
+        assert second.sender.times() == ["2026-03-01 00:01:00 UTC"]
+
+    virtually(scenario)
+
+
+def test_a_leader_that_died_between_claim_and_send_is_repaired_with_the_same_time() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+
+        async def hang(**_: Any) -> str:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError("never")
+
+        first.sender.send = hang  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(60)
+        first.running.cancel()
+        await asyncio.sleep(16)
+        await second.drain()
+        assert second.sender.times() == ["2026-03-01 00:01:00 UTC"]
+        (repaired,) = second.log.named(logs.CRON_REPAIRED)
+        assert repaired["late_seconds"] <= 15
+
+    virtually(scenario)
+
+
+def test_a_send_that_fails_is_repeated_and_told() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        tier.sender.error = AwsUnreachable("SendMessage", "cut")
+        await asyncio.sleep(63)
+        tier.sender.error = None
+        await asyncio.sleep(5)
+        await tier.drain()
+        assert tier.sender.times() == ["2026-03-01 00:01:00 UTC"]
+        assert "SendMessage" in tier.log.named(logs.CRON_FAILED)[0]["reason"]
+
+    virtually(scenario)
+
+
+def test_a_leader_that_cannot_send_leaves_the_lease_to_another() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        first.sender.error = AwsError("SendMessage", "AccessDenied", "no", 403)
+        await asyncio.sleep(1)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(80)
+        assert second.sender.times() == ["2026-03-01 00:01:00 UTC"]
+        assert second.scheduler.status().leader
+        await first.drain()
+        await second.drain()
+
+    virtually(scenario)
+
+
+def test_one_bad_task_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a task whose next time cannot be computed, by a bug that nobody foresaw
+    def broken(task: Any, at: datetime) -> datetime:
+        if task.name == "bad":
+            raise ZeroDivisionError("a bug")
+        return next_after(task, at)
+
+    monkeypatch.setattr("sqsd.core.occurrence.next_after", broken)
+
+    async def scenario() -> None:
+        tier = Tier(
+            schedule(
+                'name: bad, url: /, schedule: "* * * * *"',
+                'name: good, url: /, schedule: "* * * * *"',
+            )
+        )
+        await asyncio.sleep(181)
+        await tier.drain()
+        assert len(tier.sender.times("good")) == 3
+        assert tier.log.named(logs.CRON_FAILED)[0]["task"] == "bad"
+
+    virtually(scenario)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AccessDeniedException", ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
+        ("ResourceNotFoundException", ["there is no table Leaders", "deploy"]),
+        ("ThrottlingException", ["repeated"]),
+    ],
+)
+def test_trouble_with_the_table_is_told_once_a_minute_with_the_cure(
+    code: str, words: list[str]
+) -> None:
+    async def scenario() -> None:
+        tier = Tier()
+
+        async def refuse(action: str, request: Mapping[str, Any], apply: Any) -> Any:
+            raise AwsError(action, code, "no", 400)
+
+        tier.dynamodb.around = refuse
+        await asyncio.sleep(299)
+        told = tier.log.named(logs.LEASE_FAILED)
+        assert 4 <= len(told) <= 5
+        assert told[0]["table"] == TABLE
+        assert told[0]["action"] == "GetItem"
+        assert all(word in told[0]["cure"] for word in words)
+        assert tier.dynamodb.calls.total() < 60, "a table in trouble must not be hammered"
+        # when the trouble is over, all is well again by itself
+        tier.dynamodb.around = None
+        await asyncio.sleep(75)
+        assert tier.sender.times() != []
+        assert len(tier.log.named(logs.LEASE_RECOVERED)) == 1
+        await tier.drain()
+
+    virtually(scenario)
+
+
+def test_a_leader_without_its_table_stops_before_its_lease_ends_and_comes_back() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        await asyncio.sleep(30)
+        tier.dynamodb.around = Faults(random.Random(1), share=1.0)
+        await asyncio.sleep(9.5)
+        assert not tier.scheduler.status().leader
+        tier.dynamodb.around = None
+        await asyncio.sleep(25)
+        assert tier.scheduler.status().leader
+        await asyncio.sleep(60)
+        await tier.drain()
+        assert tier.sender.times() == ["2026-03-01 00:01:00 UTC", "2026-03-01 00:02:00 UTC"]
+
+    virtually(scenario)
+
+
+def test_missed_occurrences_are_sent_once_each_with_their_own_times() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        await asyncio.sleep(61)
+        await first.drain()
+        await asyncio.sleep(190)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(5)
+        await second.drain()
+        assert second.sender.times() == [f"2026-03-01 00:0{n}:00 UTC" for n in (2, 3, 4)]
+
+    virtually(scenario)
+
+
+def test_what_is_older_than_catch_up_is_reported_as_missed() -> None:
+    async def scenario() -> None:
+        first = Tier(identity="first")
+        await asyncio.sleep(61)
+        await first.drain()
+        await asyncio.sleep(1_200)
+        second = Tier(identity="second", dynamodb=first.dynamodb)
+        await asyncio.sleep(5)
+        missed = second.scheduler.status().missed
+        await second.drain()
+        assert missed == 15
+        assert second.log.named(logs.CRON_MISSED)[0]["missed"] == 15
+        assert len(second.sender.times()) == 5
+
+    virtually(scenario)
+
+
+def test_problems_of_the_file_are_told_once_a_minute_by_every_instance() -> None:
+    async def scenario() -> None:
+        text = "version: 1\ncron:\n  - {name: a, url: /, schedule: '* * * * *'}\n  - {name: b}\n"
+        tasks, problems = read_cron_yaml(text)
+        tier = Tier(tasks, problems=problems)
+        await asyncio.sleep(150)
+        assert len(tier.log.named(logs.CRON_INVALID)) == 3
+        assert tier.scheduler.status().problems == tuple(map(str, problems))
+        await tier.drain()
+
+    virtually(scenario)
+
+
+# ---- overlap
+
+
+SKIPPING = schedule('name: tick, url: /, schedule: "* * * * *", overlap: skip')
+
+
+def test_with_overlap_skip_an_occurrence_waits_for_the_answer_of_the_one_before() -> None:
+    async def scenario() -> None:
+        tier = Tier(SKIPPING)
+        await asyncio.sleep(61)
+        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
+        await asyncio.sleep(120)  # minutes 2 and 3 are due meanwhile
+        await tier.guard.completed("tick", due(1), "m1")
+        await asyncio.sleep(60)
+        await tier.drain()
+        assert tier.sender.times() == ["2026-03-01 00:01:00 UTC", "2026-03-01 00:04:00 UTC"]
+        skipped = [line["scheduled_time"] for line in tier.log.named(logs.CRON_SKIPPED)]
+        assert skipped == ["2026-03-01 00:02:00 UTC", "2026-03-01 00:03:00 UTC"]
+        assert tier.scheduler.status().skipped == 2
+
+    virtually(scenario)
+
+
+def test_with_overlap_skip_a_message_given_up_for_good_holds_nothing_back() -> None:
+    async def scenario() -> None:
+        tier = Tier(SKIPPING)
+        await asyncio.sleep(61)
+        await tier.guard.is_duplicate("tick", due(1), "m1")
+        await tier.guard.abandoned("tick", due(1), "m1")
+        await asyncio.sleep(60)
+        await tier.drain()
+        assert len(tier.sender.times()) == 2
+
+    virtually(scenario)
+
+
+def test_without_it_occurrences_overlap() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        await asyncio.sleep(181)
+        await tier.drain()
+        assert len(tier.sender.times()) == 3
+
+    virtually(scenario)
+
+
+# ---- copies
+
+
+def test_of_two_messages_of_one_occurrence_the_first_dispatched_counts() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
+        assert await tier.guard.is_duplicate("tick", due(1), "m2")
+        assert not await tier.guard.is_duplicate("tick", due(1), "m1"), "its own redelivery"
+        await tier.guard.completed("tick", due(1), "m1")
+        assert await tier.guard.is_duplicate("tick", due(1), "m1"), "its delete was lost"
+        assert await tier.guard.is_duplicate("tick", due(1), "m2")
+        assert not await tier.guard.is_duplicate("tick", due(2), "m3"), "another occurrence"
+        assert tier.guard.suppressed == 3
+        assert tier.log.named(logs.CRON_SUPPRESSED)[0] == {
+            "task": "tick",
+            "scheduled_time": "2026-03-01 00:01:00 UTC",
+            "message_id": "m2",
+        }
+        await tier.drain()
+
+    virtually(scenario)
+
+
+@pytest.mark.parametrize("state", ["dispatched", "abandoned", "done"])
+def test_a_message_sent_long_after_its_time_is_somebodys_wish_and_dispatched(state: str) -> None:
+    async def scenario() -> None:
+        tier = Tier()
+        await tier.guard.is_duplicate("tick", due(1), "m1")
+        if state == "abandoned":
+            await tier.guard.abandoned("tick", due(1), "m1")
+        if state == "done":
+            await tier.guard.completed("tick", due(1), "m1")
+        redriven = int((EPOCH + 7_200) * 1000)
+        assert not await tier.guard.is_duplicate("tick", due(1), "m9", redriven)
+        await tier.drain()
+
+    virtually(scenario)
+
+
+def test_without_the_table_a_message_is_dispatched_after_a_bounded_wait() -> None:
+    async def scenario() -> None:
+        tier = Tier()
+
+        async def hang(action: str, request: Mapping[str, Any], apply: Any) -> Any:
+            await asyncio.sleep(2)
+            raise AwsUnreachable(action, "no answer in 2 s")
+
+        tier.dynamodb.around = hang
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
+        assert loop.time() - started < 10
+        await tier.drain()
+
+    virtually(scenario)
+
+
+# ---- costs
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 12, 30])
+def test_an_idle_fleet_makes_one_write_in_five_seconds_and_one_read_a_second(size: int) -> None:
+    yearly = schedule('name: yearly, url: /, schedule: "@yearly"')
+
+    async def scenario() -> None:
+        fleet = Fleet(yearly, size=size, seed=size, uneven=0.0)
+        await asyncio.sleep(600)
+        calls = fleet.dynamodb.calls
+        before, renewals_before = calls.copy(), version(fleet)
+        await asyncio.sleep(3_600)
+        spent = calls - before
+        await fleet.end()
+        renewals = version(fleet) - renewals_before
+        assert renewals <= 3_600 / 5
+        assert spent["PutItem"] == 0
+        # Every two minutes each follower counts itself, by a write in place of a read.
+        registrations = spent["UpdateItem"] - renewals
+        assert registrations <= (size - 1) * (3_600 / 120 + 1)
+        assert spent["GetItem"] + registrations <= 3_600
+
+    virtually(scenario)
+
+
+def version(fleet: Fleet) -> int:
+    return int(fleet.dynamodb.items[TABLE]["lease"]["version"]["N"])

@@ -1,0 +1,146 @@
+"""`FakeSqs` over the wire: HTTP/1.1 by h11, the AWS JSON protocol, and the faults of a network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import h11
+
+from tests.fakes.sqs import Broken, FakeSqs, Refusal
+
+
+class SqsServer:
+    """`FakeSqs` behind the AWS JSON protocol on a loopback port.
+
+    Args:
+        tls: an `ssl.SSLContext` to serve with.
+    """
+
+    def __init__(self, sqs: FakeSqs, *, tls: ssl.SSLContext | None = None) -> None:
+        self.sqs, self._tls = sqs, tls
+        self.heads: list[h11.Request] = []
+        self.connections = 0
+        #: Session tokens that are answered with ExpiredTokenException.
+        self.expired_tokens: set[str] = set()
+        #: Headers of every answer, such as a Date.
+        self.headers: list[tuple[str, str]] = []
+        self.keep_alive = True
+        self._server: asyncio.Server | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def close_connections(self) -> None:
+        """Close every connection, idle or not."""
+        for writer in self._writers:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        self.connections += 1
+        self._writers.append(writer)
+        try:
+            await self._converse(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+        while (received := await _request(protocol, reader)) is not None:
+            head, body = received
+            self.heads.append(head)
+            for data in await self._answer(protocol, head, body):
+                writer.write(data)
+            await writer.drain()
+            if protocol.our_state is not h11.DONE or not self.keep_alive:
+                return
+            protocol.start_next_cycle()
+
+    async def _answer(
+        self, protocol: h11.Connection, head: h11.Request, body: bytes
+    ) -> list[bytes]:
+        headers = {name.decode(): value.decode() for name, value in head.headers}
+        action = headers["x-amz-target"].removeprefix("AmazonSQS.")
+        status, document = 200, b""
+        try:
+            self._check(headers)
+            answer = await self.sqs.answer(action, json.loads(body))
+            if answer in (Broken.LOST, Broken.HANG):
+                return []
+            if answer is Broken.GARBAGE:
+                return [b"\x00\x01 not HTTP\r\n\r\n"]
+            cut = answer is Broken.CUT
+            document = b"<html>" if isinstance(answer, Broken) else json.dumps(answer).encode()
+        except Refusal as refusal:
+            status, cut = refusal.status, False
+            kind = f"com.amazonaws.sqs#{refusal.code}"
+            document = json.dumps({"__type": kind, "message": refusal.message}).encode()
+        length = len(document) + 10 if cut else len(document)
+        start = h11.Response(
+            status_code=status,
+            headers=[
+                ("Content-Type", "application/x-amz-json-1.0"),
+                ("Content-Length", str(length)),
+                *self.headers,
+            ],
+        )
+        data = [protocol.send(start) or b"", protocol.send(h11.Data(data=document)) or b""]
+        return data if cut else [*data, protocol.send(h11.EndOfMessage()) or b""]
+
+    def _check(self, headers: Mapping[str, str]) -> None:
+        if headers["content-type"] != "application/x-amz-json-1.0":
+            raise Refusal("UnsupportedProtocol", headers["content-type"])
+        if not headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 "):
+            raise Refusal("MissingAuthenticationToken", status=403)
+        if headers.get("x-amz-security-token") in self.expired_tokens:
+            raise Refusal("ExpiredTokenException", "The security token is expired", status=403)
+
+
+async def _request(
+    protocol: h11.Connection, reader: asyncio.StreamReader
+) -> tuple[h11.Request, bytes] | None:
+    head, body = None, b""
+    while True:
+        event = protocol.next_event()
+        if event is h11.NEED_DATA:
+            protocol.receive_data(await reader.read(65_536))
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            assert head is not None
+            return head, body
+        else:
+            return None

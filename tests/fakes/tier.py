@@ -1,0 +1,107 @@
+"""A dispatcher between a queue and an application in memory, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+from sqsd.adapters.sqs import SqsQueue, queue_name
+from sqsd.contract import SqsdOptions
+from sqsd.core.request import RequestBuilder
+from sqsd.service.dispatcher import Dispatcher, ScheduledCopies
+from tests.fakes.application import FakeApplication
+from tests.fakes.clock import VirtualClock
+from tests.fakes.sqs import FakeSqs
+
+
+class FakeLog:
+    """Implements `ports.EventLog`: keeps what was emitted."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def emit(self, event: str, /, **values: Any) -> None:
+        self.events.append((event, values))
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The values of every event of this name."""
+        return [values for name, values in self.events if name == event]
+
+
+class FakeTier:
+    """`async with FakeTier(...)` runs the dispatcher; `options` are those of `SqsdOptions`."""
+
+    def __init__(
+        self,
+        *,
+        fifo: bool = False,
+        max_receives: int | None = None,
+        copies: ScheduledCopies | None = None,
+        **options: Any,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.sqs = FakeSqs(self.clock, fifo=fifo, max_receives=max_receives)
+        self.application = FakeApplication()
+        self.log = FakeLog()
+        self.ready = 0
+        self.options = SqsdOptions(**options)
+        queue = SqsQueue(
+            self.sqs.url,
+            polls=self.sqs,
+            control=self.sqs,
+            clock=self.clock,
+            visibility_timeout=self.options.visibility_timeout,
+            dead_letter_queue_url="http://127.0.0.1:1/123456789012/dead-letters",
+        )
+        self.dispatcher = Dispatcher(
+            options=self.options,
+            queue=queue,
+            builder=RequestBuilder(self.options, queue_name(self.sqs.url)),
+            fifo=fifo,
+            application=self.application,
+            clock=self.clock,
+            log=self.log,
+            copies=copies,
+            ready=self._is_ready,
+            jitter=lambda: 0.5,
+        )
+        self._run: asyncio.Task[bool] | None = None
+
+    def _is_ready(self) -> None:
+        self.ready += 1
+
+    async def __aenter__(self) -> Self:
+        self._run = asyncio.create_task(self.dispatcher.run(), name="dispatch")
+        await self.clock.advance(1.0)  # the gate opens
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._run is not None
+        self._run.cancel()
+        await asyncio.gather(self._run, return_exceptions=True)
+
+    async def warm_up(self) -> None:
+        """Open the gate to its full width, and forget how."""
+        for n in range(8):
+            self.sqs.send(f"warm up {n}", group_id=f"warm up {n}")
+        await self.clock.advance(2)
+        assert self.dispatcher.window == self.options.http_connections
+        for record in (self.sqs.calls, self.sqs.deleted, self.application.posted, self.log.events):
+            record.clear()
+        self.application.most_at_once = 0
+
+    async def drain(self) -> bool:
+        """Stop in order; the result says whether all was finished."""
+        assert self._run is not None
+        self.dispatcher.drain()
+        async with asyncio.timeout(20_000):
+            return await self._run
+
+    def receives(self) -> int:
+        return len(self.sqs.called("ReceiveMessage"))
