@@ -15,7 +15,8 @@ from tests.fakes.sqs import FakeSqs
 async def receive(sqs: FakeSqs, **more: Any) -> list[dict[str, Any]]:
     request = {"MaxNumberOfMessages": 10, "VisibilityTimeout": 30, **more}
     answer = await sqs.call("ReceiveMessage", request, timeout=60.0)
-    return answer.get("Messages", [])
+    messages: list[dict[str, Any]] = answer.get("Messages", [])
+    return messages
 
 
 async def delete(sqs: FakeSqs, *handles: str, ids: str = "0123456789abc") -> dict[str, Any]:

@@ -11,13 +11,15 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from sqsd import __version__, contract, settings
+from sqsd import __version__, contract, cron_cli, periodic, settings
 from sqsd.contract import InvalidSettings, TierSettings
+from sqsd.core.cron_yaml import InvalidCronFile
 
 UNUSABLE: Final = 2
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command: Callable[[argparse.Namespace], int] = chosen.command
         return command(chosen)
-    except InvalidSettings as error:
+    except (InvalidSettings, InvalidCronFile) as error:
         for problem in error.problems:
             print(f"{error.source}: {problem}", file=sys.stderr)
         return UNUSABLE
@@ -46,9 +48,55 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=meaning, description=meaning)
         _add_settings(sub)
         sub.set_defaults(command=command)
+    _add_cron(commands.add_parser("cron", help="print what a cron.yaml means"))
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
+
+
+def _add_cron(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, meaning in (
+        ("list", _cron_list, "print each task with its next time"),
+        ("next", _cron_next, "print the coming times of the tasks, in UTC and their own zones"),
+    ):
+        sub = commands.add_parser(name, help=meaning, description=meaning)
+        sub.add_argument(
+            "file",
+            nargs="?",
+            type=Path,
+            default=Path(contract.SETTINGS_PATH).with_name(contract.CRON_FILE_NAME),
+            metavar="FILE",
+            help="default: %(default)s",
+        )
+        sub.add_argument(
+            "--at",
+            type=_moment,
+            default=datetime.now(UTC),
+            metavar="TIME",
+            help="count from this ISO 8601 time, UTC unless it says otherwise (default: now)",
+        )
+        sub.set_defaults(command=command)
+        if command is _cron_next:
+            sub.add_argument(
+                "-n", type=_count, default=5, metavar="N", help="times of each task (default: 5)"
+            )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no ISO 8601 time such as 2027-03-28T00:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 10000, got {text!r}")
+    return int(text)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -88,11 +136,33 @@ def _version(_: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     read, path = _read_settings(chosen)
+    if read.cron_file is not None:
+        cron_path = _directory(path) / read.cron_file
+        schedule = periodic.checked_schedule(cron_path)
+        if schedule.enabled and read.resources.leader_table is None:
+            raise InvalidSettings([periodic.NO_LEADER_TABLE], str(path or "flags"))
+        print(f"{cron_path}: no problems")
     print(f"{path or 'flags'}: no problems")
     for name, _, default in settings.described_options():
         if (value := getattr(read.options, name)) != default:
             print(f"  {name} = {value!r} instead of {default!r}")
     return 0
+
+
+def _cron_list(chosen: argparse.Namespace) -> int:
+    print(cron_cli.list_tasks(periodic.checked_schedule(chosen.file), chosen.at), end="")
+    return 0
+
+
+def _cron_next(chosen: argparse.Namespace) -> int:
+    schedule = periodic.checked_schedule(chosen.file)
+    print(cron_cli.next_occurrences(schedule, chosen.n, chosen.at), end="")
+    return 0
+
+
+def _directory(path: Path | None) -> Path:
+    """Where relative paths count from."""
+    return Path.cwd() if path is None else path.resolve().parent
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -102,9 +172,8 @@ def _run(chosen: argparse.Namespace) -> int:
 
     # What the imports made lives as long as the process; the collector need not look at it again.
     gc.freeze()
-    directory = Path.cwd() if path is None else path.resolve().parent
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(daemon.run(read, directory))
+        return runner.run(daemon.run(read, _directory(path)))
 
 
 def _read_settings(chosen: argparse.Namespace) -> tuple[TierSettings, Path | None]:

@@ -274,7 +274,7 @@ class TierResources:
     #: The group's name; without it the daemon asks the instance's tag `aws:autoscaling:groupName`,
     #: for a launch template cannot name the group that refers to it.
     auto_scaling_group: str | None = None
-    #: CloudWatch Logs group to which the instance's agent ships the daemon's lines, metrics included.
+    #: CloudWatch Logs group to which the instance's agent ships the daemon's lines, with metrics.
     log_group: str | None = None
 
 

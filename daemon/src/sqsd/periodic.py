@@ -1,4 +1,4 @@
-"""The schedule as a daemon finds it on its instance: good tasks go on, whatever the bad ones are."""
+"""The schedule on an instance: good tasks go on, whatever the bad ones are."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from sqsd.core.cron import Schedule
-from sqsd.core.cron_yaml import Problem, read_cron_yaml
+from sqsd.core.cron_yaml import InvalidCronFile, Problem, parse_cron_yaml, read_cron_yaml
 
 NO_LEADER_TABLE: Final = (
-    "periodic tasks are enabled, but leader_table is not set; name the table in tier.json, or remove"
-    " the tasks"
+    "periodic tasks are enabled, but leader_table is not set; name the table in tier.json, or"
+    " remove the tasks"
 )
 
 
@@ -21,5 +21,22 @@ def read_schedule(path: Path | None) -> tuple[Schedule, tuple[Problem, ...]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return Schedule(), (Problem(1, 1, "", f"{path} cannot be read: {error}"),)
+        return Schedule(), (_unreadable(path, error),)
     return read_cron_yaml(text)
+
+
+def checked_schedule(path: Path) -> Schedule:
+    """The tasks in a file, for who wants to hear of every problem before anything runs.
+
+    Raises:
+        InvalidCronFile: with every problem, also when there is no file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidCronFile((_unreadable(path, error),), str(path)) from error
+    return parse_cron_yaml(text, str(path))
+
+
+def _unreadable(path: Path, error: Exception) -> Problem:
+    return Problem(1, 1, "", f"{path} cannot be read: {error}")

@@ -108,7 +108,7 @@ def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> i
     if options.retry_policy == "eb":
         return after
     doublings = min(max(receive_count, 1) - 1, 12)
-    whole = min((after or _BACKOFF_SECONDS) * 2**doublings, _LONGEST_BACKOFF)
+    whole = min(((after or _BACKOFF_SECONDS) << doublings), _LONGEST_BACKOFF)
     return max(1, round(whole * (0.5 + jitter / 2)))
 
 

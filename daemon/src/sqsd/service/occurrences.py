@@ -12,9 +12,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from sqsd import logs
 from sqsd.core.cron import Schedule
-from sqsd.core.occurrence import COPY_WINDOW_MAX, judge, scheduled_text, window_of
+from sqsd.core.occurrence import COPY_WINDOW_MAX, judge, window_of
 from sqsd.errors import SqsdError
 from sqsd.ports import Clock, EventLog, LeaderTable
 from sqsd.service.election import TableTrouble
@@ -70,17 +69,9 @@ class OccurrenceGuard:
         async def ask() -> bool:
             return await self._ask(task, scheduled, message_id, sent)
 
-        duplicate = await self._persist(ask, ADMIT_SECONDS)
-        if not duplicate:
-            return False
-        self.suppressed += 1
-        self._log.emit(
-            logs.CRON_SUPPRESSED,
-            task=task,
-            scheduled_time=scheduled_text(scheduled),
-            message_id=message_id,
-        )
-        return True
+        duplicate = bool(await self._persist(ask, ADMIT_SECONDS))
+        self.suppressed += duplicate
+        return duplicate
 
     async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
         """Told after a 200: a later copy or redelivery is a duplicate. Never raises."""
