@@ -38,7 +38,7 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test check synth bench lock clean distclean
+.PHONY: help demo test test-long check synth bench lock clean distclean
 .PHONY: environment local-aws need-python need-node
 
 help: ## say what there is (the default)
@@ -52,8 +52,11 @@ demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws 
 	@$(PY) -m demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
 
-test: environment local-aws $(NODE_STAMP) ## run every test
-	@$(PY) -m pytest $(PYTEST_ARGS)
+test: environment local-aws $(NODE_STAMP) ## run the tests, but those that take minutes each
+	@$(PY) -m pytest -m 'not long' $(PYTEST_ARGS)
+
+test-long: environment local-aws $(NODE_STAMP) ## run those that take minutes each
+	@$(PY) -m pytest -m long $(PYTEST_ARGS)
 
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
 check: environment ## check format, lint and types
@@ -61,7 +64,7 @@ check: environment ## check format, lint and types
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy daemon/src/sqsd
 	@.venv/bin/mypy worker_tier app.py
-	@.venv/bin/mypy --explicit-package-bases local_aws demo bench examples tests
+	@.venv/bin/mypy local_aws demo bench examples tests
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
 		else echo "shellcheck is missing: .ci/run was not checked"; fi

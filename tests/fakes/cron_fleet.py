@@ -20,23 +20,11 @@ from sqsd.errors import AwsError, AwsUnreachable
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
 from tests.fakes.dynamodb import FakeDynamoDb
+from tests.fakes.log import RecordingLog
 from tests.fakes.virtual_time import VirtualClock
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 TABLE = "Leaders"
-
-
-class RecordingLog:
-    """`ports.EventLog` that keeps (event, values)."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, dict[str, Any]]] = []
-
-    def emit(self, event: str, /, **values: Any) -> None:
-        self.lines.append((event, values))
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [values for name, values in self.lines if name == event]
 
 
 class FakeSender:

@@ -12,21 +12,8 @@ from sqsd.core.request import RequestBuilder
 from sqsd.service.dispatcher import Dispatcher, ScheduledCopies
 from tests.fakes.application import FakeApplication
 from tests.fakes.clock import VirtualClock
+from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import FakeSqs
-
-
-class FakeLog:
-    """Implements `ports.EventLog`: keeps what was emitted."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def emit(self, event: str, /, **values: Any) -> None:
-        self.events.append((event, values))
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        """The values of every event of this name."""
-        return [values for name, values in self.events if name == event]
 
 
 class FakeTier:
@@ -43,7 +30,7 @@ class FakeTier:
         self.clock = VirtualClock()
         self.sqs = FakeSqs(self.clock, fifo=fifo, max_receives=max_receives)
         self.application = FakeApplication()
-        self.log = FakeLog()
+        self.log = RecordingLog()
         self.ready = 0
         self.options = SqsdOptions(**options)
         queue = SqsQueue(
@@ -51,6 +38,7 @@ class FakeTier:
             polls=self.sqs,
             control=self.sqs,
             clock=self.clock,
+            log=self.log,
             visibility_timeout=self.options.visibility_timeout,
             dead_letter_queue_url="http://127.0.0.1:1/123456789012/dead-letters",
         )

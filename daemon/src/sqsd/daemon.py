@@ -119,6 +119,7 @@ class _Parts:
             polls=self._api("sqs", "AmazonSQS"),
             control=self._api("sqs", "AmazonSQS"),
             clock=self._clock,
+            log=self._log,
             visibility_timeout=self._options.visibility_timeout,
             dead_letter_queue_url=self._resources.dead_letter_queue_url,
             with_extras=bool(self._options.extra_headers),

@@ -19,6 +19,7 @@ from sqsd.adapters.sqs import SqsQueue
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
 from tests.fakes.application import Peer, Script, ScriptedApplication, free_port
 from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import Broken, FakeSqs, Refusal
 from tests.fakes.sqs_server import SqsServer
 
@@ -285,7 +286,9 @@ async def test_the_queue_works_over_the_wire(
 ) -> None:
     async with SqsServer(sqs) as server:
         api = api_for(server.port)
-        queue = SqsQueue(sqs.url, polls=api, control=api, clock=clock, visibility_timeout=30)
+        queue = SqsQueue(
+            sqs.url, polls=api, control=api, clock=clock, log=RecordingLog(), visibility_timeout=30
+        )
         first, second = sqs.send("a"), sqs.send("b")
         messages = await queue.receive(10, 0)
         assert [message.body for message in messages] == [b"a", b"b"]

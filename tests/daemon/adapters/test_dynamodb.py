@@ -22,8 +22,9 @@ from sqsd.errors import AwsError, AwsUnreachable
 from sqsd.ports import AwsApi
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
-from tests.fakes.cron_fleet import FakeSender, RecordingLog
+from tests.fakes.cron_fleet import FakeSender
 from tests.fakes.dynamodb import FakeDynamoDb
+from tests.fakes.log import RecordingLog
 
 TABLE = "Leaders"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

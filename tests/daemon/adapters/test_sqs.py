@@ -11,6 +11,7 @@ from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.core.message import Attribute
 from sqsd.errors import AwsError
 from tests.fakes.clock import EPOCH, FakeClock
+from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import QUEUE_URL, FailEntries, FakeSqs, Refusal
 
 
@@ -27,7 +28,9 @@ class Answering:
 
 
 def queue_on(api: FakeSqs | Answering, clock: FakeClock) -> SqsQueue:
-    return SqsQueue(QUEUE_URL, polls=api, control=api, clock=clock, visibility_timeout=30)
+    return SqsQueue(
+        QUEUE_URL, polls=api, control=api, clock=clock, log=RecordingLog(), visibility_timeout=30
+    )
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from sqsd.adapters.status_server import (
     requested_path,
 )
 from sqsd.observability import StatusPort
-from tests.fakes.cron_fleet import RecordingLog
+from tests.fakes.log import RecordingLog
 
 
 async def gone(writer: asyncio.StreamWriter) -> None:
@@ -186,7 +186,7 @@ async def test_a_port_that_is_taken_is_named_once_with_its_option_and_dispatch_g
     log = RecordingLog()
     # ends at once instead of raising: whoever runs it goes on
     await StatusPort({}, served.port, log).run(None)
-    ((event, values),) = log.lines
+    ((event, values),) = log.events
     assert event == logs.STATUS_FAILED
     assert f"127.0.0.1:{served.port}" in values["reason"]
     assert "status_port" in values["reason"]

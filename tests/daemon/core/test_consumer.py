@@ -8,17 +8,9 @@ import pytest
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
-from sqsd.core.consumer import (
-    Action,
-    Bury,
-    ChangeVisibility,
-    Consumer,
-    DeleteMessage,
-    Flight,
-    Note,
-    Post,
-)
+from sqsd.core.consumer import Consumer
 from sqsd.core.dispatch import Answered
+from sqsd.core.flight import Action, Bury, ChangeVisibility, DeleteMessage, Flight, Note, Post
 from sqsd.core.message import Message
 
 NOW, WALL = 1_000.0, 1_800_000_000.0

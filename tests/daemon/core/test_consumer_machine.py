@@ -16,18 +16,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
-from sqsd.core.consumer import (
+from sqsd.core.consumer import Consumer
+from sqsd.core.dispatch import LONGEST_VISIBILITY, Answered, Broken, Outcome, Unreachable
+from sqsd.core.flight import (
     Action,
     Bury,
     ChangeVisibility,
-    Consumer,
     DeleteMessage,
     Flight,
     Note,
     Post,
     State,
 )
-from sqsd.core.dispatch import LONGEST_VISIBILITY, Answered, Broken, Outcome, Unreachable
 from sqsd.core.message import Message
 
 WALL = 1_800_000_000.0

@@ -18,7 +18,7 @@ from sqsd.service.lifecycle import HEARTBEAT_SECONDS, LOOK_SECONDS, Lifecycle
 from sqsd.service.supervisor import Supervisor
 from tests.fakes.application import FakeApplication
 from tests.fakes.clock import VirtualClock, in_virtual_time
-from tests.fakes.cron_fleet import RecordingLog
+from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import FakeSqs
 
 
@@ -89,6 +89,7 @@ class World:
                 polls=api,
                 control=api,
                 clock=self.clock,
+                log=self.log,
                 visibility_timeout=options.visibility_timeout,
             ),
             builder=RequestBuilder(options, "work"),
@@ -140,7 +141,7 @@ async def test_an_instance_in_service_receives() -> None:
         world.sqs.send("work")
         await world.clock.advance(5)
         assert world.application.bodies == ["work"]
-        assert world.log.named(logs.LIFECYCLE_HELD) == []
+        assert world.log.of(logs.LIFECYCLE_HELD) == []
 
 
 @in_virtual_time
@@ -152,7 +153,7 @@ async def test_a_machine_without_metadata_receives_and_is_not_watched_for_long()
         await world.clock.advance(3_600)
         assert world.instance.looks == 3
         # silently
-        assert {event for event, _ in world.log.lines if event.startswith("lifecycle")} == set()
+        assert {event for event, _ in world.log.events if event.startswith("lifecycle")} == set()
 
 
 @in_virtual_time
@@ -165,13 +166,13 @@ async def test_nothing_is_received_in_a_warm_pool_and_all_is_once_in_service() -
         assert "READY=1" in world.systemd
         # and as alive
         assert world.systemd.count("WATCHDOG=1") > 10
-        assert [values["reason"] for values in world.log.named(logs.LIFECYCLE_HELD)] == [
+        assert [values["reason"] for values in world.log.of(logs.LIFECYCLE_HELD)] == [
             "target lifecycle state Warmed:Stopped"
         ]
         world.instance.notices_now = Notices(target_state="InService")
         await world.clock.advance(LOOK_SECONDS + 1)
         assert world.application.bodies == ["work"]
-        assert len(world.log.named(logs.LIFECYCLE_RESUMED)) == 1
+        assert len(world.log.of(logs.LIFECYCLE_RESUMED)) == 1
 
 
 @in_virtual_time
@@ -214,10 +215,10 @@ async def test_a_spot_notice_drains_and_tells_no_hook() -> None:
         await world.clock.advance(60)
         assert world.application.bodies == []
         assert world.hook.heartbeats == world.hook.completed == []
-        (noticed,) = world.log.named(logs.LIFECYCLE_NOTICED)
+        (noticed,) = world.log.of(logs.LIFECYCLE_NOTICED)
         assert noticed["reason"] == "Spot interruption: terminate at t"
         # one drain, though the notice is seen at every look
-        assert len(world.log.named(logs.DAEMON_DRAINING)) == 1
+        assert len(world.log.of(logs.DAEMON_DRAINING)) == 1
 
 
 @in_virtual_time
@@ -288,7 +289,7 @@ async def test_a_notice_after_a_signal_changes_nothing() -> None:
         await world.clock.advance(100)
         assert world.task.done()
         assert await world.task == 0
-        assert len(world.log.named(logs.DAEMON_DRAINING)) == 1
+        assert len(world.log.of(logs.DAEMON_DRAINING)) == 1
 
 
 @in_virtual_time
@@ -310,7 +311,7 @@ async def test_a_refusing_auto_scaling_is_told_again_and_harms_no_message() -> N
         world.hook.refusals = 3
         await world.clock.advance(60)
         assert len(world.hook.completed) == 1
-        assert len(world.log.named(logs.LIFECYCLE_FAILED)) == 3
+        assert len(world.log.of(logs.LIFECYCLE_FAILED)) == 3
         assert world.receives() == 0
 
 
@@ -330,7 +331,7 @@ async def test_a_group_that_nobody_names_is_told_with_its_cure() -> None:
     async with world.running():
         await world.clock.advance(30)
         assert world.hook.completed == []
-        (failed,) = world.log.named(logs.LIFECYCLE_FAILED)
+        (failed,) = world.log.of(logs.LIFECYCLE_FAILED)
         assert "InstanceMetadataTags" in failed["reason"]
 
 
@@ -347,7 +348,7 @@ async def test_a_defect_of_the_watch_is_told_and_holds_no_message_back() -> None
         world.sqs.send("work")
         await world.clock.advance(30)
         assert world.application.bodies == ["work"]
-        (failed,) = world.log.named(logs.COMPANION_FAILED)
+        (failed,) = world.log.of(logs.COMPANION_FAILED)
         assert failed["name"] == "lifecycle"
 
 

@@ -32,7 +32,7 @@ from sqsd.service.status import HEALTHY_POLL_SECONDS, STUCK_SECONDS, Identity, S
 from sqsd.service.telemetry import REPORT_SECONDS, Telemetry
 from tests.fakes.application import FakeApplication
 from tests.fakes.clock import VirtualClock, in_virtual_time
-from tests.fakes.cron_fleet import RecordingLog
+from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import Broken as BrokenCall
 from tests.fakes.sqs import FailEntries, FakeSqs, Refusal
 
@@ -60,6 +60,7 @@ class World:
             polls=api,
             control=api,
             clock=self.clock,
+            log=self.log,
             visibility_timeout=chosen.visibility_timeout,
         )
         self.dispatcher = Dispatcher(
@@ -185,7 +186,7 @@ async def test_heartbeats_are_counted_and_not_logged() -> None:
         world.sqs.fault("ChangeMessageVisibilityBatch", FailEntries(frozenset({0})))
         await world.clock.advance(20)
         assert world.metrics.heartbeats_failed == 1
-        assert world.recording.named(logs.HEARTBEAT_SENT) == []
+        assert world.recording.of(logs.HEARTBEAT_SENT) == []
 
 
 @in_virtual_time
@@ -195,7 +196,7 @@ async def test_every_failed_receive_counts_though_few_are_logged() -> None:
         world.sqs.fault("ReceiveMessage", *[Refusal("AccessDenied", "no")] * 5)
         await world.clock.advance(120)
         assert world.metrics.receives_failed == 5
-        assert len(world.recording.named(logs.QUEUE_FAILED)) < 5
+        assert len(world.recording.of(logs.QUEUE_FAILED)) < 5
         assert world.metrics.receives_empty > 0
 
 
@@ -482,8 +483,8 @@ def test_whatever_event_says_why_is_redacted_before_it_is_written_or_kept() -> N
                 missed=1,
                 times=1,
             )
-        assert recording.lines != []
-        assert TOKEN not in repr(recording.lines)
+        assert recording.events != []
+        assert TOKEN not in repr(recording.events)
         assert TOKEN not in repr(observer.troubles)
 
     run()

@@ -21,12 +21,10 @@ _ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?
 _CONNECTION: Final = re.compile(rb"\r\nconnection:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LONGEST_HEAD: Final = 64 * 1024
-#: Heads up to this many bytes are remembered, so that memory has a bound.
-_LONGEST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 1024  # bytes of a head; gives what is remembered a bound
 _BODILESS: Final = frozenset({204, 304})
-#: Bytes read at one time of an answer whose body is kept, such as ten messages, and of another.
-_KEPT_BUFFER: Final = 64 * 1024
-_DROPPED_BUFFER: Final = 16 * 1024
+_KEPT_BUFFER: Final = 64 * 1024  # bytes read at one time of an answer such as ten messages
+_DROPPED_BUFFER: Final = 16 * 1024  # and of one whose body nobody wants
 
 
 class MalformedAnswer(ValueError):

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
+from sqsd import logs
 from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON
 from sqsd.core.message import Attribute, Message
 from sqsd.errors import AwsError
-from sqsd.ports import AwsApi, Clock
+from sqsd.ports import AwsApi, Clock, EventLog
 
 #: SQS's own limit for a receive and for a batch.
 BATCH: Final = 10
@@ -48,13 +49,15 @@ class SqsQueue:
         polls: AwsApi,
         control: AwsApi,
         clock: Clock,
+        log: EventLog,
         visibility_timeout: int,
         dead_letter_queue_url: str | None = None,
         with_extras: bool = False,
     ) -> None:
         self.url = url
         self._dead_letter_queue_url = dead_letter_queue_url
-        self._polls, self._control, self._clock = polls, control, clock
+        self._polls, self._control = polls, control
+        self._clock, self._log = clock, log
         self._receive = {
             "QueueUrl": url,
             "VisibilityTimeout": visibility_timeout,
@@ -78,8 +81,14 @@ class SqsQueue:
             timeout=wait_seconds + _POLL_MARGIN,
         )
         entries = answer.get("Messages") or ()
-        messages = [_message(entry, asked_at) for entry in entries]
-        return [message for message in messages if message is not None]
+        messages = []
+        for entry in entries:
+            message = _message(entry, asked_at)
+            if message is None:
+                self._log.emit(logs.MESSAGE_DAMAGED, message_id=entry["MessageId"])
+            else:
+                messages.append(message)
+        return messages
 
     async def delete(self, messages: Sequence[Message]) -> list[bool]:
         """Delete at most ten; for each whether SQS confirmed it.

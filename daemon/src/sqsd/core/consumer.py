@@ -26,14 +26,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from enum import Enum
-from typing import Any, Final, NamedTuple
-from zlib import crc32
+from typing import Final
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import (
-    LONGEST_VISIBILITY,
     Answered,
     DeadLetter,
     Delete,
@@ -43,6 +40,19 @@ from sqsd.core.dispatch import (
     is_application_down,
     settle,
 )
+from sqsd.core.flight import (
+    LONGEST_HOLD_SECONDS,
+    Action,
+    Bury,
+    ChangeVisibility,
+    DeleteMessage,
+    Flight,
+    Note,
+    Post,
+    State,
+    about,
+    jitter,
+)
 from sqsd.core.gate import Gate
 from sqsd.core.message import Message
 
@@ -50,95 +60,8 @@ from sqsd.core.message import Message
 _REMEMBERED: Final = 10_000
 #: Seconds before a heartbeat that failed is tried again.
 _HEARTBEAT_RETRY_SECONDS: Final = 1.0
-#: SQS refuses to hide a delivery longer than 12 hours from its receive; a change needs some
-#: seconds, with its tries, to get there.
-_LONGEST_HOLD_SECONDS: Final = LONGEST_VISIBILITY - 15
 #: Seconds a second delivery of a message that is held here is put away for.
 _BOUNCE_SECONDS: Final = 1
-
-
-class State(Enum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DELETING = "deleting"
-    RELEASING = "releasing"
-    BURYING = "on its way to the dead-letter queue"
-
-
-class Flight:
-    """One message in this process, with the handle of its newest delivery."""
-
-    __slots__ = (
-        "answered_at",
-        "arrived_at",
-        "beating",
-        "dispatched_at",
-        "dwell",
-        "hold_until",
-        "message",
-        "next_beat",
-        "release_after",
-        "state",
-        "status",
-        "task_name",
-    )
-
-    def __init__(self, message: Message, now: float, dwell: float, visibility: int) -> None:
-        self.message = message
-        self.state = State.WAITING
-        self.arrived_at = now
-        self.dwell = dwell
-        self.dispatched_at = self.answered_at = 0.0
-        self.status: int | None = None
-        self.task_name: str | None = None
-        #: A heartbeat call about this message is under way.
-        self.beating = False
-        self.next_beat = message.received_at + visibility / 2
-        self.hold_until = message.received_at + _LONGEST_HOLD_SECONDS
-        self.release_after = 0
-
-    def hideable(self, seconds: int, now: float) -> int:
-        """So many seconds, or as many of them as SQS still allows."""
-        return max(0, min(seconds, int(self.hold_until - now)))
-
-    def __repr__(self) -> str:
-        return f"Flight({self.message.message_id}, {self.state.value})"
-
-
-class Post(NamedTuple):
-    """POST the message now."""
-
-    flight: Flight
-
-
-class DeleteMessage(NamedTuple):
-    """Delete it, in a batch; then tell `deleted`."""
-
-    flight: Flight
-
-
-class ChangeVisibility(NamedTuple):
-    """Set its visibility, in a batch; then tell `released`."""
-
-    flight: Flight
-    seconds: int
-
-
-class Bury(NamedTuple):
-    """Send it to the dead-letter queue, with the reason; then tell `buried` or `bury_failed`."""
-
-    flight: Flight
-    reason: str
-
-
-class Note(NamedTuple):
-    """An event for the log."""
-
-    event: str
-    values: dict[str, Any]
-
-
-Action = Post | DeleteMessage | ChangeVisibility | Bury | Note
 
 
 class Consumer:
@@ -201,11 +124,11 @@ class Consumer:
         dwell = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
         flight = Flight(message, now, dwell, self._options.visibility_timeout)
         if message.message_id in self._answered:
-            actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason="answered 200")))
+            actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason="answered 200")))
             self._delete(flight, actions)
         elif self._is_expired(message, wall_time):
             age = int(wall_time - (message.first_received_at or 0) / 1000)
-            actions.append(Note(logs.MESSAGE_EXPIRED, _about(flight, age_seconds=age)))
+            actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age)))
             self._delete(flight, actions)
         elif self.draining:
             self._release(flight, 0, "the daemon is stopping", now, actions)
@@ -243,11 +166,11 @@ class Consumer:
         they used is no longer the newest.
         """
         flight.message = message
-        flight.hold_until = message.received_at + _LONGEST_HOLD_SECONDS
+        flight.hold_until = message.received_at + LONGEST_HOLD_SECONDS
         flight.next_beat = message.received_at + self._options.visibility_timeout / 2
         if flight.state is State.RELEASING:
             flight.release_after = max(flight.release_after, _BOUNCE_SECONDS)
-        actions.append(Note(logs.MESSAGE_DUPLICATE, _about(flight, reason=flight.state.value)))
+        actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason=flight.state.value)))
 
     def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
         self._held[flight.message.message_id] = flight
@@ -276,7 +199,7 @@ class Consumer:
             outcome,
             self._options,
             receive_count=flight.message.receive_count,
-            jitter=_jitter(flight.message),
+            jitter=jitter(flight.message),
         )
         match settlement:
             case Delete():
@@ -294,7 +217,7 @@ class Consumer:
 
     def suppressed(self, flight: Flight, now: float) -> list[Action]:
         """A RUNNING message turned out to be a copy of a scheduled one: delete without a POST."""
-        actions: list[Action] = [Note(logs.CRON_SUPPRESSED, _about(flight))]
+        actions: list[Action] = [Note(logs.CRON_SUPPRESSED, about(flight))]
         flight.answered_at = now
         del self._held[flight.message.message_id]
         self._delete(flight, actions)
@@ -353,7 +276,7 @@ class Consumer:
         if after:
             after = flight.hideable(after, now)
         left = max(0, self._options.max_retries - message.receive_count)
-        values = _about(flight, reason=reason, after_seconds=after, receives_left=left)
+        values = about(flight, reason=reason, after_seconds=after, receives_left=left)
         actions.append(Note(logs.MESSAGE_RELEASED, values))
         if after is None:
             return
@@ -364,7 +287,7 @@ class Consumer:
 
     def buried(self, flight: Flight, reason: str, now: float) -> list[Action]:
         """The dead-letter queue has a copy: now, and not before, the original may go."""
-        actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, _about(flight, reason=reason))]
+        actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, about(flight, reason=reason))]
         self._delete(flight, actions)
         self._next_in_lane(flight, now, actions)
         return actions
@@ -390,7 +313,7 @@ class Consumer:
         self._settling.pop(flight.message.message_id, None)
         self._answered.pop(flight.message.message_id, None)
         seconds = now - flight.answered_at if flight.answered_at else 0.0
-        values = _about(flight, delete_seconds=round(seconds, 6))
+        values = about(flight, delete_seconds=round(seconds, 6))
         return [Note(logs.MESSAGE_DELETED, values)]
 
     def delete_failed(self, flight: Flight) -> list[Action]:
@@ -399,7 +322,7 @@ class Consumer:
         self._answered[flight.message.message_id] = None
         while len(self._answered) > _REMEMBERED:
             del self._answered[next(iter(self._answered))]
-        return [Note(logs.MESSAGE_DELETE_FAILED, _about(flight))]
+        return [Note(logs.MESSAGE_DELETE_FAILED, about(flight))]
 
     def released(self, flight: Flight, message: Message, now: float) -> list[Action]:
         """A visibility change by the handle of `message` was made or given up.
@@ -460,30 +383,5 @@ class Consumer:
         return actions
 
 
-def _jitter(message: Message) -> float:
-    """0 to 1, the same each time for one delivery: spread without a source of randomness."""
-    return crc32(f"{message.message_id}{message.receive_count}".encode()) / 0xFFFFFFFF
-
-
 def _reason(outcome: Outcome) -> str:
     return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value
-
-
-def _about(flight: Flight, **more: Any) -> dict[str, Any]:
-    """What every line about a message says. No body, no handle."""
-    message = flight.message
-    values: dict[str, Any] = {
-        "message_id": message.message_id,
-        "receive_count": message.receive_count,
-        "dwell_seconds": round(flight.dwell, 3),
-    }
-    if flight.dispatched_at:
-        values["dispatch_seconds"] = round(flight.dispatched_at - flight.arrived_at, 6)
-    if flight.answered_at:
-        values["app_seconds"] = round(flight.answered_at - flight.dispatched_at, 6)
-    if flight.status is not None:
-        values["status"] = flight.status
-    if flight.task_name is not None:
-        values["task"] = flight.task_name
-    values.update(more)
-    return values

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
-from sqsd.core.consumer import (
-    Action,
-    Bury,
-    ChangeVisibility,
-    Consumer,
-    DeleteMessage,
-    Flight,
-    Note,
-    Post,
-    State,
-)
+from sqsd.core.consumer import Consumer
 from sqsd.core.dispatch import Outcome
+from sqsd.core.flight import Action, Flight, Note, Post, State
 from sqsd.core.message import Message
-from sqsd.core.polling import BATCH, Polling
+from sqsd.core.polling import Polling
 from sqsd.core.request import Request, RequestBuilder
 from sqsd.errors import SqsdError
 from sqsd.ports import Application, Clock, EventLog, Queue
-from sqsd.service.batcher import Batcher
+from sqsd.service.settler import Settler
+from sqsd.service.tasks import Tasks
 
-#: Tries to delete a message that was answered 200, with pauses doubling from the first to the last.
-_DELETE_TRIES: Final = 8
-_RELEASE_TRIES: Final = 3
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
 _FIRST_WAIT_SECONDS: Final = 1
 #: Seconds between receives while the queue refuses them: first, doubled, and at most.
 _FIRST_POLL_PAUSE: Final = 0.5
@@ -91,10 +78,9 @@ class Dispatcher:
         self._builder = builder
         self._loop = asyncio.get_running_loop()
         self._polls: dict[asyncio.Task[None], int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._scheduled: dict[Flight, datetime] = {}
-        self._deletes: Batcher[Flight] = Batcher("delete", self._delete)
-        self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
+        self._settler = Settler(options, queue, self._consumer, clock, log, self._settled)
         self._pump_is_due = False
         self._pump_timer: asyncio.TimerHandle | None = None
         self._queue_failures = 0
@@ -150,18 +136,18 @@ class Dispatcher:
 
     async def run(self) -> bool:
         """Dispatch until drained; True when nothing was cut short."""
-        beats = self._start(self._beat(), "heartbeat")
+        beats = self._tasks.start(self._settler.beat(), "heartbeat")
         self._watch_gate()
         try:
             await self._wait_for_drain()
             clean = await self._finish()
         finally:
             beats.cancel()
-            for task in [*self._tasks, *self._polls]:
+            for task in self._polls:
                 task.cancel()
-            await asyncio.gather(*self._tasks, *self._polls, return_exceptions=True)
-            await self._deletes.close()
-            await self._changes.close()
+            await asyncio.gather(*self._polls, return_exceptions=True)
+            await self._tasks.close()
+            await self._settler.close()
         return clean
 
     def drain(self) -> None:
@@ -169,8 +155,7 @@ class Dispatcher:
         if self._consumer.draining:
             return
         self._apply(self._consumer.drain())
-        self._deletes.hurry()
-        self._changes.hurry()
+        self._settler.hurry()
         self._draining.set()
         self._look_whether_drained()
 
@@ -197,17 +182,6 @@ class Dispatcher:
     def _look_whether_drained(self) -> None:
         if self._consumer.draining and not self._polls and self._consumer.idle:
             self._drained.set()
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = self._loop.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": task.get_name(), "exception": error})
 
     # ---- receiving
 
@@ -285,14 +259,16 @@ class Dispatcher:
             kind = type(action)
             if kind is Note:
                 self._log.emit(action.event, **action.values)  # type: ignore[union-attr]
-            elif kind is DeleteMessage:
-                self._deletes.add(action.flight)  # type: ignore[union-attr]
             elif kind is Post:
                 self._post(action.flight)  # type: ignore[union-attr]
-            elif kind is ChangeVisibility:
-                self._changes.add(action)  # type: ignore[arg-type]
             else:
-                self._start(self._bury(action), "dead letter")  # type: ignore[arg-type]
+                self._settler.add(action)  # type: ignore[arg-type]
+
+    def _settled(self, actions: Sequence[Action]) -> None:
+        """SQS was told something, and this follows from it."""
+        self._apply(actions)
+        self._pump_soon()
+        self._look_whether_drained()
 
     def _post(self, flight: Flight) -> None:
         request = self._request(flight.message)
@@ -305,7 +281,7 @@ class Dispatcher:
         flight.task_name = request.task_name
         if request.scheduled_at is not None and self._copies is not None:
             self._scheduled[flight] = request.scheduled_at
-            self._start(self._post_scheduled(flight, request, self._copies), "post scheduled")
+            self._tasks.start(self._post_scheduled(flight, request, self._copies), "post scheduled")
         else:
             self._send(flight, request)
 
@@ -359,97 +335,14 @@ class Dispatcher:
             told = copies.abandoned(flight.task_name or "", at, message.message_id)
         else:
             return
-        self._start(told, "tell copies")
-
-    # ---- settling
-
-    async def _delete(self, flights: list[Flight]) -> None:
-        for pause in _pauses(_DELETE_TRIES):
-            messages = [flight.message for flight in flights]
-            done = await self._confirmed(self._queue.delete(messages), flights)
-            now = self._clock.monotonic()
-            failed = []
-            for flight, message, ok in zip(flights, messages, done, strict=True):
-                if ok:
-                    self._apply(self._consumer.deleted(flight, message, now))
-                else:
-                    failed.append(flight)
-            flights = failed
-            if not flights:
-                break
-            await self._clock.sleep(pause)
-        for flight in flights:
-            self._apply(self._consumer.delete_failed(flight))
-        self._look_whether_drained()
-
-    async def _bury(self, bury: Bury) -> None:
-        """Send to the dead-letter queue, then delete: the other order could lose the message."""
-        flight, reason = bury
-        try:
-            await self._queue.bury(flight.message, reason)
-        except SqsdError as error:
-            failed = f"{reason}; {error}"
-            self._apply(self._consumer.bury_failed(flight, failed, self._clock.monotonic()))
-        else:
-            self._apply(self._consumer.buried(flight, reason, self._clock.monotonic()))
-            self._pump_soon()
-        self._look_whether_drained()
-
-    async def _change(self, changes: list[ChangeVisibility]) -> None:
-        left = changes
-        for pause in _pauses(_RELEASE_TRIES):
-            wanted = [(change.flight.message, change.seconds) for change in left]
-            done = await self._confirmed(self._queue.change_visibility(wanted), wanted)
-            now = self._clock.monotonic()
-            failed = []
-            for change, (message, _), ok in zip(left, wanted, done, strict=True):
-                if ok:
-                    self._apply(self._consumer.released(change.flight, message, now))
-                else:
-                    failed.append(change)
-            left = failed
-            if not left:
-                break
-            await self._clock.sleep(pause)
-        now = self._clock.monotonic()
-        for change in left:
-            self._apply(self._consumer.released(change.flight, change.flight.message, now))
-        self._look_whether_drained()
-
-    async def _confirmed(
-        self, call: Awaitable[list[bool]], entries: Sequence[Flight | tuple[Message, int]]
-    ) -> list[bool]:
-        try:
-            return await call
-        except SqsdError as error:
-            now = self._clock.monotonic()
-            if now >= self._complain_not_before:
-                self._complain_not_before = now + _REPEAT_SECONDS
-                self._log.emit(logs.QUEUE_FAILED, reason=str(error))
-            return [False] * len(entries)
-
-    async def _beat(self) -> None:
-        """Extend the visibility of what still runs, in batches, as it comes due."""
-        tick = min(1.0, max(0.1, self._options.visibility_timeout / 10))
-        while True:
-            await self._clock.sleep(tick)
-            now = self._clock.monotonic()
-            due = self._consumer.heartbeats(now)
-            for start in range(0, len(due), BATCH):
-                self._start(self._extend(due[start : start + BATCH], now), "extend")
-
-    async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
-        changes = [(flight.message, seconds) for flight, seconds in flights]
-        done = await self._confirmed(self._queue.change_visibility(changes), changes)
-        self._log.emit(logs.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
-        self._apply(self._consumer.beaten(flights, done, now, self._clock.monotonic()))
+        self._tasks.start(told, "tell copies")
 
     # ---- the gate
 
     def _watch_gate(self) -> None:
         gate = self._consumer.gate
         if not gate.is_open and self._gate_task is None and not self._consumer.draining:
-            self._gate_task = self._start(self._open_gate(), "gate")
+            self._gate_task = self._tasks.start(self._open_gate(), "gate")
 
     async def _open_gate(self) -> None:
         gate = self._consumer.gate
@@ -464,7 +357,3 @@ class Dispatcher:
             self._gate_task = None
         self._log.emit(logs.GATE_OPENED)
         self._pump_soon()
-
-
-def _pauses(tries: int) -> list[float]:
-    return [min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(tries)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqsd.core.consumer import Flight, State
+from sqsd.core.flight import Flight, State
 from sqsd.core.cron import Task, next_after
 from sqsd.core.metrics import Levels
 from sqsd.ports import Clock

@@ -1,0 +1,150 @@
+"""Tells SQS what became of messages: deletes, visibility changes, heartbeats, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from sqsd import logs
+from sqsd.contract import SqsdOptions
+from sqsd.core.consumer import Consumer
+from sqsd.core.flight import Action, Bury, ChangeVisibility, DeleteMessage, Flight
+from sqsd.core.polling import BATCH
+from sqsd.errors import SqsdError
+from sqsd.ports import Clock, EventLog, Queue
+from sqsd.service.batcher import Batcher
+from sqsd.service.tasks import Tasks
+
+#: Tries to delete a message that was answered 200, with pauses doubling from the first to the last.
+_DELETE_TRIES: Final = 8
+_RELEASE_TRIES: Final = 3
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+#: Seconds between log lines about a queue that goes on refusing.
+_REPEAT_SECONDS: Final = 60.0
+
+
+class Settler:
+    """One queue's.
+
+    Args:
+        consumer: is told how each call ended.
+        settled: takes what follows from that.
+    """
+
+    def __init__(
+        self,
+        options: SqsdOptions,
+        queue: Queue,
+        consumer: Consumer,
+        clock: Clock,
+        log: EventLog,
+        settled: Callable[[Sequence[Action]], None],
+    ) -> None:
+        self._tick = min(1.0, max(0.1, options.visibility_timeout / 10))
+        self._queue, self._consumer = queue, consumer
+        self._clock, self._log, self._settled = clock, log, settled
+        self._deletes: Batcher[Flight] = Batcher("delete", self._delete)
+        self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
+        self._tasks = Tasks()
+        self._complain_not_before = 0.0
+
+    def add(self, action: DeleteMessage | ChangeVisibility | Bury) -> None:
+        """Do it, in company if some comes along soon."""
+        if type(action) is DeleteMessage:
+            self._deletes.add(action.flight)
+        elif type(action) is ChangeVisibility:
+            self._changes.add(action)
+        else:
+            self._tasks.start(self._bury(action), "dead letter")  # type: ignore[arg-type]
+
+    def hurry(self) -> None:
+        """From now on wait for no company: the daemon is stopping."""
+        self._deletes.hurry()
+        self._changes.hurry()
+
+    async def close(self) -> None:
+        """Cancel what is under way."""
+        await self._tasks.close()
+        await self._deletes.close()
+        await self._changes.close()
+
+    async def beat(self) -> None:
+        """Extend the visibility of what still runs, in batches, as it comes due; never returns."""
+        while True:
+            await self._clock.sleep(self._tick)
+            now = self._clock.monotonic()
+            due = self._consumer.heartbeats(now)
+            for start in range(0, len(due), BATCH):
+                self._tasks.start(self._extend(due[start : start + BATCH], now), "extend")
+
+    async def _delete(self, flights: list[Flight]) -> None:
+        for pause in _pauses(_DELETE_TRIES):
+            if pause:
+                await self._clock.sleep(pause)
+            messages = [flight.message for flight in flights]
+            done = await self._confirmed(self._queue.delete(messages), len(flights))
+            now = self._clock.monotonic()
+            failed = []
+            for flight, message, ok in zip(flights, messages, done, strict=True):
+                if ok:
+                    self._settled(self._consumer.deleted(flight, message, now))
+                else:
+                    failed.append(flight)
+            flights = failed
+            if not flights:
+                return
+        for flight in flights:
+            self._settled(self._consumer.delete_failed(flight))
+
+    async def _bury(self, bury: Bury) -> None:
+        """Send to the dead-letter queue, then delete: the other order could lose the message."""
+        flight, reason = bury
+        try:
+            await self._queue.bury(flight.message, reason)
+        except SqsdError as error:
+            reason = f"{reason}; {error}"
+            self._settled(self._consumer.bury_failed(flight, reason, self._clock.monotonic()))
+        else:
+            self._settled(self._consumer.buried(flight, reason, self._clock.monotonic()))
+
+    async def _change(self, changes: list[ChangeVisibility]) -> None:
+        for pause in _pauses(_RELEASE_TRIES):
+            if pause:
+                await self._clock.sleep(pause)
+            wanted = [(change.flight.message, change.seconds) for change in changes]
+            done = await self._confirmed(self._queue.change_visibility(wanted), len(wanted))
+            now = self._clock.monotonic()
+            failed = []
+            for change, (message, _), ok in zip(changes, wanted, done, strict=True):
+                if ok:
+                    self._settled(self._consumer.released(change.flight, message, now))
+                else:
+                    failed.append(change)
+            changes = failed
+            if not changes:
+                return
+        now = self._clock.monotonic()
+        for change in changes:
+            self._settled(self._consumer.released(change.flight, change.flight.message, now))
+
+    async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
+        changes = [(flight.message, seconds) for flight, seconds in flights]
+        done = await self._confirmed(self._queue.change_visibility(changes), len(changes))
+        self._log.emit(logs.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
+        self._settled(self._consumer.beaten(flights, done, now, self._clock.monotonic()))
+
+    async def _confirmed(self, call: Awaitable[list[bool]], entries: int) -> list[bool]:
+        try:
+            return await call
+        except SqsdError as error:
+            now = self._clock.monotonic()
+            if now >= self._complain_not_before:
+                self._complain_not_before = now + _REPEAT_SECONDS
+                self._log.emit(logs.QUEUE_FAILED, reason=str(error))
+            return [False] * entries
+
+
+def _pauses(tries: int) -> list[float]:
+    """Seconds before each try: none before the first."""
+    return [0.0, *(min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(tries - 1))]
