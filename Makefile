@@ -75,7 +75,7 @@ synth: environment $(NODE_STAMP) ## make the example stack's template in cdk.out
 	@.venv/bin/cfn-lint --template cdk.out/*.template.json
 	@echo "the template is in cdk.out; CloudFormation Validate and cfn-lint found nothing"
 
-bench: environment local-aws ## measure the daemon
+bench: environment ## measure the daemon against others, about half an hour
 	@$(PY) -m bench
 
 lock: environment ## bring the lock files up to date with requirements*.in and package.json

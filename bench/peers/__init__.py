@@ -1,0 +1,1 @@
+"""Clients that others would write or install, measured beside the daemon."""

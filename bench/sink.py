@@ -1,0 +1,127 @@
+"""The application of the benchmark: answers every POST 200, at once or after a fixed time.
+
+Run as `python -m bench.sink OPTIONS-AS-JSON`; the benchmark gives it orders (`bench.wire`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections import deque
+from email.utils import formatdate
+from typing import Any, Final, NamedTuple
+
+from bench.wire import ID_PREFIX, RequestProtocol, save_stamps, serve, stamps
+
+_MESSAGE: Final = re.compile(
+    rb"\r\nx-aws-sqsd-msgid: *" + ID_PREFIX.encode() + rb"(\d{12})\r\n", re.I
+)
+#: A callback that is due within this is answered now, so that the mean delay is the one asked for:
+#: the event loop's timers have milliseconds.
+_HALF_TICK: Final = 0.0005
+
+
+class Options(NamedTuple):
+    """What a run wants of the application: `delay` in seconds, and how many messages there are."""
+
+    messages: int
+    delay: float = 0.0
+
+
+class Sink:
+    """Counts, stamps and answers."""
+
+    def __init__(self, options: Options) -> None:
+        self.delay = options.delay
+        self.arrived = stamps(options.messages)
+        self._times = bytearray(options.messages)
+        self.posts = self.posted_again = self.unknown = self.body_bytes = 0
+        self.delayed_seconds = 0.0
+        self._since = self._cpu_since = 0.0
+        self._waiting: deque[tuple[float, asyncio.Transport]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        date = formatdate(usegmt=True)
+        self._answer = (
+            f"HTTP/1.1 200 OK\r\nDate: {date}\r\nConnection: keep-alive\r\n"
+            "Content-Length: 0\r\n\r\n"
+        ).encode()
+
+    def posted(self, protocol: RequestProtocol, head: bytes, body: bytes) -> None:
+        now = time.monotonic()
+        if not self.posts:
+            self._since, self._cpu_since = now, time.process_time()
+        self.posts += 1
+        self.body_bytes += len(body)
+        found = _MESSAGE.search(head)
+        number = int(found[1]) if found else -1
+        if not 0 <= number < len(self._times):
+            self.unknown += 1
+        elif self._times[number]:
+            self.posted_again += 1
+        else:
+            self._times[number] = 1
+            self.arrived[number] = now
+        if not self.delay:
+            protocol.transport.write(self._answer)
+            return
+        self._waiting.append((now, protocol.transport))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.delay, self._answer_due)
+
+    def _answer_due(self) -> None:
+        self._timer, waiting = None, self._waiting
+        now = time.monotonic()
+        while waiting and waiting[0][0] + self.delay <= now + _HALF_TICK:
+            since, transport = waiting.popleft()
+            self.delayed_seconds += now - since
+            if not transport.is_closing():
+                transport.write(self._answer)
+        if waiting:
+            left = waiting[0][0] + self.delay - now
+            self._timer = asyncio.get_running_loop().call_later(left, self._answer_due)
+
+    def _busy(self) -> float:
+        """Share of a core used since the first POST."""
+        if not self.posts:
+            return 0.0
+        return (time.process_time() - self._cpu_since) / (time.monotonic() - self._since)
+
+    def status(self) -> dict[str, Any]:
+        """Numbers for the account at the end."""
+        return {
+            "posts": self.posts,
+            "posted": len(self._times) - self._times.count(0),
+            "posted_again": self.posted_again,
+            "unknown": self.unknown,
+            "body_bytes": self.body_bytes,
+            "mean_delay": self.delayed_seconds / self.posts if self.posts else 0.0,
+            "busy": self._busy(),
+        }
+
+
+class SinkProtocol(RequestProtocol):
+    """One connection of a client."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def handle(self, head: bytes, body: bytes) -> None:
+        self._sink.posted(self, head, body)
+
+
+def main() -> None:
+    sink = Sink(Options(**json.loads(sys.argv[1])))
+
+    def save(order: dict[str, Any]) -> bool:
+        save_stamps(sink.arrived, order["path"])
+        return True
+
+    serve(lambda: SinkProtocol(sink), {"status": lambda _: sink.status(), "stamps": save})
+
+
+if __name__ == "__main__":
+    main()
