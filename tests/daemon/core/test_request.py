@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
@@ -45,7 +44,7 @@ def cron(
 
 
 def build(builder: RequestBuilder = BUILDER, /, **changes: object) -> Request:
-    return builder.build(replace(PLAIN, **changes))  # type: ignore[arg-type]
+    return builder.build(PLAIN._replace(**changes))  # type: ignore[arg-type]
 
 
 def parsed(request: Request) -> tuple[h11.Request, list[tuple[str, bytes]], bytes]:

@@ -191,9 +191,14 @@ class Consumer:
         """The request of a RUNNING message ended."""
         actions: list[Action] = []
         flight.answered_at = now
+        del self._held[flight.message.message_id]
         if type(outcome) is Answered:
             flight.status = outcome.status
-        del self._held[flight.message.message_id]
+            if outcome.status == 200:  # what nearly every message gets, and needs no deciding
+                self.gate.worked()
+                self._delete(flight, actions)
+                self._next_in_lane(flight, now, actions)
+                return actions
         self._tell_gate(flight, outcome, actions)
         settlement = settle(
             outcome,
@@ -233,8 +238,10 @@ class Consumer:
             self.gate.worked()
 
     def _next_in_lane(self, flight: Flight, now: float, actions: list[Action]) -> None:
+        if not self._fifo:
+            return
         group = flight.message.group_id
-        lane = self._lanes.get(group) if self._fifo and group is not None else None
+        lane = None if group is None else self._lanes.get(group)
         if lane is None:
             return
         lane.popleft()

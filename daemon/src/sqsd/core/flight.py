@@ -111,13 +111,15 @@ def about(flight: Flight, **more: Any) -> dict[str, Any]:
         "receive_count": message.receive_count,
         "dwell_seconds": round(flight.dwell, 3),
     }
-    if flight.dispatched_at:
-        values["dispatch_seconds"] = round(flight.dispatched_at - flight.arrived_at, 6)
-    if flight.answered_at:
-        values["app_seconds"] = round(flight.answered_at - flight.dispatched_at, 6)
+    dispatched_at, answered_at = flight.dispatched_at, flight.answered_at
+    if dispatched_at:
+        values["dispatch_seconds"] = round(dispatched_at - flight.arrived_at, 6)
+        if answered_at:
+            values["app_seconds"] = round(answered_at - dispatched_at, 6)
     if flight.status is not None:
         values["status"] = flight.status
     if flight.task_name is not None:
         values["task"] = flight.task_name
-    values.update(more)
+    if more:
+        values.update(more)
     return values

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """A message attribute. `value` is None for binary ones, which never become headers (EB).
 
     `binary` is such a one's value, in base64 as SQS sends it.
@@ -18,9 +18,11 @@ class Attribute:
     binary: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One delivery of one message.
+_NO_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType({})
+
+
+class Message(NamedTuple):
+    """One delivery of one message; a tuple, for one is made of every message.
 
     Args:
         message_id: the same for every delivery of a message.
@@ -43,6 +45,6 @@ class Message:
     first_received_at: int | None
     received_at: float
     group_id: str | None = None
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    attributes: Mapping[str, Attribute] = _NO_ATTRIBUTES
     deduplication_id: str | None = None
     trace_header: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -25,7 +24,7 @@ def unwrap(message: Message) -> Message:
             if isinstance(value, dict) and isinstance(value.get("Value"), str):
                 attributes[name] = _attribute(str(value.get("Type", "")), value["Value"])
     body = envelope["Message"].encode("utf-8", "surrogatepass")
-    return dataclasses.replace(message, body=body, attributes=attributes)
+    return message._replace(body=body, attributes=attributes)
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
