@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -65,6 +66,17 @@ def test_a_directory_with_a_procfile_and_good_tasks_is_accepted(tmp_path: Path) 
     assert (source.command, source.directory) == ("./serve", tmp_path.resolve())
 
 
+def serving(port: int) -> list[str]:
+    """Processes of the server that was started; another test may have its port by now."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_bytes().split(b"\0")
+            if b"http.server" in words and str(port).encode() in words:
+                lines.append(file.parent.name)
+    return lines
+
+
 def test_an_application_gets_port_and_is_awaited_and_ends_with_its_children(tmp_path: Path) -> None:
     # the shell stays the server's parent, as with a Procfile of two commands
     command = f"{sys.executable} -m http.server --bind 127.0.0.1 $PORT; true"
@@ -72,8 +84,9 @@ def test_an_application_gets_port_and_is_awaited_and_ends_with_its_children(tmp_
     port = free_port()
     child = application.start(source, port=port, environment=ENVIRONMENT, directory=tmp_path)
     assert listening(port)
+    assert serving(port)
     child.stop()
-    assert not listening(port)
+    assert not serving(port)
 
 
 def test_an_application_that_ends_at_once_is_told_with_its_output(tmp_path: Path) -> None:

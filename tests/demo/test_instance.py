@@ -54,7 +54,8 @@ def test_settings_and_tasks_are_written_as_they_were_rendered(
 
 def test_without_tasks_there_is_no_cron_file(fresh_aws: LocalAws, tmp_path: Path) -> None:
     path = instance.read_settings(fresh_aws, deployed(fresh_aws, user_data(None)), tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.exists()
+    assert not (path.parent / "cron.yaml").exists()
 
 
 def test_user_data_without_settings_is_an_error_that_says_what_it_has(

@@ -45,8 +45,8 @@ async def torment(fleet: Fleet, chance: random.Random, until: float) -> list[flo
 @pytest.mark.parametrize(
     ("seed", "faults", "latest"),
     [
-        (1, 0.05, LEASE + 5 + FAILED_CALLS),
-        (2, 0.05, LEASE + 5 + FAILED_CALLS),
+        pytest.param(1, 0.05, LEASE + 5 + FAILED_CALLS, marks=pytest.mark.long),
+        pytest.param(2, 0.05, LEASE + 5 + FAILED_CALLS, marks=pytest.mark.long),
         (3, 0.05, LEASE + 5 + FAILED_CALLS),
         (4, 0.0, LEASE + 5),
     ],
