@@ -22,6 +22,7 @@ PYTHON_STAMP := $(call stamp,.venv,requirements-dev.txt pyproject.toml daemon/py
 # The demo does with a third of it, so that a first look is not a long wait.
 DEMO_STAMP := $(call stamp,.venv,requirements-demo.txt pyproject.toml daemon/pyproject.toml)
 LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements-local-aws.txt)
+CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements-checkov.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
 
 # Runs $(3), whose words go to a log, after saying $(1); $(2) is the cure when it fails.
@@ -38,8 +39,8 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test test-long check synth bench lock clean distclean
-.PHONY: environment local-aws need-python need-node
+.PHONY: help demo test test-long boot-test check synth template bench lock clean distclean
+.PHONY: environment local-aws checkov need-python need-node
 
 help: ## say what there is (the default)
 	@echo "make TARGET, where TARGET is one of:"
@@ -52,34 +53,47 @@ demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws 
 	@$(PY) -m demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
 
-test: environment local-aws $(NODE_STAMP) ## run the tests, but those that take minutes each
+test: environment local-aws checkov $(NODE_STAMP) ## run the tests, but those that take minutes each
 	@$(PY) -m pytest -m 'not long' $(PYTEST_ARGS)
 
 test-long: environment local-aws $(NODE_STAMP) ## run those that take minutes each
 	@$(PY) -m pytest -m long $(PYTEST_ARGS)
 
+boot-test: environment local-aws ## boot real systems with the rendered user data; needs root and systemd-nspawn
+	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -n 2 --dist=load -m long -rP tests/bootstrap
+
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
 check: environment ## check format, lint and types
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
-	@.venv/bin/mypy daemon/src/sqsd
+	@.venv/bin/mypy daemon/src/sqsd daemon/src/worker_tier_bootstrap
 	@.venv/bin/mypy worker_tier app.py
 	@.venv/bin/mypy local_aws demo bench examples tests
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
 		else echo "shellcheck is missing: .ci/run was not checked"; fi
 
-synth: environment $(NODE_STAMP) ## make the example stack's template in cdk.out and validate it
+synth: environment $(NODE_STAMP) ## make the templates of app.py and of every example in cdk.out, and validate them
 	@rm -rf cdk.out
 	@$(CDK_ENV) $(CDK) synth --quiet
+	@for app in examples/*/app.py; do \
+		grep -q aws_cdk "$$app" || continue; \
+		$(CDK_ENV) CDK_VALIDATION=false $(CDK) synth --quiet --app "$(PY) $$app" \
+			--output "cdk.out/examples/$$(basename "$$(dirname "$$app")")"; \
+	done
 	@.venv/bin/cfn-lint --template cdk.out/*.template.json
-	@echo "the template is in cdk.out; CloudFormation Validate and cfn-lint found nothing"
+	@# The CDK makes a function wait for its role in two ways, which W3005 finds one too many.
+	@.venv/bin/cfn-lint --ignore-checks W3005 --template cdk.out/examples/*/*.template.json
+	@echo "the templates are in cdk.out; CloudFormation Validate and cfn-lint found nothing"
+
+template: environment ## write a template for people without the CDK, and its archive, in dist/template
+	@$(CDK_ENV) $(PY) -m worker_tier.standalone --out dist/template $(TEMPLATE_ARGS)
 
 bench: environment ## measure the daemon against others, about half an hour
 	@$(PY) -m bench
 
 lock: environment ## bring the lock files up to date with requirements*.in and package.json
-	@for name in requirements requirements-demo requirements-dev requirements-local-aws; do \
+	@for name in requirements requirements-demo requirements-dev requirements-local-aws requirements-checkov; do \
 		echo "locking $$name.txt ..." >&2; \
 		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-options --no-emit-trusted-host \
@@ -89,16 +103,17 @@ lock: environment ## bring the lock files up to date with requirements*.in and p
 
 clean: ## remove what runs leave behind
 	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . \( -name .venv -o -name .venv-local-aws -o -name node_modules \) -prune \
+	@find . \( -name .venv -o -name .venv-local-aws -o -name .venv-checkov -o -name node_modules \) -prune \
 		-o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean ## ... and the environments, which the next run installs again
-	@rm -rf .venv .venv-local-aws node_modules
+	@rm -rf .venv .venv-local-aws .venv-checkov node_modules
 
 # ---- environments ---------------------------------------------------------------------------
 
 environment: $(PYTHON_STAMP)
 local-aws: $(LOCAL_AWS_STAMP)
+checkov: $(CHECKOV_STAMP)
 
 # The first that runs and is new enough: a version manager's stub may exist and not run.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -142,6 +157,13 @@ $(LOCAL_AWS_STAMP): | need-python
 		"$(PYTHON)" -m venv .venv-local-aws && \
 		.venv-local-aws/bin/python $(PIP_INSTALL) --require-hashes -r requirements-local-aws.txt)
 	@rm -f .venv-local-aws/.installed-*
+	@touch $@
+
+$(CHECKOV_STAMP): | need-python
+	$(call announce,installing the scanner checkov (about a minute the first time),$(NETWORK),\
+		"$(PYTHON)" -m venv .venv-checkov && \
+		.venv-checkov/bin/python $(PIP_INSTALL) --require-hashes -r requirements-checkov.txt)
+	@rm -f .venv-checkov/.installed-*
 	@touch $@
 
 $(NODE_STAMP): | need-node

@@ -1,21 +1,40 @@
 """Elastic Beanstalk's worker tier without Elastic Beanstalk."""
 
-from worker_tier.errors import InvalidProps, PackagingError
+from worker_tier.application import WorkerApplication
+from worker_tier.capacity import WorkerCapacity
+from worker_tier.dashboard import TierDashboard
+from worker_tier.errors import InvalidApplication, InvalidProps, PackagingError
+from worker_tier.existing_queue import ExistingQueue
 from worker_tier.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
+from worker_tier.machine_image import WorkerMachineImage
+from worker_tier.metrics import TierMetrics
 from worker_tier.monitoring import Monitoring
+from worker_tier.periodic import PeriodicTask
 from worker_tier.queues import WorkerQueues
-from worker_tier.scaling import QueueScaling, ScalingFigures, WorkerScaling
+from worker_tier.scaling import QueueScaling
+from worker_tier.scaling_figures import ScalingFigures, WorkerScaling
 from worker_tier.tier import WorkerTier
+from worker_tier.trigger import Side, Trigger
 
 __all__ = [
+    "ExistingQueue",
+    "InvalidApplication",
     "InvalidProps",
     "LeaderTable",
     "Monitoring",
     "PackagingError",
+    "PeriodicTask",
     "QueueScaling",
     "ScalingFigures",
+    "Side",
+    "TierDashboard",
+    "TierMetrics",
+    "Trigger",
+    "WorkerApplication",
+    "WorkerCapacity",
     "WorkerFleet",
+    "WorkerMachineImage",
     "WorkerQueues",
     "WorkerScaling",
     "WorkerTier",

@@ -1,4 +1,4 @@
-"""Packs all that an instance needs of Python into one archive: the daemon and what it imports.
+"""Packs all that an instance needs into one archive: the daemon, what it imports, the bootstrap.
 
 The same sources give the same bytes, on any machine: entries are sorted, dated alike and stored,
 not deflated, for zlib's output differs between its builds and any new byte replaces every instance.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -30,7 +30,7 @@ DISTRIBUTIONS: Final = (
     "urllib3",
 )
 #: Of botocore's 400 services: those the daemon calls, and those that credentials may come from.
-SERVICES: Final = ("dynamodb", "sqs", "sso", "sso-oidc", "sts")
+SERVICES: Final = ("autoscaling", "dynamodb", "sqs", "sso", "sso-oidc", "sts")
 _BOTOCORE_DATA = PurePosixPath("botocore/data")
 #: Licences ask to travel with the code; the metadata names each version.
 _METADATA_FILES: Final = ("METADATA", "LICENSE", "LICENCE", "NOTICE", "COPYING")
@@ -45,6 +45,22 @@ class Archive:
     sha256: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A file of an archive; a link's content is where it leads."""
+
+    content: bytes
+    executable: bool = False
+    link: bool = False
+
+    @property
+    def mode(self) -> int:
+        """As in stat(2)."""
+        if self.link:
+            return 0o120777
+        return 0o100755 if self.executable else 0o100644
+
+
 @cache
 def daemon_archive() -> Archive:
     """The archive that instances fetch; about 5 MB, made once a process.
@@ -52,21 +68,24 @@ def daemon_archive() -> Archive:
     Raises:
         PackagingError: the daemon or something it needs is not installed, or not in full.
     """
-    entries = dict(_package_files("sqsd"))
+    entries = {**dict(_package_files("sqsd")), **dict(_package_files("worker_tier_bootstrap"))}
     for name in DISTRIBUTIONS:
         entries.update(_distribution_files(name))
     return archive_of(entries)
 
 
-def archive_of(entries: dict[str, bytes]) -> Archive:
+def archive_of(entries: Mapping[str, bytes | Entry]) -> Archive:
     """A zip of path -> content; its bytes depend on nothing else."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, _EARLIEST_ZIP_DATE)
             info.create_system = 3  # Unix, wherever this runs
-            info.external_attr = 0o100644 << 16
-            archive.writestr(info, entries[name])
+            entry = entries[name]
+            if isinstance(entry, bytes):
+                entry = Entry(content=entry)
+            info.external_attr = entry.mode << 16
+            archive.writestr(info, entry.content)
     content = buffer.getvalue()
     return Archive(content=content, sha256=hashlib.sha256(content).hexdigest())
 
@@ -79,7 +98,8 @@ def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
     root = Path(next(iter(spec.submodule_search_locations)))
     for path in root.rglob("*"):
         name = PurePosixPath(package, path.relative_to(root).as_posix())
-        if path.is_file() and name.suffix in {".py", ".typed"}:
+        wanted = name.suffix in {".py", ".typed"} or name.parent.name == "templates"
+        if path.is_file() and wanted and "__pycache__" not in name.parts:
             yield str(name), path.read_bytes()
 
 

@@ -10,31 +10,37 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sqsd.contract import CRON_FILE_NAME, SETTINGS_PATH, TierSettings
+from worker_tier_bootstrap.contract import (
+    EARLY_PATH,
+    INSTANCE_PATH,
+    LIFECYCLE_HOOK,
+    Application,
+    Instance,
+    S3Object,
+)
 
 #: EC2's limit on user data before it is encoded.
 USER_DATA_LIMIT_BYTES: Final = 16_384
 #: Room for what tokens become: two queue URLs of some 140 bytes, names of at most 255.
 RESERVED_FOR_TOKENS_BYTES: Final = 1_024
 CRON_PATH: Final = str(PurePosixPath(SETTINGS_PATH).with_name(CRON_FILE_NAME))
-UNIT_PATH: Final = "/etc/systemd/system/sqsd.service"
-#: After `drain_timeout` the daemon flushes deletes and gives up its lease; then systemd kills it.
-STOP_MARGIN_SECONDS: Final = 30
+#: Seconds that a boot leaves CloudFormation to hear of its failure.
+_SIGNAL_MARGIN_SECONDS: Final = 45
+_LEAST_DEADLINE_SECONDS: Final = 60
+#: Part of the deadline after which a bundle that cannot be fetched is told to CloudFormation.
+_PATIENCE: Final = 0.4
 
 _HOLE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _HERE_DOCUMENT = re.compile(r"^write_file (/\S+) <<'(\w+)'$")
+#: What people read and machines do not: each a line of its own, so that Python stays Python.
+_REMARK = re.compile(r'^ *(""".*"""|# .*)$')
+_LONG_REMARK = re.compile(r'^( *)"""(?:(?!""")[\s\S])*"""\n', re.MULTILINE)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """Where an instance finds the daemon's archive, and how it knows that it is the right one."""
-
-    bucket: str
-    key: str
-    sha256: str
+Bundle = S3Object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,46 +48,69 @@ class Signal:
     """What CloudFormation waits for.
 
     Args:
-        stack, region: of the stack that holds the group.
+        stack, region: of the stack that holds the group; the stack's id.
         resource: the group's logical id.
         awaited: False when nothing waits, as for a group that may be empty.
+        timeout_seconds: how long it waits for an instance.
     """
 
     stack: str
     region: str
     resource: str
     awaited: bool
+    timeout_seconds: int = 600
 
 
 def render_user_data(
-    *, settings: TierSettings, bundle: Bundle, signal: Signal, cron_yaml: str | None = None
+    *,
+    settings: TierSettings,
+    bundle: Bundle,
+    signal: Signal,
+    application: Application | None = None,
+    cron_yaml: str | None = None,
 ) -> str:
-    """The script that turns a fresh Amazon Linux 2023 instance into a worker.
+    """The script that turns a fresh instance into a worker.
 
     Args:
-        settings: becomes `tier.json`; its `cron_file` is set here when there is a `cron_yaml`.
+        settings: becomes `tier.json`; its `cron_file` and `lifecycle_hook` are set here.
+        application: Default: external; somebody else installs it.
         cron_yaml: text of the periodic tasks, written beside `tier.json`. Default: no tasks.
 
     Raises:
         ValueError: a file holds a NUL, which a shell script cannot carry.
     """
     cron_file = None if cron_yaml is None else CRON_FILE_NAME
-    document = replace(settings, cron_file=cron_file).to_document()
-    documents = {SETTINGS_PATH: json.dumps(document, indent=1) + "\n"}
+    resources = replace(settings.resources, lifecycle_hook=LIFECYCLE_HOOK)
+    document = replace(settings, resources=resources, cron_file=cron_file).to_document()
+    instance = Instance(
+        stack=signal.stack,
+        region=signal.region,
+        resource=signal.resource,
+        awaited=signal.awaited,
+        deadline_seconds=deadline_seconds(signal.timeout_seconds),
+        bundle=bundle,
+        application=application or Application(),
+    )
+    documents = {
+        SETTINGS_PATH: _line(document),
+        INSTANCE_PATH: _line(instance.to_document()),
+        EARLY_PATH: _early(),
+    }
     if cron_yaml is not None:
         documents[CRON_PATH] = cron_yaml
-    documents[UNIT_PATH] = _unit(settings.options.drain_timeout)
     holes = {
-        "REGION": signal.region,
-        "STACK": signal.stack,
-        "RESOURCE": signal.resource,
-        "AWAITED": "true" if signal.awaited else "false",
-        "BUNDLE_BUCKET": bundle.bucket,
-        "BUNDLE_KEY": bundle.key,
         "BUNDLE_SHA256": bundle.sha256,
+        "INSTANCE_PATH": INSTANCE_PATH,
+        "EARLY_PATH": EARLY_PATH,
+        "PATIENCE_SECONDS": str(int(instance.deadline_seconds * _PATIENCE)),
         "FILES": "".join(_here_document(path, text) for path, text in documents.items()),
     }
-    return _fill("bootstrap.sh", holes)
+    return _fill(_without_comments(_template("bootstrap.sh")), holes)
+
+
+def deadline_seconds(signal_timeout_seconds: int) -> int:
+    """How long a boot may take, so that its failure is heard before nobody listens any more."""
+    return max(_LEAST_DEADLINE_SECONDS, signal_timeout_seconds - _SIGNAL_MARGIN_SECONDS)
 
 
 def size_problem(user_data: str) -> str | None:
@@ -93,7 +122,8 @@ def size_problem(user_data: str) -> str | None:
     return (
         f"user data is {size} bytes and must be at most {allowed} (EC2 takes"
         f" {USER_DATA_LIMIT_BYTES}, {RESERVED_FOR_TOKENS_BYTES} are kept for values known at"
-        f" deployment); shorten {CRON_FILE_NAME}, the only part that grows"
+        f" deployment); shorten {CRON_FILE_NAME} or the environment properties, the only parts"
+        " that grow"
     )
 
 
@@ -143,17 +173,42 @@ def _end_mark(content: str) -> str:
     return mark
 
 
-def _unit(drain_timeout: int) -> str:
-    return _fill(
-        "sqsd.service",
-        {
-            "SETTINGS_PATH": SETTINGS_PATH,
-            "STOP_SECONDS": str(drain_timeout + STOP_MARGIN_SECONDS),
-        },
-    )
+def _line(document: Mapping[str, object]) -> str:
+    return json.dumps(document) + "\n"
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    """A template with its holes filled in one pass, so that a value's own at signs stay."""
-    text = files("worker_tier").joinpath("templates", template).read_text(encoding="utf-8")
+def _early() -> str:
+    """The early part's program, without the remarks that would take a third of its room."""
+    import worker_tier_bootstrap
+
+    source = Path(worker_tier_bootstrap.__path__[0], "early.py").read_text(encoding="utf-8")
+    return without_remarks(source)
+
+
+def without_remarks(source: str) -> str:
+    """Python without docstrings, comments and blank lines, indented by one blank. All is found by
+    its form, not by a parser whose output may change between versions: the same source must give
+    the same user data.
+    """
+    source = _LONG_REMARK.sub("", source)
+    lines = (line for line in source.splitlines() if line.strip() and not _REMARK.match(line))
+    return "".join(f"{_dedented(line)}\n" for line in lines)
+
+
+def _dedented(line: str) -> str:
+    text = line.lstrip(" ")
+    return " " * ((len(line) - len(text)) // 4) + text
+
+
+def _template(name: str) -> str:
+    return files("worker_tier").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _without_comments(script: str) -> str:
+    """Shell without the comments that have lines of their own; the first line stays."""
+    return re.sub(r"\n *#[^\n]*(?=\n)", "", script)
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    """A text with its holes filled in one pass, so that a value's own at signs stay."""
     return _HOLE.sub(lambda hole: values[hole[1]], text)

@@ -20,5 +20,19 @@ class InvalidProps(ValueError):
         super().__init__(f"{path} cannot be built from its props:\n{lines}")
 
 
+class InvalidApplication(ValueError):
+    """An application that cannot be put on instances.
+
+    Args:
+        source: its directory or image.
+        problems: every problem found, not only the first.
+    """
+
+    def __init__(self, source: str, problems: Iterable[str]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"the application {source} cannot be used:\n{lines}")
+
+
 class PackagingError(RuntimeError):
     """The daemon's bundle cannot be made from what is installed; the text says what is missing."""

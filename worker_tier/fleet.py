@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 import jsii
-from aws_cdk import Aws, CfnCreationPolicy, CfnResourceSignal, Duration, Size
+from aws_cdk import (
+    Acknowledgment,
+    Aws,
+    CfnCreationPolicy,
+    CfnResourceSignal,
+    Duration,
+    IStableStringProducer,
+    Lazy,
+    Size,
+    SizeRoundingBehavior,
+    Validations,
+)
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from worker_tier.bootstrap import Signal
+from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity, capacity_problems
+from worker_tier.errors import InvalidProps
+from worker_tier.machine_image import WorkerMachineImage, chosen_image
+from worker_tier.options import in_range, seconds_in_range
 
 #: Auto Scaling's limits for a lifecycle hook's heartbeat, in seconds.
 _MIN_HEARTBEAT_SECONDS: Final = 30
 _MAX_HEARTBEAT_SECONDS: Final = 7_200
 #: What the daemon needs besides draining: noticing that it must go, flushing deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
-#: Amazon Linux's root device.
-_ROOT_DEVICE: Final = "/dev/xvda"
+#: Auto Scaling's limits for an instance's life: a day and a year.
+_LIFETIME_SECONDS: Final = (86_400, 31_536_000)
+_MAX_WARMUP_SECONDS: Final = 86_400
+_MAX_VOLUME_GIBIBYTES: Final = 16_384
+_MAX_HOPS: Final = 64
 _SHEBANG: Final = "#!/bin/bash"
 
 
@@ -28,6 +48,16 @@ def hook_heartbeat_seconds(drain_timeout: int) -> int:
     """How long a leaving instance may take: never less than its drain, within EC2's limits."""
     wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
     return max(_MIN_HEARTBEAT_SECONDS, min(_MAX_HEARTBEAT_SECONDS, wanted))
+
+
+@jsii.implements(IStableStringProducer)
+class _Script:
+    """The script instances boot by, as it stands when the template is written."""
+
+    text = _SHEBANG
+
+    def produce(self) -> str:
+        return self.text
 
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
@@ -40,16 +70,32 @@ class WorkerFleet(Construct):
         security_group: Default: a new one that lets everything out and nothing in.
         associate_public_ip_address: Default: what the subnet says.
         instance_type: Default: t4g.small (Graviton).
+        capacity: several types, or spot; instead of `instance_type`. Default: on demand.
         machine_image: Default: the newest Amazon Linux 2023 at each deployment, for the instance
             type's processor. A newer image replaces the instances.
-        root_volume_size: Default: 8 GiB, gp3, encrypted.
+        root_volume_size: gp3, encrypted by the account's key for volumes. Default: 8 GiB.
+        http_put_response_hop_limit: of the metadata service; 2 for applications in containers.
+            Default: 1.
         min_capacity, max_capacity: bounds of the group. There is no desired capacity: it would set
             the fleet back at each deployment.
         drain_timeout_seconds: what an instance gets to finish requests; sets the hook's heartbeat.
         signal_timeout: how long a deployment waits for an instance to dispatch. Not used when
             `min_capacity` is 0, for then nothing may ever start.
         instance_warmup: time from launch until an instance receives.
+        max_instance_lifetime: after which an instance is replaced, 1 to 365 days. Default: none.
+        scale_in_protection: scaling in passes over new instances until somebody unprotects them;
+            deployments then wait for them too. Default: False, for instances drain.
+        detailed_monitoring: a metric a minute. Default: True.
+        update_policy: Default: one instance at a time, each awaited.
+        role: the instances' role, made elsewhere; it gets two managed policies. Default: a new one.
+        instance_principal: who may assume the new role. Default: `ec2.amazonaws.com`, in every
+            partition.
+        session_manager: people may open a shell by AWS Systems Manager. Default: False.
         notifications_topic: told of launches and terminations. Default: a new one, TLS only.
+        encryption_key: of the new topic. Default: none.
+
+    Raises:
+        InvalidProps: with every problem found.
     """
 
     def __init__(
@@ -67,14 +113,38 @@ class WorkerFleet(Construct):
         security_group: ec2.ISecurityGroup | None = None,
         associate_public_ip_address: bool | None = None,
         instance_type: ec2.InstanceType | None = None,
-        machine_image: ec2.IMachineImage | None = None,
+        capacity: WorkerCapacity | None = None,
+        machine_image: ec2.IMachineImage | WorkerMachineImage | None = None,
         root_volume_size: Size | None = None,
+        http_put_response_hop_limit: int | None = None,
+        max_instance_lifetime: Duration | None = None,
+        scale_in_protection: bool = False,
+        detailed_monitoring: bool = True,
+        update_policy: autoscaling.UpdatePolicy | None = None,
+        role: iam.IRole | None = None,
+        instance_principal: iam.IPrincipal | None = None,
+        session_manager: bool = False,
         notifications_topic: sns.ITopic | None = None,
+        encryption_key: kms.IKey | None = None,
     ) -> None:
         super().__init__(scope, id)
+        if problems := fleet_problems(locals()):
+            raise InvalidProps(self.node.path, problems)
         self._awaits_signal = min_capacity > 0
+        self._signal_timeout_seconds = int(signal_timeout.to_seconds())
+        self._capacity = capacity or WorkerCapacity.on_demand(
+            instance_type or ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
+        )
+        #: The system instances boot.
+        self.machine_image = chosen_image(machine_image)
         #: What instances may do hangs on this role by `policy`, which is there before they boot.
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        self.role: iam.IRole = role or iam.Role(
+            self,
+            "Role",
+            assumed_by=instance_principal or iam.ServicePrincipal("ec2.amazonaws.com"),
+        )
+        if session_manager:
+            self._let_session_manager_in()
         #: The instances' one policy but for `lifecycle_policy`.
         self.policy = iam.ManagedPolicy(
             self,
@@ -90,26 +160,28 @@ class WorkerFleet(Construct):
             allow_all_outbound=True,
         )
         self._connections = ec2.Connections(security_groups=[self.security_group])
-        self._user_data = ec2.UserData.custom(_SHEBANG)
-        kind = instance_type or ec2.InstanceType("t4g.small")
+        self._script = _Script()
+        processor = self._capacity.processor()
         #: One version for each change of user data or machine image.
         self.launch_template = ec2.LaunchTemplate(
             self,
             "LaunchTemplate",
             associate_public_ip_address=associate_public_ip_address,
-            block_devices=[_root_volume(root_volume_size or Size.gibibytes(8))],
-            detailed_monitoring=True,
-            http_put_response_hop_limit=1,
-            instance_type=kind,
-            machine_image=machine_image or _latest_amazon_linux(kind),
+            block_devices=[
+                _root_volume(self.machine_image.root_device, root_volume_size or Size.gibibytes(8))
+            ],
+            detailed_monitoring=detailed_monitoring,
+            http_put_response_hop_limit=http_put_response_hop_limit or 1,
+            instance_type=next(iter(self._capacity.instance_types), None),
+            machine_image=self.machine_image.image(processor),
             require_imdsv2=True,
             role=self.role,
             security_group=self.security_group,
-            user_data=self._user_data,
+            user_data=ec2.UserData.custom(Lazy.string(cast(Any, self._script))),
         )
         #: Told of every launch and termination, and of those that failed.
         self.notifications_topic: sns.ITopic = notifications_topic or sns.Topic(
-            self, "Notifications", enforce_ssl=True
+            self, "Notifications", enforce_ssl=True, master_key=encryption_key
         )
         #: The instances.
         self.auto_scaling_group = autoscaling.AutoScalingGroup(
@@ -117,12 +189,18 @@ class WorkerFleet(Construct):
             "AutoScalingGroup",
             vpc=vpc,
             vpc_subnets=vpc_subnets,
-            launch_template=self.launch_template,
+            **self._what_is_launched(),
             min_capacity=min_capacity,
             max_capacity=max_capacity,
             default_instance_warmup=instance_warmup,
+            max_instance_lifetime=max_instance_lifetime,
+            new_instances_protected_from_scale_in=scale_in_protection or None,
             group_metrics=[autoscaling.GroupMetrics.all()],
-            health_checks=autoscaling.HealthChecks.ec2(grace_period=instance_warmup),
+            # A volume that fails leaves an instance that answers pings and does nothing.
+            health_checks=autoscaling.HealthChecks.with_additional_checks(
+                additional_types=[autoscaling.AdditionalHealthCheckType.EBS],
+                grace_period=instance_warmup,
+            ),
             notifications=[
                 autoscaling.NotificationConfiguration(
                     topic=self.notifications_topic, scaling_events=autoscaling.ScalingEvents.ALL
@@ -133,7 +211,8 @@ class WorkerFleet(Construct):
                 autoscaling.TerminationPolicy.OLDEST_LAUNCH_TEMPLATE,
                 autoscaling.TerminationPolicy.DEFAULT,
             ],
-            update_policy=self._update_policy(min_capacity, max_capacity, signal_timeout),
+            update_policy=update_policy
+            or self._update_policy(min_capacity, max_capacity, signal_timeout),
         )
         if self._awaits_signal:
             self._await_signals(min_capacity, signal_timeout)
@@ -173,27 +252,70 @@ class WorkerFleet(Construct):
 
     @property
     def signal(self) -> Signal:
-        """What the bootstrap tells CloudFormation; the stack's name stays a pseudo parameter."""
+        """What the bootstrap tells CloudFormation; the stack's id stays a pseudo parameter."""
         return Signal(
-            stack=Aws.STACK_NAME,
+            stack=Aws.STACK_ID,
             region=Aws.REGION,
             resource=self._group_resource.logical_id,
             awaited=self._awaits_signal,
+            timeout_seconds=self._signal_timeout_seconds,
         )
 
     def set_user_data(self, script: str) -> None:
-        """Give instances the script they boot by; once, and beginning with `#!/bin/bash`.
+        """Give instances the script they boot by, beginning with `#!/bin/bash`.
 
-        It names the group, and the group names the launch template that holds it, so it comes last.
+        It names the group, and the group names the launch template that holds it, so it comes last;
+        called again, it replaces what it said.
         """
-        first, _, rest = script.partition("\n")
-        if first != _SHEBANG:
-            raise ValueError(f"user data must begin with the line {_SHEBANG}, got {first!r}")
-        self._user_data.add_commands(rest)
+        if script.partition("\n")[0] != _SHEBANG:
+            raise ValueError(f"user data must begin with the line {_SHEBANG}, got {script[:40]!r}")
+        self._script.text = script
 
     @property
     def _group_resource(self) -> autoscaling.CfnAutoScalingGroup:
         return cast(autoscaling.CfnAutoScalingGroup, self.auto_scaling_group.node.default_child)
+
+    def _what_is_launched(self) -> dict[str, Any]:
+        """The group's props for one type on demand, or for several and spot."""
+        capacity = self._capacity
+        if not capacity.is_mixed:
+            return {"launch_template": self.launch_template}
+        # cdk-nag 3 fails on a group that names its launch template inside of a mixed policy.
+        _acknowledge(
+            self,
+            "AwsSolutions::AwsSolutions-EC26",
+            "The launch template's only volume is encrypted; the rule cannot read a group with"
+            " mixed instances and fails.",
+        )
+        distribution = autoscaling.InstancesDistribution(
+            on_demand_base_capacity=capacity.on_demand_base,
+            on_demand_percentage_above_base_capacity=capacity.on_demand_percentage,
+            spot_allocation_strategy=autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED,
+        )
+        return {
+            "mixed_instances_policy": autoscaling.MixedInstancesPolicy(
+                launch_template=self.launch_template,
+                launch_template_overrides=capacity.overrides(),
+                instances_distribution=distribution,
+            ),
+            "capacity_rebalance": True,
+        }
+
+    def _let_session_manager_in(self) -> None:
+        self.role.add_managed_policy(
+            iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")
+        )
+        reason = (
+            "Session Manager was asked for, and AWS keeps its policy up to date with what the agent"
+            " calls; the account's default host management does without."
+        )
+        rule = "AwsSolutions::AwsSolutions-IAM4"
+        policy = "[Policy::arn:<AWS::Partition>:iam::aws:policy/AmazonSSMManagedInstanceCore]"
+        try:
+            _acknowledge(self.role, rule + policy, reason)
+        except RuntimeError:
+            # Older CDKs take no such id, and their rules ask for none.
+            _acknowledge(self.role, rule, reason)
 
     def _update_policy(
         self, min_capacity: int, max_capacity: int, signal_timeout: Duration
@@ -207,8 +329,8 @@ class WorkerFleet(Construct):
         )
 
     def _await_signals(self, count: int, timeout: Duration) -> None:
-        # The L2's `signals` would also give the role a policy of its own to signal with, which
-        # cfn-signal, speaking for the instance itself, does not need.
+        # The L2's `signals` would also give the role a policy of its own to signal with; ours has
+        # it among its statements.
         self._group_resource.cfn_options.creation_policy = CfnCreationPolicy(
             resource_signal=CfnResourceSignal(count=count, timeout=timeout.to_iso_string())
         )
@@ -229,9 +351,14 @@ class WorkerFleet(Construct):
         ]
 
 
-def _root_volume(size: Size) -> ec2.BlockDevice:
+def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:
+    """Tell validators that somebody looked at a finding, and why it stays."""
+    Validations.of(construct).acknowledge(Acknowledgment(id=id, reason=reason))
+
+
+def _root_volume(device: str, size: Size) -> ec2.BlockDevice:
     return ec2.BlockDevice(
-        device_name=_ROOT_DEVICE,
+        device_name=device,
         volume=ec2.BlockDeviceVolume.ebs(
             int(size.to_gibibytes()),
             delete_on_termination=True,
@@ -241,8 +368,31 @@ def _root_volume(size: Size) -> ec2.BlockDevice:
     )
 
 
-def _latest_amazon_linux(kind: ec2.InstanceType) -> ec2.IMachineImage:
-    arm = kind.architecture == ec2.InstanceArchitecture.ARM_64
-    return ec2.MachineImage.latest_amazon_linux2023(
-        cpu_type=ec2.AmazonLinuxCpuType.ARM_64 if arm else ec2.AmazonLinuxCpuType.X86_64
+def fleet_problems(props: Mapping[str, Any]) -> list[str]:
+    """Everything wrong with a fleet's props, by name; an empty list when they can be built."""
+    problems = capacity_problems(props["capacity"])
+    if props["capacity"] is not None and props["instance_type"] is not None:
+        problems.append(
+            "instance_type and capacity both say what to launch; leave one out, or name the type in"
+            " capacity"
+        )
+    if props["role"] is not None and props["instance_principal"] is not None:
+        problems.append(
+            "instance_principal is for the role that is made here, and role names another; leave"
+            " one out"
+        )
+    in_range(
+        "http_put_response_hop_limit", props["http_put_response_hop_limit"], 1, _MAX_HOPS, problems
     )
+    lifetime = props["max_instance_lifetime"]
+    seconds_in_range("max_instance_lifetime", lifetime, *_LIFETIME_SECONDS, problems)
+    seconds_in_range("instance_warmup", props["instance_warmup"], 0, _MAX_WARMUP_SECONDS, problems)
+    size = props["root_volume_size"]
+    if size is not None and not size.is_unresolved():
+        gibibytes = size.to_gibibytes(rounding=SizeRoundingBehavior.NONE)
+        if gibibytes != int(gibibytes) or not 1 <= gibibytes <= _MAX_VOLUME_GIBIBYTES:
+            problems.append(
+                "root_volume_size must be a whole number of GiB from 1 to"
+                f" {_MAX_VOLUME_GIBIBYTES}, got {gibibytes} GiB"
+            )
+    return problems

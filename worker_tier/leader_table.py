@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from sqsd import contract
+from worker_tier.encryption import TABLE_KEY_ACTIONS, grant_key
 
 
 class LeaderTable(Construct):
     """One lease a tier, and one record for each occurrence sent; on demand, expired by DynamoDB.
 
     Args:
+        encryption_key: encrypts the table. Default: a key of DynamoDB's own.
         removal_policy: what deleting the stack does to it. Default: destroys it, leases are brief.
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        encryption_key: kms.IKey | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
     ) -> None:
         super().__init__(scope, id)
+        self._key = encryption_key
         #: The daemon writes it under conditions only.
         self.table = dynamodb.TableV2(
             self,
@@ -36,7 +47,20 @@ class LeaderTable(Construct):
             removal_policy=removal_policy,
             time_to_live_attribute=contract.LEADER_TABLE_TTL,
         )
+        if encryption_key is not None:
+            self._encrypt(encryption_key)
+
+    def _encrypt(self, key: kms.IKey) -> None:
+        """By the resource itself: the L2 refuses a key where the region is not known at synth."""
+        resource = cast(dynamodb.CfnGlobalTable, self.table.node.default_child)
+        resource.sse_specification = dynamodb.CfnGlobalTable.SSESpecificationProperty(
+            sse_enabled=True, sse_type="KMS"
+        )
+        resource.add_property_override(
+            "Replicas.0.SSESpecification", {"KMSMasterKeyId": key.key_arn}
+        )
 
     def grant_election(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow exactly what an election calls: `sqsd.contract.LEADER_TABLE_ACTIONS`."""
-        return self.table.grant(grantee, *contract.LEADER_TABLE_ACTIONS)
+        granted = self.table.grant(grantee, *contract.LEADER_TABLE_ACTIONS)
+        return grant_key(self._key, grantee, TABLE_KEY_ACTIONS, granted)

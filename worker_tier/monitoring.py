@@ -6,19 +6,34 @@ from collections.abc import Sequence
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+
+from worker_tier.errors import InvalidProps
+from worker_tier.metrics import TierMetrics
+from worker_tier.options import seconds_in_range
+
+_MAX_AGE_SECONDS = 1_209_600
+_DEFAULT_AGE_SECONDS = 3_600
+#: Longer than a wake-up takes, an instance's boot included.
+_NO_WORKER_MINUTES = 10
+#: Longer than a lease takes to change hands, and than a deployment's stop and start.
+_DAEMON_MINUTES = 5
 
 
 class Monitoring(Construct):
-    """Alarms on a tier's queues. They exist with and without actions.
+    """Alarms on a tier. They exist with and without actions.
 
     Args:
-        queue: the work queue.
-        dead_letter_queue: where its failing messages end.
-        oldest_message_age: age of the oldest waiting message that alarms. Default: 1 hour. It is
+        metrics: of the tier.
+        runs_tasks: it has enabled periodic tasks, so that one daemon must lead.
+        silence_alarms: daemons that print nothing are an alarm too. False for a fleet that may be
+            empty, and for instances that ship no logs, for whom silence is usual.
+        oldest_message_age: age of the oldest message that alarms. Default: 1 hour. It is
             for people, not for scaling: SQS moves a message to the back after three receives.
         alarm_actions: what every alarm does when it fires. Default: nothing.
+
+    Raises:
+        InvalidProps: `oldest_message_age` is out of range.
     """
 
     def __init__(
@@ -26,42 +41,82 @@ class Monitoring(Construct):
         scope: Construct,
         id: str,
         *,
-        queue: sqs.IQueue,
-        dead_letter_queue: sqs.IQueue,
+        metrics: TierMetrics,
+        runs_tasks: bool = False,
+        silence_alarms: bool = False,
         oldest_message_age: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
     ) -> None:
         super().__init__(scope, id)
-        age = oldest_message_age or Duration.hours(1)
-        #: By name, which is also the construct id: `DeadLetters`, `OldestMessage`.
-        self.alarms: dict[str, cloudwatch.Alarm] = {
-            "DeadLetters": self._alarm(
-                "DeadLetters",
-                # What SQS itself moves here is not counted as sent, so this counts what is there.
-                metric=dead_letter_queue.metric_approximate_number_of_messages_visible(
-                    period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
-                ),
-                threshold=1,
-                minutes=1,
-                description="Messages failed for good and wait in the dead-letter queue.",
-            ),
-            "OldestMessage": self._alarm(
-                "OldestMessage",
-                metric=queue.metric_approximate_age_of_oldest_message(
-                    period=Duration.minutes(1), statistic=cloudwatch.Stats.MAXIMUM
-                ),
-                threshold=age.to_seconds(),
-                minutes=5,
-                description="The oldest message waits too long: the fleet does not keep up.",
-            ),
-        }
-        for action in alarm_actions:
-            self.add_alarm_action(action)
+        if problems := age_problems(oldest_message_age):
+            raise InvalidProps(self.node.path, problems)
+        self._metrics, self._silence_alarms = metrics, silence_alarms
+        self._actions = list(alarm_actions)
+        #: By name, which is also the construct id: `DeadLetters`, `OldestMessage`, `NoWorker`,
+        #: `NoLeader`, `Unhealthy`. Those that have nothing to watch are not there.
+        self.alarms: dict[str, cloudwatch.Alarm] = {}
+        self._watch_messages(
+            _DEFAULT_AGE_SECONDS if oldest_message_age is None else oldest_message_age.to_seconds()
+        )
+        self._watch_daemons()
+        if runs_tasks:
+            self.watch_leader()
 
     def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
         """Let every alarm do `action`, such as telling a topic, when it fires."""
+        self._actions.append(action)
         for alarm in self.alarms.values():
             alarm.add_alarm_action(action)
+
+    def watch_leader(self) -> None:
+        """Alarm when no daemon leads: periodic tasks stop, and nobody else would say so."""
+        leader = self._metrics.of_daemon("Leader", cloudwatch.Stats.MAXIMUM)
+        if leader is not None and "NoLeader" not in self.alarms:
+            self._alarm(
+                "NoLeader",
+                metric=leader,
+                threshold=1,
+                minutes=_DAEMON_MINUTES,
+                below=True,
+                description="No daemon holds the lease: periodic tasks are not enqueued.",
+            )
+
+    def _watch_messages(self, age: float) -> None:
+        dead_letters = self._metrics.dead_letters()
+        if dead_letters is not None:
+            self._alarm(
+                "DeadLetters",
+                metric=dead_letters,
+                threshold=1,
+                minutes=1,
+                description="Messages failed for good and wait in the dead-letter queue.",
+            )
+        self._alarm(
+            "OldestMessage",
+            metric=self._metrics.oldest_message_age(),
+            threshold=age,
+            minutes=5,
+            description="The oldest message waits too long: the fleet does not keep up.",
+        )
+        self._alarm(
+            "NoWorker",
+            metric=self._metrics.waiting_without_worker(),
+            threshold=1,
+            minutes=_NO_WORKER_MINUTES,
+            description="Messages wait and no instance is in service: see the group's activity.",
+        )
+
+    def _watch_daemons(self) -> None:
+        health = self._metrics.health()
+        if health is not None:
+            self._alarm(
+                "Unhealthy",
+                metric=health,
+                threshold=1,
+                minutes=_DAEMON_MINUTES,
+                below=True,
+                description="A daemon does not poll, or its application does not accept.",
+            )
 
     def _alarm(
         self,
@@ -71,15 +126,32 @@ class Monitoring(Construct):
         threshold: float,
         minutes: int,
         description: str,
-    ) -> cloudwatch.Alarm:
-        return cloudwatch.Alarm(
+        below: bool = False,
+    ) -> None:
+        operators = cloudwatch.ComparisonOperator
+        silence = cloudwatch.TreatMissingData
+        alarm = cloudwatch.Alarm(
             self,
             id,
             alarm_description=description,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            comparison_operator=operators.LESS_THAN_THRESHOLD
+            if below
+            else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             evaluation_periods=minutes,
             metric=metric,
             threshold=threshold,
-            # SQS stops publishing for a queue that is idle for hours.
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            # SQS stops publishing for a queue that is idle for hours; daemons never stop.
+            treat_missing_data=silence.BREACHING
+            if below and self._silence_alarms
+            else silence.NOT_BREACHING,
         )
+        for action in self._actions:
+            alarm.add_alarm_action(action)
+        self.alarms[id] = alarm
+
+
+def age_problems(oldest_message_age: Duration | None) -> list[str]:
+    """Everything wrong with the one prop that has a range."""
+    problems: list[str] = []
+    seconds_in_range("oldest_message_age", oldest_message_age, 60, _MAX_AGE_SECONDS, problems)
+    return problems

@@ -15,6 +15,8 @@ _UNRESOLVED = (
     " literal value"
 )
 
+#: The options' names, each of them a prop of `WorkerTier`.
+OPTION_NAMES: Final = tuple(option.name for option in fields(SqsdOptions))
 #: Options that have a default and can be none; for the others None stands for the default.
 NONE_SWITCHES_OFF: Final = frozenset(
     option.name
@@ -84,3 +86,19 @@ def literal_count(name: str, value: Any, low: int, high: int, problems: list[str
     else:
         return value
     return None
+
+
+def in_range(name: str, value: Any, low: int, high: int, problems: list[str]) -> None:
+    """A problem unless `value` is None or a whole number in range."""
+    if value is not None:
+        literal_count(name, value, low, high, problems)
+
+
+def seconds_in_range(
+    name: str, value: Duration | None, low: int, high: int, problems: list[str]
+) -> int | None:
+    """A duration as whole seconds; None when it is None, or out of range and told so."""
+    if value is None:
+        return None
+    seconds = duration_seconds(name, value, problems)
+    return None if seconds is None else literal_count(f"{name} (s)", seconds, low, high, problems)

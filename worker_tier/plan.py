@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from aws_cdk import Duration
+from constructs import Construct
 
 from sqsd import contract
-from sqsd.core.cron_yaml import InvalidCronFile, parse_cron_yaml
 from worker_tier.errors import InvalidProps
-from worker_tier.options import duration_seconds, literal_count, sqsd_options
-from worker_tier.scaling import ScalingFigures, WorkerScaling, decide_figures
+from worker_tier.existing_queue import ExistingQueue, described
+from worker_tier.fleet import fleet_problems
+from worker_tier.monitoring import age_problems
+from worker_tier.options import (
+    OPTION_NAMES,
+    duration_seconds,
+    literal_count,
+    sqsd_options,
+)
+from worker_tier.periodic import Tasks, read_tasks
+from worker_tier.queues import queue_problems
+from worker_tier.scaling_figures import ScalingFigures, WorkerScaling, decide_figures
 
 _MAX_INSTANCES: Final = 10_000
+_DEFAULT_MAX_CAPACITY: Final = 4
 _DEFAULT_SIGNAL_TIMEOUT_SECONDS: Final = 600
 _MAX_SIGNAL_TIMEOUT_SECONDS: Final = 43_200
+_DEFAULT_WARMUP_SECONDS: Final = 120
+_MAX_WARMUP_SECONDS: Final = 86_400
+_FLEET: Final = (
+    "capacity",
+    "instance_type",
+    "role",
+    "instance_principal",
+    "http_put_response_hop_limit",
+    "max_instance_lifetime",
+    "root_volume_size",
+)
+#: What an environment of one instance has no use for.
+_NOT_SINGLE: Final = ("min_capacity", "max_capacity", "scaling")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,93 +52,155 @@ class Plan:
     min_capacity: int
     max_capacity: int
     signal_timeout_seconds: int
+    warmup_seconds: int
     figures: ScalingFigures | None
-    cron_yaml: str | None
-    has_enabled_task: bool
+    tasks: Tasks
 
 
-def make_plan(
-    path: str,
-    options: Mapping[str, Any],
-    *,
-    min_capacity: int,
-    max_capacity: int,
-    scaling: WorkerScaling,
-    signal_timeout: Duration | None,
-    periodic_tasks: str | None,
-) -> Plan:
+def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
     """Check the props of a tier.
 
     Args:
-        path: of the construct, for the error.
-        options: those that become options of the daemon, by name; None for the default.
+        scope: the tier, for its place in the error and its region.
+        props: by name, None for those that were not given.
 
     Raises:
         InvalidProps: with every problem found.
     """
     problems: list[str] = []
-    checked = sqsd_options(options, problems)
-    low = literal_count("min_capacity", min_capacity, 0, _MAX_INSTANCES, problems)
-    high = literal_count("max_capacity", max_capacity, 1, _MAX_INSTANCES, problems)
-    cron_yaml, has_enabled_task = _read_tasks(periodic_tasks, problems)
-    if low is not None and high is not None and low > high:
-        problems.append(
-            f"min_capacity ({low}) must be at most max_capacity ({high}); lower one or raise the"
-            " other"
-        )
-    if low == 0 and has_enabled_task:
-        problems.append(
-            f"min_capacity is 0, but {periodic_tasks} has enabled tasks, and a fleet that sleeps"
-            " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
-        )
-    timeout = _signal_timeout_seconds(signal_timeout, problems)
+    given = {name: props[name] for name in OPTION_NAMES}
+    given["max_retries"] = _max_retries(props["queue"], props["max_retries"], problems)
+    checked = sqsd_options(given, problems)
+    problems += queue_problems(scope=scope, **_chosen(props, queue_problems))
+    problems += fleet_problems({**{name: props[name] for name in _FLEET}, "instance_warmup": None})
+    problems += age_problems(props["oldest_message_age"])
+    low, high = _capacity(props, problems)
+    tasks = read_tasks(props["periodic_tasks"], problems)
+    if low == 0 and tasks.enabled:
+        problems.append(empty_fleet_problem(tasks))
+    timeout = _whole_seconds(
+        "signal_timeout",
+        props["signal_timeout"],
+        _DEFAULT_SIGNAL_TIMEOUT_SECONDS,
+        (1, _MAX_SIGNAL_TIMEOUT_SECONDS),
+        problems,
+    )
+    warmup = _whole_seconds(
+        "default_instance_warmup",
+        props["default_instance_warmup"],
+        _DEFAULT_WARMUP_SECONDS,
+        (0, _MAX_WARMUP_SECONDS),
+        problems,
+    )
+    scaling = WorkerScaling.none() if props["single_instance"] else props["scaling"]
     figures = decide_figures(
-        scaling,
+        scaling or WorkerScaling(),
         # What follows from unusable options is not worth a second message.
         http_connections=(checked or contract.SqsdOptions()).http_connections,
         min_capacity=low or 0,
         problems=problems,
     )
-    if problems or checked is None or low is None or high is None or timeout is None:
-        raise InvalidProps(path, problems)
+    if checked is not None:
+        problems += _dead_letter_problems(props["queue"], checked)
+    if problems or None in (checked, low, high, timeout, warmup):
+        raise InvalidProps(scope.node.path, problems)
+    assert checked is not None
+    assert low is not None
+    assert high is not None
+    assert timeout is not None
+    assert warmup is not None
     return Plan(
         options=checked,
         min_capacity=low,
         max_capacity=high,
         signal_timeout_seconds=timeout,
+        warmup_seconds=warmup,
         figures=figures,
-        cron_yaml=cron_yaml,
-        has_enabled_task=has_enabled_task,
+        tasks=tasks,
     )
 
 
-def _signal_timeout_seconds(value: Duration | None, problems: list[str]) -> int | None:
+def empty_fleet_problem(tasks: Tasks) -> str:
+    """Why periodic tasks and a fleet that may be empty do not go together."""
+    return (
+        f"min_capacity is 0, but {tasks.source} has enabled tasks, and a fleet that sleeps"
+        " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
+    )
+
+
+def _chosen(props: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """Those of `props` that a function takes."""
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in props.items() if name in names and name != "scope"}
+
+
+def _capacity(props: Mapping[str, Any], problems: list[str]) -> tuple[int | None, int | None]:
+    """The least and the greatest number of instances."""
+    if props["single_instance"]:
+        problems += [
+            f"{name} cannot be set with single_instance, which is one instance and no scaling;"
+            " leave one of the two out"
+            for name in _NOT_SINGLE
+            if props[name] is not None
+        ]
+        return 1, 1
+    chosen = (props["min_capacity"], props["max_capacity"])
+    given = [value if value is not None else d for value, d in zip(chosen, (1, None), strict=True)]
+    low = literal_count("min_capacity", given[0], 0, _MAX_INSTANCES, problems)
+    default_high = max(_DEFAULT_MAX_CAPACITY, low or 0)
+    high = literal_count(
+        "max_capacity",
+        default_high if given[1] is None else given[1],
+        1,
+        _MAX_INSTANCES,
+        problems,
+    )
+    if low is not None and high is not None and low > high:
+        problems.append(
+            f"min_capacity ({low}) must be at most max_capacity ({high}); lower one or raise the"
+            " other"
+        )
+    return low, high
+
+
+def _whole_seconds(
+    name: str,
+    value: Duration | None,
+    default: int,
+    bounds: tuple[int, int],
+    problems: list[str],
+) -> int | None:
     if value is None:
-        return _DEFAULT_SIGNAL_TIMEOUT_SECONDS
-    seconds = duration_seconds("signal_timeout", value, problems)
+        return default
+    seconds = duration_seconds(name, value, problems)
     if seconds is None:
         return None
-    return literal_count(
-        "signal_timeout (seconds)", seconds, 1, _MAX_SIGNAL_TIMEOUT_SECONDS, problems
-    )
+    return literal_count(f"{name} (seconds)", seconds, *bounds, problems)
 
 
-def _read_tasks(path: str | None, problems: list[str]) -> tuple[str | None, bool]:
-    """The text of a cron.yaml, and whether any task in it is enabled."""
-    if path is None:
-        return None, False
-    try:
-        # Bytes first: reading as text would turn CR LF into LF, and an instance gets the same file.
-        text = Path(path).read_bytes().decode()
-    except OSError as error:
-        problems.append(f"periodic_tasks: {path} cannot be read: {error.strerror}")
-        return None, False
-    except UnicodeDecodeError as error:
-        problems.append(f"periodic_tasks: {path} is not UTF-8 at byte {error.start}")
-        return None, False
-    try:
-        schedule = parse_cron_yaml(text, path)
-    except InvalidCronFile as error:
-        problems.extend(f"periodic_tasks: {path}, {problem}" for problem in error.problems)
-        return None, False
-    return text, any(task.enabled for task in schedule.tasks)
+def _max_retries(queue: Any, given: int | None, problems: list[str]) -> int | None:
+    """An existing queue's own number of receives; a prop cannot change it."""
+    if queue is None:
+        return given
+    if given is not None:
+        problems.append(
+            "max_retries cannot be set for a queue that exists: it is the maxReceiveCount of that"
+            " queue's redrive policy; change it there"
+        )
+    facts = described(queue, [])
+    if facts is None or facts.max_receive_count is None:
+        return None
+    # Elastic Beanstalk's option ends at 100; what a queue allows above only delays dead letters.
+    return min(facts.max_receive_count, 100)
+
+
+def _dead_letter_problems(queue: Any, options: contract.SqsdOptions) -> list[str]:
+    if queue is None or not options.dead_letter_statuses:
+        return []
+    facts: ExistingQueue | None = described(queue, [])
+    if facts is None or facts.dead_letter_queue is not None:
+        return []
+    return [
+        f"dead_letter_statuses ({', '.join(options.dead_letter_statuses)}) need a dead-letter"
+        " queue, and the existing queue has none; give that queue a redrive policy"
+    ]

@@ -1,28 +1,58 @@
-"""The work queue and its dead-letter queue."""
+"""The work queue and its dead-letter queue: made here, or made elsewhere and described."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from worker_tier.encryption import grant_key
+from worker_tier.errors import InvalidProps
+from worker_tier.existing_queue import ExistingQueue, described, region_problem
+from worker_tier.options import in_range, seconds_in_range
+
 #: SQS's longest: a message keeps its first timestamp when it is dead-lettered, so its time in the
 #: work queue counts too, and people need days to look at it.
-DEAD_LETTER_RETENTION_DAYS = 14
+DEAD_LETTER_RETENTION_DAYS: Final = 14
+_MAX_DELAY_SECONDS: Final = 900
+_RETENTION_SECONDS: Final = (60, 1_209_600)
+_MESSAGE_BYTES: Final = (1_024, 1_048_576)
+#: What sending to an encrypted queue and receiving from one needs, without the CDK's wildcards.
+SEND_KEY_ACTIONS: Final = ("kms:Decrypt", "kms:GenerateDataKey")
+RECEIVE_KEY_ACTIONS: Final = ("kms:Decrypt",)
 
 
 class WorkerQueues(Construct):
     """A work queue whose failing messages end in a dead-letter queue.
 
-    Both are encrypted with SQS's own keys, refuse requests without TLS, and have no physical name.
+    What is made here refuses requests without TLS and has no physical name. What exists already is
+    not touched: its policies, times and encryption stay as they are.
 
     Args:
         visibility_timeout: how long a received message stays hidden when a receive names no time.
         retention_period: after this long a message nobody deleted is gone.
         max_retries: receives after which SQS moves a message to the dead-letter queue, 1 to 100.
+        queue: one that exists: a queue of this app, or `ExistingQueue.imported(...)`. Default: a
+            new one.
+        dead_letter_queue: for a new work queue, a queue that exists already. Default: a new one.
+        fifo: in order within a message group; the dead-letter queue follows. Default: False.
+        content_based_deduplication: of a FIFO queue. Default: False.
+        deduplication_scope, fifo_throughput_limit: of a FIFO queue; `MESSAGE_GROUP` and
+            `PER_MESSAGE_GROUP_ID` give high throughput. Default: `QUEUE`, `PER_QUEUE`.
+        delivery_delay: of every message, at most 15 minutes. Default: none.
+        max_message_size_bytes: 1 024 to 1 048 576. Default: SQS's own.
         receive_message_wait_time: default long poll of receivers. Default: 20 s, SQS's longest.
+        dead_letter_retention_period: 60 s to 14 days. Default: 14 days.
+        encryption_key: encrypts both new queues. Default: SQS's own keys.
+        enforce_ssl: new queues refuse requests without TLS. Default: True.
         removal_policy: what deleting the stack does to both. Default: destroys them.
+
+    Raises:
+        InvalidProps: with every problem found.
     """
 
     def __init__(
@@ -33,34 +63,71 @@ class WorkerQueues(Construct):
         visibility_timeout: Duration,
         retention_period: Duration,
         max_retries: int,
+        queue: sqs.IQueue | ExistingQueue | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
+        fifo: bool | None = None,
+        content_based_deduplication: bool | None = None,
+        deduplication_scope: sqs.DeduplicationScope | None = None,
+        fifo_throughput_limit: sqs.FifoThroughputLimit | None = None,
+        delivery_delay: Duration | None = None,
+        max_message_size_bytes: int | None = None,
         receive_message_wait_time: Duration | None = None,
+        dead_letter_retention_period: Duration | None = None,
+        encryption_key: kms.IKey | None = None,
+        enforce_ssl: bool | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
     ) -> None:
         super().__init__(scope, id)
-        #: Where SQS puts a message after `max_retries` receives. Any queue of this account and
-        #: region may be its source: naming the one below would make the two queues depend on each
-        #: other.
-        self.dead_letter_queue = sqs.Queue(
-            self,
-            "DeadLetterQueue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(DEAD_LETTER_RETENTION_DAYS),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(
-                redrive_permission=sqs.RedrivePermission.ALLOW_ALL
-            ),
-            removal_policy=removal_policy,
+        problems = queue_problems(
+            scope=self,
+            queue=queue,
+            dead_letter_queue=dead_letter_queue,
+            fifo=fifo,
+            content_based_deduplication=content_based_deduplication,
+            deduplication_scope=deduplication_scope,
+            fifo_throughput_limit=fifo_throughput_limit,
+            delivery_delay=delivery_delay,
+            max_message_size_bytes=max_message_size_bytes,
+            dead_letter_retention_period=dead_letter_retention_period,
+            enforce_ssl=enforce_ssl,
         )
-        #: Where producers send and instances receive. Nothing may use it as a dead-letter queue:
-        #: the daemon would POST what another system failed at.
+        if problems:
+            raise InvalidProps(self.node.path, problems)
+        existing = None if queue is None else described(queue, [])
+        if existing is not None:
+            #: Where producers send and instances receive.
+            self.queue: sqs.IQueue = existing.queue
+            #: Where SQS puts a message after `max_retries` receives; None when an existing queue
+            #: has none.
+            self.dead_letter_queue: sqs.IQueue | None = existing.dead_letter_queue
+            self.fifo = existing.fifo
+            self._key = existing.encryption_key
+            #: Whether statements added to the queue's policy reach it.
+            self.owned = existing.owned
+            return
+        self.owned, self.fifo, self._key = True, bool(fifo), encryption_key
+        self._encryption_key, self._enforce_ssl = encryption_key, enforce_ssl is not False
+        self._removal_policy = removal_policy
+        self.dead_letter_queue = dead_letter_queue or self._new_dead_letter_queue(
+            dead_letter_retention_period or Duration.days(DEAD_LETTER_RETENTION_DAYS)
+        )
+        # Nothing may use the work queue as a dead-letter queue: the daemon would POST what another
+        # system failed at.
         self.queue = sqs.Queue(
             self,
             "Queue",
             dead_letter_queue=sqs.DeadLetterQueue(
                 queue=self.dead_letter_queue, max_receive_count=max_retries
             ),
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
+            fifo=fifo or None,
+            content_based_deduplication=content_based_deduplication,
+            deduplication_scope=deduplication_scope,
+            fifo_throughput_limit=fifo_throughput_limit,
+            delivery_delay=delivery_delay,
+            encryption=self._encryption,
+            encryption_master_key=encryption_key,
+            enforce_ssl=self._enforce_ssl,
+            max_message_size_bytes=max_message_size_bytes,
             receive_message_wait_time=receive_message_wait_time or Duration.seconds(20),
             redrive_allow_policy=sqs.RedriveAllowPolicy(
                 redrive_permission=sqs.RedrivePermission.DENY_ALL
@@ -70,13 +137,53 @@ class WorkerQueues(Construct):
             removal_policy=removal_policy,
         )
 
+    def _new_dead_letter_queue(self, retention_period: Duration) -> sqs.Queue:
+        """Any queue of this account and region may be its source: naming the work queue would make
+        the two depend on each other.
+        """
+        return sqs.Queue(
+            self,
+            "DeadLetterQueue",
+            fifo=self.fifo or None,
+            encryption=self._encryption,
+            encryption_master_key=self._encryption_key,
+            enforce_ssl=self._enforce_ssl,
+            retention_period=retention_period,
+            redrive_allow_policy=sqs.RedriveAllowPolicy(
+                redrive_permission=sqs.RedrivePermission.ALLOW_ALL
+            ),
+            removal_policy=self._removal_policy,
+        )
+
+    @property
+    def _encryption(self) -> sqs.QueueEncryption:
+        if self._encryption_key is None:
+            return sqs.QueueEncryption.SQS_MANAGED
+        return sqs.QueueEncryption.KMS
+
+    @property
+    def encryption_key(self) -> kms.IKey | None:
+        """The customer key of the work queue, new or existing; None for SQS's own keys."""
+        return self._key
+
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow sending to the work queue, and reading its URL and attributes."""
-        return self.queue.grant_send_messages(grantee)
+        """Allow sending to the work queue, reading its URL and attributes, and using its key."""
+        granted = self.queue.grant(
+            grantee, "sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"
+        )
+        return grant_key(self._key, grantee, SEND_KEY_ACTIONS, granted)
 
     def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow receiving from the work queue, deleting, and changing visibility."""
-        return self.queue.grant_consume_messages(grantee)
+        granted = self.queue.grant(
+            grantee,
+            "sqs:ReceiveMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueUrl",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+        )
+        return grant_key(self._key, grantee, RECEIVE_KEY_ACTIONS, granted)
 
     def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow deleting every message of the work queue."""
@@ -87,7 +194,18 @@ class WorkerQueues(Construct):
 
         `StartMessageMoveTask` needs the rights of a receiver on its source and of a sender on its
         destination (SQS developer guide, "Configuring queue permissions for DLQ redrive").
+
+        Raises:
+            InvalidProps: the existing work queue has no dead-letter queue.
         """
+        if self.dead_letter_queue is None:
+            raise InvalidProps(
+                self.node.path,
+                [
+                    "grant_redrive needs a dead-letter queue, and the existing queue has none; give"
+                    " that queue a redrive policy and describe it with dead_letter_queue"
+                ],
+            )
         receive = self.dead_letter_queue.grant(
             grantee,
             "sqs:StartMessageMoveTask",
@@ -97,4 +215,80 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
-        return receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
+        granted = receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
+        return grant_key(self._key, grantee, SEND_KEY_ACTIONS, granted)
+
+
+def queue_problems(
+    *,
+    scope: Construct,
+    queue: sqs.IQueue | ExistingQueue | None,
+    dead_letter_queue: sqs.IQueue | None,
+    fifo: bool | None,
+    content_based_deduplication: bool | None,
+    deduplication_scope: sqs.DeduplicationScope | None,
+    fifo_throughput_limit: sqs.FifoThroughputLimit | None,
+    delivery_delay: Duration | None,
+    max_message_size_bytes: int | None,
+    dead_letter_retention_period: Duration | None,
+    enforce_ssl: bool | None,
+) -> list[str]:
+    """Everything wrong with a work queue's props; an empty list when they can be built."""
+    problems: list[str] = []
+    fifo_only = {
+        "content_based_deduplication": content_based_deduplication,
+        "deduplication_scope": deduplication_scope,
+        "fifo_throughput_limit": fifo_throughput_limit,
+    }
+    new_only = {
+        **fifo_only,
+        "dead_letter_queue": dead_letter_queue,
+        "fifo": fifo,
+        "delivery_delay": delivery_delay,
+        "max_message_size_bytes": max_message_size_bytes,
+        "dead_letter_retention_period": dead_letter_retention_period,
+        "enforce_ssl": enforce_ssl,
+    }
+    if queue is not None:
+        described(queue, problems)
+        problems += region_problem(scope, queue)
+        problems += [
+            f"{name} cannot be set for a queue that exists; set it where the queue is made, or"
+            " leave queue out to get a new one"
+            for name, value in new_only.items()
+            if value is not None
+        ]
+        return problems
+    if not fifo:
+        problems += [
+            f"{name} is for FIFO queues, and fifo is not True; set fifo=True or leave {name} out"
+            for name, value in fifo_only.items()
+            if value is not None
+        ]
+    seconds_in_range("delivery_delay", delivery_delay, 0, _MAX_DELAY_SECONDS, problems)
+    seconds_in_range(
+        "dead_letter_retention_period", dead_letter_retention_period, *_RETENTION_SECONDS, problems
+    )
+    in_range("max_message_size_bytes", max_message_size_bytes, *_MESSAGE_BYTES, problems)
+    problems += _dead_letter_problems(dead_letter_queue, bool(fifo), dead_letter_retention_period)
+    return problems
+
+
+def _dead_letter_problems(
+    queue: sqs.IQueue | None, fifo: bool, retention: Duration | None
+) -> list[str]:
+    if queue is None:
+        return []
+    problems = []
+    if queue.fifo != fifo:
+        kinds = ("a FIFO", "a standard") if queue.fifo else ("a standard", "a FIFO")
+        problems.append(
+            f"dead_letter_queue is {kinds[0]} queue, but the work queue is {kinds[1]} queue, and"
+            " SQS wants the same kind; set fifo to match or choose another dead_letter_queue"
+        )
+    if retention is not None:
+        problems.append(
+            "dead_letter_retention_period cannot be set for a dead_letter_queue that exists; set it"
+            " where the queue is made"
+        )
+    return problems

@@ -9,7 +9,6 @@ queue that was idle for hours, and silence is no reason to end an instance.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import Duration
@@ -18,7 +17,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier.options import duration_seconds
+from worker_tier.scaling_figures import ScalingFigures
+from worker_tier.trigger import Trigger
 
 _PERIOD_SECONDS: Final = 60
 #: Minutes of quiet before an instance leaves, and before the last one does.
@@ -26,141 +26,8 @@ _IDLE_MINUTES: Final = 15
 _SLEEP_MINUTES: Final = 15
 #: A tenth of a large fleet leaves at a time, of a small one a single instance.
 _SCALE_IN_PERCENT: Final = -10
-_DEFAULT_LATENCY_SECONDS: Final = 60
-_DEFAULT_PROCESSING_SECONDS: Final = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerScaling:
-    """A way of scaling; made by the static methods, not by hand."""
-
-    acceptable_latency: Duration | None = None
-    message_processing_time: Duration | None = None
-    backlog: float | None = None
-    enabled: bool = True
-
-    @staticmethod
-    def target_latency(
-        acceptable_latency: Duration, message_processing_time: Duration
-    ) -> WorkerScaling:
-        """Keep a new message waiting for at most `acceptable_latency`.
-
-        Args:
-            acceptable_latency: how long a message may wait before its POST.
-            message_processing_time: what the application takes for one, on average.
-        """
-        return WorkerScaling(
-            acceptable_latency=acceptable_latency, message_processing_time=message_processing_time
-        )
-
-    @staticmethod
-    def backlog_per_instance(messages: float) -> WorkerScaling:
-        """Keep at most so many messages waiting for each instance in service; above 0."""
-        return WorkerScaling(backlog=messages)
-
-    @staticmethod
-    def none() -> WorkerScaling:
-        """No alarms and no policies: the fleet keeps its size, or other policies change it."""
-        return WorkerScaling(enabled=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScalingFigures:
-    """What the policies aim at.
-
-    Args:
-        backlog_per_instance: waiting messages an instance that scaling out aims at.
-        idle_below: waiting and in-flight messages an instance under which one instance leaves.
-        may_sleep: whether the fleet goes to zero when nothing is outstanding, and wakes on one
-            message.
-    """
-
-    backlog_per_instance: float
-    idle_below: float
-    may_sleep: bool
-
-
-def scaling_figures(
-    *,
-    http_connections: int,
-    acceptable_latency_seconds: float,
-    message_processing_seconds: float,
-    min_capacity: int,
-) -> ScalingFigures:
-    """The policies' figures from what the application takes and may take.
-
-    An instance works on `http_connections` messages at a time, so within the acceptable latency it
-    gets through connections x latency / processing time of them: that many may wait for it.
-    """
-    backlog = http_connections * acceptable_latency_seconds / message_processing_seconds
-    return figures_for_backlog(
-        backlog, http_connections=http_connections, min_capacity=min_capacity
-    )
-
-
-def figures_for_backlog(
-    backlog: float, *, http_connections: int, min_capacity: int
-) -> ScalingFigures:
-    """The policies' figures for a backlog per instance that was chosen by hand.
-
-    One instance leaves while fewer than half of all connections are taken: with two instances or
-    more the others then have a free connection for each of its messages. Half of the backlog bounds
-    it too, or what scaled in would scale out again.
-    """
-    return ScalingFigures(
-        backlog_per_instance=backlog,
-        idle_below=min(http_connections, backlog) / 2,
-        may_sleep=min_capacity == 0,
-    )
-
-
-def decide_figures(
-    scaling: WorkerScaling, *, http_connections: int, min_capacity: int, problems: list[str]
-) -> ScalingFigures | None:
-    """The figures of `scaling`; None when it has none, or is unusable and `problems` tells why."""
-    if not scaling.enabled:
-        return None
-    if scaling.backlog is not None:
-        if scaling.backlog > 0:
-            return figures_for_backlog(
-                scaling.backlog, http_connections=http_connections, min_capacity=min_capacity
-            )
-        problems.append(
-            f"WorkerScaling.backlog_per_instance must be above 0, got {scaling.backlog!r}"
-        )
-        return None
-    latency = _positive(
-        "acceptable_latency", scaling.acceptable_latency, _DEFAULT_LATENCY_SECONDS, problems
-    )
-    processing = _positive(
-        "message_processing_time",
-        scaling.message_processing_time,
-        _DEFAULT_PROCESSING_SECONDS,
-        problems,
-    )
-    if latency is None or processing is None:
-        return None
-    return scaling_figures(
-        http_connections=http_connections,
-        acceptable_latency_seconds=latency,
-        message_processing_seconds=processing,
-        min_capacity=min_capacity,
-    )
-
-
-def _positive(
-    name: str, value: Duration | None, default: float, problems: list[str]
-) -> float | None:
-    if value is None:
-        return default
-    if value.is_unresolved():
-        duration_seconds(name, value, problems)  # words the problem
-        return None
-    seconds = value.to_seconds(integral=False)
-    if seconds > 0:
-        return seconds
-    problems.append(f"{name} must be above 0, got {seconds} s")
-    return None
+#: Waiting messages act at once; an instance needs its warm-up anyway.
+_STEP_MINUTES: Final = 1
 
 
 class QueueScaling(Construct):
@@ -191,8 +58,14 @@ class QueueScaling(Construct):
         self.policies: dict[str, autoscaling.CfnScalingPolicy] = {}
         #: The alarms of ours behind them, by the same names; target tracking makes its own.
         self.alarms: dict[str, cloudwatch.CfnAlarm] = {}
-        self._scale_out(figures.backlog_per_instance)
-        self._scale_in(figures.idle_below)
+        if figures.backlog_per_instance is not None:
+            self._scale_out(figures.backlog_per_instance)
+        if figures.steps:
+            self._scale_out_in_steps(figures.steps)
+        if figures.idle_below is not None:
+            self._scale_in(figures.idle_below)
+        if figures.trigger is not None:
+            self._follow(figures.trigger)
         if figures.may_sleep:
             self._wake()
             self._sleep()
@@ -245,7 +118,7 @@ class QueueScaling(Construct):
         self._step(
             "ScaleIn",
             adjustment_type="PercentChangeInCapacity",
-            adjustment=_SCALE_IN_PERCENT,
+            adjustments=((0, _SCALE_IN_PERCENT),),
             min_adjustment_magnitude=1,
             below=True,
             threshold=idle_below,
@@ -266,7 +139,7 @@ class QueueScaling(Construct):
         self._step(
             "Wake",
             adjustment_type="ChangeInCapacity",
-            adjustment=1,
+            adjustments=((0, 1),),
             below=False,
             threshold=1,
             minutes=1,
@@ -279,7 +152,7 @@ class QueueScaling(Construct):
         self._step(
             "Sleep",
             adjustment_type="ExactCapacity",
-            adjustment=0,
+            adjustments=((0, 0),),
             below=True,
             threshold=1,
             minutes=_SLEEP_MINUTES,
@@ -288,12 +161,59 @@ class QueueScaling(Construct):
             description="Nothing waits, nothing is in flight, nothing is delayed.",
         )
 
+    def _scale_out_in_steps(self, steps: Sequence[tuple[int, int]]) -> None:
+        """More instances the more messages wait; each step counts from the first one's bound."""
+        first = steps[0][0]
+        self._step(
+            "ScaleOut",
+            adjustment_type="ChangeInCapacity",
+            adjustments=[(waiting - first, added) for waiting, added in steps],
+            below=False,
+            threshold=first,
+            minutes=_STEP_MINUTES,
+            expression="visible",
+            metrics=("visible",),
+            description="Messages wait: instances are added, the more the more of them wait.",
+        )
+
+    def _follow(self, trigger: Trigger) -> None:
+        """Two policies on a metric of the instances, one above its threshold, one below."""
+        for name, side in (("ScaleOut", trigger.upper), ("ScaleIn", trigger.lower)):
+            below = name == "ScaleIn"
+            policy = self._policy(
+                name,
+                adjustment_type="PercentChangeInCapacity" if side.percent else "ChangeInCapacity",
+                adjustments=((0, side.increment),),
+                below=below,
+                min_adjustment_magnitude=1 if side.percent else None,
+            )
+            self.alarms[name] = cloudwatch.CfnAlarm(
+                self,
+                f"{name}Alarm",
+                alarm_description=f"{trigger.metric_name} of the instances is"
+                f" {'below' if below else 'above'} its threshold.",
+                comparison_operator="LessThanThreshold" if below else "GreaterThanThreshold",
+                threshold=side.threshold,
+                evaluation_periods=trigger.evaluation_periods,
+                period=trigger.period_seconds,
+                namespace="AWS/EC2",
+                metric_name=trigger.metric_name,
+                statistic=trigger.statistic,
+                unit=trigger.unit,
+                dimensions=[
+                    cloudwatch.CfnAlarm.DimensionProperty(name=key, value=value)
+                    for key, value in self._group.items()
+                ],
+                treat_missing_data="notBreaching",
+                alarm_actions=[policy.ref],
+            )
+
     def _step(
         self,
         name: str,
         *,
         adjustment_type: str,
-        adjustment: int,
+        adjustments: Sequence[tuple[float, int]],
         below: bool,
         threshold: float,
         minutes: int,
@@ -302,24 +222,13 @@ class QueueScaling(Construct):
         description: str,
         min_adjustment_magnitude: int | None = None,
     ) -> None:
-        step = autoscaling.CfnScalingPolicy.StepAdjustmentProperty(
-            scaling_adjustment=adjustment,
-            metric_interval_upper_bound=0 if below else None,
-            metric_interval_lower_bound=None if below else 0,
-        )
-        policy = autoscaling.CfnScalingPolicy(
-            self,
+        policy = self._policy(
             name,
-            auto_scaling_group_name=self._group_name,
-            policy_type="StepScaling",
             adjustment_type=adjustment_type,
+            adjustments=adjustments,
+            below=below,
             min_adjustment_magnitude=min_adjustment_magnitude,
-            metric_aggregation_type="Maximum",
-            # Warm-up matters to policies that add; one that removes has none.
-            estimated_instance_warmup=None if below else self._warmup_seconds,
-            step_adjustments=[step],
         )
-        self.policies[name] = policy
         self.alarms[name] = cloudwatch.CfnAlarm(
             self,
             f"{name}Alarm",
@@ -332,6 +241,31 @@ class QueueScaling(Construct):
             alarm_actions=[policy.ref],
             metrics=[*map(self._measured, metrics), _result(expression)],
         )
+
+    def _policy(
+        self,
+        name: str,
+        *,
+        adjustment_type: str,
+        adjustments: Sequence[tuple[float, int]],
+        below: bool,
+        min_adjustment_magnitude: int | None,
+    ) -> autoscaling.CfnScalingPolicy:
+        """A step policy; `adjustments` have distances from the alarm's threshold, rising."""
+        policy = autoscaling.CfnScalingPolicy(
+            self,
+            name,
+            auto_scaling_group_name=self._group_name,
+            policy_type="StepScaling",
+            adjustment_type=adjustment_type,
+            min_adjustment_magnitude=min_adjustment_magnitude,
+            metric_aggregation_type="Maximum",
+            # Warm-up matters to policies that add; one that removes has none.
+            estimated_instance_warmup=None if below else self._warmup_seconds,
+            step_adjustments=_down(adjustments) if below else _up(adjustments),
+        )
+        self.policies[name] = policy
+        return policy
 
     @property
     def _queue(self) -> Mapping[str, str]:
@@ -392,3 +326,28 @@ def _result(expression: str) -> cloudwatch.CfnAlarm.MetricDataQueryProperty:
     return cloudwatch.CfnAlarm.MetricDataQueryProperty(
         id="result", expression=expression, return_data=True
     )
+
+
+def _down(
+    adjustments: Sequence[tuple[float, int]],
+) -> list[autoscaling.CfnScalingPolicy.StepAdjustmentProperty]:
+    ((bound, adjustment),) = adjustments
+    return [
+        autoscaling.CfnScalingPolicy.StepAdjustmentProperty(
+            scaling_adjustment=adjustment, metric_interval_upper_bound=bound
+        )
+    ]
+
+
+def _up(
+    adjustments: Sequence[tuple[float, int]],
+) -> list[autoscaling.CfnScalingPolicy.StepAdjustmentProperty]:
+    ends = [*(bound for bound, _ in adjustments[1:]), None]
+    return [
+        autoscaling.CfnScalingPolicy.StepAdjustmentProperty(
+            scaling_adjustment=adjustment,
+            metric_interval_lower_bound=bound,
+            metric_interval_upper_bound=end,
+        )
+        for (bound, adjustment), end in zip(adjustments, ends, strict=True)
+    ]

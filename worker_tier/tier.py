@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final
 
 import jsii
-from aws_cdk import Aws, Duration, Size, Stage
+from aws_cdk import Aws, Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd import contract
-from worker_tier import bootstrap
-from worker_tier.assets import daemon_archive
+from worker_tier.application import WorkerApplication
+from worker_tier.bundle import location_of, pack_daemon
+from worker_tier.capacity import WorkerCapacity
+from worker_tier.dashboard import TierDashboard
+from worker_tier.encryption import admit_services
 from worker_tier.errors import InvalidProps
+from worker_tier.existing_queue import ExistingQueue
 from worker_tier.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
+from worker_tier.machine_image import WorkerMachineImage
+from worker_tier.metrics import TierMetrics
 from worker_tier.monitoring import Monitoring
-from worker_tier.plan import Plan, make_plan
+from worker_tier.option_settings import OptionSettings, props_from
+from worker_tier.periodic import PeriodicTask
+from worker_tier.permissions import allow_what_daemons_call
+from worker_tier.plan import make_plan
 from worker_tier.queues import WorkerQueues
-from worker_tier.scaling import QueueScaling, WorkerScaling
+from worker_tier.scaling import QueueScaling
+from worker_tier.scaling_figures import WorkerScaling
+from worker_tier.user_data import TierUserData
 
-_DEFAULT_WARMUP_SECONDS: Final = 120
 #: For options that None switches off, so that it cannot stand for their default.
 _DEFAULTS: Final = contract.SqsdOptions()
 
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
-class WorkerTier(Construct):
+class WorkerTier(TierUserData):
     """A queue, and instances that POST each of its messages to the web application on them.
 
     Durations that become options of the daemon are whole seconds. Their names, defaults and ranges
@@ -45,6 +56,19 @@ class WorkerTier(Construct):
         vpc_subnets: Default: private subnets with a way out.
         security_group: Default: a new one that lets everything out and nothing in.
         associate_public_ip_address: Default: what the subnet says.
+        queue: one that exists: a queue of this app, or `ExistingQueue.imported(...)`. Default: a
+            new one, with the options below.
+        dead_letter_queue: an existing one for a new work queue. Default: a new one.
+        fifo: in order within a message group; the dead-letter queue follows. A fleet then has use
+            for as many connections as there are groups. Default: False.
+        content_based_deduplication, deduplication_scope, fifo_throughput_limit: of a FIFO queue.
+        delivery_delay: of every message, at most 15 min. Default: none.
+        max_message_size_bytes: 1 024 to 1 048 576. Default: SQS's own.
+        dead_letter_retention_period: 60 s to 14 days. Default: 14 days.
+        encryption_key: encrypts queues, leader table, log group and topic. Volumes keep the
+            account's key, for Auto Scaling could not start them with another. Default: AWS's own.
+        enforce_ssl: new queues refuse requests without TLS. Default: True.
+        removal_policy: what deleting the stack does to new queues. Default: destroys them.
         http_path: path of every ordinary POST. Default: `/`.
         http_port: port of the application on the instance. Default: 80.
         http_host: `Host` of every POST, when the application wants another. Default: `localhost`.
@@ -79,19 +103,41 @@ class WorkerTier(Construct):
         metrics_namespace: of the daemon's metrics; None for no metrics. Default: `WorkerTier`.
         status_port: loopback port of the daemon's health and metrics pages; None for none. Default:
             7773.
-        periodic_tasks: path of a `cron.yaml`, checked at synth. Default: none, and no leader table.
+        periodic_tasks: path of a `cron.yaml`, or the tasks; checked at synth. Default: those of
+            `application`; without any there is no leader table.
+        application: what is installed on the instances. Default: `WorkerApplication.external()`,
+            which leaves that to the machine image.
         instance_type: Default: t4g.small (Graviton).
+        capacity: several types, or spot; instead of `instance_type`. Default: on demand.
         machine_image: Default: the newest Amazon Linux 2023 at each deployment.
-        root_volume_size: Default: 8 GiB.
-        min_capacity, max_capacity: bounds of the fleet. Default: 1 and 4. With `min_capacity` 0 it
-            sleeps when nothing is outstanding and wakes on one message; periodic tasks forbid that.
+        root_volume_size: gp3, encrypted. Default: 8 GiB.
+        http_put_response_hop_limit: 2 for applications in containers, 1 to 64. Default: 1.
+        role: the instances', made elsewhere. Default: a new one.
+        instance_principal: who may assume a new role. Default: `ec2.amazonaws.com`.
+        session_manager: people may open a shell by AWS Systems Manager. Default: False.
+        daemon_location: where the daemon's bundle was uploaded; docs/stack.md tells how. Default:
+            the CDK uploads it.
+        min_capacity, max_capacity: bounds of the fleet. Default: 1, and 4 or `min_capacity` if that
+            is more. With `min_capacity` 0 it sleeps when nothing is outstanding and wakes on one
+            message; periodic tasks forbid that.
+        single_instance: one instance, no scaling and, unless `alarms` is True, no alarms, as in
+            Elastic Beanstalk's environments of that kind. Default: False.
         scaling: Default: a message waits for at most a minute, if the application takes a second
             for one.
+        default_instance_warmup: from launch until an instance receives. Default: 2 min.
+        max_instance_lifetime: after which an instance is replaced, 1 to 365 days. Default: none.
+        scale_in_protection: see `WorkerFleet`. Default: False.
+        update_policy: how deployments replace instances. Default: one at a time, each awaited.
         signal_timeout: how long a deployment waits for each instance to dispatch, up to 12 h.
             Default: 10 min. Not used when `min_capacity` is 0.
         oldest_message_age: age of the oldest waiting message that alarms. Default: 1 hour.
+        alarms: those for people. Default: True, but False with `single_instance`.
         alarm_actions: what each alarm does when it fires. Default: nothing.
         notifications_topic: told of launches and terminations. Default: a new one.
+        log_group: for the daemons' lines. Default: a new one.
+        log_retention: of the new one. Default: a month.
+        dashboard: one page on the tier, which costs money. Default: False.
+        detailed_monitoring: an instance metric a minute. Default: True.
 
     Raises:
         InvalidProps: with every problem found, not only the first.
@@ -107,6 +153,18 @@ class WorkerTier(Construct):
         vpc_subnets: ec2.SubnetSelection | None = None,
         security_group: ec2.ISecurityGroup | None = None,
         associate_public_ip_address: bool | None = None,
+        queue: sqs.IQueue | ExistingQueue | None = None,
+        dead_letter_queue: sqs.IQueue | None = None,
+        fifo: bool | None = None,
+        content_based_deduplication: bool | None = None,
+        deduplication_scope: sqs.DeduplicationScope | None = None,
+        fifo_throughput_limit: sqs.FifoThroughputLimit | None = None,
+        delivery_delay: Duration | None = None,
+        max_message_size_bytes: int | None = None,
+        dead_letter_retention_period: Duration | None = None,
+        encryption_key: kms.IKey | None = None,
+        enforce_ssl: bool | None = None,
+        removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
         http_path: str | None = None,
         http_port: int | None = None,
         http_host: str | None = None,
@@ -133,68 +191,68 @@ class WorkerTier(Construct):
         log_format: str | None = None,
         metrics_namespace: str | None = _DEFAULTS.metrics_namespace,
         status_port: int | None = _DEFAULTS.status_port,
-        periodic_tasks: str | None = None,
+        periodic_tasks: str | Sequence[PeriodicTask] | None = None,
+        application: WorkerApplication | None = None,
         instance_type: ec2.InstanceType | None = None,
-        machine_image: ec2.IMachineImage | None = None,
+        capacity: WorkerCapacity | None = None,
+        machine_image: ec2.IMachineImage | WorkerMachineImage | None = None,
         root_volume_size: Size | None = None,
-        min_capacity: int = 1,
-        max_capacity: int = 4,
+        http_put_response_hop_limit: int | None = None,
+        role: iam.IRole | None = None,
+        instance_principal: iam.IPrincipal | None = None,
+        session_manager: bool = False,
+        daemon_location: s3.Location | None = None,
+        min_capacity: int | None = None,
+        max_capacity: int | None = None,
+        single_instance: bool = False,
         scaling: WorkerScaling | None = None,
+        default_instance_warmup: Duration | None = None,
+        max_instance_lifetime: Duration | None = None,
+        scale_in_protection: bool = False,
+        update_policy: autoscaling.UpdatePolicy | None = None,
         signal_timeout: Duration | None = None,
         oldest_message_age: Duration | None = None,
+        alarms: bool | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
         notifications_topic: sns.ITopic | None = None,
+        log_group: logs.ILogGroup | None = None,
+        log_retention: logs.RetentionDays | None = None,
+        dashboard: bool = False,
+        detailed_monitoring: bool = True,
     ) -> None:
+        if periodic_tasks is None and application is not None:
+            periodic_tasks = application.cron_file
+        props = dict(locals())  # by name, for the checks
         super().__init__(scope, id)
-        plan = make_plan(
-            self.node.path,
-            {
-                "http_path": http_path,
-                "http_port": http_port,
-                "http_host": http_host,
-                "mime_type": mime_type,
-                "http_connections": http_connections,
-                "connect_timeout": connect_timeout,
-                "inactivity_timeout": inactivity_timeout,
-                "visibility_timeout": visibility_timeout,
-                "error_visibility_timeout": error_visibility_timeout,
-                "retention_period": retention_period,
-                "max_retries": max_retries,
-                "wait_time_seconds": wait_time_seconds,
-                "retry_policy": retry_policy,
-                "delete_statuses": delete_statuses,
-                "dead_letter_statuses": dead_letter_statuses,
-                "delete_expired": delete_expired,
-                "health_path": health_path,
-                "extra_headers": extra_headers,
-                "via_sns": via_sns,
-                "signing_key_file": signing_key_file,
-                "heartbeat": heartbeat,
-                "drain_timeout": drain_timeout,
-                "drain_on_rebalance": drain_on_rebalance,
-                "log_format": log_format,
-                "metrics_namespace": metrics_namespace,
-                "status_port": status_port,
-            },
-            min_capacity=min_capacity,
-            max_capacity=max_capacity,
-            scaling=scaling or WorkerScaling(),
-            signal_timeout=signal_timeout,
-            periodic_tasks=periodic_tasks,
-        )
-        warmup = Duration.seconds(_DEFAULT_WARMUP_SECONDS)
+        plan = make_plan(self, props)
+        warmup = Duration.seconds(plan.warmup_seconds)
         #: What the daemon is told, defaults included.
         self.options = plan.options
-        #: Work queue and dead-letter queue, with the grants that producers and operators need.
+        self._plan, self._tasks, self._key = plan, plan.tasks, encryption_key
+        self._commands: list[str] = []
+        self.tier_name = "-".join([Aws.STACK_NAME, *self.node.path.split("/")[_depth(self) :]])
+        if encryption_key is not None:
+            admit_services(self, encryption_key)
         self.queues = WorkerQueues(
             self,
             "Queues",
             visibility_timeout=Duration.seconds(plan.options.visibility_timeout),
             retention_period=Duration.seconds(plan.options.retention_period),
             max_retries=plan.options.max_retries,
+            queue=queue,
+            dead_letter_queue=dead_letter_queue,
+            fifo=fifo,
+            content_based_deduplication=content_based_deduplication,
+            deduplication_scope=deduplication_scope,
+            fifo_throughput_limit=fifo_throughput_limit,
+            delivery_delay=delivery_delay,
+            max_message_size_bytes=max_message_size_bytes,
+            dead_letter_retention_period=dead_letter_retention_period,
+            encryption_key=encryption_key,
+            enforce_ssl=enforce_ssl,
+            removal_policy=removal_policy,
         )
-        #: None without an enabled periodic task.
-        self.leader_table = LeaderTable(self, "LeaderTable") if plan.has_enabled_task else None
+        self.leader_table: LeaderTable | None = None
         self.fleet = WorkerFleet(
             self,
             "Fleet",
@@ -203,148 +261,114 @@ class WorkerTier(Construct):
             security_group=security_group,
             associate_public_ip_address=associate_public_ip_address,
             instance_type=instance_type,
+            capacity=capacity,
             machine_image=machine_image,
             root_volume_size=root_volume_size,
+            http_put_response_hop_limit=http_put_response_hop_limit,
+            role=role,
+            instance_principal=instance_principal,
+            session_manager=session_manager,
             min_capacity=plan.min_capacity,
             max_capacity=plan.max_capacity,
             drain_timeout_seconds=plan.options.drain_timeout,
             signal_timeout=Duration.seconds(plan.signal_timeout_seconds),
             instance_warmup=warmup,
+            max_instance_lifetime=max_instance_lifetime,
+            scale_in_protection=scale_in_protection,
+            detailed_monitoring=detailed_monitoring,
+            update_policy=update_policy,
             notifications_topic=notifications_topic,
+            encryption_key=encryption_key,
         )
-        #: The daemon and what it imports, as instances fetch it.
-        self.daemon_asset = self._pack_daemon()
-        self._allow_what_the_daemon_calls()
-        self._write_user_data(plan)
-        #: None when `scaling` is `WorkerScaling.none()`.
-        self.scaling = plan.figures and QueueScaling(
+        self.log_group = log_group or logs.LogGroup(
             self,
-            "Scaling",
-            auto_scaling_group=self.fleet.auto_scaling_group,
-            queue=self.queue,
-            figures=plan.figures,
-            instance_warmup=warmup,
+            "Logs",
+            encryption_key=encryption_key,
+            removal_policy=RemovalPolicy.DESTROY,
+            retention=log_retention or logs.RetentionDays.ONE_MONTH,
         )
-        self.monitoring = Monitoring(
-            self,
-            "Monitoring",
-            queue=self.queue,
-            dead_letter_queue=self.dead_letter_queue,
-            oldest_message_age=oldest_message_age,
-            alarm_actions=alarm_actions,
-        )
-
-    @property
-    def queue(self) -> sqs.Queue:
-        """Where producers send."""
-        return self.queues.queue
-
-    @property
-    def dead_letter_queue(self) -> sqs.Queue:
-        """Where messages end after `max_retries` receives."""
-        return self.queues.dead_letter_queue
-
-    @property
-    def auto_scaling_group(self) -> autoscaling.AutoScalingGroup:
-        """The instances."""
-        return self.fleet.auto_scaling_group
-
-    @property
-    def launch_template(self) -> ec2.LaunchTemplate:
-        """What instances are started from."""
-        return self.fleet.launch_template
-
-    @property
-    def role(self) -> iam.Role:
-        """The instances' role."""
-        return self.fleet.role
-
-    @property
-    def alarms(self) -> dict[str, cloudwatch.Alarm]:
-        """The alarms for people, by name: `DeadLetters`, `OldestMessage`."""
-        return self.monitoring.alarms
-
-    @property
-    @jsii.member(jsii_name="connections")
-    def connections(self) -> ec2.Connections:
-        """For security group rules to and from the instances."""
-        return self.fleet.connections
-
-    @property
-    @jsii.member(jsii_name="grantPrincipal")
-    def grant_principal(self) -> iam.IPrincipal:
-        """So that `bucket.grant_read(tier)` lets the application read."""
-        return self.fleet.grant_principal
-
-    def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow a producer to send to the work queue."""
-        return self.queues.grant_send_messages(grantee)
-
-    def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow another consumer to receive from the work queue."""
-        return self.queues.grant_consume_messages(grantee)
-
-    def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow an operator to delete every message of the work queue."""
-        return self.queues.grant_purge(grantee)
-
-    def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow an operator to move dead letters back into the work queue."""
-        return self.queues.grant_redrive(grantee)
-
-    def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
-        """Let every alarm for people do `action` when it fires."""
-        self.monitoring.add_alarm_action(action)
-
-    def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
-        """Allow the application on the instances what `statement` says."""
-        self.fleet.policy.add_statements(statement)
-
-    def _pack_daemon(self) -> s3_assets.Asset:
-        # Beside the CDK's own copy, for `cdk synth --no-staging` refers to the file where it is: it
-        # must not vanish with this process.
-        archive = daemon_archive()
-        outdir = cast(Stage, Stage.of(self)).asset_outdir
-        path = Path(outdir, f"worker-tier-daemon.{archive.sha256[:16]}.zip")
-        path.write_bytes(archive.content)
-        return s3_assets.Asset(self, "Daemon", path=str(path))
-
-    def _allow_what_the_daemon_calls(self) -> None:
-        self.queue.grant(self, *contract.QUEUE_ACTIONS)
-        if self.leader_table is not None:
-            self.queue.grant(self, *contract.ENQUEUE_ACTIONS)
-            self.leader_table.grant_election(self)
-        if self.options.dead_letter_statuses:
-            self.dead_letter_queue.grant(self, *contract.ENQUEUE_ACTIONS)
-        # The asset's own grant opens the whole bootstrap bucket.
-        self.add_to_role_policy(
-            iam.PolicyStatement(
-                actions=["s3:GetObject"],
-                resources=[
-                    self.daemon_asset.bucket.arn_for_objects(self.daemon_asset.s3_object_key)
-                ],
+        #: The daemon and what it imports, as instances fetch it; None with `daemon_location`.
+        self.daemon_asset = None if daemon_location is not None else pack_daemon(self)
+        self._daemon_location = daemon_location or location_of(self.daemon_asset)
+        allow_what_daemons_call(self, self._daemon_location)
+        self._application = None if application is None else application.bind(self, self)
+        self.scaling = (
+            None
+            if plan.figures is None
+            else QueueScaling(
+                self,
+                "Scaling",
+                auto_scaling_group=self.fleet.auto_scaling_group,
+                queue=self.queue,
+                figures=plan.figures,
+                instance_warmup=warmup,
             )
         )
+        self.metrics = TierMetrics(
+            queue=self.queue,
+            dead_letter_queue=self.queues.dead_letter_queue,
+            group=self.fleet.auto_scaling_group,
+            namespace=plan.options.metrics_namespace,
+            tier_name=self.tier_name,
+        )
+        wanted = not single_instance if alarms is None else alarms
+        self.monitoring = self._watch(oldest_message_age, alarm_actions) if wanted else None
+        if plan.tasks.enabled:
+            self._elect_leaders()
+        self.tier_dashboard = (
+            TierDashboard(
+                self,
+                "Dashboard",
+                metrics=self.metrics,
+                alarms=list(self.alarms.values()),
+                log_group=self.log_group,
+            )
+            if dashboard
+            else None
+        )
+        self._write_user_data()
 
-    def _write_user_data(self, plan: Plan) -> None:
-        table = self.leader_table
-        resources = contract.TierResources(
-            queue_url=self.queue.queue_url,
-            region=Aws.REGION,
-            tier_name=Aws.STACK_NAME,
-            dead_letter_queue_url=self.dead_letter_queue.queue_url,
-            leader_table=None if table is None else table.table.table_name,
+    @staticmethod
+    def from_option_settings(
+        scope: Construct, id: str, settings: OptionSettings, **props: Any
+    ) -> WorkerTier:
+        """A tier from an Elastic Beanstalk environment's option settings.
+
+        Args:
+            settings: by namespace and option; or a list of `namespace`, `option_name`, `value`, as
+                .ebextensions and `aws elasticbeanstalk describe-configuration-settings` have them.
+            props: those of `WorkerTier`, which win over settings; `vpc` when no setting names one.
+
+        Raises:
+            InvalidProps: with every setting that cannot be honoured, by name and with the reason.
+        """
+        problems: list[str] = []
+        place = Construct(scope, f"{id}Settings")
+        chosen = props_from(place, settings, props, problems)
+        if "vpc" not in chosen:
+            problems.append("vpc is needed: pass it, or set aws:ec2:vpc:VPCId and :Subnets")
+        if problems:
+            raise InvalidProps(f"{scope.node.path}/{id}", problems)
+        return WorkerTier(scope, id, **chosen)
+
+    @property
+    def visibility_timeout(self) -> Duration:
+        """How long a message that an instance received stays hidden."""
+        return Duration.seconds(self.options.visibility_timeout)
+
+    def _watch(
+        self, oldest_message_age: Duration | None, actions: Sequence[cloudwatch.IAlarmAction]
+    ) -> Monitoring:
+        return Monitoring(
+            self,
+            "Monitoring",
+            metrics=self.metrics,
+            silence_alarms=self._plan.min_capacity > 0 and self.fleet.machine_image.ships_logs,
+            oldest_message_age=oldest_message_age,
+            alarm_actions=actions,
         )
-        script = bootstrap.render_user_data(
-            settings=contract.TierSettings(resources=resources, options=plan.options),
-            bundle=bootstrap.Bundle(
-                bucket=self.daemon_asset.s3_bucket_name,
-                key=self.daemon_asset.s3_object_key,
-                sha256=daemon_archive().sha256,
-            ),
-            signal=self.fleet.signal,
-            cron_yaml=plan.cron_yaml,
-        )
-        if problem := bootstrap.size_problem(script):
-            raise InvalidProps(self.node.path, [problem])
-        self.fleet.set_user_data(script)
+
+
+def _depth(tier: Construct) -> int:
+    """How many names of a path lead to its stack."""
+    return len(Stack.of(tier).node.path.split("/"))

@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import Duration
 
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
-from tests.worker_tier.stacks import CRON_YAML, Synthesized, synthesize, vpc_of
+from tests.worker_tier.stacks import CRON_YAML, Synthesized, tier_with
 from worker_tier import WorkerTier
 from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier.options import NONE_SWITCHES_OFF
@@ -60,10 +60,6 @@ def settings_in(template: Synthesized) -> TierSettings:
     return TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
 
 
-def tier_with(**props: Any) -> Synthesized:
-    return synthesize(lambda stack: WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props))
-
-
 def test_every_option_is_chosen_here_and_none_is_its_default() -> None:
     defaults = SqsdOptions()
     assert set(CHOSEN) == {field.name for field in fields(SqsdOptions)}
@@ -107,9 +103,11 @@ def test_resources_are_those_of_the_template(tmp_path: Path) -> None:
     assert settings_in(template).resources == TierResources(
         queue_url=f"ref-{queue}",
         region="ref-AWS-Region",
-        tier_name="ref-AWS-StackName",
+        tier_name="ref-AWS-StackName-Worker",
         dead_letter_queue_url=f"ref-{dead}",
         leader_table=f"ref-{table}",
+        lifecycle_hook="drain",
+        log_group=f"ref-{template.id_of('AWS::Logs::LogGroup')}",
     )
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +16,33 @@ from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSetting
 from tests.worker_tier.stacks import CRON_YAML
 from worker_tier import bootstrap
 from worker_tier.assets import Archive, archive_of
-from worker_tier.bootstrap import CRON_PATH, UNIT_PATH, files_in_user_data
+from worker_tier.bootstrap import CRON_PATH, files_in_user_data
+from worker_tier_bootstrap.contract import EARLY_PATH, INSTANCE_PATH
 
-ARCHIVE = archive_of({"sqsd/__init__.py": b"", "sqsd/__main__.py": b"print('hello')\n"})
-#: What the stand-in for `aws` gets from S3: it fails as often as `failures` says, then delivers.
-AWS = """
-echo "aws $*" >> "$CALLS"
-for target; do :; done
-count=$(cat "$STATE" 2> /dev/null || echo 0)
-echo $((count + 1)) > "$STATE"
-if [ "$count" -lt "$REFUSALS" ]; then echo 'AccessDenied' >&2; exit 254; fi
-if [ "$count" -lt "$((REFUSALS + DAMAGES))" ]; then echo damaged > "$target"; exit 0; fi
-cp "$ARCHIVE" "$target"
+#: Stands for the bootstrap in the bundle: says what it sees, and ends as it is told.
+ENGINE = b"""
+import os, pathlib, sys
+print("engine", sys.argv[1:], sorted(os.listdir(os.environ["SETTINGS"])))
+if reason := os.environ.get("REASON"):
+    pathlib.Path(os.environ["OUTCOME"]).write_text(reason + "\\n")
+sys.exit(int(os.environ.get("ENGINE_STATUS", "0")))
+"""
+ARCHIVE = archive_of({"worker_tier_bootstrap/__main__.py": ENGINE})
+#: The system's Python: the early part is a stand-in that fails as often as told and then delivers;
+#: everything else is the real thing.
+PYTHON = """
+case "$1:$2" in
+  */early.py:fetch)
+    echo "fetch $4" >> "$CALLS"
+    count=$(cat "$STATE" 2> /dev/null || echo 0)
+    echo $((count + 1)) > "$STATE"
+    if [ "$count" -lt "$REFUSALS" ]; then echo 'HTTP 403 AccessDenied'; exit 3; fi
+    cp "$ARCHIVE" "$4" ;;
+  */early.py:signal) echo "signal $4" >> "$CALLS"; exit "${SIGNAL_STATUS:-0}" ;;
+  *) exec INTERPRETER "$@" ;;
+esac
 """
 RECORD = 'echo "${0##*/} $*" >> "$CALLS"\n'
-#: Systemd's part: `restart` fails when told to.
-SYSTEMCTL = RECORD + '[ "$1" != restart ] || exit "${RESTART_STATUS:-0}"\n'
 
 
 def script_for(
@@ -84,14 +93,12 @@ class Instance:
             "STATE": str(root / "state"),
             "ARCHIVE": str(root / "archive.zip"),
             "REFUSALS": "0",
-            "DAMAGES": "0",
+            "SETTINGS": str(self.root / "etc/worker-tier"),
+            "OUTCOME": str(self.root / "run/worker-tier/outcome"),
         }
-        self.command("aws", AWS)
-        self.command("systemctl", SYSTEMCTL)
-        for name in ("cfn-signal", "dnf", "journalctl", "sleep", "useradd"):
+        for name in ("dnf", "sleep"):
             self.command(name, RECORD)
-        self.command("getent", "exit 2\n")
-        self.link("python3.11", Path(sys.executable).resolve())
+        self.command("python3", PYTHON.replace("INTERPRETER", str(Path(sys.executable).resolve())))
 
     def command(self, name: str, body: str) -> None:
         path = self._stubs / name
@@ -108,7 +115,7 @@ class Instance:
     def boot(self, script: str) -> Outcome:
         """Run the script with its directories moved under the root; nothing else is changed."""
         self._calls.write_text("", encoding="utf-8")
-        moved = re.sub(r"(?<![\w/])/(opt/worker-tier|etc|var)/", rf"{self.root}/\1/", script)
+        moved = re.sub(r"(?<![\w/])/(opt/worker-tier|etc|var|run)/", rf"{self.root}/\1/", script)
         moved = moved.replace("home=/opt/worker-tier", f"home={self.root}/opt/worker-tier")
         # the system's Python may be any: the instance has the stand-ins' ones alone
         tools = "PATH=" + str(self._stubs)
@@ -129,9 +136,8 @@ class Instance:
         )
 
     def _link_tools(self) -> None:
-        for name in ("bash", "cat", "chmod", "cp", "date", "dirname", "head", "ln", "mkdir", "mv"):
-            self._link_tool(name)
-        for name in ("rm", "sha256sum", "tee"):
+        tools = "bash cat chmod cp date head ln mkdir mv rm tee"
+        for name in tools.split():
             self._link_tool(name)
 
     def _link_tool(self, name: str) -> None:
@@ -166,65 +172,33 @@ def test_shellcheck_finds_nothing(require_tool: Callable[[str], Path]) -> None:
     assert completed.returncode == 0, completed.stdout
 
 
-def test_systemd_can_parse_the_unit(require_tool: Callable[[str], Path], tmp_path: Path) -> None:
-    analyze = require_tool("systemd-analyze")
-    unit = tmp_path / "sqsd.service"
-    text = files_in_user_data(script_for())[UNIT_PATH]
-    # The program and its user are an instance's; systemd wants them on this machine.
-    here = text.replace("/opt/worker-tier/python", "/bin/true").replace("User=sqsd", "User=root")
-    unit.write_text(here, encoding="utf-8")
-    completed = subprocess.run(
-        [analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True
-    )
-    assert "sqsd.service" not in completed.stderr, completed.stderr
-
-
 # ---- what it does
 
 
-def test_an_instance_gets_the_daemon_its_files_and_its_unit(instance: Instance) -> None:
+def test_an_instance_gets_its_files_and_the_bundle_and_hands_over(instance: Instance) -> None:
     script = script_for()
     outcome = instance.boot(script)
     assert outcome.status == 0, outcome.output
     files = files_in_user_data(script)
-    assert set(files) == {SETTINGS_PATH, CRON_PATH, UNIT_PATH}
+    assert set(files) == {SETTINGS_PATH, INSTANCE_PATH, EARLY_PATH, CRON_PATH}
     assert outcome.file(CRON_PATH).read_bytes() == CRON_YAML.encode()
     assert TierSettings.from_json(outcome.file(SETTINGS_PATH).read_text()).cron_file == "cron.yaml"
-    assert outcome.file("/opt/worker-tier/daemon/sqsd/__main__.py").is_file()
-    assert not list(outcome.root.rglob("*.new"))
-    python = outcome.file("/opt/worker-tier/python")
-    said = subprocess.run(
-        [python, "-P", "-s", "-m", "sqsd"],
-        env={"PYTHONPATH": str(outcome.file("/opt/worker-tier/daemon"))},
-        capture_output=True,
-        text=True,
-    )
-    assert said.stdout == "hello\n"
+    assert "engine ['run'] ['cron.yaml', 'instance.json', 'tier.json']" in outcome.output
+    assert not [path for path in outcome.root.rglob("*") if path.suffix in (".new", ".part")]
+    assert outcome.calls[-1] == "signal true"
 
 
-def test_the_daemon_is_started_before_success_is_signalled(instance: Instance) -> None:
-    outcome = instance.boot(script_for())
-    relevant = [call for call in outcome.calls if call.split(" ")[0] != "aws"]
-    assert relevant == [
-        "useradd --system --no-create-home --shell /sbin/nologin sqsd",
-        "systemctl daemon-reload",
-        "systemctl enable -q sqsd.service",
-        "systemctl restart sqsd.service",
-        "cfn-signal --success true --reason sqsd has completed a receive --stack Stack"
-        " --resource Group --region us-east-1",
-    ]
-
-
-def test_the_log_has_every_step_with_its_time(instance: Instance) -> None:
+def test_the_log_has_every_step_with_its_time_in_utc(instance: Instance) -> None:
     outcome = instance.boot(script_for())
     log = outcome.file("/var/log/worker-tier/bootstrap.log").read_text()
-    steps = re.findall(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ begin: (.*)$", log, flags=re.MULTILINE)
+    steps = re.findall(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ == (.*)$", log, flags=re.MULTILINE)
     assert steps == [
-        "install Python 3.11 or later",
-        "fetch the daemon",
-        "unpack the daemon",
         "write the settings",
-        "start sqsd",
+        "find Python 3.11 or later",
+        "fetch the bundle",
+        "unpack the bundle",
+        "hand over",
+        "done: the application answered, and the daemon completed a receive",
     ]
 
 
@@ -246,33 +220,23 @@ def test_a_file_arrives_byte_for_byte(instance: Instance, content: str) -> None:
     assert outcome.file(CRON_PATH).read_bytes() == content.encode()
 
 
-def test_a_second_run_changes_nothing(instance: Instance) -> None:
-    script = script_for()
-    first = instance.boot(script)
-    before = {path: path.read_bytes() for path in first.root.rglob("*.py")}
-    instance.command("getent", "exit 0\n")
-    second = instance.boot(script)
-    assert second.status == 0, second.output
-    assert {path: path.read_bytes() for path in second.root.rglob("*.py")} == before
-    assert second.called("useradd") == []
-
-
-def test_a_new_archive_leaves_no_file_of_the_old_one(instance: Instance) -> None:
+def test_a_second_run_fetches_nothing_and_changes_nothing(instance: Instance) -> None:
     first = instance.boot(script_for())
-    stale = first.file("/opt/worker-tier/daemon/sqsd/stale.py")
-    stale.write_text("")
-    instance.boot(script_for())
-    assert not stale.exists()
+    before = {path: path.read_bytes() for path in first.root.rglob("*.*") if path.is_file()}
+    log = first.file("/var/log/worker-tier/bootstrap.log")
+    second = instance.boot(script_for())
+    assert second.called("fetch") == []
+    after = {path: path.read_bytes() for path in second.root.rglob("*.*") if path.is_file()}
+    assert {**after, log: b""} == {**before, log: b""}
 
 
 def test_python_is_installed_only_where_none_is_new_enough(instance: Instance) -> None:
     assert instance.boot(script_for()).called("dnf") == []
-    # given a system whose only Python is too old, and a package manager that brings another
-    instance.remove("python3.11")
-    instance.command("python3", "exit 1\n")
-    interpreter = Path(sys.executable).resolve()
+    # given a system whose own Python is too old, and a package manager that brings another
+    old = PYTHON.replace("exec INTERPRETER", "exit 1 #")
+    instance.command("python3", old)
     target = instance.root.parent / "stubs" / "python3.11"
-    instance.command("dnf", f"{RECORD}ln -s {interpreter} {target}\n")
+    instance.command("dnf", f"{RECORD}ln -s {Path(sys.executable).resolve()} {target}\n")
     outcome = instance.boot(script_for())
     assert outcome.status == 0, outcome.output
     assert outcome.called("dnf") == ["dnf -y -q install python3.11"]
@@ -282,58 +246,50 @@ def test_python_is_installed_only_where_none_is_new_enough(instance: Instance) -
 
 
 def test_fetching_is_repeated_ever_more_slowly_up_to_an_hour(instance: Instance) -> None:
-    # given nine refusals and then four damaged archives
-    instance.environment |= {"REFUSALS": "9", "DAMAGES": "4"}
+    instance.environment["REFUSALS"] = "13"
     outcome = instance.boot(script_for())
     assert outcome.status == 0, outcome.output
     pauses = [int(call.split(" ")[1]) for call in outcome.called("sleep")]
     assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]
-    assert len(outcome.called("aws")) == 14
+    assert len(outcome.called("fetch")) == 14
 
 
-def test_a_damaged_archive_is_never_unpacked(instance: Instance) -> None:
-    instance.environment["DAMAGES"] = "1"
-    # given a machine that is switched off in the first pause
+def test_what_needs_a_cure_is_told_while_it_is_still_tried(instance: Instance) -> None:
+    instance.environment["REFUSALS"] = "3"
+    # given a boot that has had its patience: no second of it
+    script = re.sub(r"-ge \d+ \]", "-ge 0 ]", script_for())
+    outcome = instance.boot(script)
+    assert outcome.called("signal") == ["signal false", "signal true"]
+    assert "HTTP 403 AccessDenied; next try in 2 s" in outcome.output
+
+
+def test_a_machine_switched_off_while_it_fetches_starts_over(instance: Instance) -> None:
+    instance.environment["REFUSALS"] = "1"
     instance.command("sleep", "kill -9 $PPID\n")
-    outcome = instance.boot(script_for())
-    assert outcome.status != 0
-    assert not outcome.file("/opt/worker-tier/daemon").exists()
+    assert instance.boot(script_for()).status != 0
+    instance.command("sleep", RECORD)
+    assert instance.boot(script_for()).status == 0
 
 
-def test_a_daemon_that_does_not_start_is_signalled_with_the_step(instance: Instance) -> None:
-    instance.environment["RESTART_STATUS"] = "1"
+def test_a_failure_is_signalled_with_the_reason_in_the_log(instance: Instance) -> None:
+    instance.environment |= {"ENGINE_STATUS": "1", "REASON": "step build: no compiler"}
     outcome = instance.boot(script_for())
     assert outcome.status == 1
-    (signal,) = outcome.called("cfn-signal")
-    assert "--success false" in signal
-    assert "worker-tier bootstrap failed: start sqsd (exit code 1)" in signal
-    assert outcome.called("journalctl") == ["journalctl --no-pager --lines 30 --unit sqsd.service"]
+    assert outcome.called("signal") == ["signal false"]
+    log = outcome.file("/var/log/worker-tier/bootstrap.log").read_text()
+    assert log.rstrip().endswith("== failed: step build: no compiler")
 
 
-def test_a_package_that_cannot_be_installed_is_signalled(instance: Instance) -> None:
-    instance.remove("python3.11")
-    instance.command("dnf", RECORD + "exit 3\n")
+def test_a_failure_without_a_reason_names_the_step(instance: Instance) -> None:
+    instance.remove("python3")
     outcome = instance.boot(script_for())
-    assert outcome.status == 3
-    (signal,) = outcome.called("cfn-signal")
-    assert "bootstrap failed: install Python 3.11 or later (exit code 3)" in signal
-    assert outcome.called("aws") == []
-
-
-def test_where_nothing_waits_nothing_is_signalled(instance: Instance) -> None:
-    outcome = instance.boot(script_for(awaited=False))
-    assert outcome.status == 0, outcome.output
-    assert outcome.called("cfn-signal") == []
+    assert outcome.status != 0
+    assert "== failed: find Python 3.11 or later ended with exit code" in outcome.output
 
 
 def test_a_signal_that_is_refused_does_not_undo_the_boot(instance: Instance) -> None:
     # given an instance that scaling added, long after the deployment
-    instance.command("cfn-signal", RECORD + "exit 1\n")
+    instance.environment["SIGNAL_STATUS"] = "3"
     outcome = instance.boot(script_for())
     assert outcome.status == 0
     assert "CloudFormation took no signal" in outcome.output
-
-
-def test_the_archive_of_these_tests_is_one_that_python_unpacks() -> None:
-    with zipfile.ZipFile(io.BytesIO(ARCHIVE.content)) as archive:
-        assert archive.testzip() is None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
 from aws_cdk import App, Environment, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
+
+from worker_tier import InvalidProps, WorkerTier
 
 Resource = dict[str, Any]
 
@@ -86,6 +89,8 @@ def resolved(value: Any) -> str:
             return f"att-{name}-{attribute}"
         case {"Fn::Sub": text}:
             return str(text).replace("${AWS::", "").replace("}", "")
+        case {"Fn::Select": [number, {"Fn::Split": [_, of]}]}:
+            return f"part-{number}-of-{resolved(of)}"
         case _:
             raise AssertionError(f"an intrinsic nobody expected: {value!r}")
 
@@ -103,3 +108,26 @@ def actions_of(statements: Sequence[Mapping[str, Any]]) -> set[str]:
         action = statement["Action"]
         found |= {action} if isinstance(action, str) else set(action)
     return found
+
+
+def tier_with(**props: Any) -> Synthesized:
+    """A stack with one tier of these props."""
+    return synthesize(lambda stack: WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props))
+
+
+def problems_of(**props: Any) -> tuple[str, ...]:
+    """Why a tier cannot be built from these props."""
+    stack = new_stack()
+    with pytest.raises(InvalidProps) as caught:
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props)
+    assert caught.value.path == "Test/Worker"
+    return caught.value.problems
+
+
+def evaluate(expression: str, **metrics: float) -> float:
+    """CloudWatch's `IF(condition, then, else)` arithmetic, by Python's."""
+    return float(eval(expression, {"IF": _if, **metrics}))  # noqa: S307 - our own templates
+
+
+def _if(condition: bool, then: float, otherwise: float) -> float:
+    return then if condition else otherwise

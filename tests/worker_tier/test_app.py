@@ -45,7 +45,7 @@ def test_the_producer_knows_the_queue_may_send_to_it_and_logs_to_its_own_group(
     assert function["Timeout"] == 120
     statements = template.statements("AWS::IAM::Policy", "ProducerRole")
     resources = [statement["Resource"]["Fn::GetAtt"][0] for statement in statements]
-    assert sorted(resources) == sorted([queue, template.id_of("AWS::Logs::LogGroup")])
+    assert sorted(resources) == sorted([queue, template.id_of("AWS::Logs::LogGroup", "Producer")])
 
 
 def test_the_network_costs_nothing_by_the_hour(template: Synthesized) -> None:

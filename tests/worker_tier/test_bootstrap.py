@@ -1,24 +1,45 @@
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import worker_tier_bootstrap
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
 from worker_tier import bootstrap
-from worker_tier.bootstrap import CRON_PATH, UNIT_PATH, files_in_user_data, render_user_data
+from worker_tier.bootstrap import (
+    CRON_PATH,
+    deadline_seconds,
+    files_in_user_data,
+    render_user_data,
+    without_remarks,
+)
+from worker_tier_bootstrap.contract import (
+    BUNDLE,
+    EARLY_PATH,
+    INSTANCE_PATH,
+    Application,
+    Instance,
+    S3Object,
+)
 
 RESOURCES = TierResources(queue_url="https://sqs.example/1/work", region="us-east-1", tier_name="T")
+EARLY = Path(worker_tier_bootstrap.__path__[0], "early.py")
 
 
-def render(cron_yaml: str | None = None, **options: Any) -> str:
+def render(
+    cron_yaml: str | None = None, application: Application | None = None, **options: Any
+) -> str:
     return render_user_data(
         settings=TierSettings(resources=RESOURCES, options=SqsdOptions(**options)),
         bundle=bootstrap.Bundle(bucket="assets", key="daemon.zip", sha256="0" * 64),
         signal=bootstrap.Signal(stack="S", region="us-east-1", resource="Group", awaited=True),
+        application=application,
         cron_yaml=cron_yaml,
     )
 
@@ -50,7 +71,7 @@ def test_a_file_is_read_back_exactly(content: str) -> None:
 @given(contents)
 def test_any_file_is_read_back_exactly(content: str) -> None:
     files = files_in_user_data(render(content))
-    assert set(files) == {SETTINGS_PATH, CRON_PATH, UNIT_PATH}
+    assert set(files) == {SETTINGS_PATH, INSTANCE_PATH, EARLY_PATH, CRON_PATH}
     assert files[CRON_PATH] == content
 
 
@@ -73,26 +94,65 @@ def test_settings_name_the_cron_file_exactly_when_there_is_one() -> None:
         assert (CRON_PATH in files) == (name is not None)
 
 
-@pytest.mark.parametrize(("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230)])
-def test_the_unit_is_not_killed_before_its_drain_ends(drain: int, stop: int) -> None:
-    unit = files_in_user_data(render(drain_timeout=drain))[UNIT_PATH]
-    assert f"TimeoutStopSec={stop}\n" in unit
-    assert "@" not in unit.replace("~@privileged @resources", "").replace("=@system-service", "")
+def test_settings_name_the_hook_that_the_group_has() -> None:
+    settings = TierSettings.from_json(files_in_user_data(render())[SETTINGS_PATH])
+    assert settings.resources.lifecycle_hook == "drain"
+    # the group's name is found out at boot, for a template cannot give it
+    assert settings.resources.auto_scaling_group is None
 
 
-def test_the_unit_runs_what_the_bootstrap_unpacks_with_the_settings_it_writes() -> None:
-    unit = files_in_user_data(render())[UNIT_PATH]
-    assert f"ExecStart=/opt/worker-tier/python -P -s -m sqsd run --settings {SETTINGS_PATH}" in unit
-    assert "Environment=PYTHONPATH=/opt/worker-tier/daemon" in unit
-    for line in ("Type=notify", "Restart=always", "User=sqsd", "NoNewPrivileges=yes"):
-        assert f"\n{line}\n" in unit
+def test_what_the_bootstrap_is_told_comes_back_as_it_was() -> None:
+    application = Application(
+        kind=BUNDLE,
+        bundle=S3Object(bucket="assets", key="app.zip", sha256="1" * 64),
+        platform="python",
+        port=8123,
+        environment={"MODE": 'it\'s "quoted" $HOME'},
+        start_timeout=17,
+    )
+    told = Instance.from_json(files_in_user_data(render(application=application))[INSTANCE_PATH])
+    assert told == Instance(
+        stack="S",
+        region="us-east-1",
+        resource="Group",
+        awaited=True,
+        deadline_seconds=deadline_seconds(600),
+        bundle=S3Object(bucket="assets", key="daemon.zip", sha256="0" * 64),
+        application=application,
+    )
+
+
+@given(st.integers(1, 43_200))
+def test_a_boot_fails_before_cloudformation_stops_listening(timeout: int) -> None:
+    assert deadline_seconds(timeout) <= max(60, timeout - 30)
 
 
 def test_no_hole_is_left_in_the_script() -> None:
-    script = render("")
-    for value in ("region='us-east-1'", "stack='S'", "resource='Group'", "awaited='true'"):
-        assert f"readonly {value}" in script
-    assert "@" not in script.replace(files_in_user_data(script)[UNIT_PATH], "")
+    assert "@" not in render("")
+
+
+def test_the_early_part_is_python_3_9_and_does_what_its_source_does() -> None:
+    carried = files_in_user_data(render())[EARLY_PATH]
+    tree = ast.parse(carried, feature_version=(3, 9))
+    # the same program: nothing but docstrings is gone
+    assert ast.dump(tree) == ast.dump(_without_docstrings(ast.parse(EARLY.read_text())))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+    return tree
+
+
+def test_remarks_are_left_out_and_texts_stay() -> None:
+    source = (
+        '"""One\n\nmore.\n"""\n# why\nx = "# no remark"\n\n\n'
+        'def f():\n    """Says."""\n    return x\n'
+    )
+    assert without_remarks(source) == 'x = "# no remark"\ndef f():\n return x\n'
 
 
 def test_the_size_is_bounded_with_room_for_what_tokens_become() -> None:
@@ -104,5 +164,10 @@ def test_the_size_is_bounded_with_room_for_what_tokens_become() -> None:
     assert f"{allowed + 2} bytes" in problem
 
 
-def test_user_data_without_tasks_leaves_half_of_the_room() -> None:
-    assert len(render().encode()) < bootstrap.USER_DATA_LIMIT_BYTES / 2
+def test_a_cron_yaml_of_thirty_tasks_fits() -> None:
+    task = (
+        ' - name: "a-task-number-{:02}"\n   url: "/tasks/number/{:02}"\n'
+        '   schedule: "*/5 * * * *"\n'
+    )
+    text = "version: 1\ncron:\n" + "".join(task.format(i, i) for i in range(30))
+    assert bootstrap.size_problem(render(text)) is None

@@ -1,17 +1,30 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration, Size, aws_autoscaling
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd.contract import ENQUEUE_ACTIONS, QUEUE_ACTIONS
-from tests.worker_tier.stacks import Synthesized, actions_of, synthesize, vpc_of
-from worker_tier import WorkerTier
+from tests.worker_tier.stacks import (
+    Synthesized,
+    actions_of,
+    new_stack,
+    problems_of,
+    stack_in,
+    synthesize,
+    tier_with,
+    vpc_of,
+)
+from worker_tier import InvalidProps, WorkerCapacity, WorkerFleet, WorkerMachineImage, WorkerTier
+from worker_tier.bootstrap import files_in_user_data
 from worker_tier.fleet import hook_heartbeat_seconds
+from worker_tier_bootstrap.contract import INSTANCE_PATH
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 POLICY = "AWS::IAM::ManagedPolicy"
@@ -150,7 +163,7 @@ def test_a_fleet_that_may_be_empty_waits_for_no_signal_and_sends_none(
     rolling = resource["UpdatePolicy"]["AutoScalingRollingUpdate"]
     assert "WaitOnResourceSignals" not in rolling
     assert rolling["MinInstancesInService"] == 0
-    assert "readonly awaited='false'" in may_sleep.user_data()
+    assert instance_of(may_sleep)["awaited"] is False
 
 
 def test_a_fleet_of_one_size_can_still_be_replaced() -> None:
@@ -184,6 +197,16 @@ def test_instances_may_call_what_the_daemon_and_the_bootstrap_call_and_nothing_e
     }
     table = with_tasks.id_of("AWS::DynamoDB::GlobalTable")
     by_resource.pop(str({"Fn::GetAtt": [table, "Arn"]}))
+    log_group = with_tasks.id_of("AWS::Logs::LogGroup")
+    assert by_resource.pop(str({"Fn::GetAtt": [log_group, "Arn"]})) == {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+    }
+    # its own stack, and nothing but telling it how the boot ended and asking for its own group
+    assert by_resource.pop(str({"Ref": "AWS::StackId"})) == {
+        "cloudformation:DescribeStackResource",
+        "cloudformation:SignalResource",
+    }
     ((resource, actions),) = by_resource.items()
     assert actions == {"s3:GetObject"}
     assert ".zip" in resource
@@ -218,7 +241,223 @@ def test_instances_boot_after_their_policy(plain: Synthesized) -> None:
 
 def test_the_signal_names_the_stack_by_pseudo_parameter(plain: Synthesized) -> None:
     # given a template that somebody deploys under another name
-    script = plain.user_data()
+    instance = instance_of(plain)
     # then the instance signals the stack it is in
-    assert "readonly stack='ref-AWS-StackName'" in script
-    assert f"readonly resource='{plain.id_of(GROUP)}'" in script
+    assert instance["stack"] == "ref-AWS-StackId"
+    assert instance["resource"] == plain.id_of(GROUP)
+
+
+def instance_of(template: Synthesized) -> dict[str, Any]:
+    """What an instance is told of itself."""
+    document: dict[str, Any] = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])
+    return document
+
+
+# ---- what can be chosen
+
+SPOT = WorkerCapacity.spot(
+    [ec2.InstanceType("t4g.small"), ec2.InstanceType("m7g.medium")], on_demand_base=1
+)
+
+
+def test_spot_spreads_over_types_and_replaces_instances_at_risk_before_they_go() -> None:
+    template = tier_with(capacity=SPOT)
+    group = template.one(GROUP)
+    policy = group["MixedInstancesPolicy"]
+    assert "LaunchTemplate" not in group
+    overrides = policy["LaunchTemplate"]["Overrides"]
+    assert [override["InstanceType"] for override in overrides] == ["t4g.small", "m7g.medium"]
+    assert policy["InstancesDistribution"] == {
+        "OnDemandBaseCapacity": 1,
+        "OnDemandPercentageAboveBaseCapacity": 0,
+        "SpotAllocationStrategy": "price-capacity-optimized",
+    }
+    assert group["CapacityRebalance"] is True
+    # the hook, the signals and the metrics are the same as on demand
+    assert group["LifecycleHookSpecificationList"]
+    assert template.resources[template.id_of(GROUP)]["CreationPolicy"]
+
+
+def test_a_capacity_can_be_described_instead_of_named() -> None:
+    capacity = WorkerCapacity.requirements(
+        architecture=ec2.InstanceArchitecture.ARM_64,
+        vcpus=(2, 4),
+        memory=(Size.gibibytes(2), Size.gibibytes(16)),
+    )
+    template = tier_with(capacity=capacity)
+    (override,) = template.one(GROUP)["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]
+    requirements = override["InstanceRequirements"]
+    assert requirements["VCpuCount"] == {"Min": 2, "Max": 4}
+    assert requirements["MemoryMiB"] == {"Min": 2_048, "Max": 16_384}
+    assert requirements["CpuManufacturers"] == ["amazon-web-services"]
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert "InstanceType" not in data
+    assert template.document["Parameters"][data["ImageId"]["Ref"]]["Default"].endswith("arm64")
+
+
+@pytest.mark.parametrize(
+    ("capacity", "words"),
+    [
+        (WorkerCapacity.spot([]), "instance_types must have at least one type"),
+        (
+            WorkerCapacity.spot([ec2.InstanceType("t4g.small"), ec2.InstanceType("t3.small")]),
+            "instance_types must be of one processor architecture, got t4g.small, t3.small",
+        ),
+        (
+            WorkerCapacity.spot([ec2.InstanceType("t4g.small")], on_demand_percentage=101),
+            "on_demand_percentage must be a whole number from 0 to 100, got 101",
+        ),
+        (
+            WorkerCapacity.requirements(
+                architecture=ec2.InstanceArchitecture.X86_64,
+                vcpus=(4, 2),
+                memory=(Size.gibibytes(1), Size.gibibytes(2)),
+            ),
+            "vcpus must be at least 1 and at most its own maximum, got 4, 2",
+        ),
+    ],
+)
+def test_a_capacity_that_cannot_start_is_refused(capacity: WorkerCapacity, words: str) -> None:
+    (problem,) = problems_of(capacity=capacity)
+    assert words in problem
+
+
+def test_one_way_of_naming_the_type_is_enough() -> None:
+    (problem,) = problems_of(capacity=SPOT, instance_type=ec2.InstanceType("t4g.small"))
+    assert problem.startswith("instance_type and capacity both say what to launch")
+
+
+@pytest.mark.parametrize(
+    ("image", "parameter", "device"),
+    [
+        (WorkerMachineImage.amazon_linux_2023(), "al2023-ami-kernel", "/dev/xvda"),
+        (WorkerMachineImage.debian_12(), "/debian/release/12/latest/arm64", "/dev/xvda"),
+        (WorkerMachineImage.debian_13(), "/debian/release/13/latest/arm64", "/dev/xvda"),
+        (WorkerMachineImage.ubuntu_24_04(), "/24.04/stable/current/arm64/", "/dev/sda1"),
+    ],
+)
+def test_each_system_has_its_image_and_its_root_device(
+    image: WorkerMachineImage, parameter: str, device: str
+) -> None:
+    template = tier_with(machine_image=image)
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert parameter in template.document["Parameters"][data["ImageId"]["Ref"]]["Default"]
+    (volume,) = data["BlockDeviceMappings"]
+    assert volume["DeviceName"] == device
+    assert volume["Ebs"]["Encrypted"] is True
+
+
+def test_an_image_can_be_pinned() -> None:
+    image = WorkerMachineImage.custom(
+        ec2.MachineImage.generic_linux({"us-east-1": "ami-0a1b2c3d4e5f60718"}),
+        root_device="/dev/sda1",
+        ships_logs=False,
+    )
+    stack = stack_in("us-east-1")
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), machine_image=image)
+    data = Synthesized(stack).one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["ImageId"] == "ami-0a1b2c3d4e5f60718"
+
+
+def test_a_role_made_elsewhere_gets_the_two_policies_and_no_other_is_made() -> None:
+    stack = new_stack()
+    role = iam.Role.from_role_arn(stack, "Own", "arn:aws:iam::111122223333:role/own")
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), role=role)
+    template = Synthesized(stack)
+    assert template.all("AWS::IAM::Role") == {}
+    assert [policy["Roles"] for policy in template.all(POLICY).values()] == [["own"], ["own"]]
+
+
+def test_china_can_have_its_own_service_principal() -> None:
+    # given that accounts differ in which of the two names they take
+    principal = iam.ServicePrincipal.from_static_service_principle_name(f"ec2.{Aws.URL_SUFFIX}")
+    template = tier_with(instance_principal=principal)
+    (statement,) = template.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"]["Service"] == {
+        "Fn::Join": ["", ["ec2.", {"Ref": "AWS::URLSuffix"}]]
+    }
+
+
+def test_session_manager_is_let_in_only_when_asked_for(plain: Synthesized) -> None:
+    assert "ManagedPolicyArns" not in plain.one("AWS::IAM::Role")
+    (arn,) = tier_with(session_manager=True).one("AWS::IAM::Role")["ManagedPolicyArns"]
+    assert "AmazonSSMManagedInstanceCore" in str(arn)
+    assert {"Ref": "AWS::Partition"} in arn["Fn::Join"][1]
+
+
+def test_a_single_instance_has_neither_alarms_nor_policies_nor_a_second_instance() -> None:
+    template = tier_with(single_instance=True)
+    assert (template.one(GROUP)["MinSize"], template.one(GROUP)["MaxSize"]) == ("1", "1")
+    assert template.all("AWS::CloudWatch::Alarm") == {}
+    assert template.all("AWS::AutoScaling::ScalingPolicy") == {}
+
+
+def test_a_single_instance_can_have_the_alarms_for_people() -> None:
+    template = tier_with(single_instance=True, alarms=True)
+    assert len(template.all("AWS::CloudWatch::Alarm")) == 4
+
+
+def test_a_single_instance_has_no_bounds_to_choose() -> None:
+    (problem,) = problems_of(single_instance=True, max_capacity=2)
+    assert problem.startswith("max_capacity cannot be set with single_instance")
+
+
+def test_instances_are_checked_to_their_volumes(group: dict[str, Any]) -> None:
+    assert group["HealthCheckType"] == "EBS"
+
+
+def test_life_protection_hops_volume_and_monitoring_can_be_chosen() -> None:
+    template = tier_with(
+        max_instance_lifetime=Duration.days(7),
+        scale_in_protection=True,
+        http_put_response_hop_limit=2,
+        root_volume_size=Size.gibibytes(20),
+        detailed_monitoring=False,
+        default_instance_warmup=Duration.minutes(5),
+    )
+    group = template.one(GROUP)
+    assert group["MaxInstanceLifetime"] == 604_800
+    assert group["NewInstancesProtectedFromScaleIn"] is True
+    assert group["DefaultInstanceWarmup"] == 300
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+    assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 20
+    assert data["Monitoring"] == {"Enabled": False}
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        ({"max_instance_lifetime": Duration.hours(1)}, "max_instance_lifetime (s) must be"),
+        ({"http_put_response_hop_limit": 65}, "http_put_response_hop_limit must be"),
+        ({"root_volume_size": Size.mebibytes(1_500)}, "root_volume_size must be a whole number"),
+        ({"default_instance_warmup": Duration.days(2)}, "default_instance_warmup (seconds) must"),
+    ],
+)
+def test_a_fleets_prop_out_of_range_is_refused_by_name(props: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of(**props)
+    assert words in problem
+
+
+def test_deployments_can_go_another_way() -> None:
+    policy = aws_autoscaling.UpdatePolicy.replacing_update()
+    template = tier_with(update_policy=policy)
+    update = template.resources[template.id_of(GROUP)]["UpdatePolicy"]
+    assert update["AutoScalingReplacingUpdate"] == {"WillReplace": True}
+    assert "AutoScalingRollingUpdate" not in update
+
+
+def test_a_fleet_alone_tells_its_problems_with_its_own_path() -> None:
+    stack = new_stack()
+    with pytest.raises(InvalidProps, match=r"Test/Fleet cannot be built(?s:.*)max_instance_life"):
+        WorkerFleet(
+            stack,
+            "Fleet",
+            vpc=vpc_of(stack),
+            min_capacity=1,
+            max_capacity=1,
+            drain_timeout_seconds=30,
+            signal_timeout=Duration.minutes(5),
+            instance_warmup=Duration.minutes(1),
+            max_instance_lifetime=Duration.seconds(1),
+        )

@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 
-from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
-from worker_tier import WorkerTier
+from sqsd.adapters import emf
+from sqsd.adapters.emf import EmfReport
+from sqsd.contract import SETTINGS_PATH, TierSettings
+from sqsd.core.metrics import Levels, Metrics
+from tests.worker_tier.stacks import (
+    Synthesized,
+    evaluate,
+    new_stack,
+    resolved,
+    tier_with,
+    vpc_of,
+)
+from worker_tier import WorkerMachineImage, WorkerTier
+from worker_tier.bootstrap import files_in_user_data
 
 KIND = "AWS::CloudWatch::Alarm"
 
@@ -35,10 +50,144 @@ def test_a_message_that_waits_too_long_alarms(props: dict[str, Any], seconds: in
     assert alarm["Threshold"] == seconds
 
 
-def test_silence_is_no_alarm(plain: Synthesized) -> None:
-    alarms = plain.all(KIND)
-    assert alarms
-    assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
+def test_silence_of_a_queue_is_no_alarm_but_silence_of_daemons_is(with_tasks: Synthesized) -> None:
+    silence = {
+        name: with_tasks.one(KIND, f"Monitoring{name}")["TreatMissingData"]
+        for name in ("DeadLetters", "OldestMessage", "NoWorker", "NoLeader", "Unhealthy")
+    }
+    assert silence == {
+        "DeadLetters": "notBreaching",
+        "OldestMessage": "notBreaching",
+        "NoWorker": "notBreaching",
+        "NoLeader": "breaching",
+        "Unhealthy": "breaching",
+    }
+
+
+def test_daemons_that_are_usually_silent_do_not_alarm_by_it(may_sleep: Synthesized) -> None:
+    # given a fleet that may be empty, or one whose system ships no logs
+    debian = tier_with(machine_image=WorkerMachineImage.debian_12())
+    for template in (may_sleep, debian):
+        assert template.one(KIND, "Unhealthy")["TreatMissingData"] == "notBreaching"
+
+
+def test_messages_that_wait_without_a_worker_alarm(plain: Synthesized) -> None:
+    alarm = plain.one(KIND, "NoWorker")
+    (expression,) = [m["Expression"] for m in alarm["Metrics"] if "Expression" in m]
+    assert evaluate(expression, visible=1, instances=0) >= alarm["Threshold"]
+    assert evaluate(expression, visible=9, instances=1) < alarm["Threshold"]
+    assert alarm["EvaluationPeriods"] == 10
+
+
+def test_tasks_that_nobody_leads_alarm(with_tasks: Synthesized, plain: Synthesized) -> None:
+    alarm = with_tasks.one(KIND, "NoLeader")
+    assert (alarm["MetricName"], alarm["Statistic"]) == ("Leader", "Maximum")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
+    assert not [id for id in plain.all(KIND) if "NoLeader" in id]
+
+
+def test_a_daemon_that_is_unwell_alarms(plain: Synthesized) -> None:
+    alarm = plain.one(KIND, "Unhealthy")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("ElasticBeanstalk/SQSD", "Health")
+    assert alarm["Statistic"] == "Minimum"
+
+
+def test_alarms_name_the_metrics_as_the_daemon_prints_them(with_tasks: Synthesized) -> None:
+    # given what a daemon of this tier prints
+    settings = TierSettings.from_json(files_in_user_data(with_tasks.user_data())[SETTINGS_PATH])
+    report = EmfReport(str(settings.options.metrics_namespace), settings.resources.tier_name)
+    levels = Levels(
+        in_flight=0,
+        gate_open=True,
+        draining=False,
+        leader=True,
+        poll_age=0.0,
+        uptime=1.0,
+        last_cron_send_age=None,
+        log_lines_dropped=0,
+    )
+    printed: set[tuple[str, str, str, str]] = set()
+    for line in report.lines(Metrics(), levels, healthy=True, at=0.0):
+        document = json.loads(line)
+        for directive in document["_aws"]["CloudWatchMetrics"]:
+            ((dimension,),) = directive["Dimensions"]
+            printed |= {
+                (directive["Namespace"], metric["Name"], dimension, document[dimension])
+                for metric in directive["Metrics"]
+            }
+    # then an alarm on them finds them
+    for name in ("NoLeader", "Unhealthy"):
+        alarm = with_tasks.one(KIND, name)
+        (dimension,) = alarm["Dimensions"]
+        value = resolved(dimension["Value"])
+        assert (alarm["Namespace"], alarm["MetricName"], dimension["Name"], value) in printed
+
+
+def test_a_tier_whose_daemons_print_no_metrics_has_no_alarm_on_them(cron_file: str) -> None:
+    template = tier_with(metrics_namespace=None, periodic_tasks=cron_file)
+    assert not [id for id in template.all(KIND) if "NoLeader" in id or "Unhealthy" in id]
+
+
+def test_the_daemons_lines_have_a_group_of_their_own_and_are_kept_for_a_month(
+    plain: Synthesized,
+) -> None:
+    id = plain.id_of("AWS::Logs::LogGroup")
+    assert plain.one("AWS::Logs::LogGroup")["RetentionInDays"] == 30
+    assert plain.resources[id]["DeletionPolicy"] == "Delete"
+    settings = TierSettings.from_json(files_in_user_data(plain.user_data())[SETTINGS_PATH])
+    assert settings.resources.log_group == f"ref-{id}"
+
+
+def test_a_log_group_and_its_retention_can_be_chosen() -> None:
+    template = tier_with(log_retention=logs.RetentionDays.ONE_YEAR)
+    assert template.one("AWS::Logs::LogGroup")["RetentionInDays"] == 365
+    stack = new_stack()
+    group = logs.LogGroup.from_log_group_name(stack, "Own", "own")
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), log_group=group)
+    template = Synthesized(stack)
+    assert template.all("AWS::Logs::LogGroup") == {}
+    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert "log-group:own:*" in str(statements)
+
+
+def test_two_tiers_of_a_stack_do_not_mix_their_metrics() -> None:
+    stack = new_stack()
+    network = vpc_of(stack)
+    one, two = (WorkerTier(stack, name, vpc=network) for name in ("One", "Two"))
+    assert one.tier_name != two.tier_name
+
+
+def test_a_dashboard_is_made_when_asked_for_and_answers_three_questions(
+    plain: Synthesized, cron_file: str
+) -> None:
+    assert plain.all("AWS::CloudWatch::Dashboard") == {}
+    template = tier_with(dashboard=True, periodic_tasks=cron_file)
+    body = json.loads(resolved(template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    texts = [w["properties"]["markdown"] for w in body["widgets"] if w["type"] == "text"]
+    assert texts == ["## Is it keeping up?", "## Why not?", "## What failed?"]
+    (lights,) = [w for w in body["widgets"] if w["type"] == "alarm"]
+    assert len(lights["properties"]["alarms"]) == 5
+    names = {metric[1] for w in body["widgets"] for metric in _metrics_of(w) if len(metric) > 1}
+    assert {"Leader", "NoSuchMetric"}.isdisjoint(names)
+    assert {"GateOpen", "Health", "MessagesReleased", "AppTime2xx", "CronMissed"} <= names
+
+
+def _metrics_of(widget: dict[str, Any]) -> list[list[Any]]:
+    return list(widget["properties"].get("metrics", []))
+
+
+def test_every_daemon_metric_of_the_dashboard_is_one_that_daemons_print() -> None:
+    template = tier_with(dashboard=True)
+    body = json.loads(resolved(template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    shown = {
+        metric[1]
+        for widget in body["widgets"]
+        for metric in _metrics_of(widget)
+        if len(metric) > 1 and metric[0] == "WorkerTier"
+    }
+    source = Path(emf.__file__).read_text(encoding="utf-8")
+    for name in shown:
+        assert f'"{name}"' in source or name.startswith("AppTime"), name
 
 
 def test_alarms_do_what_they_are_told_at_once_and_later() -> None:
@@ -53,6 +202,6 @@ def test_alarms_do_what_they_are_told_at_once_and_later() -> None:
         {"Ref": template.id_of("AWS::SNS::Topic", "AtOnce")},
         {"Ref": template.id_of("AWS::SNS::Topic", "Later")},
     ]
-    assert set(tier.alarms) == {"DeadLetters", "OldestMessage"}
+    assert set(tier.alarms) == {"DeadLetters", "OldestMessage", "NoWorker", "Unhealthy"}
     for name in tier.alarms:
         assert template.one(KIND, name)["AlarmActions"] == topics

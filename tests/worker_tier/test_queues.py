@@ -3,11 +3,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import Duration
+from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
-from tests.worker_tier.stacks import Synthesized, actions_of, new_stack
-from worker_tier import WorkerQueues
+from sqsd.contract import SETTINGS_PATH, TierSettings
+from tests.worker_tier.stacks import (
+    Synthesized,
+    actions_of,
+    new_stack,
+    problems_of,
+    stack_in,
+    tier_with,
+    vpc_of,
+)
+from worker_tier import ExistingQueue, InvalidProps, WorkerQueues, WorkerTier
+from worker_tier.bootstrap import files_in_user_data
 
 KIND = "AWS::SQS::Queue"
 
@@ -114,3 +127,261 @@ def test_redrive_may_send_to_the_work_queue_only_and_receive_from_the_dead_lette
     }
     assert by_queue[template.id_of(KIND, "QueuesQueue")] == {"sqs:SendMessage"}
     assert "sqs:ReceiveMessage" in by_queue[template.id_of(KIND, "DeadLetterQueue")]
+
+
+# ---- what can be chosen
+
+
+def test_a_fifo_queue_has_a_fifo_dead_letter_queue() -> None:
+    template = tier_with(
+        fifo=True,
+        content_based_deduplication=True,
+        deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP,
+        fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
+    )
+    work = template.one(KIND, "QueuesQueue")
+    assert work["FifoQueue"] is True
+    assert work["ContentBasedDeduplication"] is True
+    assert work["DeduplicationScope"] == "messageGroup"
+    assert work["FifoThroughputLimit"] == "perMessageGroupId"
+    assert template.one(KIND, "DeadLetterQueue")["FifoQueue"] is True
+
+
+def test_every_other_attribute_of_a_queue_can_be_set() -> None:
+    template = tier_with(
+        delivery_delay=Duration.seconds(30),
+        max_message_size_bytes=65_536,
+        dead_letter_retention_period=Duration.days(7),
+        enforce_ssl=False,
+        max_retries=3,
+    )
+    work = template.one(KIND, "QueuesQueue")
+    assert (work["DelaySeconds"], work["MaximumMessageSize"]) == (30, 65_536)
+    assert work["RedrivePolicy"]["maxReceiveCount"] == 3
+    assert template.one(KIND, "DeadLetterQueue")["MessageRetentionPeriod"] == 604_800
+    assert template.all("AWS::SQS::QueuePolicy") == {}
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        ({"delivery_delay": Duration.minutes(16)}, "delivery_delay (s) must be"),
+        ({"max_message_size_bytes": 100}, "max_message_size_bytes must be"),
+        ({"dead_letter_retention_period": Duration.days(15)}, "dead_letter_retention_period (s)"),
+        ({"content_based_deduplication": True}, "is for FIFO queues, and fifo is not True"),
+        ({"dead_letter_statuses": ["200"]}, "dead_letter_statuses must not hold 200"),
+    ],
+)
+def test_a_queues_prop_that_cannot_be_used_is_told_by_name(
+    props: dict[str, Any], words: str
+) -> None:
+    (problem,) = problems_of(**props)
+    assert words in problem
+
+
+def test_a_dead_letter_queue_of_ones_own_is_used_and_must_be_of_the_same_kind() -> None:
+    stack = new_stack()
+    own = sqs.Queue(stack, "Own")
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), dead_letter_queue=own)
+    template = Synthesized(stack)
+    assert len(template.all(KIND)) == 2
+    redrive = template.one(KIND, "QueuesQueue")["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [template.id_of(KIND, "Own"), "Arn"]}
+    fifo = sqs.Queue(stack, "Fifo", fifo=True)
+    (problem,) = problems_of(dead_letter_queue=fifo)
+    assert problem.startswith("dead_letter_queue is a FIFO queue, but the work queue is a standard")
+
+
+# ---- queues that exist
+
+
+def test_a_queue_of_this_app_is_used_as_it_is_with_all_its_facts() -> None:
+    stack = new_stack()
+    dead = sqs.Queue(stack, "Dead", fifo=True)
+    own = sqs.Queue(
+        stack,
+        "Own",
+        fifo=True,
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=7),
+        encryption_master_key=kms.Key(stack, "Key"),
+    )
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=own)
+    template = Synthesized(stack)
+    assert len(template.all(KIND)) == 2
+    assert tier.options.max_retries == 7
+    assert tier.queues.fifo
+    assert tier.dead_letter_queue.node.path == dead.node.path
+    settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
+    assert settings.resources.queue_url == f"ref-{template.id_of(KIND, 'Own')}"
+    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert "kms:Decrypt" in actions_of(statements)
+
+
+ARN = "arn:aws:sqs:us-east-1:111122223333:orders"
+
+
+def imported(stack: Stack, **facts: Any) -> ExistingQueue:
+    dead = sqs.Queue.from_queue_arn(stack, "Dead", f"{ARN}-dead")
+    known: dict[str, Any] = {
+        "fifo": False,
+        "dead_letter_queue": dead,
+        "max_receive_count": 5,
+        "encryption_key": None,
+    }
+    queue = sqs.Queue.from_queue_arn(stack, "Orders", ARN)
+    return ExistingQueue.imported(queue, **(known | facts))
+
+
+def test_an_imported_queue_is_consumed_watched_and_scaled_on_and_left_alone() -> None:
+    stack = stack_in("us-east-1")
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
+    template = Synthesized(stack)
+    assert template.all(KIND) == {}
+    assert template.all("AWS::SQS::QueuePolicy") == {}
+    dimensions = template.one("AWS::CloudWatch::Alarm", "DeadLetters")["Dimensions"]
+    assert dimensions == [{"Name": "QueueName", "Value": "orders-dead"}]
+    assert template.all("AWS::AutoScaling::ScalingPolicy")
+    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert ARN in [statement["Resource"] for statement in statements]
+    assert tier.options.max_retries == 5
+
+
+def test_facts_of_an_import_are_asked_for_and_never_guessed() -> None:
+    queue = sqs.Queue.from_queue_arn(new_stack(), "Orders", ARN)
+    (problem,) = problems_of(queue=queue)
+    assert problem.startswith("queue is imported, so the CDK does not know")
+    for fact in ("fifo=", "dead_letter_queue=", "max_receive_count=", "encryption_key="):
+        assert fact in problem
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"fifo": True}, "fifo is True for the queue orders, but the names of FIFO queues"),
+        (
+            {"max_receive_count": None},
+            "two halves of a redrive policy, got only the former",
+        ),
+        (
+            {"dead_letter_queue": None},
+            "two halves of a redrive policy, got only the latter",
+        ),
+        ({"max_receive_count": 1_001}, "max_receive_count must be a whole number from 1 to 1000"),
+    ],
+)
+def test_facts_that_contradict_are_refused(facts: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of(queue=imported(new_stack(), **facts))
+    assert words in problem
+
+
+def test_an_existing_queue_without_dead_letters_is_allowed_and_has_no_alarm_on_them() -> None:
+    stack = new_stack()
+    queue = imported(stack, dead_letter_queue=None, max_receive_count=None)
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
+    assert "DeadLetters" not in tier.alarms
+    role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    with pytest.raises(InvalidProps, match="grant_redrive needs a dead-letter queue"):
+        tier.grant_redrive(role)
+    with pytest.raises(InvalidProps, match="the existing work queue has none"):
+        tier.metric_dead_letters()
+    (problem,) = problems_of(queue=queue, dead_letter_statuses=["410"])
+    assert problem.startswith("dead_letter_statuses (410) need a dead-letter queue")
+
+
+@pytest.mark.parametrize(
+    ("prop", "value"),
+    [
+        ("fifo", True),
+        ("max_retries", 3),
+        ("delivery_delay", Duration.seconds(1)),
+        ("max_message_size_bytes", 2_048),
+        ("dead_letter_retention_period", Duration.days(1)),
+        ("enforce_ssl", True),
+    ],
+)
+def test_what_an_existing_queue_cannot_honour_is_refused_by_name(prop: str, value: Any) -> None:
+    (problem,) = problems_of(queue=imported(new_stack()), **{prop: value})
+    assert problem.startswith(f"{prop} cannot be set for a queue that exists")
+
+
+def test_a_queue_of_another_region_is_refused() -> None:
+    stack = stack_in("eu-west-1")
+    with pytest.raises(InvalidProps, match="queue is in us-east-1 and the stack in eu-west-1"):
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
+
+
+# ---- one key for everything
+
+
+@pytest.fixture(scope="module")
+def encrypted(cron_file: str) -> Synthesized:
+    stack = new_stack()
+    key = kms.Key(stack, "Key", enable_key_rotation=True)
+    WorkerTier(
+        stack, "Worker", vpc=vpc_of(stack), encryption_key=key, periodic_tasks=cron_file
+    ).grant_send_messages(
+        iam.Role(stack, "Producer", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    )
+    return Synthesized(stack)
+
+
+def test_one_key_encrypts_everything_that_is_kept(encrypted: Synthesized) -> None:
+    key = {"Fn::GetAtt": [encrypted.id_of("AWS::KMS::Key"), "Arn"]}
+    for queue in encrypted.all(KIND).values():
+        assert queue["KmsMasterKeyId"] == key
+    table = encrypted.one("AWS::DynamoDB::GlobalTable")
+    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
+    assert table["Replicas"][0]["SSESpecification"] == {"KMSMasterKeyId": key}
+    assert encrypted.one("AWS::Logs::LogGroup")["KmsKeyId"] == key
+    assert encrypted.one("AWS::SNS::Topic")["KmsMasterKeyId"] == key
+
+
+def test_the_key_is_used_by_name_of_each_action_never_by_wildcard(encrypted: Synthesized) -> None:
+    instances = encrypted.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    producer = encrypted.statements("AWS::IAM::Policy", "Producer")
+    for statements in (instances, producer):
+        used = {action for action in actions_of(statements) if action.startswith("kms:")}
+        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= used
+        assert not any("*" in action for action in used)
+
+
+def test_the_key_admits_the_services_that_work_for_the_tier_and_nobody_else_twice(
+    encrypted: Synthesized,
+) -> None:
+    statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    services = [str(s["Principal"]["Service"]) for s in statements if "Service" in s["Principal"]]
+    assert sum("logs." in service for service in services) == 1
+    assert sum("cloudwatch." in service for service in services) == 1
+    assert any("AWSServiceRoleForAutoScaling" in str(s.get("Condition")) for s in statements)
+
+
+# ---- topics
+
+
+def test_a_topic_of_another_stack_that_uses_the_tier_can_be_subscribed_to_without_a_cycle() -> None:
+    # given a stack that grants on the tier's queue, and holds the topic
+    app = App()
+    workers, producers = Stack(app, "Workers"), Stack(app, "Producers")
+    key = kms.Key(workers, "Key")
+    tier = WorkerTier(workers, "Worker", vpc=vpc_of(workers), encryption_key=key)
+    topic = sns.Topic(producers, "Topic")
+    tier.subscribe_to_topic(
+        topic, filter_policy={"kind": sns.SubscriptionFilter.string_filter(allowlist=["order"])}
+    )
+    # then the tier's stack needs the topic's, and not the other way round
+    template = Synthesized(workers)
+    subscription = template.one("AWS::SNS::Subscription")
+    assert subscription["FilterPolicy"] == {"kind": ["order"]}
+    assert subscription["RawMessageDelivery"] is True
+    assert producers not in workers.dependencies or workers not in producers.dependencies
+    policy = template.one("AWS::SQS::QueuePolicy", "QueuesQueuePolicy")
+    (allow,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert allow["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert "aws:SourceArn" in allow["Condition"]["ArnEquals"]
+
+
+def test_a_topic_cannot_be_subscribed_to_for_an_imported_queue() -> None:
+    stack = stack_in("us-east-1")
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
+    with pytest.raises(InvalidProps, match="subscribe where the queue is made"):
+        tier.subscribe_to_topic(sns.Topic(stack, "Topic"))

@@ -4,24 +4,25 @@ from typing import Any
 
 import pytest
 from aws_cdk import CfnParameter, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk.aws_autoscaling import ScalingInterval, Schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worker_tier.stacks import Synthesized, new_stack, synthesize, vpc_of
-from worker_tier import InvalidProps, WorkerScaling, WorkerTier
-from worker_tier.scaling import ScalingFigures, figures_for_backlog, scaling_figures
+from tests.worker_tier.stacks import (
+    Synthesized,
+    evaluate,
+    new_stack,
+    problems_of,
+    synthesize,
+    tier_with,
+    vpc_of,
+)
+from worker_tier import InvalidProps, Side, Trigger, WorkerScaling, WorkerTier
+from worker_tier.scaling_figures import ScalingFigures, figures_for_backlog, scaling_figures
 
 POLICY = "AWS::AutoScaling::ScalingPolicy"
 ALARM = "AWS::CloudWatch::Alarm"
-
-
-def evaluate(expression: str, **metrics: float) -> float:
-    """CloudWatch's `IF(condition, then, else)` arithmetic, by Python's."""
-    return float(eval(expression, {"IF": _if, **metrics}))  # noqa: S307 - our own templates
-
-
-def _if(condition: bool, then: float, otherwise: float) -> float:
-    return then if condition else otherwise
 
 
 def expression_of(metrics: list[dict[str, Any]]) -> str:
@@ -52,6 +53,8 @@ def test_what_scales_in_neither_overloads_the_others_nor_scales_out_again(
     backlog: float, connections: int, instances: int
 ) -> None:
     figures = figures_for_backlog(backlog, http_connections=connections, min_capacity=1)
+    assert figures.idle_below is not None
+    assert figures.backlog_per_instance is not None
     # given the most that may be outstanding when one instance leaves
     outstanding = figures.idle_below * instances
     # then each message finds a free connection among the others
@@ -218,3 +221,99 @@ def test_times_and_backlogs_that_make_no_sense_are_refused() -> None:
     ]:
         with pytest.raises(InvalidProps, match=words):
             WorkerTier(new_stack(), "Worker", vpc=vpc_of(new_stack()), scaling=scaling)
+
+
+# ---- other ways of scaling
+
+
+def test_steps_add_the_more_the_more_messages_wait() -> None:
+    template = tier_with(scaling=WorkerScaling.steps([(100, 1), (500, 5)]))
+    alarm, policy = template.one(ALARM, "ScaleOut"), template.one(POLICY, "ScaleOut")
+    assert alarm["Threshold"] == 100
+    assert policy["AdjustmentType"] == "ChangeInCapacity"
+    assert policy["StepAdjustments"] == [
+        {"MetricIntervalLowerBound": 0, "MetricIntervalUpperBound": 400, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 400, "ScalingAdjustment": 5},
+    ]
+    # and the way in is as patient as ever, below what scaled out
+    assert template.one(ALARM, "ScaleIn")["Threshold"] <= 50
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([], "WorkerScaling.steps takes 1 to 20 steps, got 0"),
+        ([(0, 1)], "waiting messages must be a whole number from 1"),
+        ([(1, 0)], "instances must be a whole number from 1"),
+        ([(500, 5), (100, 1)], "must rise in both numbers from step to step"),
+        ([(100, 5), (500, 5)], "must rise in both numbers from step to step"),
+    ],
+)
+def test_steps_that_make_no_sense_are_refused(steps: list[tuple[int, int]], words: str) -> None:
+    (problem,) = problems_of(scaling=WorkerScaling.steps(steps))
+    assert words in problem
+
+
+def test_a_trigger_follows_a_metric_of_the_instances_as_elastic_beanstalk_does() -> None:
+    template = tier_with(scaling=WorkerScaling.trigger(Trigger()))
+    up, down = template.one(ALARM, "ScaleOut"), template.one(ALARM, "ScaleIn")
+    assert (up["Namespace"], up["MetricName"], up["Unit"]) == ("AWS/EC2", "NetworkOut", "Bytes")
+    assert (up["Threshold"], down["Threshold"]) == (6_000_000, 2_000_000)
+    assert (up["Period"], up["EvaluationPeriods"]) == (300, 1)
+    group = template.id_of("AWS::AutoScaling::AutoScalingGroup")
+    assert up["Dimensions"] == [{"Name": "AutoScalingGroupName", "Value": {"Ref": group}}]
+    for name, change in (("ScaleOut", 1), ("ScaleIn", -1)):
+        (step,) = template.one(POLICY, name)["StepAdjustments"]
+        assert step["ScalingAdjustment"] == change
+
+
+def test_a_trigger_that_grows_and_shrinks_at_once_is_refused() -> None:
+    trigger = Trigger(
+        metric_name="Sleep",
+        upper=Side(threshold=1, increment=-1),
+        lower=Side(threshold=2, increment=1),
+    )
+    found = problems_of(scaling=WorkerScaling.trigger(trigger))
+    assert len(found) == 3
+    assert "MeasureName must be one of CPUUtilization" in found[0]
+
+
+def test_a_schedule_and_a_metric_of_ones_own_reach_the_group() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), scaling=WorkerScaling.none())
+    tier.scale_on_schedule(
+        "Morning", schedule=Schedule.cron(hour="7", minute="30"), min_capacity=3, time_zone="CET"
+    )
+    tier.scale_on_metric(
+        "Depth",
+        metric=tier.metric_outstanding(),
+        scaling_steps=[ScalingInterval(lower=10, change=1), ScalingInterval(upper=0, change=-1)],
+    )
+    template = Synthesized(stack)
+    action = template.one("AWS::AutoScaling::ScheduledAction")
+    assert (action["Recurrence"], action["MinSize"], action["TimeZone"]) == ("30 7 * * *", 3, "CET")
+    assert template.all(POLICY)
+
+
+def test_metrics_can_be_put_on_alarms_and_dashboards_of_ones_own() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    metrics: dict[str, cloudwatch.Metric | cloudwatch.MathExpression] = {
+        "Backlog": tier.metric_backlog_per_instance(),
+        "Outstanding": tier.metric_outstanding(),
+        "Age": tier.metric_oldest_message_age(),
+        "Dead": tier.metric_dead_letters(),
+        "Deleted": tier.metric("MessagesDeleted", statistic="Sum", period=Duration.minutes(5)),
+    }
+    for id, metric in metrics.items():
+        metric.create_alarm(stack, id, threshold=1, evaluation_periods=1)
+    template = Synthesized(stack)
+    assert template.one(ALARM, "Deleted")["Period"] == 300
+    assert template.one(ALARM, "Deleted")["Namespace"] == "WorkerTier"
+
+
+def test_a_metric_that_no_daemon_prints_is_refused() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), metrics_namespace=None)
+    with pytest.raises(InvalidProps, match="metrics_namespace is None"):
+        tier.metric("InFlight", statistic="Maximum")

@@ -7,34 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import CfnParameter, Duration, Stack
+from aws_cdk import CfnParameter, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sqsd.contract import SqsdOptions
+from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
+from sqsd.core.cron_yaml import parse_cron_yaml
 from tests.worker_tier.stacks import (
     CRON_YAML,
     Synthesized,
     actions_of,
     new_stack,
+    problems_of,
     stack_in,
     synthesize,
+    tier_with,
     vpc_of,
 )
-from worker_tier import InvalidProps, WorkerTier
+from worker_tier import InvalidProps, PeriodicTask, WorkerApplication, WorkerTier
+from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier.options import NONE_SWITCHES_OFF
-
-
-def problems_of(**props: Any) -> tuple[str, ...]:
-    stack = new_stack()
-    with pytest.raises(InvalidProps) as caught:
-        WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props)
-    assert caught.value.path == "Test/Worker"
-    return caught.value.problems
-
 
 # ---- what exists
 
@@ -51,8 +46,12 @@ LOGICAL_IDS = {
     "WorkerFleetRoleFC8E9413": "AWS::IAM::Role",
     "WorkerFleetSecurityGroup826AD8D4": "AWS::EC2::SecurityGroup",
     "WorkerLeaderTable7E0EC149": "AWS::DynamoDB::GlobalTable",
+    "WorkerLogs4B5B6506": "AWS::Logs::LogGroup",
     "WorkerMonitoringDeadLettersF4364323": "AWS::CloudWatch::Alarm",
+    "WorkerMonitoringNoLeaderDE922448": "AWS::CloudWatch::Alarm",
+    "WorkerMonitoringNoWorker4699694D": "AWS::CloudWatch::Alarm",
     "WorkerMonitoringOldestMessageB5E73FF4": "AWS::CloudWatch::Alarm",
+    "WorkerMonitoringUnhealthy0717542D": "AWS::CloudWatch::Alarm",
     "WorkerQueuesDeadLetterQueueFBE2140E": "AWS::SQS::Queue",
     "WorkerQueuesDeadLetterQueuePolicy2B72F3B4": "AWS::SQS::QueuePolicy",
     "WorkerQueuesQueueA1A7CF80": "AWS::SQS::Queue",
@@ -138,6 +137,65 @@ def test_a_tier_can_be_let_into_a_database() -> None:
     rule = template.one("AWS::EC2::SecurityGroupIngress")
     own = template.id_of("AWS::EC2::SecurityGroup", "WorkerFleet")
     assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": [own, "GroupId"]}
+
+
+def test_the_endpoints_of_an_isolated_network_can_be_made_in_one_call() -> None:
+    stack = new_stack()
+    WorkerTier.add_vpc_endpoints(ec2.Vpc(stack, "Network", max_azs=2), session_manager=True)
+    endpoints = Synthesized(stack).all("AWS::EC2::VPCEndpoint").values()
+    names = [str(endpoint["ServiceName"]) for endpoint in endpoints]
+    for service in (
+        "s3",
+        "dynamodb",
+        "sqs",
+        "cloudformation",
+        "logs",
+        "autoscaling",
+        "ssmmessages",
+    ):
+        assert any(service in name for name in names), service
+
+
+# ---- periodic tasks as values
+
+TASK = PeriodicTask(name="nightly", url="/nightly", schedule="0 2 * * *", timezone="Asia/Shanghai")
+
+
+def test_tasks_as_values_become_the_cron_yaml_of_the_instances() -> None:
+    template = tier_with(periodic_tasks=[TASK])
+    text = files_in_user_data(template.user_data())[CRON_PATH]
+    (task,) = parse_cron_yaml(text, "cron.yaml").tasks
+    assert (task.name, task.enabled) == ("nightly", True)
+    assert template.all("AWS::DynamoDB::GlobalTable")
+
+
+def test_a_task_added_later_makes_the_leader_table_its_rights_and_its_alarm(
+    cron_file: str, with_tasks: Synthesized
+) -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    assert tier.leader_table is None
+    tier.add_periodic_task(TASK)
+    tier.add_periodic_task(PeriodicTask(name="hourly", url="/hourly", schedule="0 * * * *"))
+    template = Synthesized(stack)
+    assert set(template.resources) == set(with_tasks.resources)
+    text = files_in_user_data(template.user_data())[CRON_PATH]
+    assert [task.name for task in parse_cron_yaml(text, "t").tasks] == ["nightly", "hourly"]
+    settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
+    assert settings.resources.leader_table
+    assert settings.cron_file == "cron.yaml"
+
+
+def test_a_task_that_cannot_be_added_is_refused_and_changes_nothing() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), min_capacity=0)
+    with pytest.raises(InvalidProps, match="min_capacity is 0"):
+        tier.add_periodic_task(TASK)
+    with pytest.raises(InvalidProps, match="add_periodic_task"):
+        tier.add_periodic_task(PeriodicTask(name="x", url="/", schedule="61 * * * *"))
+    template = Synthesized(stack)
+    assert template.all("AWS::DynamoDB::GlobalTable") == {}
+    assert CRON_PATH not in files_in_user_data(template.user_data())
 
 
 # ---- props that cannot be used
@@ -281,3 +339,38 @@ def test_props_are_refused_exactly_when_the_contract_refuses_them(
             http_path=path,
         )
         assert tier.options.http_port == port
+
+
+# ---- what can be added later
+
+
+def test_commands_added_run_before_anything_is_handed_over_and_keep_their_order() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    tier.add_user_data("echo one", "echo two")
+    tier.add_user_data("echo three")
+    script = Synthesized(stack).user_data()
+    places = [script.index(text) for text in ("one", "two", "three", "begin 'hand over'")]
+    assert places == sorted(places)
+    # strict mode, so that a command that fails fails the boot
+    assert script.startswith("#!/bin/bash\nset -Eeuo pipefail\n")
+
+
+def test_an_environment_property_is_added_once_and_to_an_application_only(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
+    application = WorkerApplication.from_asset(str(tmp_path))
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    tier.add_environment("STAGE", "production")
+    with pytest.raises(InvalidProps, match="STAGE is set already"):
+        tier.add_environment("STAGE", "test")
+    assert '"STAGE":"production"' in Synthesized(stack).user_data().replace(": ", ":")
+    other = WorkerTier(new_stack(), "Worker", vpc=vpc_of(new_stack("Net")))
+    with pytest.raises(InvalidProps, match="pass application="):
+        other.add_environment("STAGE", "test")
+
+
+def test_queues_are_kept_when_asked_for() -> None:
+    template = tier_with(removal_policy=RemovalPolicy.RETAIN)
+    for id in template.all("AWS::SQS::Queue"):
+        assert template.resources[id]["DeletionPolicy"] == "Retain"

@@ -1,59 +1,53 @@
 #!/bin/bash
-# Turns a fresh instance into a worker. cloud-init runs it once, as root, at the first boot; running it
-# again changes nothing. Holes between at signs are filled at synth by worker_tier.bootstrap.
+# Makes a fresh instance a worker: fetches the bundle, and lets what is in it do the rest. cloud-init
+# runs this once, as root, at the first boot; running it again changes nothing.
 set -Eeuo pipefail
 umask 022
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/aws/bin
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+readonly home=/opt/worker-tier sha256='@BUNDLE_SHA256@'
+readonly log=/var/log/worker-tier/bootstrap.log outcome=/run/worker-tier/outcome
+readonly instance=@INSTANCE_PATH@ early=@EARLY_PATH@
+readonly bundle="$home/bundles/${sha256:0:16}"
 
-readonly region='@REGION@'
-readonly stack='@STACK@'
-readonly resource='@RESOURCE@'
-# true when CloudFormation waits for this instance
-readonly awaited='@AWAITED@'
-readonly bundle_bucket='@BUNDLE_BUCKET@'
-readonly bundle_key='@BUNDLE_KEY@'
-readonly bundle_sha256='@BUNDLE_SHA256@'
-readonly home=/opt/worker-tier
+# To the file and to cloud-init, which passes it on to the journal and the console; dated in UTC.
+mkdir -p "${log%/*}" "${outcome%/*}"
+rm -f "$outcome"
+exec 3>&1
+exec > >(while IFS= read -r line; do
+  printf '%(%Y-%m-%dT%H:%M:%SZ)T %s\n' -1 "$line"
+done | TZ=UTC tee -a "$log" >&3) 2>&1
+writer=$!
+export TZ=UTC PYTHONUNBUFFERED=1
 
-# cloud-init passes this output on to the journal and the console.
-mkdir -p /var/log/worker-tier
-exec > >(tee -a /var/log/worker-tier/bootstrap.log) 2>&1
-
-step='starting'
-
-say() {
-  printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*"
-}
-
+step='start'
 begin() {
-  step="$*"
-  say "begin: $step"
-}
-
-# Once the stack has settled, as for an instance that scaling adds, CloudFormation refuses signals.
-signal() {
-  [ "$awaited" = true ] || return 0
-  cfn-signal --success "$1" --reason "$2" --stack "$stack" --resource "$resource" \
-    --region "$region" || say "CloudFormation took no signal; it takes one only while it waits"
+  step=$*
+  echo "== $step"
 }
 
 finish() {
   local status=$?
   trap - EXIT
   if [ "$status" -eq 0 ]; then
-    signal true 'sqsd has completed a receive'
-    say 'done'
+    python3 "$early" signal "$instance" true "$log" ||
+      echo 'CloudFormation took no signal; it takes one only while it waits'
+    echo '== done: the application answered, and the daemon completed a receive'
   else
-    say "failed: $step (exit code $status)"
-    signal false "worker-tier bootstrap failed: $step (exit code $status); see /var/log/worker-tier/bootstrap.log on the instance"
+    [ -s "$outcome" ] || echo "$step ended with exit code $status" > "$outcome"
+    echo "== failed: $(cat "$outcome")"
+    # The log is kept by what comes next, so let it be written to its end.
+    sleep 0.2
+    python3 "$early" signal "$instance" false "$log" || echo 'CloudFormation took no signal'
   fi
+  exec >&- 2>&-
+  wait "$writer" || :
   exit "$status"
 }
 trap finish EXIT
 
 # Standard input, less the line break that ends every here-document, becomes the file.
 write_file() {
-  mkdir -p "$(dirname "$1")"
+  mkdir -p "${1%/*}"
   head -c -1 > "$1.new"
   chmod 0644 "$1.new"
   mv -f "$1.new" "$1"
@@ -71,50 +65,42 @@ find_python() {
   return 1
 }
 
+# What is not there yet, or a cut network, heals by itself, so this never gives up. But CloudFormation
+# and people are told in time when nothing but a cure will help.
 fetch_bundle() {
-  rm -f "$1"
-  aws s3api get-object --region "$region" --bucket "$bundle_bucket" --key "$bundle_key" "$1" \
-    > /dev/null && printf '%s  %s\n' "$bundle_sha256" "$1" | sha256sum --check --quiet -
-}
-
-# A cut network or a policy that is not there yet heals by itself, so this never gives up.
-fetch_bundle_with_patience() {
-  local pause=2
-  until fetch_bundle "$1"; do
-    say "s3://$bundle_bucket/$bundle_key could not be fetched with SHA-256 $bundle_sha256;" \
-      "next try in $pause s"
+  local pause=2 told=
+  until python3 "$early" fetch "$instance" "$bundle.zip" > "$outcome"; do
+    echo "$(cat "$outcome"); next try in $pause s"
+    if [ -z "$told" ] && [ "$SECONDS" -ge @PATIENCE_SECONDS@ ]; then
+      python3 "$early" signal "$instance" false "$log" || :
+      told=yes
+    fi
     sleep "$pause"
     pause=$((pause * 2 > 3600 ? 3600 : pause * 2))
   done
+  rm -f "$outcome"
 }
 
-begin 'install Python 3.11 or later'
+begin 'write the settings'
+@FILES@
+begin 'find Python 3.11 or later'
 if ! python=$(find_python); then
   dnf -y -q install python3.11
   python=$(find_python)
 fi
-mkdir -p "$home"
-ln -sfn "$python" "$home/python"
+ln -sfn "$python" "$home/python.new"
+mv -fT "$home/python.new" "$home/python"
 
-begin 'fetch the daemon'
-fetch_bundle_with_patience "$home/bundle.zip"
-
-begin 'unpack the daemon'
-rm -rf "$home/daemon.new"
-"$home/python" -m zipfile -e "$home/bundle.zip" "$home/daemon.new"
-"$home/python" -m compileall -q "$home/daemon.new"
-rm -rf "$home/daemon"
-mv "$home/daemon.new" "$home/daemon"
-
-begin 'write the settings'
-@FILES@
-begin 'start sqsd'
-getent passwd sqsd > /dev/null || useradd --system --no-create-home --shell /sbin/nologin sqsd
-systemctl daemon-reload
-systemctl enable -q sqsd.service
-# Returns when the daemon says that it completed a receive, fails when it did not within the unit's
-# start time.
-if ! systemctl restart sqsd.service; then
-  journalctl --no-pager --lines 30 --unit sqsd.service || true
-  exit 1
+if ! [ -d "$bundle" ]; then
+  begin 'fetch the bundle'
+  mkdir -p "$home/bundles"
+  fetch_bundle
+  begin 'unpack the bundle'
+  rm -rf "$bundle.new"
+  "$home/python" -m zipfile -e "$bundle.zip" "$bundle.new"
+  "$home/python" -m compileall -q -j 0 "$bundle.new"
+  mv "$bundle.new" "$bundle"
+  rm -f "$bundle.zip"
 fi
+begin 'hand over'
+PYTHONPATH=$bundle "$home/python" -P -s -m worker_tier_bootstrap run

@@ -1,0 +1,1 @@
+"""A discrete-event simulation of fleets that follow the policies of synthesized templates."""

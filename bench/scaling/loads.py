@@ -1,0 +1,71 @@
+"""What arrives, and how the application takes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+_HOUR: Final = 3_600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A load on a tier.
+
+    Args:
+        rate: messages a second at a time in seconds.
+        seconds: how long it lasts.
+        mean_seconds: what the application takes for a message, on average, at a time.
+        expected_seconds: what the operator believes it takes, and tells `target_latency`.
+        message_bytes: that leave an instance for one: calls to SQS, what the application sends.
+        poison: share of messages that fail each time.
+    """
+
+    name: str
+    rate: Callable[[float], float]
+    seconds: float
+    mean_seconds: Callable[[float], float] = lambda at: 2.0
+    expected_seconds: float = 2.0
+    message_bytes: int = 10_000
+    poison: float = 0.0
+
+
+def _step(at: float) -> float:
+    return 20.0 if _HOUR / 2 <= at < 2 * _HOUR else 2.0
+
+
+def _ramp(at: float) -> float:
+    return 2.0 + 23.0 * min(1.0, at / (2 * _HOUR)) if at < 2.5 * _HOUR else 2.0
+
+
+def _spike(at: float) -> float:
+    return 60.0 if _HOUR <= at < _HOUR + 600 else 2.0
+
+
+def _diurnal(at: float) -> float:
+    # a day in six hours
+    return 2.0 + 18.0 * max(0.0, math.sin(2 * math.pi * at / (6 * _HOUR)))
+
+
+def _slow(at: float) -> float:
+    return 10.0 if _HOUR <= at < 2 * _HOUR else 2.0
+
+
+LOADS: Final = (
+    Load(name="step", rate=_step, seconds=3 * _HOUR),
+    Load(name="step, small", rate=_step, seconds=3 * _HOUR, message_bytes=1_000),
+    Load(name="ramp", rate=_ramp, seconds=3.5 * _HOUR),
+    Load(name="spike", rate=_spike, seconds=3 * _HOUR),
+    Load(name="diurnal", rate=_diurnal, seconds=6 * _HOUR),
+    Load(name="poison", rate=lambda at: 6.0, seconds=3 * _HOUR, poison=0.02),
+    Load(name="slow app", rate=lambda at: 4.0, seconds=3 * _HOUR, mean_seconds=_slow),
+    Load(
+        name="long jobs",
+        rate=lambda at: 0.2 if _HOUR / 2 <= at < 1.5 * _HOUR else 0.02,
+        seconds=4 * _HOUR,
+        mean_seconds=lambda at: 240.0,
+        expected_seconds=240.0,
+    ),
+)

@@ -1,0 +1,245 @@
+"""What an instance needs before it has anything: get an object from S3, speak to CloudFormation.
+
+User data carries this file as it is and runs it by the system's own Python, 3.9 or later, so that a
+boot that fails before the bundle is there can still say so. Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import re
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+METADATA = "http://169.254.169.254/latest/"
+_TIMEOUT_SECONDS = 20
+_ROLE = "meta-data/iam/security-credentials/"
+_LOG_TAIL_LINES = 40
+
+
+class Refused(Exception):
+    """A call did not succeed; its text says why, for people. `definite`: a retry needs a cure."""
+
+    def __init__(self, text: str, definite: bool = False) -> None:
+        self.definite = definite
+        super().__init__(text)
+
+
+def metadata(path: str) -> str:
+    """A value of the instance metadata service, by a token (IMDSv2)."""
+    limit = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+    try:
+        token = _open(METADATA + "api/token", "PUT", limit).decode()
+        return _open(METADATA + path, "GET", {"X-aws-ec2-metadata-token": token}).decode()
+    except urllib.error.HTTPError as error:
+        raise Refused(f"the metadata service answers {path} with {error.code}") from error
+    except OSError as error:
+        raise Refused(f"the metadata service does not answer {path}: {error}") from error
+
+
+def role_keys() -> dict[str, str]:
+    """The keys of the instance's role."""
+    try:
+        role = metadata(_ROLE).split()[0]
+        keys = json.loads(metadata(_ROLE + role))
+        return {name: keys[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")}
+    except (Refused, LookupError, ValueError) as error:
+        text = "the instance has no role that gives it keys (%s); attach an instance profile"
+        raise Refused(text % error, definite=True) from error
+
+
+def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
+    """Write an object to `target`, which appears only when its SHA-256 is the right one."""
+    name = f"s3://{bucket}/{key}"
+    host = f"s3.{region}.{domain()}"
+    path = "/" + urllib.parse.quote(key)
+    if "." in bucket:  # which no wildcard certificate covers
+        path = "/" + bucket + path
+    else:
+        host = f"{bucket}.{host}"
+    digest = hashlib.sha256()
+    part = Path(target + ".part")
+    try:
+        headers = _signed("s3", region, "GET", host, path, {}, b"")
+        request = _request("https://" + host + path, "GET", headers)
+        with _answer(request) as answer, part.open("wb") as file:
+            for piece in iter(lambda: answer.read(1 << 20), b""):
+                digest.update(piece)
+                file.write(piece)
+    except urllib.error.HTTPError as error:
+        raise Refused(f"{name}: {_reason(error)}", 400 <= error.code < 500) from error
+    except OSError as error:
+        raise Refused(f"{name}: {error}") from error
+    if digest.hexdigest() != sha256:
+        part.unlink()
+        text = "%s has SHA-256 %s instead of %s; deploy the stack again"
+        raise Refused(text % (name, digest.hexdigest(), sha256), definite=True)
+    part.replace(target)
+
+
+def cloudformation(region: str, action: str, **parameters: str) -> str:
+    """Call CloudFormation as the instance's role, or without one as the instance itself."""
+    host = f"cloudformation.{region}.{domain()}"
+    form = dict(parameters, Action=action, Version="2010-05-15")
+    body = urllib.parse.urlencode(form).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    try:
+        headers = _signed("cloudformation", region, "POST", host, "/", headers, body)
+    except Refused:
+        # What cfn-signal sends: it speaks by the instance's identity, for which no role is needed.
+        document = metadata("dynamic/instance-identity/document").encode()
+        signature = metadata("dynamic/instance-identity/signature").replace("\n", "")
+        identity = base64.b64encode(document).decode() + ":" + signature
+        headers["Authorization"] = "CFN_V1 " + identity
+    return _call(action, f"https://{host}/", headers, body)
+
+
+def signal(instance: dict[str, object], success: bool) -> None:
+    """Tell CloudFormation how the boot ended. It takes no reason; `report` has a place for that."""
+    cloudformation(
+        str(instance["region"]),
+        "SignalResource",
+        StackName=str(instance["stack"]),
+        LogicalResourceId=str(instance["resource"]),
+        UniqueId=metadata("meta-data/instance-id"),
+        Status="SUCCESS" if success else "FAILURE",
+    )
+
+
+def report(region: str, log_group: str, lines: list[str]) -> None:
+    """Put lines where they outlive the instance: a stream of its own in a log group."""
+    host = f"logs.{region}.{domain()}"
+    stream = metadata("meta-data/instance-id") + "/bootstrap"
+    where = {"logGroupName": log_group, "logStreamName": stream}
+    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in lines if line]
+    try:
+        json_call("logs", host, region, "Logs_20140328.CreateLogStream", where)
+    except Refused as error:
+        if "ResourceAlreadyExists" not in str(error):
+            raise
+    json_call("logs", host, region, "Logs_20140328.PutLogEvents", dict(where, logEvents=events))
+
+
+def json_call(service: str, host: str, region: str, target: str, request: object) -> str:
+    """Call a service of the JSON protocol, version 1.1."""
+    body = json.dumps(request).encode()
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
+    headers = _signed(service, region, "POST", host, "/", headers, body)
+    return _call(target, f"https://{host}/", headers, body)
+
+
+def domain() -> str:
+    """Of the partition's hosts, such as `amazonaws.com`."""
+    return metadata("meta-data/services/domain")
+
+
+def _call(action: str, url: str, headers: dict[str, str], body: bytes) -> str:
+    try:
+        return _open(url, "POST", headers, body).decode()
+    except urllib.error.HTTPError as error:
+        raise Refused(f"{action}: {_reason(error)}", 400 <= error.code < 500) from error
+    except OSError as error:
+        raise Refused(f"{action}: {error}") from error
+
+
+def _open(url: str, method: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
+    with _answer(_request(url, method, headers, body)) as answer:
+        return bytes(answer.read())
+
+
+def _request(
+    url: str, method: str, headers: dict[str, str], body: bytes | None = None
+) -> urllib.request.Request:
+    return urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
+
+
+def _answer(request: urllib.request.Request) -> http.client.HTTPResponse:
+    answer: http.client.HTTPResponse
+    answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - ours
+    return answer
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    text = error.read().decode("utf-8", "replace")
+    found = re.findall(r"<(?:Code|Message)>([^<]*)<", text) or [text[:200]]
+    return "HTTP {} {}".format(error.code, " ".join(": ".join(found).split()))
+
+
+def _signed(
+    service: str, region: str, method: str, host: str, path: str, more: dict[str, str], body: bytes
+) -> dict[str, str]:
+    """Headers with an AWS signature, version 4."""
+    keys = role_keys()
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    digest = hashlib.sha256(body).hexdigest()
+    headers = dict(more, host=host)
+    headers["x-amz-content-sha256"] = digest
+    headers["x-amz-date"] = now
+    headers["x-amz-security-token"] = keys["Token"]
+    names = ";".join(sorted(headers))
+    lines = [f"{name}:{headers[name]}\n" for name in sorted(headers)]
+    request = "\n".join([method, path, "", "".join(lines), names, digest])
+    scope = f"{now[:8]}/{region}/{service}/aws4_request"
+    told = hashlib.sha256(request.encode()).hexdigest()
+    key = ("AWS4" + keys["SecretAccessKey"]).encode()
+    for part in [*scope.split("/"), "\n".join(["AWS4-HMAC-SHA256", now, scope, told])]:
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    headers["authorization"] = (
+        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}".format(
+            keys["AccessKeyId"],
+            scope,
+            names,
+            key.hex(),
+        )
+    )
+    del headers["host"]  # urllib sends it
+    return headers
+
+
+def main(arguments: list[str]) -> int:
+    """`fetch INSTANCE TARGET`, or `signal INSTANCE true|false LOG`; INSTANCE is instance.json.
+
+    Exit codes: 0 done; 1 failed, a retry may help; 3 failed, and a retry needs a cure.
+    """
+    command, path = arguments[0], arguments[1]
+    instance = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        if command == "fetch":
+            bundle = instance["bundle"]
+            where = (bundle["bucket"], bundle["key"], bundle["sha256"], arguments[2])
+            fetch(instance["region"], *where)
+        elif command == "signal":
+            success = arguments[2] == "true"
+            if not success:
+                _keep_end_of(arguments[3], path, instance["region"])
+            if instance["awaited"]:
+                signal(instance, success)
+    except Refused as error:
+        print(error)
+        return 3 if error.definite else 1
+    return 0
+
+
+def _keep_end_of(log: str, instance_path: str, region: str) -> None:
+    """Into the tier's log group, when its settings name one."""
+    try:
+        tier = Path(instance_path).with_name("tier.json").read_text(encoding="utf-8")
+        log_group = json.loads(tier).get("log_group")
+        text = Path(log).read_text(encoding="utf-8", errors="replace")
+        lines = text.splitlines()[-_LOG_TAIL_LINES:]
+        if log_group:
+            report(region, log_group, lines)
+    except (OSError, ValueError, Refused) as error:
+        print(f"the end of the log could not be kept: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

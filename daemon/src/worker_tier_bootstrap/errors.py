@@ -1,0 +1,40 @@
+"""What goes wrong on an instance, told with its cure."""
+
+from __future__ import annotations
+
+
+class BootstrapError(Exception):
+    """A boot cannot go on. Its text is a sentence for the person who runs the tier.
+
+    Args:
+        cure: what to do about it.
+        output: the end of what a command printed, or of a log.
+    """
+
+    def __init__(self, text: str, *, cure: str = "", output: str = "") -> None:
+        self.text, self.cure, self.output = text, cure, output
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        parts = [self.text]
+        if self.cure:
+            parts.append(f"Cure: {self.cure}.")
+        if self.output.strip():
+            parts.append("Its last lines:\n" + _indented(self.output))
+        return "\n".join(parts)
+
+
+class CommandFailed(BootstrapError):
+    """A command ended with another exit code than 0, or not in time."""
+
+
+class InvalidInstance(BootstrapError):
+    """`instance.json` cannot be used; lists every problem."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(problems), cure="deploy the stack again")
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())

@@ -1,0 +1,356 @@
+"""The steps from a bare system to a built release."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from worker_tier_bootstrap import early, units
+from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
+from worker_tier_bootstrap.contract import BUNDLE, CONTAINER, LIFECYCLE_HOOK
+from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
+from worker_tier_bootstrap.platforms import PLATFORMS, packages_of
+from worker_tier_bootstrap.release import (
+    CURRENT,
+    RECORDS,
+    RELEASES,
+    STAGING,
+    container_release,
+    plan_release,
+    unpack,
+)
+from worker_tier_bootstrap.systems import installed
+
+BUNDLES: Final = "/var/app/bundles"
+BUILDFILE: Final = "Buildfile"
+_LEAST_FREE_BYTES: Final = 200 * 1024 * 1024
+_POLICY: Final = "/usr/sbin/policy-rc.d"
+_POLICY_TEXT: Final = (
+    "#!/bin/sh\n# worker-tier-bootstrap: no service starts at its installation\nexit 101\n"
+)
+_GROUP_TRIES: Final = (1, 2, 4, 8)
+#: Files of ours that a bundle's own may not be called.
+_HOOKS: Final = ("hooks", "confighooks")
+
+
+# ---- the system
+
+
+def check_system(boot: Boot) -> None:
+    """What would otherwise fail later, and less plainly."""
+    free = boot.machine.free_bytes("/var/app")
+    if free < _LEAST_FREE_BYTES:
+        raise BootstrapError(
+            f"{free // 1024**2} MiB are free below /var, and {_LEAST_FREE_BYTES // 1024**2} are"
+            " needed",
+            cure="give instances a larger root_volume_size",
+        )
+
+
+def wanted_packages(boot: Boot) -> list[str]:
+    """What the tier itself needs; a platform's come when the bundle is unpacked."""
+    agent = [] if boot.log_group is None else boot.system.log_agent
+    return [*(["nginx"] if boot.has_application else []), "logrotate", *agent]
+
+
+def platform_packages(boot: Boot) -> list[str]:
+    """Those of the application's platform."""
+    release = boot.need_release()
+    commands = [command for _, command in build_commands(boot)]
+    commands += release.processes.values()
+    return list(packages_of(release.platform, boot.system.family, commands))
+
+
+def missing(boot: Boot, packages: list[str]) -> list[str]:
+    """Those of `packages` that are not installed."""
+    if not packages:
+        return []
+    have = installed(boot.machine.answer(boot.manager.query))
+    return [package for package in packages if package not in have]
+
+
+def install_packages(boot: Boot, packages: list[str]) -> None:
+    """Install packages; a mirror that does not answer, and a lock, get two more chances."""
+    manager = boot.manager
+    cure = (
+        "let the subnet reach the system's package mirror, or use a machine image that has"
+        f" {', '.join(packages)}"
+    )
+    delays = list(manager.retry_seconds)
+    while True:
+        try:
+            _install_once(boot, packages, cure)
+        except CommandFailed as error:
+            if not delays or boot.machine.remaining() < delays[0] * 2:
+                raise
+            boot.machine.say(f"{error.text}; trying again in {delays[0]} s")
+            boot.machine.sleep(delays.pop(0))
+        else:
+            return
+
+
+def _install_once(boot: Boot, packages: list[str], cure: str) -> None:
+    machine, manager = boot.machine, boot.manager
+    with _NoServices(boot):
+        if manager.refresh:
+            machine.run(manager.refresh, cure=cure, environment=manager.environment)
+        command = [*manager.install, *packages]
+        machine.run(command, cure=cure, environment=manager.environment)
+    if boot.system.starts_services_at_install and any("php" in name for name in packages):
+        # Ours is started as web.service; the package's own would run beside it after a reboot.
+        listed = machine.answer(["systemctl", "list-unit-files", "--no-legend", "php*-fpm.service"])
+        for line in listed.splitlines():
+            machine.run(["systemctl", "disable", "-q", line.split()[0]], cure=cure)
+
+
+class _NoServices:
+    """Debian starts what it installs: nginx's welcome page would answer the first message."""
+
+    def __init__(self, boot: Boot) -> None:
+        self._machine = boot.machine
+        self._wanted = boot.system.starts_services_at_install
+
+    def __enter__(self) -> None:
+        if self._wanted and self._machine.read(_POLICY) in (None, _POLICY_TEXT):
+            self._machine.write(_POLICY, _POLICY_TEXT, 0o755)
+
+    def __exit__(self, *_: object) -> None:
+        if self._machine.read(_POLICY) == _POLICY_TEXT:
+            self._machine.remove(_POLICY)
+
+
+def missing_users(boot: Boot) -> list[str]:
+    names = ["sqsd", "webapp"] if boot.has_application else ["sqsd"]
+    return [name for name in names if not boot.machine.has_user(name)]
+
+
+def make_users(boot: Boot) -> None:
+    cure = "remove what is in the way of the user"
+    for name in missing_users(boot):
+        home = (
+            ["--create-home", "--home-dir", "/home/webapp"]
+            if name == "webapp"
+            else ["--no-create-home"]
+        )
+        command = ["useradd", "--system", "--user-group", "--shell", "/sbin/nologin", *home, name]
+        boot.machine.run(command, cure=cure)
+
+
+# ---- the daemon
+
+
+def daemon_home(boot: Boot) -> str:
+    return f"{units.HOME}/bundles/{boot.instance.bundle.sha256[:16]}"
+
+
+def daemon_skip(boot: Boot) -> str | None:
+    place = boot.machine.path(f"{units.HOME}/daemon")
+    done = place.is_symlink() and str(place.readlink()) == daemon_home(boot)
+    return f"{daemon_home(boot)} is in place" if done else None
+
+
+def place_daemon(boot: Boot) -> None:
+    """User data unpacked and compiled it, to run this; here it becomes the one that is used."""
+    boot.machine.write("/usr/local/bin/worker-tier-bootstrap", units.template("command.sh"), 0o755)
+    boot.machine.link(f"{units.HOME}/daemon", daemon_home(boot))
+
+
+def settings_skip(boot: Boot) -> str | None:
+    group = boot.tier.get("auto_scaling_group")
+    return f"the group is {group}" if group and boot.tier.get("lifecycle_hook") else None
+
+
+def complete_settings(boot: Boot) -> None:
+    """Add the group's name, which no template can give to its own group's instances.
+
+    Without it messages are dispatched all the same; only the hook on termination is left to end by
+    its own timeout. So this says what is wrong, and the boot goes on.
+    """
+    group = _group_name(boot)
+    if group is None:
+        return
+    boot.tier["auto_scaling_group"] = group
+    boot.tier["lifecycle_hook"] = boot.tier.get("lifecycle_hook") or LIFECYCLE_HOOK
+    boot.machine.write(SETTINGS_PATH, json.dumps(boot.tier, indent=1) + "\n")
+
+
+def _group_name(boot: Boot) -> str | None:
+    instance = boot.instance
+    for delay in (*_GROUP_TRIES, None):
+        try:
+            answer = early.cloudformation(
+                instance.region,
+                "DescribeStackResource",
+                StackName=instance.stack,
+                LogicalResourceId=instance.resource,
+            )
+        except early.Refused as error:
+            boot.machine.say(f"the group's name cannot be found out: {error}")
+            if delay is None or error.definite:
+                boot.machine.say("the daemon will not complete the hook on termination")
+                return None
+            boot.machine.sleep(delay)
+        else:
+            found = re.search(r"<PhysicalResourceId>([^<]+)<", answer)
+            return None if found is None else found[1]
+    return None
+
+
+# ---- the application
+
+
+def archive_path(boot: Boot) -> str:
+    bundle = boot.application.bundle
+    assert bundle is not None
+    return f"{BUNDLES}/{bundle.sha256}.zip"
+
+
+def not_bundle(boot: Boot) -> str | None:
+    """Why there is no source bundle to handle."""
+    if boot.application.kind == BUNDLE:
+        return None
+    return f"the application is {boot.application.kind}"
+
+
+def built_already(boot: Boot) -> str | None:
+    return f"release {boot.release_id} is built" if boot.is_built else None
+
+
+def fetch_skip(boot: Boot) -> str | None:
+    reason = not_bundle(boot) or built_already(boot)
+    if reason is None and boot.machine.path(archive_path(boot)).exists():
+        reason = "it is here, and its SHA-256 was checked"
+    return reason
+
+
+def fetch_bundle(boot: Boot) -> None:
+    bundle = boot.application.bundle
+    assert bundle is not None
+    target = boot.machine.path(archive_path(boot))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for delay in (2, 4, 8, None):
+        try:
+            early.fetch(boot.instance.region, bundle.bucket, bundle.key, bundle.sha256, str(target))
+        except early.Refused as error:
+            if delay is None or error.definite:
+                raise BootstrapError(
+                    f"the source bundle cannot be fetched: {error}",
+                    cure="check that the object is there, and that the instance's role may read it",
+                ) from error
+            boot.machine.say(f"{error}; trying again in {delay} s")
+            boot.machine.sleep(delay)
+        else:
+            return
+
+
+def unpack_bundle(boot: Boot) -> None:
+    """Into the release's own directory, from the start: what a killed build left is no base."""
+    machine = boot.machine
+    directory = f"{RELEASES}/{boot.release_id}"
+    machine.remove(directory)
+    machine.path(directory).mkdir(parents=True)
+    archive = machine.path(archive_path(boot))
+    unpacked = sum_of_sizes(archive)
+    if unpacked is not None and machine.free_bytes(directory) < 2 * unpacked:
+        raise BootstrapError(
+            f"the source bundle unpacks to {unpacked // 1024**2} MiB, and only"
+            f" {machine.free_bytes(directory) // 1024**2} MiB are free below /var",
+            cure="give instances a larger root_volume_size",
+        )
+    unpack(archive, machine.path(directory))
+    boot.release, boot.build = plan_release(
+        boot.application, machine, directory, boot.system.family
+    )
+    machine.give(directory, "webapp")
+    machine.link(STAGING, directory)
+    machine.say(
+        f"platform {PLATFORMS[boot.release.platform].title}, PORT {boot.release.port},"
+        f" processes {', '.join(boot.release.processes)}"
+    )
+
+
+def sum_of_sizes(archive: Path) -> int | None:
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            return sum(entry.file_size for entry in bundle.infolist())
+    except zipfile.BadZipFile:
+        return None  # unpacking tells it
+
+
+def plan_container(boot: Boot) -> None:
+    boot.release = container_release(boot.application)
+
+
+def build_commands(boot: Boot) -> list[tuple[str, str]]:
+    """(what, shell command) of this bundle's build: its Buildfile, else its platform's own."""
+    from worker_tier_bootstrap import procfile
+
+    text = boot.machine.read(f"{boot.need_release().directory}/{BUILDFILE}")
+    if text is not None:
+        lines = procfile.parse(text, BUILDFILE)
+        return [(f"{name} of the Buildfile", command) for name, command in lines.items()]
+    if boot.build is not None:
+        return [(f"build of {PLATFORMS[boot.need_release().platform].title}", boot.build)]
+    return []
+
+
+def build(boot: Boot) -> None:
+    release = boot.need_release()
+    for what, command in build_commands(boot):
+        boot.machine.run(
+            ["sh", "-c", command],
+            cure="build the bundle on a machine like this one until it works",
+            directory=release.directory,
+            user="webapp",
+            environment=units.process_environment(release) | {"HOME": "/home/webapp"},
+            shown=f"{what}: {command}",
+        )
+
+
+def hook_directory(boot: Boot) -> str:
+    """`confighooks` when only settings changed, as in EB, else `hooks`."""
+    previous, bundle = boot.previous, boot.application.bundle
+    only_settings = (
+        previous is not None
+        and bundle is not None
+        and previous.source == bundle.sha256
+        and previous.id != boot.release_id
+    )
+    return _HOOKS[1] if only_settings else _HOOKS[0]
+
+
+def hooks_of(boot: Boot, phase: str) -> list[str]:
+    release = boot.need_release()
+    directory = f"{release.directory}/.platform/{hook_directory(boot)}/{phase}"
+    return [f"{directory}/{name}" for name in boot.machine.names(directory)]
+
+
+def run_hooks(boot: Boot, phase: str) -> None:
+    """As root, in the order of their names, in the staging or the current directory (EB's rule)."""
+    release = boot.need_release()
+    where = CURRENT if phase == "postdeploy" else STAGING
+    for hook in hooks_of(boot, phase):
+        # EB makes hooks executable too, since archives made on Windows do not say it.
+        boot.machine.path(hook).chmod(0o755)
+        name = hook.removeprefix(f"{release.directory}/")
+        boot.machine.run(
+            [str(boot.machine.path(hook))],
+            cure=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
+            directory=where,
+            environment=units.process_environment(release) | {"HOME": "/root"},
+            shown=name,
+        )
+
+
+def record(boot: Boot) -> None:
+    """The release is built: from here on it is never built again."""
+    release = boot.need_release()
+    if boot.application.kind != CONTAINER:
+        boot.machine.give(release.directory, "webapp")
+    boot.machine.path(RECORDS).mkdir(parents=True, exist_ok=True)
+    boot.machine.write(f"{RECORDS}/{release.id}.json", release.to_json())
+    boot.machine.remove(STAGING)

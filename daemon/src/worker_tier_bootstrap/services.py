@@ -1,0 +1,412 @@
+"""The steps that change what runs: files of the services, start in order, and back again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from http.client import HTTPConnection, HTTPException
+from typing import Final
+
+from worker_tier_bootstrap import procfile, units
+from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
+from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
+from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.release import CURRENT, DEPLOYED, RECORDS, RELEASES, Release
+
+STATE: Final = "/var/lib/worker-tier/units"
+_DAEMON: Final = "sqsd.service"
+_PROXY: Final = "nginx.service"
+_BUNDLES: Final = "/var/app/bundles"
+_TIMER: Final = "worker-tier-logrotate.timer"
+_AGENT: Final = "/opt/aws/amazon-cloudwatch-agent"
+_AGENT_CONFIGURATION: Final = "/etc/worker-tier/amazon-cloudwatch-agent.json"
+#: What was started, told by a digest; gone after a reboot, when systemd starts everything anew.
+_APPLICATION_MARK: Final = "/run/worker-tier/application"
+_DAEMON_MARK: Final = "/run/worker-tier/daemon"
+_POLL_SECONDS: Final = 0.1
+#: Starts after which an application that ends each time is called broken.
+_CRASHES: Final = 3
+#: Answers of nginx that are not the application's.
+_NOT_THE_APPLICATION: Final = frozenset({502, 504})
+#: Of systemd's own words for how a process ended.
+_END_WORDS: Final = {"exited": "exit code", "killed": "signal", "dumped": "signal"}
+_LISTENING: Final = "0A"
+_SYSTEM_UNITS: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+# ---- files
+
+
+def service_files(boot: Boot, release: Release | None) -> dict[str, tuple[str, int]]:
+    """Path -> (text, mode) of every file by which services run, for a release or for none."""
+    front = boot.front
+    found = {
+        f"{units.UNITS}/{_DAEMON}": (units.sqsd_unit(front, release, SETTINGS_PATH), 0o644),
+        "/etc/worker-tier/logrotate.conf": (units.logrotate_configuration(), 0o644),
+        f"{units.UNITS}/worker-tier-logrotate.service": (
+            units.template("logrotate.service"),
+            0o644,
+        ),
+        f"{units.UNITS}/{_TIMER}": (units.template("logrotate.timer"), 0o644),
+    }
+    if release is None:
+        return found
+    environment = units.process_environment(release)
+    # Properties may be secrets, and systemd reads them as root.
+    found[units.ENVIRONMENT] = (units.environment_file(environment), 0o600)
+    for name, command in release.processes.items():
+        found[f"{units.UNITS}/{name}.service"] = (units.process_unit(name, release), 0o644)
+        found[f"{units.SCRIPTS}/{name}.sh"] = (units.process_script(command), 0o644)
+    if release.platform == "docker":
+        lines = "".join(f"{k}={v}\n" for k, v in release.environment.items())
+        found["/etc/worker-tier/container.env"] = (f"{lines}PORT={release.port}\n", 0o600)
+    if release.platform == "php":
+        pool = units.template("php-fpm.conf").replace("$PORT", str(release.port))
+        found["/etc/worker-tier/php-fpm.conf"] = (pool, 0o644)
+    additions = _nginx_additions(boot.machine, release)
+    text = units.nginx_configuration(front, release, boot.system, additions)
+    found[units.NGINX] = (text, 0o644)
+    found[units.NGINX_DROP_IN] = (units.nginx_drop_in(release), 0o644)
+    return found
+
+
+def _nginx_additions(machine: Machine, release: Release) -> list[str]:
+    directory = f"{release.directory}/.platform/nginx/conf.d"
+    names = [name for name in machine.names(directory) if name.endswith(".conf")]
+    return [machine.read(f"{directory}/{name}") or "" for name in names]
+
+
+def files_skip(boot: Boot) -> str | None:
+    """Nothing to do when every file says what it should, and the release is the current one."""
+    release = boot.release
+    if boot.has_application and (release is None or not boot.runs_already):
+        return None
+    wanted = service_files(boot, release)
+    same = all(boot.machine.read(path) == text for path, (text, _) in wanted.items())
+    return "they say what they should" if same else None
+
+
+def check_names(boot: Boot) -> None:
+    """A process must not take the name of a unit that is not ours."""
+    ours = set((boot.machine.read(STATE) or "").split())
+    for unit in procfile.units(boot.need_release().processes):
+        taken = unit in (_DAEMON, _PROXY) or any(
+            boot.machine.path(f"{place}/{unit}").exists() for place in _SYSTEM_UNITS
+        )
+        if taken and unit not in ours:
+            raise BootstrapError(
+                f"the Procfile's process {unit.removesuffix('.service')} would replace the"
+                f" system's own {unit}",
+                cure="give the process another name",
+            )
+
+
+def stop_daemon(boot: Boot) -> None:
+    """It finishes what is in flight, so that nothing is cut by the restart of the application."""
+    boot.machine.run(["systemctl", "stop", _DAEMON], cure="look at /var/log/worker-tier/sqsd.log")
+
+
+def stop_skip(boot: Boot) -> str | None:
+    if not boot.machine.succeeds(["systemctl", "is-active", "-q", _DAEMON]):
+        return "it does not run"
+    if daemon_start_skip(boot) is not None and files_skip(boot) is not None:
+        return "nothing changes for it"
+    return None
+
+
+def enter(boot: Boot, release: Release | None) -> None:
+    """Make a release the current one: its link, its files, and systemd's knowledge of them."""
+    machine = boot.machine
+    if release is not None:
+        machine.link(CURRENT, release.directory)
+        _own_nginx(boot)
+    machine.path(units.LOGS).mkdir(parents=True, exist_ok=True)
+    wanted = service_files(boot, release)
+    for path, (text, mode) in wanted.items():
+        machine.write(path, text, mode)
+    _forget_old_units(boot, release)
+    machine.run(["systemctl", "daemon-reload"], cure="look at the units named above")
+    if release is not None:
+        machine.run(
+            ["nginx", "-t", "-q"],
+            cure="correct the files of .platform/nginx/conf.d that are named above",
+        )
+
+
+def _own_nginx(boot: Boot) -> None:
+    for path in boot.system.default_sites:
+        boot.machine.remove(path)
+
+
+def _forget_old_units(boot: Boot, release: Release | None) -> None:
+    """Stop and remove the processes that another release had and this one has not."""
+    machine = boot.machine
+    old = (machine.read(STATE) or "").split()
+    new = [] if release is None else procfile.units(release.processes)
+    for unit in old:
+        if unit not in new:
+            machine.run(["systemctl", "disable", "--now", "-q", unit], cure="stop it by hand")
+            machine.remove(f"{units.UNITS}/{unit}")
+            machine.remove(f"{units.SCRIPTS}/{unit.removesuffix('.service')}.sh")
+    machine.write(STATE, "".join(f"{unit}\n" for unit in new))
+
+
+# ---- the application
+
+
+def application_skip(boot: Boot) -> str | None:
+    if not boot.has_application:
+        return "the application is external"
+    names = [*procfile.units(boot.need_release().processes), _PROXY]
+    running = all(boot.machine.succeeds(["systemctl", "is-active", "-q", name]) for name in names)
+    if running and boot.machine.read(_APPLICATION_MARK) == _application_mark(boot):
+        return "it runs, and nothing changed for it"
+    return None
+
+
+def _application_mark(boot: Boot) -> str:
+    """Changes with everything that the application and nginx were started by."""
+    files = service_files(boot, boot.need_release())
+    parts = [text for path, (text, _) in sorted(files.items()) if not path.endswith(_DAEMON)]
+    return _digest([boot.release_id, *parts])
+
+
+def _daemon_mark(boot: Boot) -> str:
+    """Changes with everything that the daemon was started by."""
+    unit = units.sqsd_unit(boot.front, boot.release, SETTINGS_PATH)
+    cron = boot.machine.read(f"/etc/worker-tier/{boot.tier.get('cron_file')}") or ""
+    settings = json.dumps(boot.tier, sort_keys=True)
+    return _digest([boot.instance.bundle.sha256, unit, settings, cron])
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def start_application(boot: Boot, release: Release) -> None:
+    """Start every process, then nginx, and wait until the application answers through it."""
+    machine = boot.machine
+    machine.remove(_APPLICATION_MARK)
+    names = procfile.units(release.processes)
+    cure = "look at the log of the process in /var/log/worker-tier"
+    # Crashes before this start do not count for it.
+    machine.run(
+        ["sh", "-c", f"systemctl reset-failed {' '.join(names)} 2>/dev/null || :"], cure=cure
+    )
+    machine.run(["systemctl", "enable", "-q", *names, _PROXY], cure=cure)
+    machine.run(["systemctl", "restart", *names], cure=cure)
+    machine.run(["systemctl", "reload-or-restart", _PROXY], cure="look at journalctl -u nginx")
+    wait_for_application(boot, release)
+    if release == boot.release:
+        machine.write(_APPLICATION_MARK, _application_mark(boot))
+
+
+def wait_for_application(boot: Boot, release: Release) -> None:
+    """Until the application answers, at most `start_timeout`.
+
+    Raises:
+        BootstrapError: it exits again and again, does not listen on PORT, or does not answer well.
+    """
+    machine = boot.machine
+    limit = min(boot.application.start_timeout, max(1.0, machine.remaining() - 10))
+    end = machine.monotonic() + limit
+    answer = "no answer"
+    first = _restarts(machine)
+    while machine.monotonic() < end:
+        crashes = _restarts(machine) - first
+        if crashes >= _CRASHES:
+            raise _exits(machine, release)
+        answer = _ask(boot)
+        if answer == "":
+            return
+        machine.sleep(_POLL_SECONDS)
+    raise _silent(boot, release, limit, answer)
+
+
+def _restarts(machine: Machine) -> int:
+    text = machine.answer(["systemctl", "show", "-p", "NRestarts", "--value", "web.service"])
+    return int(text.strip() or 0)
+
+
+def _ask(boot: Boot) -> str:
+    """Ask for the health path, or any page; empty when the application has answered well."""
+    options = boot.tier["options"]
+    connection = HTTPConnection("127.0.0.1", options["http_port"], timeout=5)
+    path = options.get("health_path")
+    try:
+        connection.request("GET", path or "/", headers={"Host": "localhost"})
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+    wrong = not 200 <= status <= 299 if path else status in _NOT_THE_APPLICATION
+    return f"GET {path or '/'} answers {status}" if wrong else ""
+
+
+def _exits(machine: Machine, release: Release) -> BootstrapError:
+    # A unit's own properties are those of its present start, which has not ended yet.
+    journal = machine.answer(
+        ["journalctl", "-u", "web.service", "-n", "50", "-o", "cat", "--no-pager"]
+    )
+    ends = re.findall(r"Main process exited, code=(\w+), status=(\d+)", journal)
+    how = "" if not ends else f", last with {_END_WORDS.get(ends[-1][0], 'status')} {ends[-1][1]}"
+    return BootstrapError(
+        f"the application exits as soon as it is started{how} (web: {release.processes['web']})",
+        cure="start it by the same command on your machine; it must go on running",
+        output=_log_tail(machine),
+    )
+
+
+def _silent(boot: Boot, release: Release, seconds: float, answer: str) -> BootstrapError:
+    command = f"web: {release.processes['web']}"
+    ports = listening_ports(boot.machine, boot.machine.user_id("webapp"))
+    tail = _log_tail(boot.machine)
+    if release.port in ports:
+        return BootstrapError(
+            f"the application listens on PORT {release.port} but has not answered well within"
+            f" {seconds:.0f} s: {answer} ({command})",
+            cure="see what it logs; give a longer start_timeout if it only needs more time",
+            output=tail,
+        )
+    if ports:
+        others = ", ".join(map(str, sorted(ports)))
+        return BootstrapError(
+            f"the application listens on port {others} instead of PORT {release.port} ({command})",
+            cure=f"let it listen on the port in the variable PORT, or set port={min(ports)}",
+            output=tail,
+        )
+    return BootstrapError(
+        f"the application does not listen on PORT {release.port} within {seconds:.0f} s"
+        f" ({command})",
+        cure="let it listen on the port in the variable PORT; give a longer start_timeout if it"
+        " only needs more time",
+        output=tail,
+    )
+
+
+def _log_tail(machine: Machine) -> str:
+    return "\n".join((machine.read(f"{units.LOGS}/web.log") or "").splitlines()[-15:])
+
+
+def listening_ports(machine: Machine, user_id: int) -> set[int]:
+    """TCP ports on which a user's processes listen. Source: proc(5), /proc/net/tcp."""
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (machine.read(table) or "").splitlines()[1:]:
+            row = line.split()
+            if row[3] == _LISTENING and int(row[7]) == user_id:
+                ports.add(int(row[1].rpartition(":")[2], 16))
+    return ports
+
+
+# ---- the daemon
+
+
+def daemon_start_skip(boot: Boot) -> str | None:
+    running = boot.machine.succeeds(["systemctl", "is-active", "-q", _DAEMON])
+    if running and boot.machine.read(_DAEMON_MARK) == _daemon_mark(boot):
+        return "it runs, and nothing changed for it"
+    return None
+
+
+def start_daemon(boot: Boot) -> None:
+    """systemd returns when the daemon says that it completed a receive (Type=notify)."""
+    machine = boot.machine
+    machine.run(["sh", "-c", f"systemctl reset-failed {_DAEMON} 2>/dev/null || :"], cure="")
+    machine.run(["systemctl", "enable", "-q", _DAEMON, _TIMER], cure="look at systemctl status")
+    machine.run(["systemctl", "start", _TIMER], cure="look at systemctl status")
+    before = len(machine.read(f"{units.LOGS}/sqsd.log") or "")
+    try:
+        machine.run(
+            ["systemctl", "restart", _DAEMON],
+            cure="see what it logs: the queue must be reachable, its role must allow to receive,"
+            " and the application must accept connections",
+        )
+    except CommandFailed as error:
+        said = (machine.read(f"{units.LOGS}/sqsd.log") or "")[before:].splitlines()
+        error.output = "\n".join([*error.output.splitlines(), *said[-15:]])
+        with contextlib.suppress(CommandFailed):
+            machine.run(["systemctl", "stop", "--no-block", _DAEMON], cure="")
+        raise
+    machine.write(_DAEMON_MARK, _daemon_mark(boot))
+
+
+def agent_skip(boot: Boot) -> str | None:
+    if boot.log_group is None:
+        return "no log group is given"
+    if not boot.machine.path(f"{_AGENT}/bin/amazon-cloudwatch-agent-ctl").exists():
+        return "the CloudWatch agent is not installed"
+    wanted = _agent_text(boot)
+    return "it ships these logs" if boot.machine.read(_AGENT_CONFIGURATION) == wanted else None
+
+
+def start_agent(boot: Boot) -> None:
+    boot.machine.write(_AGENT_CONFIGURATION, _agent_text(boot))
+    boot.machine.run(
+        [
+            f"{_AGENT}/bin/amazon-cloudwatch-agent-ctl",
+            *("-a", "append-config", "-m", "ec2", "-s"),
+            *("-c", f"file:{_AGENT_CONFIGURATION}"),
+        ],
+        cure="look at /opt/aws/amazon-cloudwatch-agent/logs",
+    )
+
+
+def _agent_text(boot: Boot) -> str:
+    assert boot.log_group is not None
+    names = [] if boot.release is None else list(boot.release.processes)
+    return units.log_agent_configuration(boot.log_group, names)
+
+
+# ---- back, and the end
+
+
+def roll_back(boot: Boot) -> None:
+    """Let the previous release run again; without one, stop what does not work."""
+    machine, previous = boot.machine, boot.previous
+    if not boot.has_application:
+        return
+    if previous is None or previous.id == boot.release_id:
+        machine.say("there is no earlier release to return to")
+        return
+    machine.say(f"returning to release {previous.id}")
+    try:
+        enter(boot, previous)
+        start_application(boot, previous)
+        machine.run(["systemctl", "start", _DAEMON], cure="")
+    except BootstrapError as error:
+        machine.say(f"the earlier release does not start either: {error}")
+    else:
+        machine.say(f"release {previous.id} runs again")
+
+
+def finish_skip(boot: Boot) -> str | None:
+    if boot.has_application and not boot.runs_already:
+        return None
+    kept = {boot.release_id} if boot.has_application else set()
+    return None if _leftovers(boot, kept) else "nothing is left of earlier boots"
+
+
+def finish(boot: Boot) -> None:
+    """This release is deployed; keep it and the one before it, and nothing of older ones."""
+    if boot.has_application:
+        boot.machine.write(DEPLOYED, f"{boot.release_id}\n")
+    kept = {boot.release_id, *([boot.previous.id] if boot.previous else [])}
+    for path in _leftovers(boot, kept):
+        boot.machine.remove(path)
+
+
+def _leftovers(boot: Boot, kept: set[str]) -> list[str]:
+    machine, bundle = boot.machine, boot.application.bundle
+    if boot.previous is not None:
+        kept = kept | {boot.previous.id}
+    found = [f"{RELEASES}/{id}" for id in machine.names(RELEASES) if id not in kept]
+    found += [f"{RECORDS}/{name}" for name in machine.names(RECORDS) if name[:-5] not in kept]
+    archive = None if bundle is None else f"{bundle.sha256}.zip"
+    found += [f"{_BUNDLES}/{name}" for name in machine.names(_BUNDLES) if name != archive]
+    daemon = boot.instance.bundle.sha256[:16]
+    places = f"{units.HOME}/bundles"
+    return found + [f"{places}/{name}" for name in machine.names(places) if name != daemon]

@@ -1,0 +1,120 @@
+"""What a reviewer runs first finds nothing: cdk-nag, cfn-lint, checkov, the CDK's own validator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cdk_nag
+import pytest
+from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_iam as iam
+
+import app as example
+from tests.conftest import _missing
+from tests.worker_tier.stacks import Synthesized
+from tests.worker_tier.variants import VARIANTS, build
+
+ROOT = Path(__file__).resolve().parents[2]
+CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
+REPORT = "validation-report.json"
+#: Findings that the constructs acknowledge, each of them documented in docs/stack.md.
+ACKNOWLEDGED = {
+    "fifo_spot_zero": {"AwsSolutions-EC26"},
+    "session_manager_ubuntu": {"AwsSolutions-IAM4"},
+}
+
+
+def template_of(variant: str) -> dict[str, Any]:
+    stack = Stack(App(), "Test")
+    build(stack, variant)
+    return Synthesized(stack).document
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cdk_nag_finds_nothing(variant: str, tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path))
+    build(Stack(app, "Test"), variant)
+    Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
+    app.synth()  # raises when a rule is violated
+    assert violations(tmp_path) <= ACKNOWLEDGED.get(variant, set())
+
+
+def test_cdk_nag_really_looks(tmp_path: Path) -> None:
+    # given a tier that somebody spoils
+    app = App(outdir=str(tmp_path))
+    tier = build(Stack(app, "Test"), "plain")
+    tier.add_to_role_policy(iam.PolicyStatement(actions=["s3:*"], resources=["*"]))
+    Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
+    with pytest.raises(RuntimeError):
+        app.synth()
+    assert any("AwsSolutions-IAM5" in name for name in violations(tmp_path))
+
+
+def violations(directory: Path) -> set[str]:
+    report = directory / REPORT
+    if not report.exists():
+        return set()
+    found: set[str] = set()
+    for plugin in json.loads(report.read_text(encoding="utf-8"))["pluginReports"]:
+        found |= {str(violation["ruleName"]) for violation in plugin["violations"]}
+    return found
+
+
+def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
+    files = []
+    for variant in VARIANTS:
+        file = tmp_path / f"{variant}.template.json"
+        file.write_text(json.dumps(template_of(variant)), encoding="utf-8")
+        files.append(str(file))
+    completed = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "--template", *files],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert completed.returncode == 0, completed.stdout
+
+
+def test_checkov_finds_nothing_when_a_key_is_given(tmp_path: Path) -> None:
+    if not CHECKOV.exists():
+        _missing("checkov", "run `make checkov`")
+    file = tmp_path / "encrypted.template.json"
+    file.write_text(json.dumps(template_of("encrypted")), encoding="utf-8")
+    completed = subprocess.run(
+        [
+            *(CHECKOV, "--file", file, "--framework", "cloudformation"),
+            *("--skip-download", "--compact", "--output", "json"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    report = json.loads(completed.stdout)
+    failed = [check["check_id"] for check in report["results"]["failed_checks"]]
+    assert failed == []
+    assert report["summary"]["passed"] > 25
+
+
+def test_the_cdks_own_validator_in_strict_mode_finds_nothing(tmp_path: Path) -> None:
+    # the one run with the validator on; elsewhere its seconds a process are saved
+    context = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    assert context["@aws-cdk/core:validateAgainstDefaultRules"] is True
+    completed = subprocess.run(
+        [sys.executable, str(example.__file__)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=os.environ
+        | {
+            "CDK_VALIDATION": "true",
+            "CDK_CONTEXT_JSON": json.dumps(context),
+            "CDK_OUTDIR": str(tmp_path),
+        },
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert violations(tmp_path) == set()

@@ -1,0 +1,133 @@
+"""One page that answers: is it keeping up, why not, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from aws_cdk import Aws
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from worker_tier.metrics import TierMetrics
+
+_WIDTH: Final = 24
+_FAILURES: Final = (
+    "message.released",
+    "message.dead_lettered",
+    "message.expired",
+    "message.delete_failed",
+    "gate.closed",
+    "queue.failed",
+    "cron.failed",
+    "cron.missed",
+    "lease.lost",
+    "daemon.failed",
+)
+
+
+class TierDashboard(Construct):
+    """A dashboard of a tier.
+
+    Args:
+        metrics: of the tier.
+        alarms: shown as one row of lights.
+        log_group: with the daemons' lines; None leaves the table of failures out.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        metrics: TierMetrics,
+        alarms: Sequence[cloudwatch.IAlarm],
+        log_group: logs.ILogGroup | None,
+    ) -> None:
+        super().__init__(scope, id)
+        self._metrics = metrics
+        #: The page; more widgets can be added.
+        self.dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        self._row("Is it keeping up?")
+        self.dashboard.add_widgets(
+            cloudwatch.AlarmStatusWidget(alarms=list(alarms), width=_WIDTH, height=3)
+        )
+        self.dashboard.add_widgets(
+            self._graph("Messages", [metrics.visible(), metrics.in_flight(), metrics.delayed()]),
+            self._graph("Oldest message, seconds", [metrics.oldest_message_age()]),
+            self._graph("Waiting for each instance", [metrics.backlog_per_instance()]),
+        )
+        self._row("Why not?")
+        self.dashboard.add_widgets(
+            self._graph("Instances in service", [metrics.instances()]),
+            self._graph("Application, seconds (2xx, p50 p99; 5xx, p99)", self._latencies()),
+            self._graph(
+                "Gate open, daemons well", [self._of("GateOpen", "Minimum"), metrics.health()]
+            ),
+        )
+        self._row("What failed?")
+        self.dashboard.add_widgets(
+            self._graph("In the dead-letter queue", [metrics.dead_letters()]),
+            self._graph(
+                "Ends of messages",
+                [
+                    self._of(name, "Sum")
+                    for name in (
+                        "MessagesDeleted",
+                        "MessagesReleased",
+                        "MessagesDeadLettered",
+                        "MessagesExpired",
+                    )
+                ],
+            ),
+            self._graph(
+                "Periodic tasks",
+                [self._of(name, "Sum") for name in ("CronEnqueued", "CronMissed", "CronFailed")],
+            ),
+        )
+        if log_group is not None:
+            self.dashboard.add_widgets(_failures(log_group))
+
+    def _row(self, question: str) -> None:
+        self.dashboard.add_widgets(
+            cloudwatch.TextWidget(markdown=f"## {question}", width=_WIDTH, height=1)
+        )
+
+    def _latencies(self) -> list[cloudwatch.IMetric | None]:
+        return [
+            self._of("AppTime2xx", "p50"),
+            self._of("AppTime2xx", "p99"),
+            self._of("AppTime5xx", "p99"),
+        ]
+
+    def _of(self, name: str, statistic: str) -> cloudwatch.IMetric | None:
+        return self._metrics.of_daemon(name, statistic)
+
+    def _graph(
+        self, title: str, metrics: Sequence[cloudwatch.IMetric | None]
+    ) -> cloudwatch.GraphWidget:
+        return cloudwatch.GraphWidget(
+            title=title,
+            left=[metric for metric in metrics if metric is not None],
+            left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+            width=_WIDTH // 3,
+            height=6,
+        )
+
+
+def _failures(log_group: logs.ILogGroup) -> cloudwatch.LogQueryWidget:
+    names = ", ".join(f'"{name}"' for name in _FAILURES)
+    return cloudwatch.LogQueryWidget(
+        title="Failures, the newest first",
+        log_group_names=[log_group.log_group_name],
+        query_lines=[
+            "fields time, event, message_id, status, receive_count, reason",
+            f"filter event in [{names}]",
+            "sort @timestamp desc",
+            "limit 50",
+        ],
+        region=Aws.REGION,
+        width=_WIDTH,
+        height=8,
+    )

@@ -1,0 +1,130 @@
+"""The metrics of a tier, by name: of its queue, its group, and its daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_autoscaling as autoscaling
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sqs as sqs
+
+# What the daemon prints, as CloudWatch Logs turns it to metrics; a test compares it with the
+# daemon's own words.
+HEALTH_NAMESPACE: Final = "ElasticBeanstalk/SQSD"
+HEALTH_METRIC: Final = "Health"
+HEALTH_DIMENSION: Final = "EnvironmentName"
+TIER_DIMENSION: Final = "TierName"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TierMetrics:
+    """Metrics with a minute's period; statistics that fit alarms.
+
+    Args:
+        namespace: of the daemon's metrics; None when it prints none.
+        tier_name: the value of their dimension.
+    """
+
+    queue: sqs.IQueue
+    dead_letter_queue: sqs.IQueue | None
+    group: autoscaling.IAutoScalingGroup
+    namespace: str | None
+    tier_name: str
+
+    def visible(self) -> cloudwatch.Metric:
+        """Messages that wait."""
+        return self.queue.metric_approximate_number_of_messages_visible(**_latest())
+
+    def in_flight(self) -> cloudwatch.Metric:
+        """Messages that were received and neither deleted nor released."""
+        return self.queue.metric_approximate_number_of_messages_not_visible(**_latest())
+
+    def delayed(self) -> cloudwatch.Metric:
+        """Messages whose delivery delay runs."""
+        return self.queue.metric_approximate_number_of_messages_delayed(**_latest())
+
+    def oldest_message_age(self) -> cloudwatch.Metric:
+        """Seconds; of the oldest that waits or is in flight."""
+        return self.queue.metric_approximate_age_of_oldest_message(**_latest())
+
+    def dead_letters(self) -> cloudwatch.Metric | None:
+        """Messages in the dead-letter queue; None without one.
+
+        By what is there: what SQS itself moves there is not counted as sent.
+        """
+        if self.dead_letter_queue is None:
+            return None
+        return self.dead_letter_queue.metric_approximate_number_of_messages_visible(**_latest())
+
+    def instances(self) -> cloudwatch.Metric:
+        """Instances in service."""
+        return cloudwatch.Metric(
+            namespace="AWS/AutoScaling",
+            metric_name="GroupInServiceInstances",
+            dimensions_map={"AutoScalingGroupName": self.group.auto_scaling_group_name},
+            period=Duration.minutes(1),
+            statistic=cloudwatch.Stats.AVERAGE,
+        )
+
+    def outstanding(self) -> cloudwatch.MathExpression:
+        """Messages that wait or are in flight."""
+        return _math(
+            "visible + in_flight",
+            {"visible": self.visible(), "in_flight": self.in_flight()},
+            "outstanding messages",
+        )
+
+    def backlog_per_instance(self) -> cloudwatch.MathExpression:
+        """Messages that wait for each instance in service; an empty group counts as one."""
+        return _math(
+            "visible / IF(instances > 0, instances, 1)",
+            {"visible": self.visible(), "instances": self.instances()},
+            "waiting messages per instance",
+        )
+
+    def waiting_without_worker(self) -> cloudwatch.MathExpression:
+        """Messages that wait while no instance is in service; 0 while one is."""
+        return _math(
+            "IF(instances < 1, visible, 0)",
+            {"visible": self.visible(), "instances": self.instances()},
+            "messages that wait while no instance is in service",
+        )
+
+    def of_daemon(self, name: str, statistic: str) -> cloudwatch.Metric | None:
+        """A metric that daemons print, such as `InFlight`; None when they print none."""
+        if self.namespace is None:
+            return None
+        return cloudwatch.Metric(
+            namespace=self.namespace,
+            metric_name=name,
+            dimensions_map={TIER_DIMENSION: self.tier_name},
+            period=Duration.minutes(1),
+            statistic=statistic,
+        )
+
+    def health(self) -> cloudwatch.Metric | None:
+        """Elastic Beanstalk's `Health` of the worst daemon, 1 is well; None when not printed."""
+        if self.namespace is None:
+            return None
+        return cloudwatch.Metric(
+            namespace=HEALTH_NAMESPACE,
+            metric_name=HEALTH_METRIC,
+            dimensions_map={HEALTH_DIMENSION: self.tier_name},
+            period=Duration.minutes(1),
+            statistic=cloudwatch.Stats.MINIMUM,
+        )
+
+
+def _latest() -> dict[str, Any]:
+    return {"period": Duration.minutes(1), "statistic": cloudwatch.Stats.MAXIMUM}
+
+
+def _math(
+    expression: str, metrics: Mapping[str, cloudwatch.IMetric], label: str
+) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression=expression, using_metrics=metrics, label=label, period=Duration.minutes(1)
+    )

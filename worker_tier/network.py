@@ -1,0 +1,69 @@
+"""What instances reach, for networks without a way out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import aws_ec2 as ec2
+
+_SERVICE: Final = ec2.InterfaceVpcEndpointAwsService
+
+
+def required_interface_endpoints(
+    *, session_manager: bool = False, encryption_key: bool = False
+) -> dict[str, ec2.InterfaceVpcEndpointAwsService]:
+    """Construct id -> the interface endpoints without which an isolated tier does not work.
+
+    S3 (the bundle, Amazon Linux's packages) and DynamoDB (the lease) come by gateway endpoints,
+    which cost nothing. Not needed: CloudWatch, for metrics travel as log lines.
+
+    Args:
+        session_manager: with Session Manager's own three.
+        encryption_key: with KMS's, which applications that use the key themselves need; SQS and the
+            others call KMS from their own side.
+    """
+    services = {
+        "Sqs": _SERVICE.SQS,
+        "CloudFormation": _SERVICE.CLOUDFORMATION,
+        "CloudWatchLogs": _SERVICE.CLOUDWATCH_LOGS,
+        "AutoScaling": _SERVICE.AUTOSCALING,
+    }
+    if encryption_key:
+        services["Kms"] = _SERVICE.KMS
+    if session_manager:
+        services |= {
+            "Ssm": _SERVICE.SSM,
+            "SsmMessages": _SERVICE.SSM_MESSAGES,
+            "Ec2Messages": _SERVICE.EC2_MESSAGES,
+        }
+    return services
+
+
+#: Construct id -> gateway endpoints, free of charge.
+GATEWAYS: Final = ("S3", "DynamoDb")
+
+
+def add_vpc_endpoints(
+    vpc: ec2.Vpc,
+    *,
+    subnets: ec2.SubnetSelection | None = None,
+    session_manager: bool = False,
+    encryption_key: bool = False,
+) -> None:
+    """Give a network of this app every endpoint that an isolated tier needs.
+
+    Args:
+        subnets: where the interface endpoints are. Default: private subnets.
+        session_manager, encryption_key: as for `required_interface_endpoints`.
+    """
+    gateways = (
+        ec2.GatewayVpcEndpointAwsService.S3,
+        ec2.GatewayVpcEndpointAwsService.DYNAMODB,
+    )
+    for name, service in zip(GATEWAYS, gateways, strict=True):
+        vpc.add_gateway_endpoint(name, service=service)
+    needed = required_interface_endpoints(
+        session_manager=session_manager, encryption_key=encryption_key
+    )
+    for id, interface in needed.items():
+        vpc.add_interface_endpoint(id, service=interface, subnets=subnets)

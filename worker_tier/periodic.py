@@ -1,0 +1,110 @@
+"""Periodic tasks: a `cron.yaml` as a file, or tasks as values that become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from sqsd.core.cron_yaml import InvalidCronFile, parse_cron_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodicTask:
+    """One task, in the words of `cron.yaml`; docs/periodic-tasks.md tells what they mean.
+
+    Args:
+        name: unique in the tier.
+        url: path that is POSTed to.
+        schedule: a cron expression of five fields, such as `*/5 * * * *`.
+        timezone: of the schedule, such as `Europe/Berlin`. Default: UTC.
+        overlap: `allow` or `skip` while the one before still runs. Default: `allow`.
+        catch_up: seconds by which a missed occurrence may still be late. Default: 300.
+        enabled: Default: True.
+        jitter: seconds within which an occurrence is sent at random. Default: 0.
+    """
+
+    name: str
+    url: str
+    schedule: str
+    timezone: str | None = None
+    overlap: str | None = None
+    catch_up: int | None = None
+    enabled: bool | None = None
+    jitter: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """The text of a `cron.yaml` that was found good, and what it means for the stack.
+
+    Args:
+        text: None for no tasks at all.
+        source: what people are told it is.
+        enabled: any task of it is.
+        added: tasks that were added in code.
+    """
+
+    text: str | None = None
+    source: str = "cron.yaml"
+    enabled: bool = False
+    added: tuple[PeriodicTask, ...] = ()
+
+
+def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) -> Tasks:
+    """The tasks of a prop; none, and problems, when they cannot be used."""
+    if given is None:
+        return Tasks()
+    if not isinstance(given, str):
+        return parsed(as_yaml(given), "periodic_tasks", problems, tuple(given))
+    try:
+        # Bytes first: reading as text would turn CR LF into LF, and an instance gets the same file.
+        text = Path(given).read_bytes().decode()
+    except OSError as error:
+        problems.append(f"periodic_tasks: {given} cannot be read: {error.strerror}")
+        return Tasks()
+    except UnicodeDecodeError as error:
+        problems.append(f"periodic_tasks: {given} is not UTF-8 at byte {error.start}")
+        return Tasks()
+    return parsed(text, f"periodic_tasks: {given}", problems)
+
+
+def with_task(tasks: Tasks, task: PeriodicTask, problems: list[str]) -> Tasks:
+    """`tasks` and one more; the text is written anew, so a file's comments are lost."""
+    if tasks.text is None:
+        return parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
+    more = parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
+    if more.text is None:
+        return tasks
+    document = yaml.safe_load(tasks.text)
+    document["cron"] = [*(document.get("cron") or []), _entry(task)]
+    text = yaml.safe_dump(document, sort_keys=False)
+    joined = parsed(text, "add_periodic_task", problems, (*tasks.added, task))
+    return replace(joined, source=tasks.source)
+
+
+def as_yaml(tasks: Sequence[PeriodicTask]) -> str:
+    """A `cron.yaml` with these tasks."""
+    document = {"version": 1, "cron": [_entry(task) for task in tasks]}
+    return str(yaml.safe_dump(document, sort_keys=False))
+
+
+def _entry(task: PeriodicTask) -> dict[str, object]:
+    return {name: value for name, value in asdict(task).items() if value is not None}
+
+
+def parsed(
+    text: str, source: str, problems: list[str], added: tuple[PeriodicTask, ...] = ()
+) -> Tasks:
+    """A text with its meaning; no tasks, and problems by line, when it has any."""
+    name = source.removeprefix("periodic_tasks: ")
+    try:
+        schedule = parse_cron_yaml(text, name)
+    except InvalidCronFile as error:
+        problems.extend(f"{source}, {problem}" for problem in error.problems)
+        return Tasks()
+    return Tasks(
+        text=text, source=name, enabled=any(task.enabled for task in schedule.tasks), added=added
+    )
