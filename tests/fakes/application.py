@@ -9,11 +9,11 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from sqsd.core.dispatch import Answered, Broken, Outcome
 from sqsd.core.request import Request
+from tests.fakes.loopback import LoopbackServer
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
@@ -79,7 +79,7 @@ def answering(*answers: bytes) -> Script:
     return script
 
 
-class ScriptedApplication:
+class ScriptedApplication(LoopbackServer):
     """A server on loopback. Connection n runs script n; the last script serves all that follow.
 
     Args:
@@ -87,48 +87,13 @@ class ScriptedApplication:
     """
 
     def __init__(self, *scripts: Script, host: str = "127.0.0.1") -> None:
+        super().__init__(host=host)
         self._scripts = scripts or (answering(OK),)
-        self._host = host
-        self._server: asyncio.Server | None = None
-        self._running: set[asyncio.Task[None]] = set()
         self.requests: list[bytes] = []
-        self.connections = 0
 
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, 0)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
-        self.connections += 1
-        try:
-            await script(Peer(reader, writer, self.requests))
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        script = self._scripts[min(self.connections, len(self._scripts)) - 1]
+        await script(Peer(reader, writer, self.requests))
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -13,11 +13,16 @@ import heapq
 import itertools
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
+Result = TypeVar("Result")
 #: Where wall clocks start: 2026-01-01 00:00:00 UTC.
 EPOCH = 1_767_225_600.0
+#: Where the time of a `VirtualLoop` starts.
+BEGINNING = 1_000.0
+#: Real seconds for which a loop without timers waits for a thread, before it calls that a deadlock.
+_PATIENCE_SECONDS = 10.0
 
 
 class FakeClock:
@@ -79,16 +84,20 @@ async def settle_down(rounds: int = 20) -> None:
 class _JumpingSelector(selectors.SelectSelector):
     """Where a loop would wait for its next timer, time jumps there instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, beginning: float) -> None:
         super().__init__()
-        self.now = 1_000.0
+        self.now = beginning
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
+            # Time also passes while callbacks run, or who waits for the last nanosecond waits on.
+            self.now += 1e-7
             return ready
         if timeout is None:  # no timer either: only another thread or a signal can wake the loop
-            return super().select(1.0)
+            if ready := super().select(_PATIENCE_SECONDS):
+                return ready
+            raise RuntimeError("every coroutine waits for something that will never happen")
         # A little more than asked, so that rounding never leaves the timer just ahead.
         self.now += max(0.0, timeout) + 1e-7
         return ready
@@ -97,8 +106,9 @@ class _JumpingSelector(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time jumps from timer to timer. For in-process fakes, not for sockets."""
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, beginning: float = BEGINNING) -> None:
+        self.beginning = beginning
+        self._jumping = _JumpingSelector(beginning)
         super().__init__(self._jumping)
 
     def time(self) -> float:
@@ -106,26 +116,41 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """Implements `ports.Clock` on the running `VirtualLoop`."""
+    """Implements `ports.Clock` on the running `VirtualLoop`.
 
-    def __init__(self, wall: float = EPOCH) -> None:
-        self._loop = asyncio.get_running_loop()
-        assert isinstance(self._loop, VirtualLoop), "decorate the test with @in_virtual_time"
-        self._offset = wall - self._loop.time()
+    Args:
+        wall: wall time at the loop's beginning.
+        offset, rate: of the monotonic clock against the loop's time.
+        skew: seconds by which the wall clock is wrong.
+    """
+
+    def __init__(
+        self, wall: float = EPOCH, *, offset: float = 0.0, rate: float = 1.0, skew: float = 0.0
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop), "decorate the test with @in_virtual_time"
+        self._loop, self._wall = loop, wall
+        self.offset, self.rate, self.skew = offset, rate, skew
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self.offset + self._loop.time() * self.rate
 
     def time(self) -> float:
-        return self._loop.time() + self._offset
+        return self._wall + self._loop.time() - self._loop.beginning + self.skew
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds / self.rate)
 
     async def advance(self, seconds: float) -> None:
         """Let virtual time pass, with all that happens in it."""
         await asyncio.sleep(seconds)
         await settle_down()
+
+
+def run_virtually(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run `main` to its end on a `VirtualLoop` whose time begins at 0."""
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(0.0)) as runner:
+        return runner.run(main)
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:

@@ -19,9 +19,9 @@ from sqsd.core.cron import Schedule
 from sqsd.errors import AwsError, AwsUnreachable
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
+from tests.fakes.clock import VirtualClock
 from tests.fakes.dynamodb import FakeDynamoDb
 from tests.fakes.log import RecordingLog
-from tests.fakes.virtual_time import VirtualClock
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 TABLE = "Leaders"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Self
+
+from tests.fakes.loopback import LoopbackServer
 
 _TOKEN_PATH = "/latest/api/token"
 _METADATA = "/latest/meta-data/"
 
 
-class FakeImds:
+class FakeImds(LoopbackServer):
     """Serves `values` by their names below meta-data on a loopback port.
 
     A PUT with a time to live from 1 to 21,600 s gives a token; a GET needs one that was given and
@@ -18,20 +19,17 @@ class FakeImds:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.values: dict[str, str] = {"instance-id": "i-0123456789abcdef0"}
         self.requests: list[tuple[str, str]] = []
-        self.connections = 0
         #: Answer nothing from now on.
         self.hang = False
         self.status: int | None = None
         self._tokens: set[str] = set()
-        self._server: asyncio.Server | None = None
-        self._running: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> str:
-        assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def revoke_tokens(self) -> None:
         """As after their time, or when an instance was restored from a snapshot."""
@@ -44,42 +42,20 @@ class FakeImds:
     def tokens_given(self) -> int:
         return sum(method == "PUT" for method, _ in self.requests)
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
-        self.connections += 1
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
-                line, *rest = head.split("\r\n")[:-2]
-                method, path, _ = line.split(" ")
-                headers = {name.lower(): value for name, value in (h.split(": ", 1) for h in rest)}
-                self.requests.append((method, path))
-                if self.hang:
-                    await asyncio.Event().wait()
-                status, body = self._answer(method, path, headers)
-                writer.write(
-                    f"HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
-                )
-        except (EOFError, OSError):
-            pass
-        finally:
-            self._running.discard(task)
-            writer.close()
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
+            line, *rest = head.split("\r\n")[:-2]
+            method, path, _ = line.split(" ")
+            headers = {name.lower(): value for name, value in (h.split(": ", 1) for h in rest)}
+            self.requests.append((method, path))
+            if self.hang:
+                await asyncio.Event().wait()
+            status, body = self._answer(method, path, headers)
+            writer.write(
+                f"HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
 
     def _answer(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
         if self.status is not None:

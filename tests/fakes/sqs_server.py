@@ -6,15 +6,14 @@ import asyncio
 import json
 import ssl
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 import h11
 
+from tests.fakes.loopback import LoopbackServer
 from tests.fakes.sqs import Broken, FakeSqs, Refusal
 
 
-class SqsServer:
+class SqsServer(LoopbackServer):
     """`FakeSqs` behind the AWS JSON protocol on a loopback port.
 
     Args:
@@ -22,60 +21,23 @@ class SqsServer:
     """
 
     def __init__(self, sqs: FakeSqs, *, tls: ssl.SSLContext | None = None) -> None:
-        self.sqs, self._tls = sqs, tls
+        super().__init__(tls=tls)
+        self.sqs = sqs
         self.heads: list[h11.Request] = []
-        self.connections = 0
         #: Session tokens that are answered with ExpiredTokenException.
         self.expired_tokens: set[str] = set()
         #: Headers of every answer, such as a Date.
         self.headers: list[tuple[str, str]] = []
         self.keep_alive = True
-        self._server: asyncio.Server | None = None
-        self._running: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._server.wait_closed()
 
     def close_connections(self) -> None:
         """Close every connection, idle or not."""
         for writer in self._writers:
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        self.connections += 1
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        try:
-            await self._converse(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
         while (received := await _request(protocol, reader)) is not None:
             head, body = received

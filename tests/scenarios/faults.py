@@ -1,67 +1,47 @@
-"""A way to AWS that fails now and then: forwards calls, or answers as an AWS in trouble does."""
+"""Ways to AWS that fail: they forward calls, or answer as an AWS in trouble does."""
 
 from __future__ import annotations
 
+import json
 import random
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+#: Status and body.
+Reply = tuple[int, bytes]
 _THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}'
 _BROKEN = b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"oops"}'
 _PASSED_ON = ("content-type", "x-amz-target", "x-amz-date", "authorization", "host")
 
 
-class FaultyEndpoint:
-    """Forwards to `target`; a share of the calls is refused instead, the seed says which.
+class Relay:
+    """Stands between a daemon and `target` on a loopback port; forwards what comes.
 
-    A refused call may have been carried out before: then it is its answer that is lost.
+    `calls` has the monotonic time and the action of each call, in their order.
     """
 
-    def __init__(self, target: str, share: float, seed: int) -> None:
-        dice, lock = random.Random(seed), threading.Lock()
-        endpoint = self
-        self.refused = self.forwarded = 0
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.calls: list[tuple[float, str]] = []
+        relay = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                with lock:
-                    fails, after = dice.random() < share, dice.random() < 0.5
-                if fails and not after:
-                    endpoint.refused += 1
-                    self._answer(400, _THROTTLED)
-                    return
-                status, answer = self._forward(body)
-                if fails:
-                    endpoint.refused += 1
-                    self._answer(500, _BROKEN)
-                    return
-                endpoint.forwarded += 1
-                self._answer(status, answer)
-
-            def _forward(self, body: bytes) -> tuple[int, bytes]:
-                headers = {
-                    name: value
-                    for name, value in self.headers.items()
-                    if name.lower() in _PASSED_ON
-                }
-                request = urllib.request.Request(target, data=body, headers=headers)
-                try:
-                    with urllib.request.urlopen(request, timeout=10) as answer:
-                        return answer.status, answer.read()
-                except urllib.error.HTTPError as error:
-                    with error:
-                        return error.code, error.read()
-
-            def _answer(self, status: int, body: bytes) -> None:
+                action = self.headers["X-Amz-Target"].rpartition(".")[2]
+                relay.calls.append((time.monotonic(), action))
+                status, answer = relay.reply(action, lambda: relay._forward(self.headers, body))
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(answer)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
@@ -72,7 +52,65 @@ class FaultyEndpoint:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
+    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply:
+        """What a call is answered."""
+        return forward()
+
+    def called(self, action: str) -> list[float]:
+        """When this action was called."""
+        return [at for at, name in list(self.calls) if name == action]
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def _forward(self, headers: Message, body: bytes) -> Reply:
+        passed = {name: value for name, value in headers.items() if name.lower() in _PASSED_ON}
+        request = urllib.request.Request(self._target, data=body, headers=passed)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+
+class RefusingEndpoint(Relay):
+    """Refuses the actions in `refusals`, each with a code and words, for as long as they stand."""
+
+    def __init__(self, target: str, **refusals: tuple[str, str]) -> None:
+        self.refusals = refusals
+        super().__init__(target)
+
+    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply:
+        refusal = self.refusals.get(action)
+        if refusal is None:
+            return forward()
+        code, words = refusal
+        return 403, json.dumps({"__type": f"com.amazonaws#{code}", "message": words}).encode()
+
+
+class FaultyEndpoint(Relay):
+    """A share of the calls is refused; the seed says which.
+
+    A refused call may have been carried out before: then it is its answer that is lost.
+    """
+
+    def __init__(self, target: str, share: float, seed: int) -> None:
+        self._dice, self._lock, self._share = random.Random(seed), threading.Lock(), share
+        self.refused = self.forwarded = 0
+        super().__init__(target)
+
+    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply:
+        with self._lock:
+            fails = self._dice.random() < self._share
+            after = self._dice.random() < 0.5
+        if not fails:
+            self.forwarded += 1
+            return forward()
+        self.refused += 1
+        if not after:
+            return 400, _THROTTLED
+        forward()
+        return 500, _BROKEN

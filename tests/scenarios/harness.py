@@ -112,14 +112,25 @@ class Application:
 
 
 class Daemon:
-    """An `sqsd run` process; its standard output is its events."""
+    """An `sqsd run` process; its standard output is its events.
 
-    def __init__(self, settings: Path, aws: LocalAws, log: Path) -> None:
+    Args:
+        environment: over that of `aws`; None takes a variable away.
+    """
+
+    def __init__(
+        self,
+        settings: Path,
+        aws: LocalAws,
+        log: Path,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> None:
         self._log = log
+        wanted = {**os.environ, **aws.environment(), **(environment or {})}
         with log.open("w") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sqsd", "run", "--settings", str(settings)],
-                env={**os.environ, **aws.environment()},
+                env={name: value for name, value in wanted.items() if value is not None},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -205,7 +216,13 @@ class Tier:
             BillingMode="PAY_PER_REQUEST",
         )
 
-    def start_daemon(self, *, cron: str | None = None, **options: Any) -> Daemon:
+    def start_daemon(
+        self,
+        *,
+        cron: str | None = None,
+        environment: Mapping[str, str | None] | None = None,
+        **options: Any,
+    ) -> Daemon:
         directory = self._directory / f"daemon-{len(self.daemons)}"
         directory.mkdir()
         if cron is not None:
@@ -224,7 +241,7 @@ class Tier:
         )
         path = directory / "tier.json"
         path.write_text(json.dumps(settings.to_document()))
-        daemon = Daemon(path, self.aws, directory / "events.log")
+        daemon = Daemon(path, self.aws, directory / "events.log", environment)
         self.daemons.append(daemon)
         return daemon
 

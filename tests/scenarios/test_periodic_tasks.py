@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import time
+import urllib.request
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from local_aws import LocalAws
+from local_aws.ports import free_port
+from tests.scenarios.faults import Relay
 from tests.scenarios.harness import Daemon, Tier, eventually
 
 pytestmark = pytest.mark.local_aws
@@ -114,3 +120,65 @@ def test_a_bad_task_found_at_start_does_not_stop_the_good_one(tier: Tier) -> Non
     daemon = tier.start_daemon(cron=bad)
     eventually(lambda: len(occurrences(tier)) >= 1)
     assert "61" in str(daemon.events("cron.invalid")[0])
+
+
+def test_on_a_fifo_queue_each_occurrence_arrives_once_and_in_order(tier: Tier) -> None:
+    tier.set_up(fifo=True)
+    tier.add_leader_table()
+    daemons = [tier.start_daemon(cron=EVERY_2_SECONDS) for _ in range(2)]
+    eventually(lambda: len(occurrences(tier)) >= 4)
+    assert [daemon.stop() for daemon in daemons] == [0, 0]
+    arrived = [post.headers["x-aws-sqsd-scheduled-at"] for post in tier.application.posts]
+    assert arrived == sorted(set(arrived))
+    assert {post.headers["x-aws-sqsd-taskname"] for post in tier.application.posts} == {"tick"}
+
+
+def test_two_tiers_run_the_same_tasks_without_a_word_to_each_other(
+    tier: Tier, local_aws: LocalAws, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Tier(local_aws, tmp_path / "other")
+    try:
+        for each in (tier, other):
+            each.set_up()
+            each.add_leader_table()
+            each.start_daemon(cron=EVERY_2_SECONDS)
+        eventually(lambda: min(len(occurrences(tier)), len(occurrences(other))) >= 3)
+        for each in (tier, other):
+            assert each.daemons[0].events("lease.acquired")
+            assert set(occurrences(each).values()) == {1}
+    finally:
+        other.tear_down()
+
+
+def test_a_bad_task_is_shown_on_the_status_page(tier: Tier) -> None:
+    tier.set_up()
+    tier.add_leader_table()
+    bad = EVERY_2_SECONDS + '  - name: broken\n    url: /broken\n    schedule: "61 * * * *"\n'
+    port = free_port()
+    daemon = tier.start_daemon(cron=bad, status_port=port)
+    daemon.wait_for("cron.enqueued")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
+        status = json.load(answer)
+    troubles = [t for t in status["last_troubles"] if t["event"] == "cron.invalid"]
+    assert '"61" is out of range' in str(troubles[0]["problems"])
+    assert [task["task"] for task in status["cron"]["next"]] == ["tick"]
+    assert status["cron"]["leader"]
+    assert status["cron"]["last_send_age_seconds"] < 10
+
+
+@pytest.mark.parametrize("cron", [None, EVERY_2_SECONDS + "    enabled: false\n"])
+def test_without_an_enabled_task_the_leader_table_is_never_asked(
+    tier: Tier, cron: str | None
+) -> None:
+    tier.set_up()
+    tier.add_leader_table()
+    relay = Relay(tier.aws.endpoint_url)
+    try:
+        daemon = tier.start_daemon(cron=cron, environment={"AWS_ENDPOINT_URL_DYNAMODB": relay.url})
+        tier.send("work")
+        daemon.wait_for("message.deleted")
+        assert daemon.stop() == 0
+        assert relay.calls == []
+    finally:
+        relay.stop()

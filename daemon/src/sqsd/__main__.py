@@ -20,6 +20,8 @@ import yaml
 from sqsd import __version__, contract, cron_cli, periodic, settings
 from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.core.cron_yaml import InvalidCronFile
+from sqsd.resource_checks import resource_problems
+from sqsd.signing_key import read_signing_key
 
 UNUSABLE: Final = 2
 
@@ -136,6 +138,7 @@ def _version(_: argparse.Namespace) -> int:
 
 def _check(chosen: argparse.Namespace) -> int:
     read, path = _read_settings(chosen)
+    read_signing_key(read.options.signing_key_file)
     if read.cron_file is not None:
         cron_path = _directory(path) / read.cron_file
         schedule = periodic.checked_schedule(cron_path)
@@ -186,7 +189,21 @@ def _read_settings(chosen: argparse.Namespace) -> tuple[TierSettings, Path | Non
     read = settings.load(path, flags, notes)
     for note in notes:
         print(f"{path}: {note}", file=sys.stderr)
+    if problems := resource_problems(read.resources.region, _queue_urls(read)):
+        raise InvalidSettings(problems, str(path or "flags"))
     return read, path
+
+
+def _queue_urls(read: TierSettings) -> dict[str, str | None]:
+    """Every queue's URL by the name of its setting."""
+    urls = {
+        "queue_url": read.resources.queue_url,
+        "dead_letter_queue_url": read.resources.dead_letter_queue_url,
+    }
+    for position, queue in enumerate(read.more_queues):
+        urls[f"more_queues[{position}].queue_url"] = queue.queue_url
+        urls[f"more_queues[{position}].dead_letter_queue_url"] = queue.dead_letter_queue_url
+    return urls
 
 
 _NOT_SETTINGS: Final = frozenset({"command", "settings"})

@@ -11,11 +11,17 @@ marked "ours" and listed in docs/compatibility.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Any, Final, Self
 
 from sqsd import option_checks as check
+from sqsd.options import EXTRA_HEADERS as EXTRA_HEADERS
+from sqsd.options import SHARED_OPTIONS as SHARED_OPTIONS
+from sqsd.options import InvalidSettings as InvalidSettings
+from sqsd.options import SqsdOptions as SqsdOptions
+from sqsd.options import value_problems
 
 # ---- settings file ---------------------------------------------------------------------------
 
@@ -41,15 +47,6 @@ HEADER_ATTRIBUTE_PREFIX: Final = "X-Aws-Sqsd-Attr-"
 HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
 #: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256 over "<t>.POST.<path>." and the body>`.
 HEADER_SIGNATURE: Final = "X-Aws-Sqsd-Signature"
-#: Ours, each sent only when `extra_headers` names it.
-EXTRA_HEADERS: Final = (
-    "X-Aws-Sqsd-Receipt-Handle",
-    "X-Aws-Sqsd-Visibility-Deadline",
-    "X-Aws-Sqsd-Message-Group-Id",
-    "X-Aws-Sqsd-Message-Deduplication-Id",
-    "X-Amzn-Trace-Id",
-    "traceparent",
-)
 ACCEPT_ENCODING: Final = "gzip, compressed"
 
 # ---- periodic tasks ----------------------------------------------------------------------------
@@ -85,180 +82,6 @@ ENQUEUE_ACTIONS: Final = ("sqs:SendMessage",)
 LEADER_TABLE_ACTIONS: Final = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
 
 
-class InvalidSettings(ValueError):
-    """Settings that cannot be used; `problems` has every one of them, not only the first."""
-
-    def __init__(self, problems: list[str], source: str = "settings") -> None:
-        self.problems = tuple(problems)
-        self.source = source
-        super().__init__(f"{source}: " + "; ".join(problems))
-
-
-def _option(default: Any, rule: check.Check, meaning: str, eb_name: str | None = None) -> Any:
-    """A field with its range, its meaning and EB's name for it (None: ours) as metadata."""
-    metadata = {"check": rule, "meaning": meaning, "eb_name": eb_name}
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SqsdOptions:
-    """What an operator may choose.
-
-    Raises:
-        InvalidSettings: with every problem found, not only the first.
-    """
-
-    http_path: str = _option("/", check.path, "path of every ordinary POST", "HttpPath")
-    http_host: str = _option(
-        "localhost",
-        check.host,
-        "where the application is; sign requests when it is not on localhost",
-    )
-    http_port: int = _option(80, check.whole_number(1, 65_535), "port on localhost; EB has only 80")
-    mime_type: str = _option("application/json", check.media_type, "Content-Type sent", "MimeType")
-    http_connections: int = _option(
-        50, check.whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
-    )
-    connect_timeout: int = _option(
-        5, check.whole_number(1, 60), "seconds to connect to the application", "ConnectTimeout"
-    )
-    inactivity_timeout: int = _option(
-        299,
-        check.whole_number(1, 36_000),
-        "seconds without a byte after which a request is given up",
-        "InactivityTimeout",
-    )
-    visibility_timeout: int = _option(
-        300,
-        check.whole_number(0, 43_200),
-        "seconds a received message stays hidden",
-        "VisibilityTimeout",
-    )
-    error_visibility_timeout: int | None = _option(
-        None,
-        check.or_none(check.whole_number(0, 43_200)),
-        "seconds until a failed message is visible again; null leaves it to visibility_timeout",
-        "ErrorVisibilityTimeout",
-    )
-    retention_period: int = _option(
-        345_600,
-        check.whole_number(60, 1_209_600),
-        "seconds after its first receive at which a message is deleted without a POST",
-        "RetentionPeriod",
-    )
-    max_retries: int = _option(
-        10, check.whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
-    )
-    wait_time_seconds: int = _option(
-        20,
-        check.whole_number(0, 20),
-        "seconds a receive waits on an empty queue; SQS's WaitTimeSeconds",
-    )
-    retry_policy: str = _option(
-        "eb",
-        check.one_of("eb", "backoff"),
-        "eb: error_visibility_timeout each time; backoff: doubled with each receive, with jitter",
-    )
-    delete_statuses: tuple[str, ...] = _option(
-        (),
-        check.list_of(check.status),
-        "statuses besides 200 that delete a message, such as 204 or 2xx",
-    )
-    dead_letter_statuses: tuple[str, ...] = _option(
-        (),
-        check.list_of(check.status),
-        "statuses that send a message to the dead-letter queue at once",
-    )
-    delete_expired: bool = _option(
-        True, check.boolean, "delete messages past retention_period; false leaves them to the queue"
-    )
-    health_path: str | None = _option(
-        None,
-        check.or_none(check.path),
-        "GET path that answers 2xx when the application can take messages",
-    )
-    extra_headers: tuple[str, ...] = _option(
-        (), check.list_of(check.one_of(*EXTRA_HEADERS)), "headers sent besides EB's"
-    )
-    via_sns: bool = _option(False, check.boolean, "POST the Message of an SNS envelope as the body")
-    signing_key_file: str | None = _option(
-        None,
-        check.or_none(check.file_path),
-        "file with the secret that signs requests (HMAC-SHA256)",
-    )
-    heartbeat: bool = _option(
-        True, check.boolean, "extend the visibility of messages whose request still runs"
-    )
-    drain_timeout: int = _option(
-        300,
-        check.whole_number(0, 7_200),
-        "seconds that requests in flight get when the daemon stops",
-    )
-    drain_on_rebalance: bool = _option(
-        False, check.boolean, "drain on EC2's rebalance recommendation, not only on a Spot notice"
-    )
-    log_format: str = _option(
-        "json",
-        check.one_of("json", "eb"),
-        "json: one object a line; eb: the lines that EB's daemon writes",
-    )
-    metrics_namespace: str | None = _option(
-        "WorkerTier",
-        check.or_none(check.metrics_namespace),
-        "CloudWatch namespace of the metrics printed once a minute; null prints none",
-    )
-    status_port: int | None = _option(
-        7773,  # "sqsd" on a telephone's keys
-        check.or_none(check.whole_number(1, 65_535)),
-        "loopback port of /healthz, /readyz, /metrics and /status; null for none",
-    )
-
-    def __post_init__(self) -> None:
-        problems = [
-            f"{name} must be {allowed}, got {value!r}"
-            for f in fields(self)
-            if (allowed := f.metadata["check"](value := getattr(self, (name := f.name))))
-        ]
-        if not problems:
-            problems = self._combinations_that_lose_messages()
-        if problems:
-            raise InvalidSettings(problems, "sqsd options")
-
-    def _combinations_that_lose_messages(self) -> list[str]:
-        problems = []
-        if not self.heartbeat and self.inactivity_timeout >= self.visibility_timeout:
-            problems.append(
-                f"inactivity_timeout ({self.inactivity_timeout} s) must be below visibility_timeout"
-                f" ({self.visibility_timeout} s) when heartbeat is off, or a message is delivered"
-                " again while its first request runs; raise one, lower the other, or turn"
-                " heartbeat on"
-            )
-        if self.heartbeat and self.visibility_timeout < 2:
-            problems.append(
-                f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
-                " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
-            )
-        if both := sorted(set(self.delete_statuses) & set(self.dead_letter_statuses)):
-            problems.append(
-                f"{', '.join(both)} cannot be in delete_statuses and in dead_letter_statuses;"
-                " leave it out of one"
-            )
-        if "200" in self.dead_letter_statuses or "2xx" in self.dead_letter_statuses:
-            problems.append(
-                "dead_letter_statuses must not hold 200, which means success, got"
-                f" {self.dead_letter_statuses!r}"
-            )
-        needed = self.visibility_timeout * self.max_retries
-        if self.retention_period < needed:
-            problems.append(
-                f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
-                f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
-                " or a failing message is deleted before it reaches the dead-letter queue; raise"
-                " retention_period or lower one of the others"
-            )
-        return problems
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierResources:
     """What only CloudFormation knows. In a template these are tokens, so nothing is checked."""
@@ -279,24 +102,81 @@ class TierResources:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QueueSettings:
+    """A queue besides the first one, which the same daemon takes messages from.
+
+    Args:
+        weight: 1 to 100; when all queues are full, connections are shared by weight.
+        options: those that are not as in `TierSettings.options`, by name. None of
+            `SHARED_OPTIONS`.
+
+    Raises:
+        InvalidSettings: with every problem found; a combination with the tier's own options is
+            looked at by `TierSettings`.
+    """
+
+    queue_url: str
+    weight: int = 1
+    dead_letter_queue_url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = _weight_problems(self.weight)
+        for name in sorted(self.options.keys() & SHARED_OPTIONS):
+            problems.append(
+                f"option {name} cannot be chosen for one queue, for all share one application and"
+                " one process; set it in the options of the tier"
+            )
+        known = {f.name for f in fields(SqsdOptions)} - SHARED_OPTIONS
+        problems += _unknown_keys(self.options, known | SHARED_OPTIONS, "option")
+        own = {name: value for name, value in self.options.items() if name in known}
+        if problems := problems + value_problems(own):
+            raise InvalidSettings(problems, f"queue {self.queue_url}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TierSettings:
     """All that `sqsd run` is told: the content of `tier.json`.
 
     `cron_file` is read when the daemon starts; a relative path counts from the settings file's own
     directory. With a cron file that holds an enabled task, `resources.leader_table` is needed.
+
+    `weight` is the first queue's, that of `resources`; see `QueueSettings` for `more_queues`.
+
+    Raises:
+        InvalidSettings: the queues do not fit together.
     """
 
     resources: TierResources
-    options: SqsdOptions = SqsdOptions()
+    options: SqsdOptions = field(default_factory=SqsdOptions)
     cron_file: str | None = None
+    weight: int = 1
+    more_queues: tuple[QueueSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = _weight_problems(self.weight)
+        urls = [self.resources.queue_url, *(queue.queue_url for queue in self.more_queues)]
+        problems += _queues_problems(urls, self.options, self.more_queues)
+        if problems:
+            raise InvalidSettings(problems, "tier settings")
+
+    def options_of(self, queue: QueueSettings) -> SqsdOptions:
+        """All options of one of `more_queues`."""
+        return replace(self.options, **queue.options)
 
     def to_document(self) -> dict[str, Any]:
-        """The JSON object of `tier.json`; options at their default are written too."""
+        """The JSON object of `tier.json`; options at their default are written too.
+
+        With one queue it is what it was before there could be several, so that nobody's instances
+        are replaced for a file that means the same.
+        """
+        several = {"weight": self.weight, "more_queues": [asdict(q) for q in self.more_queues]}
         return {
             "version": SETTINGS_VERSION,
             **asdict(self.resources),
             "cron_file": self.cron_file,
             "options": asdict(self.options),
+            **(several if self.more_queues or self.weight != 1 else {}),
         }
 
     @classmethod
@@ -317,21 +197,37 @@ class TierSettings:
         """
         problems = _version_problems(document)
         known = {f.name: f for f in fields(TierResources)}
-        problems += _unknown_keys(document, {"version", "cron_file", "options", *known}, "key")
+        problems += _unknown_keys(document, _OTHER_KEYS | known.keys(), "key")
         problems += [
             problem for name, f in known.items() if (problem := _text_problem(document, name, f))
         ]
         cron_file = document.get("cron_file")
         if cron_file is not None and not (isinstance(cron_file, str) and cron_file):
             problems.append(f"cron_file must be a path or null, got {cron_file!r}")
+        weight = document.get("weight", 1)
+        problems += _weight_problems(weight)
         options = _read_options(document.get("options", {}), problems)
+        more = document.get("more_queues", [])
+        queues = _read_queues(more, problems)
+        urls = [q.get("queue_url") for q in (document, *_listed(more)) if isinstance(q, Mapping)]
+        problems += _queues_problems(urls, options, queues)
         if problems or options is None:
             raise InvalidSettings(problems, source)
         if options.dead_letter_statuses and not document.get("dead_letter_queue_url"):
             problem = "dead_letter_statuses need dead_letter_queue_url; name the queue"
             raise InvalidSettings([problem], source)
         resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
-        return cls(resources=resources, options=options, cron_file=cron_file)
+        return cls(
+            resources=resources,
+            options=options,
+            cron_file=cron_file,
+            weight=weight,
+            more_queues=queues,
+        )
+
+
+#: Keys of `tier.json` besides those of `TierResources`.
+_OTHER_KEYS: Final = frozenset({"version", "cron_file", "options", "weight", "more_queues"})
 
 
 def parse_document(text: str, source: str) -> dict[str, Any]:
@@ -359,7 +255,7 @@ def _version_problems(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _unknown_keys(document: Mapping[str, Any], known: set[str], what: str) -> list[str]:
+def _unknown_keys(document: Mapping[str, Any], known: AbstractSet[str], what: str) -> list[str]:
     return [
         f"unknown {what} {name!r}; known: {', '.join(sorted(known))}"
         for name in sorted(document.keys() - known)
@@ -382,12 +278,98 @@ def _read_options(document: Any, problems: list[str]) -> SqsdOptions | None:
     known = {f.name for f in fields(SqsdOptions)}
     problems += _unknown_keys(document, known, "option")
     try:
-        chosen: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in document.items()
-            if name in known
-        }
-        return SqsdOptions(**chosen)
+        return SqsdOptions(**{n: v for n, v in _with_tuples(document).items() if n in known})
     except InvalidSettings as error:
         problems.extend(error.problems)
         return None
+
+
+def _with_tuples(document: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists only; options are values, so theirs are tuples."""
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
+
+
+# ---- several queues
+
+
+def _read_queues(documents: Any, problems: list[str]) -> tuple[QueueSettings, ...]:
+    """Those that can be read; the problems of the others are added."""
+    if not isinstance(documents, list):
+        problems.append(f"more_queues must be a list of JSON objects, got {documents!r:.60}")
+    queues = []
+    for position, document in enumerate(_listed(documents)):
+        found: list[str] = []
+        if queue := _read_queue(document, found):
+            queues.append(queue)
+        url = document.get("queue_url") if isinstance(document, dict) else None
+        problems += [f"more_queues[{position}]{_called(url)}: {problem}" for problem in found]
+    return tuple(queues)
+
+
+def _read_queue(document: Any, problems: list[str]) -> QueueSettings | None:
+    if not isinstance(document, dict):
+        problems.append(f"must be a JSON object, got {document!r:.60}")
+        return None
+    known = {f.name: f for f in fields(QueueSettings)}
+    problems += _unknown_keys(document, known.keys(), "key")
+    for name in ("queue_url", "dead_letter_queue_url"):
+        if problem := _text_problem(document, name, known[name]):
+            problems.append(problem)
+    chosen = {name: value for name, value in document.items() if name in known}
+    options = chosen.setdefault("options", {})
+    if not isinstance(options, dict):
+        problems.append(f"options must be a JSON object, got {options!r:.60}")
+        options = {}
+    try:
+        queue = QueueSettings(**{"queue_url": "", **chosen, "options": _with_tuples(options)})
+    except InvalidSettings as error:
+        problems.extend(error.problems)
+        return None
+    return None if problems else queue
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _queues_problems(
+    urls: Sequence[Any], options: SqsdOptions | None, queues: Sequence[QueueSettings]
+) -> list[str]:
+    """What is wrong with the queues together, or with one and the options it takes over."""
+    problems = [
+        f"queue {url} is named {urls.count(url)} times; name each queue once"
+        for url in dict.fromkeys(url for url in urls if isinstance(url, str))
+        if urls.count(url) > 1
+    ]
+    if options is None:
+        return problems
+    if options.http_connections < len(urls):
+        problems.append(
+            f"http_connections ({options.http_connections}) must be at least the number of queues"
+            f" ({len(urls)}), for each keeps a long poll open; raise it, or name fewer queues"
+        )
+    for queue in queues:
+        try:
+            chosen = replace(options, **queue.options)
+        except InvalidSettings as error:
+            problems += [f"queue {queue.queue_url}: {problem}" for problem in error.problems]
+            continue
+        if chosen.dead_letter_statuses and not queue.dead_letter_queue_url:
+            problems.append(
+                f"queue {queue.queue_url}: dead_letter_statuses need dead_letter_queue_url; name"
+                " the queue, or set its dead_letter_statuses to []"
+            )
+    return problems
+
+
+def _weight_problems(weight: Any) -> list[str]:
+    allowed = _WEIGHT(weight)
+    return [f"weight must be {allowed}, got {weight!r}"] if allowed else []
+
+
+def _called(url: Any) -> str:
+    name = url.rstrip("/").rpartition("/")[2] if isinstance(url, str) else ""
+    return f" ({name})" if name else ""
+
+
+_WEIGHT: Final = check.whole_number(1, 100)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -24,11 +25,16 @@ from sqsd.adapters.systemd import Notifier, watchdog_seconds
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
 from sqsd.core.cron import Task
 from sqsd.core.extras import Extras
+from sqsd.core.gate import Gate
 from sqsd.core.request import RequestBuilder
 from sqsd.observability import Observability
 from sqsd.periodic import NO_LEADER_TABLE, read_schedule
+from sqsd.ports import EventLog
+from sqsd.service.budget import Budget, Share
 from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.dispatchers import AnyDispatcher, Dispatchers, QueueLog, Readiness
 from sqsd.service.election import TableTrouble
+from sqsd.service.gate_keeper import GateKeeper
 from sqsd.service.lifecycle import Lifecycle
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
@@ -53,13 +59,27 @@ async def run(settings: TierSettings, directory: Path) -> int:
         parts.close()
 
 
+class _QueuePlan(NamedTuple):
+    """What a queue's dispatcher is made of."""
+
+    url: str
+    weight: int
+    dead_letter_queue_url: str | None
+    options: SqsdOptions
+
+
 class _Parts:
     """Builds each part of a daemon from its settings, and closes what holds connections."""
 
+    _polls: JsonApi
+    _control: JsonApi
+
     def __init__(self, settings: TierSettings, directory: Path) -> None:
+        self._settings = settings
         self._resources, self._options = settings.resources, settings.options
         self._cron_path = None if settings.cron_file is None else directory / settings.cron_file
-        self._fifo = is_fifo(settings.resources.queue_url)
+        self._first, *self._more = _plans(settings)
+        self._fifo = is_fifo(self._first.url)
         self._clock = SystemClock()
         self._observability = Observability(settings, self._clock)
         self._log = self._observability.log
@@ -72,24 +92,17 @@ class _Parts:
         self._imds: Imds | None = None
 
     def supervisor(self) -> Supervisor:
-        resources, options = self._resources, self._options
-        queue = self._queue()
+        options = self._options
+        # Apart, so that long polls never hold up a delete; each for all queues.
+        self._polls, self._control = self._api("sqs", "AmazonSQS"), self._api("sqs", "AmazonSQS")
+        queue = self._queue(self._first)
         scheduler, copies = self._periodic(queue)
-        dispatcher = Dispatcher(
-            options=options,
-            queue=self._observability.queue(queue),
-            builder=RequestBuilder(options, queue_name(resources.queue_url), _extras(options)),
-            fifo=self._fifo,
-            application=self._observability.application(self._application),
-            clock=self._clock,
-            log=self._log,
-            copies=copies,
-            ready=self._ready,
-        )
+        dispatcher = self._dispatchers(queue, copies)
         self._log.emit(
             logs.DAEMON_STARTED,
             version=__version__,
-            queue=resources.queue_url,
+            queue=self._first.url,
+            **({"more_queues": [more.url for more in self._more]} if self._more else {}),
             target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
             http_connections=options.http_connections,
         )
@@ -113,17 +126,71 @@ class _Parts:
             self._imds.close()
         self._observability.close()
 
-    def _queue(self) -> SqsQueue:
-        return SqsQueue(
-            self._resources.queue_url,
-            polls=self._api("sqs", "AmazonSQS"),
-            control=self._api("sqs", "AmazonSQS"),
-            clock=self._clock,
-            log=self._log,
-            visibility_timeout=self._options.visibility_timeout,
-            dead_letter_queue_url=self._resources.dead_letter_queue_url,
-            with_extras=bool(self._options.extra_headers),
+    def _dispatchers(self, first: SqsQueue, copies: OccurrenceGuard | None) -> AnyDispatcher:
+        """One queue's dispatcher as it is; several behind one gate, periodic tasks on the first."""
+        if not self._more:
+            return self._dispatcher(self._first, first, self._ready, copies)
+        count = 1 + len(self._more)
+        keeper = GateKeeper(
+            Gate(self._options.http_connections, narrowest=count),
+            self._application,
+            self._clock,
+            self._log,
         )
+        budget, ready = Budget(keeper.gate), Readiness(count, self._ready).one
+        parts = [
+            self._dispatcher(
+                plan,
+                first if plan is self._first else self._queue(plan),
+                ready,
+                copies if plan is self._first else None,
+                keeper,
+                budget.share(plan.weight),
+            )
+            for plan in (self._first, *self._more)
+        ]
+        return Dispatchers(keeper, parts)
+
+    def _dispatcher(
+        self,
+        plan: _QueuePlan,
+        queue: SqsQueue,
+        ready: Callable[[], None],
+        copies: OccurrenceGuard | None,
+        gate: GateKeeper | None = None,
+        share: Share | None = None,
+    ) -> Dispatcher:
+        options, application = plan.options, self._application
+        if options.inactivity_timeout != self._options.inactivity_timeout:
+            application = application.with_inactivity_timeout(options.inactivity_timeout)
+        return Dispatcher(
+            options=options,
+            queue=self._observability.queue(queue),
+            builder=RequestBuilder(options, queue_name(plan.url), _extras(options)),
+            fifo=is_fifo(plan.url),
+            application=self._observability.application(application, plan.url),
+            clock=self._clock,
+            log=self._log_of(plan),
+            copies=copies,
+            ready=ready,
+            gate=gate,
+            share=share,
+        )
+
+    def _queue(self, plan: _QueuePlan) -> SqsQueue:
+        return SqsQueue(
+            plan.url,
+            polls=self._polls,
+            control=self._control,
+            clock=self._clock,
+            log=self._log_of(plan),
+            visibility_timeout=plan.options.visibility_timeout,
+            dead_letter_queue_url=plan.dead_letter_queue_url,
+            with_extras=bool(plan.options.extra_headers),
+        )
+
+    def _log_of(self, plan: _QueuePlan) -> EventLog:
+        return QueueLog(self._log, queue_name(plan.url)) if self._more else self._log
 
     def _periodic(self, queue: SqsQueue) -> tuple[Scheduler | None, OccurrenceGuard | None]:
         """Nothing, and no call to DynamoDB, when no task is enabled."""
@@ -154,7 +221,7 @@ class _Parts:
         guard = OccurrenceGuard(schedule, table, self._clock, self._log, trouble)
         return scheduler, guard
 
-    def _lifecycle(self, dispatcher: Dispatcher) -> Lifecycle | None:
+    def _lifecycle(self, dispatcher: AnyDispatcher) -> Lifecycle | None:
         """None where the metadata service is switched off."""
         address = imds_address()
         if address is None:
@@ -198,6 +265,21 @@ class _Parts:
     def _ready(self) -> None:
         self._log.emit(logs.DAEMON_READY)
         self._notifier.notify("READY=1")
+
+
+def _plans(settings: TierSettings) -> list[_QueuePlan]:
+    """The first queue, then the others."""
+    resources = settings.resources
+    first = _QueuePlan(
+        resources.queue_url, settings.weight, resources.dead_letter_queue_url, settings.options
+    )
+    return [
+        first,
+        *(
+            _QueuePlan(q.queue_url, q.weight, q.dead_letter_queue_url, settings.options_of(q))
+            for q in settings.more_queues
+        ),
+    ]
 
 
 def _identity() -> str:

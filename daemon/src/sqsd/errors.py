@@ -15,11 +15,15 @@ class AwsError(SqsdError):
         code: the error's name without its namespace, such as `AccessDeniedException`.
         message: AWS's own words.
         status: the HTTP status.
+        cure: what to do about it, if that is known (`core.cures`).
     """
 
-    def __init__(self, action: str, code: str, message: str, status: int) -> None:
+    def __init__(
+        self, action: str, code: str, message: str, status: int, cure: str | None = None
+    ) -> None:
         self.action, self.code, self.message, self.status = action, code, message, status
-        super().__init__(f"{action} was refused with {code} (HTTP {status}): {message}")
+        text = f"{action} was refused with {code} (HTTP {status}): {message}"
+        super().__init__(f"{text}; {cure}" if cure else text)
 
 
 class AwsUnreachable(SqsdError):

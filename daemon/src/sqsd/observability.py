@@ -24,9 +24,9 @@ from sqsd.core.exposition import CONTENT_TYPE, exposition
 from sqsd.logs import JsonLog, LineStream
 from sqsd.logs_eb import EbLog, PostLog
 from sqsd.ports import Application, Clock, EventLog, Queue
-from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.dispatchers import AnyDispatcher
 from sqsd.service.observer import ObservedQueue, Observer
-from sqsd.service.status import Identity, Status, Verdict
+from sqsd.service.status import Identity, QueueIdentity, Status, Verdict
 from sqsd.service.supervisor import Companion
 from sqsd.service.telemetry import Telemetry
 
@@ -40,6 +40,7 @@ class Observability:
         self, settings: TierSettings, clock: Clock, environment: Mapping[str, str] = os.environ
     ) -> None:
         self._resources, self._options = settings.resources, settings.options
+        self._several = _several(settings)
         self._clock = clock
         # Without a standard output Python has none; the number 1 may then be another file.
         self._output = None if sys.stdout is None else Output(1, asyncio.get_running_loop())
@@ -58,9 +59,9 @@ class Observability:
         """The queue, with its receives counted."""
         return ObservedQueue(queue, self.log.metrics)
 
-    def application(self, application: Application) -> Application:
-        """The application, with what is to be seen of each POST."""
-        resources, options = self._resources, self._options
+    def application(self, application: Application, queue_url: str) -> Application:
+        """The application, with what is to be seen of each POST of a queue's messages."""
+        options = self._options
         if isinstance(self._format, EbLog):
             target = f"http://{options.http_host}:{options.http_port}"
             application = PostLog(application, self._format, target)
@@ -68,13 +69,13 @@ class Observability:
             application = tracing.TracedApplication(
                 application,
                 self._tracing.tracer,
-                queue_name=queue_name(resources.queue_url),
-                queue_url=resources.queue_url,
+                queue_name=queue_name(queue_url),
+                queue_url=queue_url,
             )
         return application
 
     def companions(
-        self, dispatcher: Dispatcher, application: Application, tasks: Sequence[Task]
+        self, dispatcher: AnyDispatcher, application: Application, tasks: Sequence[Task]
     ) -> list[Companion]:
         """What runs beside the dispatcher: reports and the status port."""
         resources, options = self._resources, self._options
@@ -86,6 +87,7 @@ class Observability:
                 queue_url=resources.queue_url,
                 fifo=is_fifo(resources.queue_url),
                 http_connections=options.http_connections,
+                queues=self._several,
             ),
             dispatcher=dispatcher,
             observer=self.log,
@@ -131,6 +133,17 @@ class Observability:
         except tracing.TracingUnavailable as error:
             self.log.emit(logs.TRACING_FAILED, reason=str(error))
             return None
+
+
+def _several(settings: TierSettings) -> tuple[QueueIdentity, ...]:
+    """What tells the queues apart; nothing where there is only one."""
+    if not settings.more_queues:
+        return ()
+    first = (settings.resources.queue_url, settings.weight)
+    named = [first, *((queue.queue_url, queue.weight) for queue in settings.more_queues)]
+    return tuple(
+        QueueIdentity(name=queue_name(url), url=url, weight=weight) for url, weight in named
+    )
 
 
 def status_pages(status: Status, observer: Observer) -> dict[str, Callable[[], Page]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
-from http.client import HTTPConnection, HTTPException
 from typing import Final
 
 from worker_tier_bootstrap import procfile, units
+from worker_tier_bootstrap.answer import wait_for_application
 from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 from worker_tier_bootstrap.machine import Machine
@@ -25,14 +24,6 @@ _AGENT_CONFIGURATION: Final = "/etc/worker-tier/amazon-cloudwatch-agent.json"
 #: What was started, told by a digest; gone after a reboot, when systemd starts everything anew.
 _APPLICATION_MARK: Final = "/run/worker-tier/application"
 _DAEMON_MARK: Final = "/run/worker-tier/daemon"
-_POLL_SECONDS: Final = 0.1
-#: Starts after which an application that ends each time is called broken.
-_CRASHES: Final = 3
-#: Answers of nginx that are not the application's.
-_NOT_THE_APPLICATION: Final = frozenset({502, 504})
-#: Of systemd's own words for how a process ended.
-_END_WORDS: Final = {"exited": "exit code", "killed": "signal", "dumped": "signal"}
-_LISTENING: Final = "0A"
 _SYSTEM_UNITS: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -201,105 +192,6 @@ def start_application(boot: Boot, release: Release) -> None:
     wait_for_application(boot, release)
     if release == boot.release:
         machine.write(_APPLICATION_MARK, _application_mark(boot))
-
-
-def wait_for_application(boot: Boot, release: Release) -> None:
-    """Until the application answers, at most `start_timeout`.
-
-    Raises:
-        BootstrapError: it exits again and again, does not listen on PORT, or does not answer well.
-    """
-    machine = boot.machine
-    limit = min(boot.application.start_timeout, max(1.0, machine.remaining() - 10))
-    end = machine.monotonic() + limit
-    answer = "no answer"
-    first = _restarts(machine)
-    while machine.monotonic() < end:
-        crashes = _restarts(machine) - first
-        if crashes >= _CRASHES:
-            raise _exits(machine, release)
-        answer = _ask(boot)
-        if answer == "":
-            return
-        machine.sleep(_POLL_SECONDS)
-    raise _silent(boot, release, limit, answer)
-
-
-def _restarts(machine: Machine) -> int:
-    text = machine.answer(["systemctl", "show", "-p", "NRestarts", "--value", "web.service"])
-    return int(text.strip() or 0)
-
-
-def _ask(boot: Boot) -> str:
-    """Ask for the health path, or any page; empty when the application has answered well."""
-    options = boot.tier["options"]
-    connection = HTTPConnection("127.0.0.1", options["http_port"], timeout=5)
-    path = options.get("health_path")
-    try:
-        connection.request("GET", path or "/", headers={"Host": "localhost"})
-        status = connection.getresponse().status
-    except (OSError, HTTPException) as error:
-        return f"{type(error).__name__}: {error}"
-    finally:
-        connection.close()
-    wrong = not 200 <= status <= 299 if path else status in _NOT_THE_APPLICATION
-    return f"GET {path or '/'} answers {status}" if wrong else ""
-
-
-def _exits(machine: Machine, release: Release) -> BootstrapError:
-    # A unit's own properties are those of its present start, which has not ended yet.
-    journal = machine.answer(
-        ["journalctl", "-u", "web.service", "-n", "50", "-o", "cat", "--no-pager"]
-    )
-    ends = re.findall(r"Main process exited, code=(\w+), status=(\d+)", journal)
-    how = "" if not ends else f", last with {_END_WORDS.get(ends[-1][0], 'status')} {ends[-1][1]}"
-    return BootstrapError(
-        f"the application exits as soon as it is started{how} (web: {release.processes['web']})",
-        cure="start it by the same command on your machine; it must go on running",
-        output=_log_tail(machine),
-    )
-
-
-def _silent(boot: Boot, release: Release, seconds: float, answer: str) -> BootstrapError:
-    command = f"web: {release.processes['web']}"
-    ports = listening_ports(boot.machine, boot.machine.user_id("webapp"))
-    tail = _log_tail(boot.machine)
-    if release.port in ports:
-        return BootstrapError(
-            f"the application listens on PORT {release.port} but has not answered well within"
-            f" {seconds:.0f} s: {answer} ({command})",
-            cure="see what it logs; give a longer start_timeout if it only needs more time",
-            output=tail,
-        )
-    if ports:
-        others = ", ".join(map(str, sorted(ports)))
-        return BootstrapError(
-            f"the application listens on port {others} instead of PORT {release.port} ({command})",
-            cure=f"let it listen on the port in the variable PORT, or set port={min(ports)}",
-            output=tail,
-        )
-    return BootstrapError(
-        f"the application does not listen on PORT {release.port} within {seconds:.0f} s"
-        f" ({command})",
-        cure="let it listen on the port in the variable PORT; give a longer start_timeout if it"
-        " only needs more time",
-        output=tail,
-    )
-
-
-def _log_tail(machine: Machine) -> str:
-    return "\n".join((machine.read(f"{units.LOGS}/web.log") or "").splitlines()[-15:])
-
-
-def listening_ports(machine: Machine, user_id: int) -> set[int]:
-    """TCP ports on which a user's processes listen. Source: proc(5), /proc/net/tcp."""
-    ports = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in (machine.read(table) or "").splitlines()[1:]:
-            row = line.split()
-            if row[3] == _LISTENING and int(row[7]) == user_id:
-                ports.add(int(row[1].rpartition(":")[2], 16))
-    return ports
 
 
 # ---- the daemon

@@ -174,14 +174,14 @@ def test_a_hungry_queue_reaches_its_share_as_slots_come_free(
 
 def test_a_full_receive_doubles_the_appetite_and_an_empty_one_ends_it() -> None:
     appetite = Appetite(50)
-    assert appetite.quiet
+    assert appetite.want == 1
     wants = []
     for _ in range(7):
         appetite.polled(appetite.limit, appetite.limit)
         wants.append((appetite.want, appetite.limit))
     assert wants == [(2, 2), (4, 4), (8, 8), (16, 10), (32, 10), (50, 10), (50, 10)]
     appetite.polled(10, 0)
-    assert appetite.quiet
+    assert appetite.want == 1
 
 
 def test_a_partial_receive_leaves_an_appetite_for_twice_as_much() -> None:
@@ -193,7 +193,7 @@ def test_a_partial_receive_leaves_an_appetite_for_twice_as_much() -> None:
 def test_a_queue_that_refuses_wants_only_its_next_try() -> None:
     appetite = Appetite(50, want=50)
     appetite.failed()
-    assert appetite.quiet
+    assert appetite.want == 1
 
 
 @given(slots=st.integers(1, 100), polls=st.lists(st.tuples(st.integers(1, 10), st.integers(0, 10))))

@@ -235,6 +235,19 @@ async def test_a_trickle_takes_no_more_of_a_full_queues_connections_than_it_uses
 
 
 @in_virtual_time
+async def test_only_a_receive_for_a_single_message_holds_its_connection_for_long() -> None:
+    async with Tier((1, 1), http_connections=50) as tier:
+        await tier.warm_up()
+        for _ in range(5):  # from full to quiet and back
+            tier.send("first", 400)
+            tier.send("second", 30)
+            await tier.clock.advance(30)
+        calls = [c.request for sqs in tier.queues.values() for c in sqs.called("ReceiveMessage")]
+        waits = {(c["MaxNumberOfMessages"] > 1, c["WaitTimeSeconds"]) for c in calls}
+        assert waits == {(False, 20), (False, 1), (True, 1)}  # 1 s for the very first, too
+
+
+@in_virtual_time
 async def test_idle_queues_cost_three_receives_a_minute_each() -> None:
     async with Tier((1, 1, 1), http_connections=10) as tier:
         await tier.clock.advance(60)

@@ -348,19 +348,24 @@ async def test_the_metrics_page_can_be_read_by_prometheus_while_messages_flow() 
 # ---- reports
 
 
+def reporting(world: World) -> tuple[list[str], asyncio.Task[None]]:
+    """The lines that a report prints while its task runs."""
+    lines: list[str] = []
+    telemetry = Telemetry(
+        report=EmfReport("WorkerTier", "orders"),
+        observer=world.log,
+        status=world.status,
+        application=world.application,
+        clock=world.clock,
+        write=lines.append,
+    )
+    return lines, asyncio.create_task(telemetry.run(None))
+
+
 @in_virtual_time
 async def test_a_report_comes_each_minute_and_a_last_one_at_the_end() -> None:
     async with World().running() as world:
-        lines: list[str] = []
-        telemetry = Telemetry(
-            report=EmfReport("WorkerTier", "orders"),
-            observer=world.log,
-            status=world.status,
-            application=world.application,
-            clock=world.clock,
-            write=lines.append,
-        )
-        task = asyncio.create_task(telemetry.run(None))
+        lines, task = reporting(world)
         world.sqs.send("work")
         await world.clock.advance(REPORT_SECONDS - 1)
         assert lines == []
@@ -379,16 +384,7 @@ async def test_a_report_comes_each_minute_and_a_last_one_at_the_end() -> None:
 @in_virtual_time
 async def test_health_is_0_while_the_application_is_down_or_the_queue_is_not_polled() -> None:
     async with World().running() as world:
-        lines: list[str] = []
-        telemetry = Telemetry(
-            report=EmfReport("WorkerTier", "orders"),
-            observer=world.log,
-            status=world.status,
-            application=world.application,
-            clock=world.clock,
-            write=lines.append,
-        )
-        task = asyncio.create_task(telemetry.run(None))
+        lines, task = reporting(world)
 
         async def health_after(seconds: float) -> int:
             await world.clock.advance(seconds)

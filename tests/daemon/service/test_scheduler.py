@@ -17,10 +17,10 @@ from sqsd.core.cron_yaml import parse_cron_yaml, read_cron_yaml
 from sqsd.errors import AwsError, AwsUnreachable
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import Scheduler
+from tests.fakes.clock import VirtualClock, run_virtually
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, Faults, Fleet
 from tests.fakes.dynamodb import FakeDynamoDb
 from tests.fakes.log import RecordingLog
-from tests.fakes.virtual_time import VirtualClock, run_virtually
 
 
 def schedule(*tasks: str) -> Schedule:

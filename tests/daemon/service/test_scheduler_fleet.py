@@ -12,8 +12,8 @@ from sqsd.core.cron import Schedule, Task
 from sqsd.core.cron_expression import parse_expression
 from sqsd.core.lease import LeaseSettings
 from sqsd.core.occurrence import scheduled_text
+from tests.fakes.clock import run_virtually
 from tests.fakes.cron_fleet import EPOCH, Fleet
-from tests.fakes.virtual_time import run_virtually
 
 LEASE = LeaseSettings().lease_seconds
 #: Where calls to the table fail, one may fail just when the lease is taken over, and hang before.

@@ -12,10 +12,10 @@ from sqsd import logs
 from sqsd.adapters.dynamodb import DynamoDbLeaderTable
 from sqsd.core.cron_yaml import parse_cron_yaml
 from sqsd.service.scheduler import Scheduler
+from tests.fakes.clock import VirtualClock, run_virtually
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
 from tests.fakes.dynamodb import FakeDynamoDb
 from tests.fakes.log import RecordingLog
-from tests.fakes.virtual_time import VirtualClock, run_virtually
 
 MINUTELY = parse_cron_yaml(
     'version: 1\ncron:\n  - {name: tick, url: /tick, schedule: "* * * * *"}\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import Final
 
@@ -46,6 +47,12 @@ class LocalApplication:
         self._busy: set[Connection] = set()
         self._connecting: set[asyncio.Task[Connection]] = set()
 
+    def with_inactivity_timeout(self, seconds: int) -> LocalApplication:
+        """The same application over the same connections, with another limit for its requests."""
+        other = copy(self)
+        other._inactivity = float(seconds)
+        return other
+
     def post(self, request: Request, done: Done) -> None:
         """Send a request on an idle connection or a new one; `done` is called exactly once."""
         idle = self._idle
@@ -61,7 +68,8 @@ class LocalApplication:
     def abort(self) -> None:
         """Give up every request in flight; each ends as `Broken.CUT`."""
         # Forgotten, so that one which has connected this very moment sends nothing any more.
-        connecting, self._connecting = self._connecting, set()
+        connecting = list(self._connecting)
+        self._connecting.clear()
         for task in connecting:
             task.cancel()
         for connection in list(self._busy):

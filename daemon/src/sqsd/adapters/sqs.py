@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqsd import logs
 from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON
+from sqsd.core.cures import cure_for_queue
 from sqsd.core.message import Attribute, Message
 from sqsd.errors import AwsError
 from sqsd.ports import AwsApi, Clock, EventLog
@@ -75,7 +76,8 @@ class SqsQueue:
             AwsError, AwsUnreachable, NoCredentials: nothing was received that we know of.
         """
         asked_at = self._clock.monotonic()
-        answer = await self._polls.call(
+        answer = await _call(
+            self._polls,
             "ReceiveMessage",
             {**self._receive, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait_seconds},
             timeout=wait_seconds + _POLL_MARGIN,
@@ -135,7 +137,7 @@ class SqsQueue:
             request["MessageGroupId"] = group_id
         if deduplication_id is not None:
             request["MessageDeduplicationId"] = deduplication_id
-        answer = await self._control.call("SendMessage", request, timeout=_CALL_SECONDS)
+        answer = await _call(self._control, "SendMessage", request, timeout=_CALL_SECONDS)
         return str(answer.get("MessageId", ""))
 
     async def bury(self, message: Message, reason: str) -> None:
@@ -145,7 +147,13 @@ class SqsQueue:
             AwsError, AwsUnreachable, NoCredentials: it may or may not have arrived.
         """
         if self._dead_letter_queue_url is None:
-            raise AwsError("SendMessage", "NoDeadLetterQueue", "dead_letter_queue_url not set", 400)
+            raise AwsError(
+                "SendMessage",
+                "NoDeadLetterQueue",
+                "dead_letter_queue_url is not set",
+                400,
+                "name the queue in the settings, or leave out dead_letter_statuses",
+            )
         attributes = {name: _sendable(value) for name, value in message.attributes.items()}
         for name, value in (
             (ATTRIBUTE_REASON, reason),
@@ -162,7 +170,7 @@ class SqsQueue:
             request["MessageGroupId"] = message.group_id
         if is_fifo(self._dead_letter_queue_url):
             request["MessageDeduplicationId"] = message.message_id
-        await self._control.call("SendMessage", request, timeout=_CALL_SECONDS)
+        await _call(self._control, "SendMessage", request, timeout=_CALL_SECONDS)
 
     async def _batch(
         self, action: str, extras: Sequence[Mapping[str, Any]], messages: Sequence[Message]
@@ -172,13 +180,23 @@ class SqsQueue:
             {"Id": str(position), "ReceiptHandle": message.receipt_handle, **extra}
             for position, (message, extra) in enumerate(zip(messages, extras, strict=True))
         ]
-        answer = await self._control.call(
-            action, {"QueueUrl": self.url, "Entries": entries}, timeout=_CALL_SECONDS
-        )
+        request = {"QueueUrl": self.url, "Entries": entries}
+        answer = await _call(self._control, action, request, timeout=_CALL_SECONDS)
         done = [False] * len(entries)
         for entry in answer.get("Successful") or ():
             done[int(entry["Id"])] = True
         return done
+
+
+async def _call(
+    api: AwsApi, action: str, request: Mapping[str, Any], *, timeout: float
+) -> dict[str, Any]:
+    """Make a call; a refusal is told with the queue it is about and the cure."""
+    try:
+        return await api.call(action, request, timeout=timeout)
+    except AwsError as error:
+        cure = cure_for_queue(action, error.code, request["QueueUrl"])
+        raise AwsError(action, error.code, error.message, error.status, cure) from error
 
 
 def queue_name(url: str) -> str:

@@ -13,7 +13,8 @@ Promised, under any order of events:
 - one message id is never RUNNING twice at one time in this process;
 - of a FIFO group, one message runs at a time, in the order received;
 - a visibility change that failure asks for is not overtaken by a heartbeat of the same message;
-- no more than `http_connections` messages are WAITING or RUNNING.
+- no more than `http_connections` messages are WAITING or RUNNING (with several queues, in all:
+  `slots`).
 
 Not promised: that SQS delivers a message once. Two instances may hold copies (standard queues),
 and a message whose visibility ran out may run elsewhere. The application must be idempotent.
@@ -65,13 +66,17 @@ _BOUNCE_SECONDS: Final = 1
 
 
 class Consumer:
-    """See the module. All methods return at once and never raise on what a message holds."""
+    """See the module. All methods return at once and never raise on what a message holds.
 
-    def __init__(self, options: SqsdOptions, *, fifo: bool) -> None:
+    Args:
+        gate: shared by the queues of one application; None: one of its own.
+    """
+
+    def __init__(self, options: SqsdOptions, *, fifo: bool, gate: Gate | None = None) -> None:
         self._options, self._fifo = options, fifo
         # A message may have come at the very end of a long poll: waiting there is no age.
         self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
-        self.gate = Gate(options.http_connections)
+        self.gate = Gate(options.http_connections) if gate is None else gate
         self.draining = False
         #: Receive nothing for now, though the application is up.
         self.held_back = False

@@ -8,8 +8,8 @@ A message that makes the application answer 500 never closes the gate. A proxy's
 closes it only when several *distinct* messages met it, for one poison message can kill a worker
 process too. A refused connection is certain and closes it at once.
 
-Opening is slow: one slot, doubled with each success, so that a starting application is not met by
-a full window.
+Opening is slow: one slot (for each queue, with several), doubled with each success, so that a
+starting application is not met by a full window.
 """
 
 from __future__ import annotations
@@ -28,17 +28,26 @@ LONGEST_PROBE_SECONDS: Final = 5.0
 
 @dataclass(slots=True)
 class Gate:
-    """Open or closed, and how wide. Starts closed: the application has not been seen yet."""
+    """Open or closed, and how wide. Starts closed: the application has not been seen yet.
+
+    Args:
+        slots: `http_connections`, the widest it opens.
+        narrowest: how wide it is at first: 1, or as many as there are queues, at most `slots`.
+    """
 
     slots: int
     is_open: bool = False
-    window: int = 1
+    window: int = 0
     #: Whether the gate may be probed by connecting alone; a proxy accepts for an application that
     #: is not there, so after its 50x only an answer to a GET counts.
     needs_answer: bool = False
+    narrowest: int = 1
     _good_probes: int = 0
     _interval: float = FIRST_PROBE_SECONDS
     _suspects: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.window = self.window or self.narrowest
 
     def worked(self) -> None:
         """An application answered a message, whatever it said: widen."""
@@ -54,7 +63,7 @@ class Gate:
         self._suspects.add(message_id)
         if not certain and len(self._suspects) < DISTINCT_MESSAGES:
             return False
-        self.is_open, self.window, self.needs_answer = False, 1, not certain
+        self.is_open, self.window, self.needs_answer = False, self.narrowest, not certain
         self._good_probes, self._interval = 0, FIRST_PROBE_SECONDS
         self._suspects.clear()
         return True
@@ -68,5 +77,5 @@ class Gate:
         self._good_probes += 1
         if self._good_probes < PROBES_TO_OPEN:
             return FIRST_PROBE_SECONDS / 5
-        self.is_open, self.window, self._interval = True, 1, FIRST_PROBE_SECONDS
+        self.is_open, self.window, self._interval = True, self.narrowest, FIRST_PROBE_SECONDS
         return None

@@ -50,14 +50,18 @@ class Polling:
     def most(self) -> int:
         return math.ceil(self.slots / BATCH)
 
-    def decide(self, room: int, open_polls: int, now: float) -> Decision:
-        """Whether to open another poll, when there is room for so many messages."""
+    def decide(self, room: int, open_polls: int, now: float, limit: int = BATCH) -> Decision:
+        """Whether to open another poll, when there is room for so many messages.
+
+        Args:
+            limit: what one poll may ask for at the most.
+        """
         if room <= 0:
             self._short_since = None
             return NOTHING
         if open_polls >= self.target:
             return NOTHING
-        wanted = min(BATCH, self.slots)
+        wanted = min(limit, self.slots)
         if room < wanted:
             if self._short_since is None:
                 self._short_since = now

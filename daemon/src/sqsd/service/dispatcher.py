@@ -14,11 +14,14 @@ from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import Consumer
 from sqsd.core.dispatch import Outcome
 from sqsd.core.flight import Action, Flight, Note, Post, State
+from sqsd.core.gate import Gate
 from sqsd.core.message import Message
-from sqsd.core.polling import Polling
+from sqsd.core.polling import BATCH, Polling
 from sqsd.core.request import Request, RequestBuilder
 from sqsd.errors import SqsdError
 from sqsd.ports import Application, Clock, EventLog, Queue
+from sqsd.service.budget import Share
+from sqsd.service.gate_keeper import GateKeeper
 from sqsd.service.settler import Settler
 from sqsd.service.tasks import Tasks
 
@@ -51,6 +54,8 @@ class Dispatcher:
     """One queue's messages.
 
     Args:
+        gate: shared by the queues of one application, and closed by who made it; None: its own.
+        share: with several queues, this one's of the slots.
         jitter: gives numbers from 0 to 1, so that instances do not knock in step.
         ready: called once, after the first receive that completed.
     """
@@ -68,12 +73,22 @@ class Dispatcher:
         copies: ScheduledCopies | None = None,
         ready: Callable[[], None] = lambda: None,
         jitter: Callable[[], float] = random.random,
+        gate: GateKeeper | None = None,
+        share: Share | None = None,
     ) -> None:
         self._options, self._queue, self._application = options, queue, application
         self._clock, self._log, self._copies = clock, log, copies
         self._ready: Callable[[], None] | None = ready
         self._jitter = jitter
-        self._consumer = Consumer(options, fifo=fifo)
+        self._owns_gate = gate is None
+        if gate is None:
+            gate = GateKeeper(Gate(options.http_connections), application, clock, log, jitter)
+        self._gate, self._share = gate, share
+        gate.when_opened(self._pump_soon)
+        if share is not None:
+            share.holder = self
+        self.fifo = fifo
+        self._consumer = Consumer(options, fifo=fifo, gate=gate.gate)
         self._polling = Polling(options.http_connections)
         self._builder = builder
         self._loop = asyncio.get_running_loop()
@@ -85,14 +100,23 @@ class Dispatcher:
         self._pump_timer: asyncio.TimerHandle | None = None
         self._queue_failures = 0
         self._polls_not_before = self._complain_not_before = 0.0
-        self._gate_task: asyncio.Task[None] | None = None
         self._draining, self._drained = asyncio.Event(), asyncio.Event()
         #: Monotonic time of the newest receive that SQS answered; liveness is its age.
         self.last_receive = clock.monotonic()
 
     @property
+    def parts(self) -> Sequence[Dispatcher]:
+        """As `Dispatchers.parts`."""
+        return (self,)
+
+    @property
     def in_flight(self) -> int:
         return self._consumer.in_flight
+
+    @property
+    def reserved(self) -> int:
+        """Messages that open receives have asked for."""
+        return sum(self._polls.values())
 
     @property
     def gate_is_open(self) -> bool:
@@ -105,7 +129,9 @@ class Dispatcher:
     @property
     def wants_messages(self) -> bool:
         """There is room that a receive should be filling."""
-        return self._consumer.room(0) > 0
+        if self._share is None:
+            return self._consumer.room(0) > 0
+        return self._consumer.room(0) > 0 and self._share.room() + self.reserved > 0
 
     @property
     def draining(self) -> bool:
@@ -137,12 +163,14 @@ class Dispatcher:
     async def run(self) -> bool:
         """Dispatch until drained; True when nothing was cut short."""
         beats = self._tasks.start(self._settler.beat(), "heartbeat")
-        self._watch_gate()
+        self._gate.watch()
         try:
             await self._wait_for_drain()
             clean = await self._finish()
         finally:
             beats.cancel()
+            if self._owns_gate:
+                await self._gate.close()
             for task in self._polls:
                 task.cancel()
             await asyncio.gather(*self._polls, return_exceptions=True)
@@ -170,7 +198,8 @@ class Dispatcher:
             return True
         except TimeoutError:
             cut = self._consumer.in_flight > 0
-        self._application.abort()
+        if cut:  # else it would cut another queue's, and that one not know of it
+            self._application.abort()
         try:
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._drained.wait()
@@ -190,6 +219,18 @@ class Dispatcher:
         if not self._pump_is_due:
             self._pump_is_due = True
             self._loop.call_soon(self._pump)
+        if self._share is not None:
+            self._share.changed()
+
+    def look_for_room(self) -> None:
+        """Another queue may have left some."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump)
+
+    def _room(self) -> int:
+        room = self._consumer.room(self.reserved)
+        return room if self._share is None else min(room, self._share.room())
 
     def _pump(self) -> None:
         self._pump_is_due = False
@@ -199,33 +240,38 @@ class Dispatcher:
         now = self._clock.monotonic()
         wait = self._polls_not_before - now
         while wait <= 0:
-            room = self._consumer.room(sum(self._polls.values()))
-            decision = self._polling.decide(room, len(self._polls), now)
+            limit = BATCH if self._share is None else self._share.limit
+            decision = self._polling.decide(self._room(), len(self._polls), now, limit)
             if not decision.ask_for:
                 if decision.look_again_seconds is None:
                     return
                 wait = decision.look_again_seconds
                 break
-            task = self._loop.create_task(self._poll(decision.ask_for), name="receive")
+            poll = self._poll(decision.ask_for, self._wait_seconds())
+            task = self._loop.create_task(poll, name="receive")
             self._polls[task] = decision.ask_for
             task.add_done_callback(self._polled)
         self._pump_timer = self._loop.call_later(wait, self._pump)
 
-    async def _poll(self, limit: int) -> None:
+    async def _poll(self, limit: int, wait_seconds: int) -> None:
         try:
-            messages = await self._queue.receive(limit, self._wait_seconds())
+            messages = await self._queue.receive(limit, wait_seconds)
         except SqsdError as error:
             self._queue_failed(error)
             return
         self.last_receive = now = self._clock.monotonic()
         self._queue_answered()
         self._polling.polled(limit, len(messages))
+        if self._share is not None:
+            self._share.polled(limit, len(messages))
         if messages:
             self._apply(self._consumer.received(messages, now, self._clock.time()))
 
     def _wait_seconds(self) -> int:
         """The first receive does not wait out an empty queue: a deployment waits for its answer."""
         longest = self._options.wait_time_seconds
+        if self._share is not None:
+            longest = self._share.wait_seconds(longest)
         return longest if self._ready is None else min(longest, _FIRST_WAIT_SECONDS)
 
     def _polled(self, task: asyncio.Task[None]) -> None:
@@ -236,6 +282,8 @@ class Dispatcher:
         self._look_whether_drained()
 
     def _queue_failed(self, error: SqsdError) -> None:
+        if self._share is not None:
+            self._share.failed()
         now = self._clock.monotonic()
         pause = min(_FIRST_POLL_PAUSE * 2**self._queue_failures, _LONGEST_POLL_PAUSE)
         self._queue_failures = min(self._queue_failures + 1, 16)
@@ -321,7 +369,8 @@ class Dispatcher:
         self._apply(self._consumer.answered(flight, outcome, now))
         if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
             self._tell_copies(flight, at)
-        self._watch_gate()
+        if not self._consumer.gate.is_open and not self._consumer.draining:
+            self._gate.watch()
         self._pump_soon()
         self._look_whether_drained()
 
@@ -336,24 +385,3 @@ class Dispatcher:
         else:
             return
         self._tasks.start(told, "tell copies")
-
-    # ---- the gate
-
-    def _watch_gate(self) -> None:
-        gate = self._consumer.gate
-        if not gate.is_open and self._gate_task is None and not self._consumer.draining:
-            self._gate_task = self._tasks.start(self._open_gate(), "gate")
-
-    async def _open_gate(self) -> None:
-        gate = self._consumer.gate
-        try:
-            while True:
-                alive = await self._application.probe(needs_answer=gate.needs_answer)
-                wait = gate.probed(alive)
-                if wait is None:
-                    break
-                await self._clock.sleep(wait * (0.5 + self._jitter()))
-        finally:
-            self._gate_task = None
-        self._log.emit(logs.GATE_OPENED)
-        self._pump_soon()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqsd import logs
 from sqsd.contract import LEADER_TABLE_ACTIONS
+from sqsd.core.cures import cure_for_keys, statement
 from sqsd.core.lease import (
     Acquire,
     Action,
@@ -24,7 +25,7 @@ from sqsd.errors import AwsError, SqsdError
 from sqsd.ports import Clock, EventLog, LeaderTable
 
 _ABSENT: Final = ("ResourceNotFoundException", "TableNotFoundException")
-_FORBIDDEN: Final = ("AccessDeniedException", "UnrecognizedClientException")
+_FORBIDDEN: Final = ("AccessDenied", "AccessDeniedException")
 #: One trouble is told once in so many seconds, with the number of times it occurred.
 _REPEAT_SECONDS: Final = 60.0
 
@@ -69,15 +70,10 @@ class TableTrouble:
                 " it, or correct leader_table in the settings; periodic tasks wait, messages do not"
             )
         if code in _FORBIDDEN:
-            actions = '", "'.join(LEADER_TABLE_ACTIONS)
-            return (
-                f'add to the instance\'s role {{"Effect": "Allow", "Action": ["{actions}"],'
-                f' "Resource": "arn:*:dynamodb:*:*:table/{self._table_name}"}};'
-                " periodic tasks wait, messages do not"
-            )
-        return (
-            "none needed if it passes: the call is repeated; periodic tasks wait, messages do not"
-        )
+            needed = statement(LEADER_TABLE_ACTIONS, "dynamodb", f"table/{self._table_name}")
+            return f"{needed}; periodic tasks wait, messages do not"
+        cure = cure_for_keys(code) or "none needed if it passes: the call is repeated"
+        return f"{cure}; periodic tasks wait, messages do not"
 
 
 class LeaseKeeper:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqsd.core.flight import Flight, State
 from sqsd.core.cron import Task, next_after
+from sqsd.core.flight import Flight, State
 from sqsd.core.metrics import Levels
 from sqsd.ports import Clock
 from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.dispatchers import AnyDispatcher
 from sqsd.service.observer import Observer
 
 #: Seconds without a completed receive after which polling counts as hung; far above a long poll.
@@ -37,14 +38,29 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class QueueIdentity:
+    """One of several queues."""
+
+    name: str
+    url: str
+    weight: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Identity:
-    """What never changes while a daemon runs."""
+    """What never changes while a daemon runs.
+
+    Args:
+        queue_url, fifo: the first queue's.
+        queues: with several, all of them, in the order of `Dispatchers.parts`.
+    """
 
     version: str
     tier_name: str
     queue_url: str
     fifo: bool
     http_connections: int
+    queues: Sequence[QueueIdentity] = ()
 
 
 class Status:
@@ -59,7 +75,7 @@ class Status:
         self,
         *,
         identity: Identity,
-        dispatcher: Dispatcher,
+        dispatcher: AnyDispatcher,
         observer: Observer,
         clock: Clock,
         tasks: Sequence[Task] = (),
@@ -139,7 +155,8 @@ class Status:
                 "http_connections": identity.http_connections,
             },
             "in_flight": self._flights(),
-            "lanes": self._lanes(),
+            "lanes": self._lanes(self._dispatcher.parts),
+            **self._queues(),
             "lifecycle": self._observer.lifecycle,
             "cron": self._cron(levels),
             "totals": self._totals(),
@@ -161,18 +178,38 @@ class Status:
             "oldest": [_about(flight, now) for flight in oldest],
         }
 
-    def _lanes(self) -> dict[str, int]:
+    def _lanes(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
         """FIFO: how many messages each group has here, the running one included."""
-        if not self._identity.fifo:
-            return {}
         held = (State.WAITING, State.RUNNING)
         return dict(
             Counter(
                 flight.message.group_id
-                for flight in self._dispatcher.flights()
+                for part in parts
+                if part.fifo
+                for flight in part.flights()
                 if flight.state in held and flight.message.group_id is not None
             )
         )
+
+    def _queues(self) -> dict[str, Any]:
+        """With several, what each of them does; groups of two queues may have one name."""
+        now, several = self._clock.monotonic(), self._identity.queues
+        if not several:
+            return {}
+        return {
+            "queues": [
+                {
+                    "name": queue.name,
+                    "queue_url": queue.url,
+                    "weight": queue.weight,
+                    "in_flight": part.in_flight,
+                    "poll_age_seconds": round(max(0.0, now - part.last_receive), 1),
+                    "refuses_receives": part.queue_is_failing,
+                    "lanes": self._lanes([part]),
+                }
+                for queue, part in zip(several, self._dispatcher.parts, strict=True)
+            ]
+        }
 
     def _cron(self, levels: Levels) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock.time(), UTC)
@@ -199,12 +236,16 @@ class Status:
         }
 
 
-def is_stuck(dispatcher: Dispatcher, now: float) -> bool:
-    """No receive has completed for long, though one should have: there is room and no refusal."""
-    return (
-        now - dispatcher.last_receive > STUCK_SECONDS
-        and dispatcher.wants_messages
-        and not dispatcher.queue_is_failing
+def is_stuck(dispatcher: AnyDispatcher, now: float) -> bool:
+    """No receive has completed for long, though one should have: there is room and no refusal.
+
+    Of any one queue: another's trouble must not hide it.
+    """
+    return any(
+        now - part.last_receive > STUCK_SECONDS
+        and part.wants_messages
+        and not part.queue_is_failing
+        for part in dispatcher.parts
     )
 
 

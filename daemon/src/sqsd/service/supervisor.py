@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from sqsd import logs
 from sqsd.ports import Clock, EventLog
-from sqsd.service.dispatcher import Dispatcher
+from sqsd.service.dispatchers import AnyDispatcher
 from sqsd.service.status import is_stuck
 
 #: Seconds that word to Auto Scaling may take when the process is told to end meanwhile.
@@ -52,7 +52,7 @@ class Supervisor:
     def __init__(
         self,
         *,
-        dispatcher: Dispatcher,
+        dispatcher: AnyDispatcher,
         scheduler: Periodic | None,
         clock: Clock,
         log: EventLog,

@@ -1,0 +1,96 @@
+"""Deals out one application's connections to the queues of a daemon, by `core.slots`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sqsd.core import slots
+from sqsd.core.gate import Gate
+from sqsd.core.slots import Appetite, Claim
+
+#: Seconds that a receive waits which holds slots other queues may want; a quiet queue's, which
+#: holds one, waits for `wait_time_seconds`.
+_SHORT_WAIT_SECONDS = 1
+
+
+class Holder(Protocol):
+    """What holds slots: `service.dispatcher.Dispatcher`."""
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that occupy slots."""
+
+    @property
+    def reserved(self) -> int:
+        """Messages that open receives have asked for."""
+
+    def look_for_room(self) -> None:
+        """Soon, and once for however many calls."""
+
+
+class Budget:
+    """The window of one gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._shares: list[Share] = []
+
+    def share(self, weight: int) -> Share:
+        """Another queue's; all shares must have a holder before one is asked for room."""
+        share = Share(len(self._shares), weight, self._gate.slots, self._room, self._changed)
+        self._shares.append(share)
+        return share
+
+    def _room(self, position: int) -> int:
+        claims = [share.claim() for share in self._shares]
+        return slots.room(self._gate.window, claims, position)
+
+    def _changed(self) -> None:
+        for share in self._shares:
+            share.holder.look_for_room()
+
+
+class Share:
+    """One queue's part of a budget."""
+
+    holder: Holder
+
+    def __init__(
+        self,
+        position: int,
+        weight: int,
+        most: int,
+        room: Callable[[int], int],
+        changed: Callable[[], None],
+    ) -> None:
+        self.weight = weight
+        self._position, self._room = position, room
+        self._appetite = Appetite(most)
+        #: To be called when slots may have come free.
+        self.changed = changed
+
+    def claim(self) -> Claim:
+        holder = self.holder
+        return Claim(self.weight, holder.in_flight, holder.reserved, self._appetite.want)
+
+    def room(self) -> int:
+        """How many messages may be asked for now, by all receives that are to be opened."""
+        return self._room(self._position)
+
+    @property
+    def limit(self) -> int:
+        """And by one of them."""
+        return self._appetite.limit
+
+    def wait_seconds(self, longest: int) -> int:
+        """How long a receive that is opened now may wait for its first message."""
+        return longest if self._appetite.quiet else min(longest, _SHORT_WAIT_SECONDS)
+
+    def polled(self, asked: int, got: int) -> None:
+        """A receive for `asked` messages brought `got`."""
+        self._appetite.polled(asked, got)
+
+    def failed(self) -> None:
+        """A receive failed."""
+        self._appetite.failed()

@@ -1,0 +1,62 @@
+"""Probes the application while the gate is closed, and tells when it opens."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from sqsd import logs
+from sqsd.core.gate import Gate
+from sqsd.ports import Application, Clock, EventLog
+from sqsd.service.tasks import Tasks
+
+
+class GateKeeper:
+    """One application's. At most one probe is under way, however many queues wait for it.
+
+    Args:
+        jitter: gives numbers from 0 to 1, so that instances do not knock in step.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        application: Application,
+        clock: Clock,
+        log: EventLog,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.gate = gate
+        self._application, self._clock, self._log = application, clock, log
+        self._jitter = jitter
+        self._opened: list[Callable[[], None]] = []
+        self._tasks = Tasks()
+        self._task: asyncio.Task[None] | None = None
+
+    def when_opened(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called each time the gate opens."""
+        self._opened.append(listener)
+
+    def watch(self) -> None:
+        """Probe until the gate is open, unless it is or that is being done."""
+        if not self.gate.is_open and self._task is None:
+            self._task = self._tasks.start(self._open(), "gate")
+
+    async def close(self) -> None:
+        """Probe no more."""
+        await self._tasks.close()
+
+    async def _open(self) -> None:
+        try:
+            while True:
+                alive = await self._application.probe(needs_answer=self.gate.needs_answer)
+                wait = self.gate.probed(alive)
+                if wait is None:
+                    break
+                await self._clock.sleep(wait * (0.5 + self._jitter()))
+        finally:
+            self._task = None
+        self._log.emit(logs.GATE_OPENED)
+        for listener in self._opened:
+            listener()
