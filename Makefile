@@ -13,8 +13,9 @@ CDK := node_modules/.bin/cdk
 CDK_ENV := CDK_HOME="$(CURDIR)/.cache/cdk-home" CDK_DISABLE_CLI_TELEMETRY=true \
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
 	AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
-# Two processes: the suite waits for programs more than it computes.
-PYTEST_ARGS ?= -n 2
+# More processes than cores: the suite waits for programs more than it computes. A file stays
+# together, for its fixtures deploy stacks.
+PYTEST_ARGS ?= -n 4 --dist loadfile
 
 # A change of a lock file changes the name of its stamp, so the environment is brought up to date.
 stamp = $(1)/.installed-$(shell cat $(2) | cksum | tr ' ' '-')
@@ -57,7 +58,7 @@ test: environment local-aws checkov $(NODE_STAMP) ## run the tests, but those th
 	@$(PY) -m pytest -m 'not long' $(PYTEST_ARGS)
 
 test-long: environment local-aws $(NODE_STAMP) ## run those that take minutes each
-	@$(PY) -m pytest -m long $(PYTEST_ARGS)
+	@$(PY) -m pytest -m long -n 2 --dist=load
 
 boot-test: environment local-aws ## boot real systems with the rendered user data; needs root and systemd-nspawn
 	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -n 2 --dist=load -m long -rP tests/bootstrap

@@ -66,7 +66,7 @@ def has_tasks(settings: Path) -> bool:
 def _bootstrap_module() -> ModuleType:
     """`worker_tier/bootstrap.py` by its file: importing its package would start the CDK."""
     source = REPOSITORY / "worker_tier" / "bootstrap.py"
-    specification = importlib.util.spec_from_file_location("worker_tier_bootstrap", source)
+    specification = importlib.util.spec_from_file_location("worker_tier_user_data", source)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)

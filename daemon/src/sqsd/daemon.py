@@ -37,7 +37,7 @@ from sqsd.service.election import TableTrouble
 from sqsd.service.gate_keeper import GateKeeper
 from sqsd.service.lifecycle import Lifecycle
 from sqsd.service.occurrences import OccurrenceGuard
-from sqsd.service.scheduler import Scheduler
+from sqsd.service.scheduler import CronProblems, Scheduler
 from sqsd.service.supervisor import Supervisor
 
 _SHORTEST_SECRET: Final = 16
@@ -88,6 +88,7 @@ class _Parts:
         self._application = LocalApplication(settings.options)
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
+        self._cron_problems: tuple[str, ...] = ()
         self._tasks: tuple[Task, ...] = ()
         self._imds: Imds | None = None
 
@@ -107,6 +108,8 @@ class _Parts:
             http_connections=options.http_connections,
         )
         companions = self._observability.companions(dispatcher, self._application, self._tasks)
+        if self._cron_problems:  # else the scheduler tells them
+            companions.append(CronProblems(self._cron_problems, self._clock, self._log))
         lifecycle = self._lifecycle(dispatcher)
         return Supervisor(
             dispatcher=dispatcher,
@@ -195,15 +198,14 @@ class _Parts:
     def _periodic(self, queue: SqsQueue) -> tuple[Scheduler | None, OccurrenceGuard | None]:
         """Nothing, and no call to DynamoDB, when no task is enabled."""
         schedule, problems = read_schedule(self._cron_path)
-        if problems:
-            self._log.emit(logs.CRON_INVALID, problems=[str(problem) for problem in problems])
         if not schedule.enabled:
+            self._cron_problems = tuple(map(str, problems))
             return None, None
         self._tasks = schedule.enabled
         self._log.emit(logs.CRON_LOADED, tasks=[task.name for task in schedule.enabled])
         name = self._resources.leader_table
         if name is None:
-            self._log.emit(logs.CRON_FAILED, reason=NO_LEADER_TABLE)
+            self._cron_problems = (*map(str, problems), NO_LEADER_TABLE)
             return None, None
         table = DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name)
         trouble = TableTrouble(name, self._clock, self._log)

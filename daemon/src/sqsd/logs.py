@@ -31,6 +31,7 @@ QUEUE_FAILED: Final = "queue.failed"
 QUEUE_RECOVERED: Final = "queue.recovered"
 GATE_CLOSED: Final = "gate.closed"
 GATE_OPENED: Final = "gate.opened"
+GATE_WAITING: Final = "gate.waiting"
 #: Counted, not written: one for each batch of visibility extensions.
 HEARTBEAT_SENT: Final = "heartbeat.sent"
 # ---- the instance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -38,13 +38,6 @@ class Instance:
         await self.running
 
 
-def virtually(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await scenario()
-
-    run_virtually(main())
-
-
 def test_a_leader_that_slept_beyond_its_lease_after_a_claim_sends_nothing() -> None:
     async def scenario() -> None:
         dynamodb, sender = FakeDynamoDb(TABLE), FakeSender()
@@ -74,7 +67,7 @@ def test_a_leader_that_slept_beyond_its_lease_after_a_claim_sends_nothing() -> N
         assert times[0] == "2026-03-01 00:01:00 UTC"
         assert len(times) == len(set(times)) >= 2
 
-    virtually(scenario)
+    run_virtually(scenario())
 
 
 @pytest.mark.parametrize("step", [-200, -20, 20, 200])
@@ -93,7 +86,7 @@ def test_a_wall_clock_that_steps_repeats_nothing_and_loses_nothing(step: int) ->
         assert minutes == list(range(1, (930 + step) // 60 + 1))
         assert instance.log.of(logs.CRON_MISSED) == []
 
-    virtually(scenario)
+    run_virtually(scenario())
 
 
 def test_another_schedule_begins_a_task_anew_and_fires_nothing_for_the_past() -> None:
@@ -116,4 +109,4 @@ def test_another_schedule_begins_a_task_anew_and_fires_nothing_for_the_past() ->
         assert [time[14:16] for time in sender.times("tick")] == ["01", "05", "10"]
         assert log.of(logs.CRON_MISSED) == []
 
-    virtually(scenario)
+    run_virtually(scenario())

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Final
 
 from sqsd import logs
 from sqsd.core.gate import Gate
 from sqsd.ports import Application, Clock, EventLog
 from sqsd.service.tasks import Tasks
+
+#: Seconds of an application that does not answer before that is told, and from then on between.
+_FIRST_WORD_SECONDS: Final = 10.0
+_REPEAT_SECONDS: Final = 60.0
+_CURE: Final = (
+    "the application does not answer, so nothing is received: start it, or correct http_port or"
+    " health_path"
+)
 
 
 class GateKeeper:
@@ -48,12 +57,19 @@ class GateKeeper:
         await self._tasks.close()
 
     async def _open(self) -> None:
+        closed_at = self._clock.monotonic()
+        tell_at = closed_at + _FIRST_WORD_SECONDS
         try:
             while True:
                 alive = await self._application.probe(needs_answer=self.gate.needs_answer)
                 wait = self.gate.probed(alive)
                 if wait is None:
                     break
+                now = self._clock.monotonic()
+                if now >= tell_at:
+                    tell_at = now + _REPEAT_SECONDS
+                    seconds = round(now - closed_at)
+                    self._log.emit(logs.GATE_WAITING, seconds=seconds, reason=_CURE)
                 await self._clock.sleep(wait * (0.5 + self._jitter()))
         finally:
             self._task = None

@@ -29,6 +29,7 @@ _TROUBLE: Final = frozenset(
         logs.CRON_MISSED,
         logs.DAEMON_FAILED,
         logs.GATE_CLOSED,
+        logs.GATE_WAITING,
         logs.LEASE_FAILED,
         logs.LEASE_LOST,
         logs.LIFECYCLE_FAILED,
@@ -56,6 +57,10 @@ class Observer:
         self.ready = False
         #: Why the instance's lifecycle has the daemon hold or drain; None: it does not.
         self.lifecycle: str | None = None
+        #: Monotonic seconds since which this instance leads; None while it does not.
+        self.leader_since: float | None = None
+        #: What of `cron.yaml` cannot be run.
+        self.cron_problems: tuple[str, ...] = ()
         #: Monotonic seconds of the newest `cron.enqueued` or `cron.repaired`.
         self.last_cron_send: float | None = None
         #: The newest troubles: epoch seconds, event, values.
@@ -71,6 +76,7 @@ class Observer:
             logs.CRON_ENQUEUED: self._enqueued,
             logs.CRON_REPAIRED: self._repaired,
             logs.CRON_MISSED: self._missed,
+            logs.CRON_INVALID: self._invalid,
             logs.LEASE_ACQUIRED: self._leads,
             logs.LEASE_LOST: self._lost,
             logs.LEASE_RELEASED: self._follows,
@@ -171,15 +177,18 @@ class Observer:
         self.metrics.lease_failed += values["times"]
 
     def _leads(self, _: Values) -> None:
-        self.leader = True
+        self.leader, self.leader_since = True, self._clock.monotonic()
         self.metrics.lease_acquired += 1
 
-    def _lost(self, _: Values) -> None:
-        self.leader = False
+    def _lost(self, values: Values) -> None:
+        self._follows(values)
         self.metrics.lease_lost += 1
 
     def _follows(self, _: Values) -> None:
-        self.leader = False
+        self.leader, self.leader_since = False, None
+
+    def _invalid(self, values: Values) -> None:
+        self.cron_problems = tuple(values.get("problems", ()))
 
 
 #: Events that only move a counter, with its name in `Metrics`.

@@ -193,6 +193,21 @@ class Scheduler:
             await self._clock.sleep(_PROBLEMS_SECONDS)
 
 
+class CronProblems:
+    """Tells once a minute why no periodic task runs; where some do, the scheduler tells."""
+
+    name = "cron problems"
+
+    def __init__(self, problems: tuple[str, ...], clock: Clock, log: EventLog) -> None:
+        self._problems, self._clock, self._log = problems, clock, log
+
+    async def run(self, _: object) -> None:
+        """Never returns."""
+        while True:
+            self._log.emit(logs.CRON_INVALID, problems=self._problems)
+            await self._clock.sleep(_PROBLEMS_SECONDS)
+
+
 class TaskEnqueuer:
     """One task: claims, sends and marks its occurrences, a step at a time."""
 

@@ -214,9 +214,13 @@ class Status:
     def _cron(self, levels: Levels) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock.time(), UTC)
         upcoming = [(next_after(task, at), task.name) for task in self._tasks]
-        age = levels.last_cron_send_age
+        age, since = levels.last_cron_send_age, self._observer.leader_since
         return {
             "leader": levels.leader,
+            "leader_for_seconds": None
+            if since is None
+            else round(self._clock.monotonic() - since, 1),
+            "problems": list(self._observer.cron_problems),
             "last_send_age_seconds": None if age is None else round(age, 1),
             "next": [
                 {"task": name, "at": due.strftime("%Y-%m-%dT%H:%M:%SZ")}

@@ -1,0 +1,102 @@
+"""Each platform that Debian can install: one small application, built, started and answering."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bootstrap.inside.changes import SAMPLE, sample
+from tests.bootstrap.scene import Scene
+from worker_tier.assets import Entry
+from worker_tier_bootstrap.platforms import PLATFORMS
+
+PYTHON_SAMPLE = SAMPLE.parent / "python_worker" / "application.py"
+
+GO = """\
+package main
+
+import ("io"; "net/http"; "os")
+
+func main() {
+  http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+    body, _ := io.ReadAll(r.Body)
+    file, _ := os.OpenFile("/tmp/sample-app.log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+    file.Write(append(body, '\\n')); file.Close()
+  })
+  http.ListenAndServe("127.0.0.1:" + os.Getenv("PORT"), nil)
+}
+"""
+JAVA = """\
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+import java.nio.file.*;
+
+public class App {
+  public static void main(String[] arguments) throws Exception {
+    int port = Integer.parseInt(System.getenv("PORT"));
+    HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", port), 0);
+    server.createContext("/", exchange -> {
+      byte[] body = exchange.getRequestBody().readAllBytes();
+      Files.write(Path.of("/tmp/sample-app.log"), body,
+          StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+      exchange.sendResponseHeaders(200, -1);
+      exchange.close();
+    });
+    server.start();
+  }
+}
+"""
+RUBY = """\
+run lambda { |env|
+  File.open('/tmp/sample-app.log', 'a') { |file| file.puts env['rack.input'].read }
+  [200, {'content-type' => 'text/plain'}, ['ok']]
+}
+"""
+PHP = """\
+<?php
+file_put_contents('/tmp/sample-app.log', file_get_contents('php://input') . "\\n", FILE_APPEND);
+echo 'ok';
+"""
+BUNDLES: dict[str, dict[str, str | Entry]] = {
+    "node": sample(),
+    "python": {"application.py": PYTHON_SAMPLE.read_text(encoding="utf-8")},
+    "ruby": {"config.ru": RUBY},
+    "php": {"index.php": PHP},
+    "go": {"go.mod": "module sample\n", "main.go": GO},
+    "java": {
+        "Buildfile": "compile: javac App.java && jar cfe app.jar App *.class && rm *.class\n",
+        "Procfile": "web: java -jar app.jar\n",
+        "App.java": JAVA,
+        # what a bundle for this platform is known by
+        "lib.jar": "",
+    },
+    "procfile": {"Procfile": "web: exec python3 run.py\n", "run.py": ""},
+}
+BUNDLES["node"].pop("Procfile")
+BUNDLES["procfile"]["run.py"] = PYTHON_SAMPLE.read_text(encoding="utf-8")
+
+
+def test_the_instance_is_up(scene: Scene) -> None:
+    scene.box.boot()
+    assert "status: done" in scene.box.cloud_init(), scene.box.log_tail()
+
+
+@pytest.mark.parametrize("platform", BUNDLES)
+def test_a_platform_is_detected_built_and_started_on_its_own_port(
+    scene: Scene, platform: str
+) -> None:
+    scene.box.run(
+        "rm -f /tmp/sample-app.log; touch /tmp/sample-app.log; chmod 666 /tmp/sample-app.log"
+    )
+    scene.vpc.user_data = scene.bundle(BUNDLES[platform], port=None)
+    said = scene.box.run_user_data()
+    assert said.strip().endswith("exit=0"), said[-4000:]
+    row = PLATFORMS[platform]
+    assert row.proven == "booted"
+    assert f"platform {row.title}, PORT {row.port}, processes web" in said
+    scene.dispatch(f"a message for {platform}")
+    scene.box.wait(lambda: scene.left() == (0, 0), 10, "the message's deletion")
+    print(f"\n{platform}: {scene.durations()}")
+
+
+def test_every_platform_that_says_it_was_booted_was(scene: Scene) -> None:
+    assert {name for name, row in PLATFORMS.items() if row.proven == "booted"} == set(BUNDLES)

@@ -1,0 +1,185 @@
+"""The files of the services: what they say, and that systemd, nginx and a shell can read them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local_aws.ports import free_port
+from worker_tier_bootstrap import units
+from worker_tier_bootstrap.platforms import PLATFORMS
+from worker_tier_bootstrap.release import Release
+from worker_tier_bootstrap.systems import SYSTEMS, System
+
+DEBIAN = SYSTEMS[("debian", "12")]
+
+
+def front(**given: int) -> units.Front:
+    values = {
+        "http_port": 80,
+        "inactivity_timeout": 299,
+        "connect_timeout": 5,
+        "drain_timeout": 300,
+        **given,
+    }
+    return units.Front(**values, ipv6=False)
+
+
+def release(
+    platform: str = "node", environment: Mapping[str, str] | None = None, **processes: str
+) -> Release:
+    return Release(
+        id="0123456789abcdef",
+        source="1" * 64,
+        platform=platform,
+        port=3000,
+        processes={"web": "node app.js", **processes},
+        environment=environment or {},
+    )
+
+
+# ---- systemd
+
+
+def test_the_daemon_starts_after_all_it_posts_to_and_so_stops_before() -> None:
+    text = units.sqsd_unit(front(), release(worker="x"), "/etc/worker-tier/tier.json")
+    assert "\nAfter=network-online.target web.service worker.service nginx.service\n" in text
+    drop_in = units.nginx_drop_in(release(worker="x"))
+    assert "\nAfter=web.service worker.service\n" in drop_in
+
+
+@pytest.mark.parametrize(("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230)])
+def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -> None:
+    unit = units.sqsd_unit(front(drain_timeout=drain), None, "/etc/worker-tier/tier.json")
+    assert f"TimeoutStopSec={stop}\n" in unit
+    assert "TimeoutStartSec=300\n" in unit
+    assert "WatchdogSec=120\n" in unit
+
+
+@pytest.fixture
+def unit_files(tmp_path: Path) -> list[Path]:
+    """Every unit, with this machine's programs and users in place of an instance's."""
+    texts = {
+        "sqsd.service": units.sqsd_unit(front(), release(), "/etc/worker-tier/tier.json"),
+        "web.service": units.process_unit("web", release()),
+        "docker-web.service": units.process_unit("web", release("docker")),
+        "worker-tier-logrotate.service": units.template("logrotate.service"),
+        "worker-tier-logrotate.timer": units.template("logrotate.timer"),
+    }
+    for name, text in texts.items():
+        here = text.replace("/opt/worker-tier/python", "/bin/true")
+        here = here.replace("/usr/sbin/logrotate", "/bin/true")
+        (tmp_path / name).write_text(re.sub("User=.*", "User=root", here), encoding="utf-8")
+    return [tmp_path / name for name in texts]
+
+
+def test_systemd_understands_every_unit(
+    require_tool: Callable[[str], Path], unit_files: list[Path]
+) -> None:
+    analyze = require_tool("systemd-analyze")
+    command = [str(analyze), "verify", "--man=no", *map(str, unit_files)]
+    said = subprocess.run(command, capture_output=True, text=True).stderr
+    ours = [line for line in said.splitlines() if any(p.name in line for p in unit_files)]
+    assert ours == []
+
+
+def test_the_daemon_is_confined(require_tool: Callable[[str], Path], tmp_path: Path) -> None:
+    analyze = require_tool("systemd-analyze")
+    unit = tmp_path / "sqsd.service"
+    unit.write_text(units.sqsd_unit(front(), release(), "/x.json"), encoding="utf-8")
+    command = [str(analyze), "security", "--offline=true", "--threshold=20", str(unit)]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout[-300:]
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=60))
+def test_an_environment_file_gives_back_any_value(value: str) -> None:
+    # systemd's quoting is a shell's for these: double quotes with four escapes
+    line = units.environment_file({"NAME": value})
+    script = f'{line}printf %s "$NAME"'
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == value
+
+
+def test_a_process_sees_port_and_its_properties_and_cannot_lose_port() -> None:
+    seen = units.process_environment(release(environment={"A": "1", "PATH": "/mine"}))
+    assert seen["PORT"] == "3000"
+    assert (seen["A"], seen["PATH"]) == ("1", "/mine")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [row.start for row in PLATFORMS.values() if row.start]
+    + [row.build for row in PLATFORMS.values() if row.build],
+)
+def test_a_shell_understands_every_command_of_the_platforms(
+    require_tool: Callable[[str], Path], command: str
+) -> None:
+    script = units.process_script(command)
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+    shellcheck = [str(require_tool("shellcheck")), "--severity", "warning", "-"]
+    completed = subprocess.run(shellcheck, input=script, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout
+
+
+# ---- nginx
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=lambda system: system.name)
+@pytest.mark.parametrize("platform", ["node", "php"])
+def test_nginx_understands_its_configuration(
+    require_tool: Callable[[str], Path], tmp_path: Path, system: System, platform: str
+) -> None:
+    nginx = require_tool("nginx")
+    text = units.nginx_configuration(front(http_port=free_port()), release(platform), system)
+    text = re.sub(r"^user .*\n", "", text, flags=re.MULTILINE)
+    for directory in ("/run", "/var/log/nginx", "/usr/share/nginx/modules", "modules-enabled"):
+        text = text.replace(f"{directory}/", f"{tmp_path}/")
+    text = text.replace("/etc/nginx//", "/")
+    text = text.replace(f"include /etc/nginx/{tmp_path}", f"include {tmp_path}")
+    path = tmp_path / "nginx.conf.test"
+    path.write_text(text, encoding="utf-8")
+    error_log = tmp_path / "error.log"
+    command = [
+        str(part) for part in (nginx, "-t", "-q", "-p", tmp_path, "-c", path, "-e", error_log)
+    ]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+
+
+def test_nginx_is_more_patient_than_the_daemon_and_listens_on_loopback_only() -> None:
+    text = units.nginx_configuration(front(inactivity_timeout=1_800), release(), DEBIAN)
+    for name in ("proxy_read_timeout", "proxy_send_timeout", "fastcgi_read_timeout"):
+        assert f"  {name} 1810;\n" in text
+    assert re.findall(r"listen (\S+)", text) == ["127.0.0.1:80"]
+    assert "server_name localhost;" in text
+    assert "@" not in text
+
+
+def test_what_a_bundle_sets_replaces_our_line_and_no_other() -> None:
+    addition = """
+# client_body_buffer_size 1k;
+client_max_body_size 20m; proxy_read_timeout
+  600;
+map $a $b { default 1; keepalive_timeout 3; }
+server { keepalive_requests 7; location / { proxy_send_timeout 9; } }
+"""
+    text = units.nginx_configuration(front(), release(), DEBIAN, [addition])
+    assert "client_max_body_size" not in text
+    assert "\n  proxy_read_timeout" not in text
+    for ours in ("client_body_buffer_size", "keepalive_timeout", "keepalive_requests"):
+        assert f"\n  {ours} " in text
+    assert "\n  proxy_send_timeout" in text
+
+
+def test_every_log_is_shipped_in_a_stream_of_its_own() -> None:
+    text = units.log_agent_configuration("group", ["web", "worker"])
+    streams = re.findall(r'"log_stream_name": "([^"]+)"', text)
+    assert len(set(streams)) == len(streams) == 6
+    assert all(stream.startswith("{instance_id}/") for stream in streams)

@@ -1,0 +1,84 @@
+"""Options of ours, over the wire."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sqsd import contract
+from tests.scenarios.harness import Tier, eventually
+
+pytestmark = pytest.mark.local_aws
+
+
+def test_a_signed_request_with_every_extra_header(tier: Tier, tmp_path: Path) -> None:
+    tier.set_up(fifo=True)
+    key = tmp_path / "key"
+    key.write_bytes(b"0123456789abcdef\n")
+    handles: list[str] = []
+
+    def answer(_path: str, headers: Mapping[str, str], _body: bytes) -> tuple[int, float]:
+        handles.append(headers["x-aws-sqsd-receipt-handle"])
+        return 200, 2.0
+
+    tier.application.answer = answer
+    tier.start_daemon(signing_key_file=str(key), extra_headers=contract.EXTRA_HEADERS)
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    tier.send(
+        "work",
+        MessageGroupId="group",
+        MessageDeduplicationId="once",
+        MessageAttributes={"traceparent": {"DataType": "String", "StringValue": parent}},
+    )
+    # the handle is one that SQS takes while the message is in flight
+    (handle,) = eventually(lambda: list(handles))
+    tier.sqs.change_message_visibility(
+        QueueUrl=tier.queue_url, ReceiptHandle=handle, VisibilityTimeout=60
+    )
+    (post,) = eventually(lambda: list(tier.application.posts))
+    time, _, signature = post.headers["x-aws-sqsd-signature"].partition(",v1=")
+    text = f"{time.removeprefix('t=')}.POST./.".encode() + post.body
+    assert hmac.new(b"0123456789abcdef", text, hashlib.sha256).hexdigest() == signature
+    assert post.headers["x-aws-sqsd-message-group-id"] == "group"
+    assert post.headers["x-aws-sqsd-message-deduplication-id"] == "once"
+    assert post.headers["traceparent"] == parent
+    assert post.headers["x-aws-sqsd-visibility-deadline"] > post.headers["x-aws-sqsd-sent-at"]
+
+
+def test_an_sns_envelope_is_taken_off(tier: Tier) -> None:
+    tier.set_up()
+    tier.start_daemon(via_sns=True)
+    envelope = {
+        "Type": "Notification",
+        "TopicArn": "arn:aws:sns:us-east-1:111111111111:topic",
+        "Message": "published",
+        "MessageAttributes": {"kind": {"Type": "String", "Value": "order"}},
+    }
+    tier.send(json.dumps(envelope), "plain")
+    eventually(lambda: sorted(tier.application.bodies()) == [b"plain", b"published"])
+    (post,) = [post for post in tier.application.posts if post.body == b"published"]
+    assert post.headers["x-aws-sqsd-attr-kind"] == "order"
+
+
+def test_a_status_buries_at_once_with_the_reason(tier: Tier) -> None:
+    tier.set_up()
+    tier.application.answer = lambda *_: (422, 0.0)
+    tier.start_daemon(dead_letter_statuses=("422",))
+    (message_id,) = tier.send("malformed")
+    eventually(lambda: tier.counts() == {"visible": 0, "in_flight": 0, "dead": 1})
+    assert len(tier.application.posts) == 1
+    answer = tier.sqs.receive_message(
+        QueueUrl=tier.dead_letter_queue_url, MessageAttributeNames=["All"]
+    )
+    (dead,) = answer["Messages"]
+    attributes = {k: v["StringValue"] for k, v in dead["MessageAttributes"].items()}
+    assert dead["Body"] == "malformed"
+    assert attributes == {
+        contract.ATTRIBUTE_REASON: "HTTP 422",
+        contract.ATTRIBUTE_FIRST_MESSAGE_ID: message_id,
+    }
