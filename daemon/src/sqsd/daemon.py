@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import botocore.session
 from botocore.exceptions import BotoCoreError
@@ -39,8 +39,7 @@ from sqsd.service.lifecycle import Lifecycle
 from sqsd.service.occurrences import OccurrenceGuard
 from sqsd.service.scheduler import CronProblems, Scheduler
 from sqsd.service.supervisor import Supervisor
-
-_SHORTEST_SECRET: Final = 16
+from sqsd.signing_key import read_signing_key
 
 
 async def run(settings: TierSettings, directory: Path) -> int:
@@ -290,20 +289,7 @@ def _identity() -> str:
 
 
 def _extras(options: SqsdOptions) -> Extras | None:
-    secret = None
-    if options.signing_key_file is not None:
-        try:
-            secret = Path(options.signing_key_file).read_bytes().strip()
-        except OSError as error:
-            raise InvalidSettings([f"signing_key_file: {error}"], "sqsd options") from error
-        if len(secret) < _SHORTEST_SECRET:
-            raise InvalidSettings(
-                [
-                    f"signing_key_file {options.signing_key_file} must hold at least"
-                    f" {_SHORTEST_SECRET} bytes, got {len(secret)}"
-                ],
-                "sqsd options",
-            )
+    secret = read_signing_key(options.signing_key_file)
     if secret is None and not options.extra_headers:
         return None
     return Extras(options.extra_headers, secret)
