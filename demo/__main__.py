@@ -32,7 +32,9 @@ _INTERRUPTED: Final = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check what was asked for, run it, clean up."""
     chosen = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop.interrupt)
     display = Display()
     directory = None
     try:
@@ -47,19 +49,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return run(plan, display)
     except (DemoError, LocalAwsError) as error:
+        if stop.asked:  # it failed because it was being stopped
+            return _interrupted()
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        end_all()
-        print("demo: interrupted; everything it had started was stopped", file=sys.stderr)
-        return _INTERRUPTED
+        return _interrupted()
     finally:
         if directory is not None:
             display.step(f"all logs of this run are in {directory}")
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+class _Stop:
+    """Remembers that a signal asked to stop: a thread may turn the interruption into an error."""
+
+    asked = False
+
+    def interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+
+def _interrupted() -> int:
+    end_all()
+    print("demo: interrupted; everything it had started was stopped", file=sys.stderr)
+    return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -48,7 +48,7 @@ async def torment(fleet: Fleet, chance: random.Random, until: float) -> list[flo
         pytest.param(1, 0.05, LEASE + 5 + FAILED_CALLS, marks=pytest.mark.long),
         pytest.param(2, 0.05, LEASE + 5 + FAILED_CALLS, marks=pytest.mark.long),
         (3, 0.05, LEASE + 5 + FAILED_CALLS),
-        (4, 0.0, LEASE + 5),
+        pytest.param(4, 0.0, LEASE + 5, marks=pytest.mark.long),
     ],
 )
 def test_over_sixty_hours_of_dying_leaders_each_occurrence_is_answered_exactly_once(
