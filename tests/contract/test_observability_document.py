@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sqsd.adapters.emf import HEALTH_METRIC, HEALTH_NAMESPACE, EmfReport
-from sqsd.core.exposition import exposition
-from sqsd.core.metrics import Histogram, Levels, Metrics
+from sqsd.core.exposition import QueueSeries, exposition
+from sqsd.core.metrics import Histogram, Levels, Metrics, QueueLevels
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 TEXT = DOCUMENT.read_text()
@@ -24,12 +24,15 @@ LEVELS = Levels(
     uptime=0.0,
     last_cron_send_age=1.0,
     log_lines_dropped=0,
+    leader_for=1.0,
 )
+#: One of several queues.
+QUEUES = [QueueSeries("work", Metrics(), QueueLevels(0, 0.0))]
 
 
 def prometheus_rows() -> list[str]:
     """The first table; on a failure, copy it from the message."""
-    page = exposition(Metrics(), LEVELS, "1")
+    page = exposition(Metrics(), LEVELS, "1", QUEUES)
     meanings = dict(re.findall(r"^# HELP (\S+) (.*)$", page, re.MULTILINE))
     kinds = re.findall(r"^# TYPE (\S+) (.*)$", page, re.MULTILINE)
     return [f"| `{name}` | {kind} | {meanings[name]} |" for name, kind in kinds]

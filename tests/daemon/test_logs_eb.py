@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sqsd import logs
 from sqsd.core.dispatch import Broken, Outcome, Unreachable
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 from sqsd.logs_eb import EbLog, PostLog, eb_lines
 
@@ -164,7 +165,7 @@ def test_each_post_is_announced_when_it_is_made_with_the_path_it_goes_to() -> No
         def abort(self) -> None:
             raise NotImplementedError
 
-        async def probe(self, *, needs_answer: bool) -> bool:
+        async def probe(self, how: Probe) -> bool:
             raise NotImplementedError
 
     stream = io.StringIO()

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sqsd.core.dispatch import Answered, Broken, Outcome
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 from tests.fakes.loopback import LoopbackServer
 
@@ -118,7 +119,7 @@ class FakeApplication:
         self.seconds = 0.01
         self.up = True
         self.posted: list[Request] = []
-        self.probes: list[bool] = []
+        self.probes: list[Probe] = []
         self.most_at_once = 0
 
     def answers(self, *outcomes: Outcome | int | None) -> None:
@@ -155,7 +156,7 @@ class FakeApplication:
         for message_id in list(self._running):
             self.finish(message_id, Broken.CUT)
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        self.probes.append(needs_answer)
+    async def probe(self, how: Probe) -> bool:
+        self.probes.append(how)
         await asyncio.sleep(0)
         return self.up

@@ -24,15 +24,15 @@ from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.adapters.systemd import Notifier, watchdog_seconds
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
 from sqsd.core.cron import Task
+from sqsd.core.cures import PICKY_PROXY
 from sqsd.core.extras import Extras
 from sqsd.core.gate import Gate
 from sqsd.core.request import RequestBuilder
 from sqsd.observability import Observability
 from sqsd.periodic import NO_LEADER_TABLE, read_schedule
-from sqsd.ports import EventLog
 from sqsd.service.budget import Budget, Share
 from sqsd.service.dispatcher import Dispatcher
-from sqsd.service.dispatchers import AnyDispatcher, Dispatchers, QueueLog, Readiness
+from sqsd.service.dispatchers import AnyDispatcher, Dispatchers, Readiness
 from sqsd.service.election import TableTrouble
 from sqsd.service.gate_keeper import GateKeeper
 from sqsd.service.lifecycle import Lifecycle
@@ -84,7 +84,8 @@ class _Parts:
         self._log = self._observability.log
         self._session = botocore.session.Session()
         self._credentials = CredentialSource(self._session)
-        self._application = LocalApplication(settings.options)
+        self._application = LocalApplication(settings.options, self._proxy_noticed)
+        self._proxies: set[str] = set()
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
         self._cron_problems: tuple[str, ...] = ()
@@ -167,12 +168,12 @@ class _Parts:
             application = application.with_inactivity_timeout(options.inactivity_timeout)
         return Dispatcher(
             options=options,
-            queue=self._observability.queue(queue),
+            queue=self._observability.queue(queue, plan.url),
             builder=RequestBuilder(options, queue_name(plan.url), _extras(options)),
             fifo=is_fifo(plan.url),
             application=self._observability.application(application, plan.url),
             clock=self._clock,
-            log=self._log_of(plan),
+            log=self._observability.queue_log(plan.url),
             copies=copies,
             ready=ready,
             gate=gate,
@@ -185,14 +186,11 @@ class _Parts:
             polls=self._polls,
             control=self._control,
             clock=self._clock,
-            log=self._log_of(plan),
+            log=self._observability.queue_log(plan.url),
             visibility_timeout=plan.options.visibility_timeout,
             dead_letter_queue_url=plan.dead_letter_queue_url,
             with_extras=bool(plan.options.extra_headers),
         )
-
-    def _log_of(self, plan: _QueuePlan) -> EventLog:
-        return QueueLog(self._log, queue_name(plan.url)) if self._more else self._log
 
     def _periodic(self, queue: SqsQueue) -> tuple[Scheduler | None, OccurrenceGuard | None]:
         """Nothing, and no call to DynamoDB, when no task is enabled."""
@@ -262,6 +260,11 @@ class _Parts:
         )
         self._apis.append(api)
         return api
+
+    def _proxy_noticed(self, name: str) -> None:
+        if name not in self._proxies:
+            self._proxies.add(name)
+            self._log.emit(logs.PROXY_NOTICED, proxy=name, cure=PICKY_PROXY)
 
     def _ready(self) -> None:
         self._log.emit(logs.DAEMON_READY)

@@ -23,6 +23,7 @@ MESSAGE_RELEASED: Final = "message.released"
 MESSAGE_DEAD_LETTERED: Final = "message.dead_lettered"
 MESSAGE_EXPIRED: Final = "message.expired"
 MESSAGE_DUPLICATE: Final = "message.duplicate"
+MESSAGE_OVERDUE: Final = "message.overdue"
 MESSAGE_ATTRIBUTE_SKIPPED: Final = "message.attribute_skipped"
 MESSAGE_DELETE_FAILED: Final = "message.delete_failed"
 MESSAGE_DAMAGED: Final = "message.damaged"
@@ -32,6 +33,7 @@ QUEUE_RECOVERED: Final = "queue.recovered"
 GATE_CLOSED: Final = "gate.closed"
 GATE_OPENED: Final = "gate.opened"
 GATE_WAITING: Final = "gate.waiting"
+PROXY_NOTICED: Final = "proxy.noticed"
 #: Counted, not written: one for each batch of visibility extensions.
 HEARTBEAT_SENT: Final = "heartbeat.sent"
 # ---- the instance
@@ -43,6 +45,7 @@ LIFECYCLE_FAILED: Final = "lifecycle.failed"
 # ---- what explains the daemon
 METRICS_REPORTED: Final = "metrics.reported"
 STATUS_FAILED: Final = "status.failed"
+LOOP_LAGGED: Final = "loop.lagged"
 COMPANION_FAILED: Final = "companion.failed"
 TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqsd import __version__, contract, logs
 from sqsd.core.dispatch import Broken, Outcome, Unreachable
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 from sqsd.logs import LineStream
 from sqsd.ports import Application
@@ -76,8 +77,8 @@ class PostLog:
     def abort(self) -> None:
         self._application.abort()
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        return await self._application.probe(needs_answer=needs_answer)
+    async def probe(self, how: Probe) -> bool:
+        return await self._application.probe(how)
 
 
 def _started(values: Values) -> list[str]:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -20,12 +21,14 @@ from sqsd.adapters.sqs import is_fifo, queue_name
 from sqsd.adapters.status_server import HOST, Page, StatusServer, plain
 from sqsd.contract import TierSettings
 from sqsd.core.cron import Task
-from sqsd.core.exposition import CONTENT_TYPE, exposition
+from sqsd.core.exposition import CONTENT_TYPE, QueueSeries, exposition
 from sqsd.logs import JsonLog, LineStream
 from sqsd.logs_eb import EbLog, PostLog
 from sqsd.ports import Application, Clock, EventLog, Queue
 from sqsd.service.dispatchers import AnyDispatcher
-from sqsd.service.observer import ObservedQueue, Observer
+from sqsd.service.loop_lag import LoopLag
+from sqsd.service.message_counts import ObservedQueue, QueueObserver
+from sqsd.service.observer import Observer
 from sqsd.service.status import Identity, QueueIdentity, Status, Verdict
 from sqsd.service.supervisor import Companion
 from sqsd.service.telemetry import Telemetry
@@ -54,10 +57,17 @@ class Observability:
         #: Where every event goes.
         self.log = Observer(self._format, clock)
         self._tracing = self._start_tracing(environment)
+        #: With several queues, each one's, by URL.
+        self._queue_logs = {q.url: QueueObserver(self.log, q.name) for q in self._several}
 
-    def queue(self, queue: Queue) -> Queue:
+    def queue(self, queue: Queue, url: str) -> Queue:
         """The queue, with its receives counted."""
-        return ObservedQueue(queue, self.log.metrics)
+        own = self._queue_logs.get(url)
+        return ObservedQueue(queue, self.log.metrics, *(() if own is None else (own.metrics,)))
+
+    def queue_log(self, url: str) -> EventLog:
+        """Where the events of one queue go."""
+        return self._queue_logs.get(url, self.log)
 
     def application(self, application: Application, queue_url: str) -> Application:
         """The application, with what is to be seen of each POST of a queue's messages."""
@@ -95,9 +105,17 @@ class Observability:
             tasks=tasks,
             log_lines_dropped=lambda: 0 if output is None else output.dropped,
         )
-        companions: list[Companion] = []
+        companions: list[Companion] = [LoopLag(self.log.metrics, self._clock, self.log)]
+
+        def queues() -> list[QueueSeries]:
+            logs_and_levels = zip(self._several, status.queue_levels(), strict=False)
+            return [
+                QueueSeries(queue.name, self._queue_logs[queue.url].metrics, levels)
+                for queue, levels in logs_and_levels
+            ]
+
         if options.status_port is not None:
-            pages = status_pages(status, self.log)
+            pages = status_pages(status, self.log, queues)
             companions.append(StatusPort(pages, options.status_port, self.log))
         if options.metrics_namespace is not None:
             companions.append(
@@ -108,6 +126,7 @@ class Observability:
                     application=application,
                     clock=self._clock,
                     write=self._print,
+                    queues=queues,
                 )
             )
         return companions
@@ -140,13 +159,20 @@ def _several(settings: TierSettings) -> tuple[QueueIdentity, ...]:
     if not settings.more_queues:
         return ()
     first = (settings.resources.queue_url, settings.weight)
-    named = [first, *((queue.queue_url, queue.weight) for queue in settings.more_queues)]
+    urls = [first, *((queue.queue_url, queue.weight) for queue in settings.more_queues)]
+    names = Counter(queue_name(url) for url, _ in urls)
+    # Queues of two accounts or regions may have one name.
     return tuple(
-        QueueIdentity(name=queue_name(url), url=url, weight=weight) for url, weight in named
+        QueueIdentity(
+            name=queue_name(url) if names[queue_name(url)] == 1 else url, url=url, weight=weight
+        )
+        for url, weight in urls
     )
 
 
-def status_pages(status: Status, observer: Observer) -> dict[str, Callable[[], Page]]:
+def status_pages(
+    status: Status, observer: Observer, queues: Callable[[], Sequence[QueueSeries]] = tuple
+) -> dict[str, Callable[[], Page]]:
     """What the status port serves, by path."""
 
     def verdict(judge: Callable[[], Verdict]) -> Callable[[], Page]:
@@ -157,7 +183,7 @@ def status_pages(status: Status, observer: Observer) -> dict[str, Callable[[], P
         return page
 
     def metrics() -> Page:
-        text = exposition(observer.metrics, status.levels(), __version__)
+        text = exposition(observer.metrics, status.levels(), __version__, queues())
         return Page(200, CONTENT_TYPE, text)
 
     def document() -> Page:

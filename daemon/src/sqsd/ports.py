@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sqsd.core.dispatch import Outcome
+from sqsd.core.gate import Probe
 from sqsd.core.lease import LeaseRecord
 from sqsd.core.message import Message
 from sqsd.core.occurrence import RunRecord, TaskRecord
@@ -73,8 +74,8 @@ class Application(Protocol):
     def abort(self) -> None:
         """Give up every request in flight; each ends as `Broken.CUT`."""
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        """Whether the application is there: its port accepts and, if asked, answers a GET."""
+    async def probe(self, how: Probe) -> bool:
+        """Whether the application is there, as far as that way of looking tells."""
 
 
 class LeaderTable(Protocol):

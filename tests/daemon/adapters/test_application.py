@@ -12,6 +12,7 @@ from sqsd.adapters.application import LocalApplication
 from sqsd.adapters.http1 import Connection
 from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 from tests.fakes.application import OK, Peer, Script, ScriptedApplication, answering, free_port
 
@@ -290,34 +291,59 @@ async def test_close_closes_idle_connections(posters: list[Poster]) -> None:
 # ---- probes
 
 
-async def test_a_probe_that_needs_no_answer_only_connects(posters: list[Poster]) -> None:
+async def test_a_probe_of_the_port_only_connects(posters: list[Poster]) -> None:
     async with ScriptedApplication(read_and_hang) as server:
         p = poster(posters, server.port)
-        assert await p.application.probe(needs_answer=False)
+        assert await p.application.probe(Probe.PORT)
         assert server.requests == []
-    assert not await poster(posters, free_port()).application.probe(needs_answer=False)
+    assert not await poster(posters, free_port()).application.probe(Probe.PORT)
 
 
 @pytest.mark.parametrize(
-    ("script", "alive"),
+    ("script", "alive", "alive_at_first_sight"),
     [
-        (answering(OK), True),
-        (answering(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), True),
-        (answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), True),
-        (answering(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n"), False),
-        (answering(b"HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n"), False),
-        (answering(b"HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n"), False),
-        (read_and_close, False),
-        (read_and_hang, False),
+        (answering(OK), True, True),
+        (answering(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), True, True),
+        (answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), True, True),
+        (answering(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n"), False, False),
+        (answering(b"HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n"), False, False),
+        (answering(b"HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n"), False, False),
+        (read_and_close, False, True),
+        (read_and_hang, False, True),
     ],
 )
-async def test_a_probe_that_needs_an_answer_does_not_trust_a_proxy(
-    posters: list[Poster], script: Script, alive: bool
+async def test_no_probe_by_a_get_trusts_a_proxy_and_silence_will_do_for_a_first_look(
+    posters: list[Poster], script: Script, alive: bool, alive_at_first_sight: bool
 ) -> None:
     async with ScriptedApplication(script) as server:
         probe = poster(posters, server.port).application.probe
-        assert await probe(needs_answer=True) is alive
-        assert server.requests[0].startswith(b"GET / HTTP/1.1\r\n")
+        assert await probe(Probe.ANSWER) is alive
+        assert await probe(Probe.LOOK) is alive_at_first_sight
+        assert all(request.startswith(b"GET / HTTP/1.1\r\n") for request in server.requests)
+    assert not await poster(posters, free_port()).application.probe(Probe.LOOK)
+
+
+@pytest.mark.parametrize(
+    ("head", "noticed"),
+    [
+        (b"Server: nginx/1.22.1", ["nginx/1.22.1"]),
+        (b"server: openresty", ["openresty"]),
+        (b"Server: nginx\r\nVia: 1.1 worker-tier", []),
+        (b"Server: gunicorn", []),
+        (b"X-Served-By: nginx", []),
+    ],
+)
+async def test_a_proxy_that_may_leave_out_headers_is_noticed_but_not_our_own(
+    head: bytes, noticed: list[str]
+) -> None:
+    names: list[str] = []
+    answer = b"HTTP/1.1 200 OK\r\n" + head + b"\r\nContent-Length: 0\r\n\r\n"
+    async with ScriptedApplication(answering(answer)) as server:
+        options = SqsdOptions(http_host="127.0.0.1", http_port=server.port)
+        application = LocalApplication(options, names.append)
+        assert await application.probe(Probe.LOOK)
+        application.close()
+    assert names == noticed
 
 
 async def test_a_probe_leaves_no_connection_behind(posters: list[Poster]) -> None:
@@ -330,6 +356,6 @@ async def test_a_probe_leaves_no_connection_behind(posters: list[Poster]) -> Non
         ended.set()
 
     async with ScriptedApplication(keep_open) as server:
-        assert await poster(posters, server.port).application.probe(needs_answer=True)
+        assert await poster(posters, server.port).application.probe(Probe.ANSWER)
         async with asyncio.timeout(5):
             await ended.wait()

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd.adapters.emf import EmfReport, sampled
-from sqsd.core.metrics import APP_BOUNDS, Histogram, Levels, Metrics
+from sqsd.core.exposition import QueueSeries
+from sqsd.core.metrics import APP_BOUNDS, Histogram, Levels, Metrics, QueueLevels
 
 AT = 1_767_225_600.5
 UNITS = {"Seconds", "Count", "None"}
@@ -112,6 +113,37 @@ def test_the_age_of_the_last_cron_send_is_reported_once_there_was_one() -> None:
     assert "LastCronSendAge" not in before
     assert after["LastCronSendAge"] == 30.0
     assert (before["Leader"], after["Leader"]) == (0, 1)
+
+
+def test_how_long_this_process_leads_is_reported_while_it_does() -> None:
+    report = EmfReport("WorkerTier", "orders")
+    leading = levels(leader=True, leader_for=61.25)
+    _, _, during = metrics_in(report.lines(Metrics(), leading, healthy=True, at=AT)[0])
+    _, _, after = metrics_in(report.lines(Metrics(), levels(), healthy=True, at=AT)[0])
+    assert during["LeaderFor"] == 61.25
+    assert "LeaderFor" not in after
+
+
+def test_each_of_several_queues_has_a_line_with_its_name_as_a_dimension() -> None:
+    both, own, report = Metrics(), Metrics(), EmfReport("WorkerTier", "orders")
+    both.deleted, own.deleted, own.released = 9, 4, 1
+    own.app[5].observe(0.2)
+    queues = [
+        QueueSeries("mail", own, QueueLevels(1, 2.0)),
+        QueueSeries("slow", Metrics(), QueueLevels(0, 0.0)),
+    ]
+    lines = report.lines(both, levels(), healthy=True, at=AT, queues=queues)
+    assert len(lines) == 4
+    assert metrics_in(lines[0])[1:2] == ({"TierName": "orders"},)
+    namespace, dimensions, mail = metrics_in(lines[1])
+    assert (namespace, dimensions) == ("WorkerTier", {"TierName": "orders", "QueueName": "mail"})
+    assert (mail["MessagesDeleted"], mail["MessagesReleased"], mail["InFlight"]) == (4, 1, 1)
+    assert mail["AppTime5xx"] == [0.25]
+    assert "CronEnqueued" not in mail
+    own.deleted += 2
+    again = report.lines(both, levels(), healthy=True, at=AT, queues=queues)
+    assert metrics_in(again[1])[2]["MessagesDeleted"] == 2
+    assert metrics_in(again[2])[2]["MessagesDeleted"] == 0
 
 
 @given(counts=st.lists(st.integers(0, 10_000), min_size=17, max_size=17))

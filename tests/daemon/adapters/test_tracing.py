@@ -15,6 +15,7 @@ from sqsd.adapters import tracing
 from sqsd.adapters.tracing import TracedApplication, Tracing, TracingUnavailable, asked_for
 from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
+from sqsd.core.gate import Probe
 from sqsd.core.message import Attribute, Message
 from sqsd.core.request import Request, RequestBuilder
 
@@ -77,8 +78,8 @@ class Application:
     def abort(self) -> None:
         self.outcome = Broken.CUT
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        return needs_answer
+    async def probe(self, how: Probe) -> bool:
+        return how is Probe.ANSWER
 
 
 class Traced:
@@ -208,7 +209,7 @@ def test_no_body_and_no_handle_is_in_a_span() -> None:
 
 async def test_what_is_not_a_post_goes_through() -> None:
     traced = Traced()
-    assert await traced.traced.probe(needs_answer=True) is True
+    assert await traced.traced.probe(Probe.ANSWER) is True
     traced.traced.abort()
     assert traced.application.outcome is Broken.CUT
 

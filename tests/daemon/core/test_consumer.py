@@ -10,7 +10,16 @@ from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import Consumer
 from sqsd.core.dispatch import Answered
-from sqsd.core.flight import Action, Bury, ChangeVisibility, DeleteMessage, Flight, Note, Post
+from sqsd.core.flight import (
+    Action,
+    Bury,
+    ChangeVisibility,
+    DeleteMessage,
+    Flight,
+    Note,
+    Post,
+    State,
+)
 from sqsd.core.message import Message
 
 NOW, WALL = 1_000.0, 1_800_000_000.0
@@ -186,7 +195,7 @@ def test_heartbeats_end_before_twelve_hours() -> None:
             c.beaten(due, [True], now, now)
         now += 1
     assert NOW + 43_100 < last < NOW + 43_200
-    assert c.running() == [flight]
+    assert [f for f in c.flights() if f.state is State.RUNNING] == [flight]
 
 
 def test_what_was_answered_and_could_not_be_deleted_is_remembered_for_long_but_not_for_ever() -> (
@@ -200,3 +209,35 @@ def test_what_was_answered_and_could_not_be_deleted_is_remembered_for_long_but_n
         c.delete_failed(flight)
     assert posted(receive(c, message("1", delivery=2))) == []
     assert len(posted(receive(c, message("0", delivery=2)))) == 1
+
+
+# ---- a 200 that comes after the visibility has ended
+
+
+def test_a_200_after_the_visibility_ended_is_an_outcome_of_its_own() -> None:
+    c = consumer(visibility_timeout=30, inactivity_timeout=20)
+    (flight,) = posted(receive(c, message("m")))
+    actions = c.answered(flight, Answered(200), NOW + 31)
+    assert events(actions) == [logs.MESSAGE_OVERDUE]
+    (note,) = [action for action in actions if isinstance(action, Note)]
+    assert note.values["overdue_seconds"] == 1.0
+    assert told(actions) == [DeleteMessage(flight)]
+
+
+def test_a_200_within_the_visibility_or_a_confirmed_heartbeat_is_not_overdue() -> None:
+    c = consumer(visibility_timeout=30, inactivity_timeout=20)
+    (early,) = posted(receive(c, message("early")))
+    assert events(c.answered(early, Answered(200), NOW + 29)) == []
+    kept, lost = posted(receive(c, message("kept"), message("lost")))
+    delete_is_pending, *beats = c.heartbeats(NOW + 16)[::-1]
+    assert delete_is_pending[0] is early
+    c.beaten(beats[::-1], [True, False], NOW + 16, NOW + 16.1)
+    assert events(c.answered(kept, Answered(200), NOW + 45)) == []
+    assert events(c.answered(lost, Answered(200), NOW + 45)) == [logs.MESSAGE_OVERDUE]
+
+
+def test_a_newer_delivery_that_came_here_too_is_hidden_anew() -> None:
+    c = consumer(visibility_timeout=30, inactivity_timeout=20)
+    (flight,) = posted(receive(c, message("m")))
+    receive(c, message("m", delivery=2, asked_at=NOW + 30), now=NOW + 31)
+    assert events(c.answered(flight, Answered(200), NOW + 40)) == []

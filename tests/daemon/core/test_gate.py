@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.core.gate import DISTINCT_MESSAGES, LONGEST_PROBE_SECONDS, PROBES_TO_OPEN, Gate
+from sqsd.core.gate import (
+    DISTINCT_MESSAGES,
+    LONGEST_PROBE_SECONDS,
+    PROBES_TO_OPEN,
+    Gate,
+    Probe,
+)
 
 
 def opened(slots: int = 50) -> Gate:
@@ -47,7 +53,7 @@ def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
 def test_a_refused_connection_closes_it_at_once() -> None:
     gate = opened()
     assert gate.application_down("a", certain=True)
-    assert (gate.is_open, gate.window, gate.needs_answer) == (False, 1, False)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
 
 
 def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
@@ -56,7 +62,7 @@ def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
     for n in range(DISTINCT_MESSAGES - 2):
         assert not gate.application_down(f"m{n}", certain=False)
     assert gate.application_down("last", certain=False)
-    assert gate.needs_answer  # the proxy's port proves nothing
+    assert gate.probe is Probe.ANSWER  # the proxy's port proves nothing
 
 
 def test_an_answer_in_between_clears_the_suspicion() -> None:

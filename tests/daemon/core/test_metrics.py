@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqsd.core.exposition import CONTENT_TYPE, exposition
+from sqsd.core.exposition import CONTENT_TYPE, QueueSeries, exposition
 from sqsd.core.metrics import (
     APP_BOUNDS,
     COUNTERS,
@@ -19,6 +19,7 @@ from sqsd.core.metrics import (
     Histogram,
     Levels,
     Metrics,
+    QueueLevels,
 )
 
 LEVELS = Levels(
@@ -30,6 +31,7 @@ LEVELS = Levels(
     uptime=61.5,
     last_cron_send_age=12.0,
     log_lines_dropped=4,
+    leader_for=90.5,
 )
 
 
@@ -88,6 +90,7 @@ def test_levels_are_gauges() -> None:
         "poll_age_seconds": 1.25,
         "uptime_seconds": 61.5,
         "last_cron_send_age_seconds": 12,
+        "leader_for_seconds": 90.5,
     }.items():
         assert found[f"sqsd_{name}"].type == "gauge"
         assert sample(found[f"sqsd_{name}"]) == value
@@ -95,9 +98,33 @@ def test_levels_are_gauges() -> None:
     assert sample(found["sqsd_build_info"], version="1.2.3") == 1
 
 
-def test_the_age_of_the_last_cron_send_is_absent_until_there_was_one() -> None:
+def test_what_has_not_happened_yet_has_no_age() -> None:
     levels = Levels(0, False, False, False, 0.0, 0.0, None, 0)
-    assert "sqsd_last_cron_send_age_seconds" not in families(Metrics(), levels)
+    found = families(Metrics(), levels)
+    assert not {"sqsd_last_cron_send_age_seconds", "sqsd_leader_for_seconds"} & found.keys()
+
+
+def test_each_of_several_queues_has_series_of_its_own_and_the_sums_stay() -> None:
+    both, first, second = Metrics(), Metrics(), Metrics()
+    for metrics in (both, first):
+        metrics.deleted = 3
+        metrics.app[2].observe(0.02)
+    both.deleted += 1
+    second.deleted = 1
+    queues = [
+        QueueSeries("first", first, QueueLevels(2, 1.5)),
+        QueueSeries('se"cond', second, QueueLevels(0, 30.0)),
+    ]
+    page = exposition(both, LEVELS, "1", queues)
+    found = {family.name: family for family in text_string_to_metric_families(page)}
+    assert sample(found["sqsd_messages_deleted"], "_total") == 4
+    of_queues = found["sqsd_queue_messages_deleted"]
+    assert sample(of_queues, "_total", queue="first") == 3
+    assert sample(of_queues, "_total", queue='se"cond') == 1
+    assert sample(found["sqsd_queue_in_flight"], queue="first") == 2
+    assert sample(found["sqsd_queue_poll_age_seconds"], queue='se"cond') == 30
+    assert sample(found["sqsd_queue_app_seconds"], "_count", queue="first", status="2xx") == 1
+    assert "sqsd_queue" not in exposition(both, LEVELS, "1")
 
 
 def test_application_time_is_kept_apart_by_class_of_status() -> None:

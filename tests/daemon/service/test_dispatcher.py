@@ -9,6 +9,7 @@ import pytest
 
 from sqsd import contract, logs
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
+from sqsd.core.gate import Probe
 from tests.fakes.clock import EPOCH, in_virtual_time
 from tests.fakes.sqs import Refusal
 from tests.fakes.tier import FakeTier
@@ -166,7 +167,7 @@ async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens(
             tier.sqs.send(str(n))
         await tier.clock.advance(10)
         assert not tier.dispatcher.gate_is_open
-        assert tier.application.probes[-1] is True
+        assert tier.application.probes[-1] is Probe.ANSWER
 
 
 @in_virtual_time

@@ -20,8 +20,9 @@ from sqsd.core.message import Message
 from sqsd.core.request import Request, RequestBuilder
 from sqsd.service.budget import Budget
 from sqsd.service.dispatcher import Dispatcher
-from sqsd.service.dispatchers import Dispatchers, QueueLog, Readiness
+from sqsd.service.dispatchers import Dispatchers, Readiness
 from sqsd.service.gate_keeper import GateKeeper
+from sqsd.service.message_counts import QueueObserver
 from sqsd.service.observer import Observer
 from sqsd.service.status import STUCK_SECONDS, Identity, QueueIdentity, Status, is_stuck
 from tests.fakes.application import FakeApplication
@@ -47,6 +48,7 @@ class Tier:
         self.recording = RecordingLog()
         self.log = Observer(self.recording, self.clock)
         self.ready = 0
+        self.logs: dict[str, QueueObserver] = {}
         self.options = SqsdOptions(**options)
         names = ("first", "second", "third")[: len(weights)]
         self.queues = {name: FakeSqs(self.clock, fifo=name == "third") for name in names}
@@ -79,7 +81,8 @@ class Tier:
         self.run: asyncio.Task[bool]
 
     def _part(self, name: str, weight: int, options: dict[str, Any]) -> Dispatcher:
-        sqs, chosen, log = self.queues[name], SqsdOptions(**options), QueueLog(self.log, name)
+        sqs, chosen, log = self.queues[name], SqsdOptions(**options), QueueObserver(self.log, name)
+        self.logs[name] = log
         sqs.url = f"http://127.0.0.1:1/123456789012/{name}"
         return Dispatcher(
             options=chosen,
@@ -474,6 +477,21 @@ async def test_every_event_about_a_message_names_its_queue() -> None:
         await tier.clock.advance(1)
         assert [e["queue"] for e in tier.recording.of(logs.MESSAGE_DELETED)] == ["first"]
         assert [e["queue"] for e in tier.recording.of(logs.MESSAGE_RELEASED)] == ["second"]
+
+
+@in_virtual_time
+async def test_messages_are_counted_for_their_queue_and_for_all() -> None:
+    async with Tier((1, 1), error_visibility_timeout=60) as tier:
+        tier.send("first", 3)
+        await tier.clock.advance(1)
+        tier.application.answers(500)
+        tier.send("second", 2)
+        await tier.clock.advance(1)
+        first, second = (tier.logs[name].metrics for name in ("first", "second"))
+        assert (first.deleted, first.released, first.app[2].count) == (3, 0, 3)
+        assert (second.deleted, second.released, second.app[5].count) == (0, 2, 2)
+        assert (tier.log.metrics.deleted, tier.log.metrics.released) == (3, 2)
+        assert [levels.in_flight for levels in tier.status.queue_levels()] == [0, 0]
 
 
 @in_virtual_time

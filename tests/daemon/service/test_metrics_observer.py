@@ -27,7 +27,8 @@ from sqsd.logs_eb import EbLog
 from sqsd.observability import status_pages
 from sqsd.ports import EventLog
 from sqsd.service.dispatcher import Dispatcher
-from sqsd.service.observer import ObservedQueue, Observer
+from sqsd.service.message_counts import ObservedQueue
+from sqsd.service.observer import Observer
 from sqsd.service.status import HEALTHY_POLL_SECONDS, STUCK_SECONDS, Identity, Status
 from sqsd.service.telemetry import REPORT_SECONDS, Telemetry
 from tests.fakes.application import FakeApplication

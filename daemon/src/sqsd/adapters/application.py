@@ -18,11 +18,20 @@ from sqsd.core.dispatch import (
     Outcome,
     Unreachable,
 )
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 
 #: Frameworks bind one or the other; the name itself is not resolved, for that can block.
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 _RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+#: Proxies of this family leave out header names with `_` or `.` unless they are told otherwise.
+_PICKY_PROXY: Final = re.compile(
+    rb"\r\nserver:[ \t]*((?:nginx|openresty|tengine)[!-~]{0,40})", re.IGNORECASE
+)
+#: What the instance's own nginx says of itself, which is told.
+_OWN_PROXY: Final = re.compile(rb"\r\nvia:[^\r\n]*worker-tier", re.IGNORECASE)
+#: Seconds for a page that nobody promised; a proxy without an application answers at once.
+_LOOK_SECONDS: Final = 1.0
 _BROKEN: Final = {
     Failure.INACTIVE: Broken.INACTIVE,
     Failure.CLOSED: Broken.CLOSED,
@@ -34,9 +43,17 @@ Done = Callable[[Outcome], None]
 
 
 class LocalApplication:
-    """Implements `ports.Application`: at most as many connections as requests were asked for."""
+    """Implements `ports.Application`: at most as many connections as requests were asked for.
 
-    def __init__(self, options: SqsdOptions) -> None:
+    Args:
+        proxy_noticed: called with what a proxy calls itself that a probe met and that is known to
+            leave out headers; each time.
+    """
+
+    def __init__(
+        self, options: SqsdOptions, proxy_noticed: Callable[[str], None] = lambda name: None
+    ) -> None:
+        self._proxy_noticed = proxy_noticed
         self._host, self._port = options.http_host, options.http_port
         self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
         self._health_path = options.health_path
@@ -81,31 +98,35 @@ class LocalApplication:
         while self._idle:
             self._idle.pop().abort()
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        """Whether the application is there: its port accepts and, if asked, a GET is answered.
-
-        With `health_path` that page must answer 2xx, always. Without it any answer but a proxy's
-        502, 503 or 504 will do: an application need not have a page at /.
-        """
+    async def probe(self, how: Probe) -> bool:
+        """See `core.gate`. With `health_path` that page must answer 2xx, always."""
         try:
             connection = await self._connect()
         except OSError:
             return False
-        if not needs_answer and self._health_path is None:
+        if how is Probe.PORT and self._health_path is None:
             connection.abort()
             return True
+        must_answer = how is Probe.ANSWER or self._health_path is not None
+        seconds = self._connect_timeout if must_answer else _LOOK_SECONDS
         port = "" if self._port == 80 else f":{self._port}"
         request = (
             f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
             f"User-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
         )
-        answer = await connection.request(request.encode(), self._connect_timeout)
+        answer = await connection.request(request.encode(), seconds)
         connection.abort()  # should the application not close what it was asked to close
         if not isinstance(answer, Answer):
-            return False
+            return not must_answer
+        self._look_for_proxy(answer)
         if self._health_path is None:
             return answer.status not in APPLICATION_DOWN_STATUSES
         return 200 <= answer.status < 300
+
+    def _look_for_proxy(self, answer: Answer) -> None:
+        found = _PICKY_PROXY.search(answer.head)
+        if found is not None and _OWN_PROXY.search(answer.head) is None:
+            self._proxy_noticed(found[1].decode("ascii"))
 
     def _send(self, connection: Connection, request: Request, done: Done, *, fresh: bool) -> None:
         busy = self._busy

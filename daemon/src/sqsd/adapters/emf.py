@@ -12,19 +12,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqsd import logs
-from sqsd.core.metrics import STATUS_CLASSES, Histogram, Levels, Metrics
+from sqsd.core.exposition import QueueSeries
+from sqsd.core.metrics import QUEUE_COUNTERS, STATUS_CLASSES, Histogram, Levels, Metrics
 
 #: EB's own, where its alarms and dashboards look (EB developer guide, "Basic health reporting").
 HEALTH_NAMESPACE: Final = "ElasticBeanstalk/SQSD"
 HEALTH_METRIC: Final = "Health"
 HEALTH_DIMENSION: Final = "EnvironmentName"
 TIER_DIMENSION: Final = "TierName"
+#: Besides, with several queues: what is each one's has both dimensions.
+QUEUE_DIMENSION: Final = "QueueName"
 _MOST_VALUES: Final = 100
+#: Metrics by name, each with its unit.
+_Values = dict[str, tuple[str, float | list[float]]]
 
 _COUNTS: Final = (
     ("MessagesReceived", "received"),
@@ -33,6 +38,7 @@ _COUNTS: Final = (
     ("MessagesDeadLettered", "dead_lettered"),
     ("MessagesExpired", "expired"),
     ("MessagesDuplicate", "duplicates"),
+    ("MessagesOverdue", "overdue"),
     ("DeletesFailed", "delete_failed"),
     ("Retries", "retries"),
     ("Heartbeats", "heartbeats"),
@@ -49,17 +55,30 @@ _DURATIONS: Final = (
     ("Dwell", "dwell"),
     ("ReceiveToDispatch", "dispatch"),
     ("DeleteTime", "delete"),
+    ("LoopLag", "loop_lag"),
     ("CronLateBy", "cron_late"),
 )
+_QUEUE_DURATIONS: Final = ("Dwell", "ReceiveToDispatch", "DeleteTime")
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The counts as of the line before."""
+@dataclass(slots=True)
+class _Account:
+    """The counts of one `Metrics` as of the line before, for the difference."""
 
-    counts: Mapping[str, int]
-    durations: Mapping[str, Sequence[int]]
-    log_lines_dropped: int
+    counts: dict[str, int] = field(default_factory=dict)
+    durations: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def since(self, name: str, count: int) -> int:
+        """What has come to a count since it was last asked for."""
+        before, self.counts[name] = self.counts.get(name, 0), count
+        return count - before
+
+    def sample(self, name: str, histogram: Histogram) -> list[float]:
+        """Values for what was observed since then; see `sampled`."""
+        now = tuple(histogram.counts)
+        before = self.durations.get(name, (0,) * len(now))
+        self.durations[name] = now
+        return sampled(histogram, [new - old for new, old in zip(now, before, strict=True)])
 
 
 class EmfReport:
@@ -72,59 +91,81 @@ class EmfReport:
 
     def __init__(self, namespace: str, tier_name: str) -> None:
         self._namespace, self._tier_name = namespace, tier_name
-        self._seen = _see(Metrics(), 0)
+        self._account, self._queues = _Account(), dict[str, _Account]()
         self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-    def lines(self, metrics: Metrics, levels: Levels, *, healthy: bool, at: float) -> list[str]:
+    def lines(
+        self,
+        metrics: Metrics,
+        levels: Levels,
+        *,
+        healthy: bool,
+        at: float,
+        queues: Sequence[QueueSeries] = (),
+    ) -> list[str]:
         """The lines for now, without ends; `at` in epoch seconds.
 
         Args:
             healthy: the application's port accepts and the queue was polled within 3 minutes.
+            queues: with several, a line more for each.
         """
+        tier = {TIER_DIMENSION: self._tier_name}
         health = self._line(
             HEALTH_NAMESPACE,
             {HEALTH_DIMENSION: self._tier_name},
             {HEALTH_METRIC: ("None", 1 if healthy else 0)},
             at,
         )
-        now = _see(metrics, levels.log_lines_dropped)
-        values = self._values(metrics, levels, now)
-        self._seen = now
         return [
-            self._line(self._namespace, {TIER_DIMENSION: self._tier_name}, values, at),
+            self._line(self._namespace, tier, self._values(metrics, levels), at),
+            *(
+                self._line(
+                    self._namespace, {**tier, QUEUE_DIMENSION: q.name}, self._of_queue(q), at
+                )
+                for q in queues
+            ),
             health,
         ]
 
-    def _values(
-        self, metrics: Metrics, levels: Levels, now: _Seen
-    ) -> dict[str, tuple[str, float | list[float]]]:
-        seen = self._seen
-        values: dict[str, tuple[str, float | list[float]]] = {
-            name: ("Count", now.counts[attribute] - seen.counts[attribute])
+    def _values(self, metrics: Metrics, levels: Levels) -> _Values:
+        account = self._account
+        values: _Values = {
+            name: ("Count", account.since(name, getattr(metrics, attribute)))
             for name, attribute in _COUNTS
         }
-        values["LogLinesDropped"] = ("Count", now.log_lines_dropped - seen.log_lines_dropped)
+        dropped = account.since("LogLinesDropped", levels.log_lines_dropped)
+        values["LogLinesDropped"] = ("Count", dropped)
         values["InFlight"] = ("Count", levels.in_flight)
         values["GateOpen"] = ("None", int(levels.gate_open))
         values["Leader"] = ("None", int(levels.leader))
         values["PollAge"] = ("Seconds", round(levels.poll_age, 3))
+        if levels.leader_for is not None:
+            values["LeaderFor"] = ("Seconds", round(levels.leader_for, 3))
         if levels.last_cron_send_age is not None:
             values["LastCronSendAge"] = ("Seconds", round(levels.last_cron_send_age, 3))
-        for name, histogram in _histograms(metrics).items():
-            counts = [
-                new - old
-                for new, old in zip(now.durations[name], seen.durations[name], strict=True)
-            ]
-            sample = sampled(histogram, counts)
-            if sample:
-                values[name] = ("Seconds", sample)
-        return values
+        return {**values, **_durations(account, _histograms(metrics))}
+
+    def _of_queue(self, queue: QueueSeries) -> _Values:
+        account = self._queues.setdefault(queue.name, _Account())
+        values: _Values = {
+            name: ("Count", account.since(name, getattr(queue.metrics, attribute)))
+            for name, attribute in _COUNTS
+            if attribute in (*QUEUE_COUNTERS, "released")
+        }
+        values["InFlight"] = ("Count", queue.levels.in_flight)
+        values["PollAge"] = ("Seconds", round(queue.levels.poll_age, 3))
+        histograms = {
+            name: histogram
+            for name, histogram in _histograms(queue.metrics).items()
+            if name in _QUEUE_DURATIONS or name.startswith("AppTime")
+        }
+        return {**values, **_durations(account, histograms)}
 
     def _line(
         self,
         namespace: str,
         dimensions: Mapping[str, str],
-        values: Mapping[str, tuple[str, Any]],
+        values: _Values,
         at: float,
     ) -> str:
         directive = {
@@ -170,9 +211,7 @@ def _histograms(metrics: Metrics) -> dict[str, Histogram]:
     return {name: getattr(metrics, attribute) for name, attribute in _DURATIONS} | by_class
 
 
-def _see(metrics: Metrics, log_lines_dropped: int) -> _Seen:
-    return _Seen(
-        {attribute: getattr(metrics, attribute) for _, attribute in _COUNTS},
-        {name: tuple(histogram.counts) for name, histogram in _histograms(metrics).items()},
-        log_lines_dropped,
-    )
+def _durations(account: _Account, histograms: Mapping[str, Histogram]) -> _Values:
+    """Those of which something was observed."""
+    samples = ((name, account.sample(name, found)) for name, found in histograms.items())
+    return {name: ("Seconds", sample) for name, sample in samples if sample}

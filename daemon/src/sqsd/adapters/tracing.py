@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqsd.core.dispatch import Answered, Outcome
+from sqsd.core.gate import Probe
 from sqsd.core.request import Request
 from sqsd.ports import Application
 
@@ -137,8 +138,8 @@ class TracedApplication:
     def abort(self) -> None:
         self._application.abort()
 
-    async def probe(self, *, needs_answer: bool) -> bool:
-        return await self._application.probe(needs_answer=needs_answer)
+    async def probe(self, how: Probe) -> bool:
+        return await self._application.probe(how)
 
     def _start(self, request: Request) -> Span:
         from opentelemetry.trace import Link

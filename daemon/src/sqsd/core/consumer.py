@@ -53,6 +53,7 @@ from sqsd.core.flight import (
     State,
     about,
     jitter,
+    overdue,
 )
 from sqsd.core.gate import Gate
 from sqsd.core.message import Message
@@ -105,9 +106,6 @@ class Consumer:
     def flights(self) -> list[Flight]:
         """All that this process holds, what is being settled included."""
         return [*self._held.values(), *self._settling.values()]
-
-    def running(self) -> list[Flight]:
-        return [flight for flight in self._held.values() if flight.state is State.RUNNING]
 
     # ---- receives
 
@@ -173,6 +171,7 @@ class Consumer:
         flight.message = message
         flight.hold_until = message.received_at + LONGEST_HOLD_SECONDS
         flight.next_beat = message.received_at + self._options.visibility_timeout / 2
+        flight.hidden_until = message.received_at + self._options.visibility_timeout
         if flight.state is State.RELEASING:
             flight.release_after = max(flight.release_after, _BOUNCE_SECONDS)
         actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason=flight.state.value)))
@@ -201,6 +200,8 @@ class Consumer:
             flight.status = outcome.status
             if outcome.status == 200:  # what nearly every message gets, and needs no deciding
                 self.gate.worked()
+                if now > flight.hidden_until:
+                    actions.append(overdue(flight, now))
                 self._delete(flight, actions)
                 self._next_in_lane(flight, now, actions)
                 return actions
@@ -376,6 +377,8 @@ class Consumer:
         for (flight, seconds), ok in zip(flights, worked, strict=True):
             flight.beating = False
             flight.next_beat = asked_at + (seconds / 2 if ok else _HEARTBEAT_RETRY_SECONDS)
+            if ok:
+                flight.hidden_until = asked_at + seconds
             if flight.state is State.RELEASING:
                 after = flight.hideable(flight.release_after, now)
                 actions.append(ChangeVisibility(flight, after))

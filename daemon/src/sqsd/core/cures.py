@@ -21,6 +21,13 @@ _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SIGNATURE: Final = frozenset(
     {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"}
 )
+#: nginx and its kin, by default.
+PICKY_PROXY: Final = (
+    "unless told otherwise it leaves out headers of attributes whose names hold _ or . and gives up"
+    " after 60 s: set underscores_in_headers on, ignore_invalid_headers off, and proxy_read_timeout"
+    " above inactivity_timeout; add_header Via '1.1 worker-tier' always, once that is done, ends"
+    " this line"
+)
 
 
 def cure_for_keys(code: str) -> str | None:

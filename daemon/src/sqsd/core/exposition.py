@@ -6,17 +6,36 @@ durations in `_seconds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
-from sqsd.core.metrics import COUNTERS, STATUS_CLASSES, Histogram, Levels, Metrics
+from sqsd.core.metrics import (
+    COUNTERS,
+    QUEUE_COUNTERS,
+    STATUS_CLASSES,
+    Histogram,
+    Levels,
+    Metrics,
+    QueueLevels,
+)
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(metrics: Metrics, levels: Levels, version: str) -> str:
-    """Everything, as one page."""
-    return "".join(f"{line}\n" for line in _lines(metrics, levels, version))
+class QueueSeries(NamedTuple):
+    """What is shown of one of several queues; `name` tells it from the others."""
+
+    name: str
+    metrics: Metrics
+    levels: QueueLevels
+
+
+def exposition(
+    metrics: Metrics, levels: Levels, version: str, queues: Sequence[QueueSeries] = ()
+) -> str:
+    """Everything, as one page; with several queues also what is each one's."""
+    lines = [*_lines(metrics, levels, version), *(_queues(queues) if queues else ())]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
@@ -32,6 +51,11 @@ def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
         ("dwell_seconds", metrics.dwell, "From sent to received, by SQS's clock and this one's."),
         ("dispatch_seconds", metrics.dispatch, "From received to posted."),
         ("delete_seconds", metrics.delete, "From the application's 200 to the confirmed delete."),
+        (
+            "loop_lag_seconds",
+            metrics.loop_lag,
+            "How late the event loop was, looked at each second.",
+        ),
         ("cron_late_seconds", metrics.cron_late, "From a task's time to its message being sent."),
     ):
         yield from _family(name, "histogram", meaning)
@@ -51,6 +75,10 @@ def _levels(levels: Levels) -> Iterator[str]:
         ("uptime_seconds", "Since the daemon started.", levels.uptime),
     ):
         yield from _single(name, "gauge", meaning, value)
+    if levels.leader_for is not None:
+        yield from _single(
+            "leader_for_seconds", "gauge", "Since this process became leader.", levels.leader_for
+        )
     if levels.last_cron_send_age is not None:
         yield from _single(
             "last_cron_send_age_seconds",
@@ -64,6 +92,32 @@ def _levels(levels: Levels) -> Iterator[str]:
         "Log lines that standard output would not take.",
         levels.log_lines_dropped,
     )
+
+
+def _queues(queues: Sequence[QueueSeries]) -> Iterator[str]:
+    """Names of their own (`sqsd_queue_...`), so that a sum over queues counts nothing twice."""
+    labels = [f'queue="{_escaped(queue.name)}"' for queue in queues]
+    for attribute, name, meaning in COUNTERS:
+        if attribute in QUEUE_COUNTERS:
+            yield from _family(f"queue_{name}_total", "counter", meaning)
+            for label, queue in zip(labels, queues, strict=True):
+                yield f"sqsd_queue_{name}_total{{{label}}} {getattr(queue.metrics, attribute)}"
+    yield from _family("queue_messages_released_total", "counter", "Messages given back.")
+    for label, queue in zip(labels, queues, strict=True):
+        yield f"sqsd_queue_messages_released_total{{{label}}} {queue.metrics.released}"
+    yield from _family("queue_in_flight", "gauge", "Messages held.")
+    for label, queue in zip(labels, queues, strict=True):
+        yield f"sqsd_queue_in_flight{{{label}}} {queue.levels.in_flight}"
+    yield from _family("queue_poll_age_seconds", "gauge", "Since SQS last answered a receive.")
+    for label, queue in zip(labels, queues, strict=True):
+        yield f"sqsd_queue_poll_age_seconds{{{label}}} {_number(queue.levels.poll_age)}"
+    yield from _family("queue_dwell_seconds", "histogram", "From sent to received.")
+    for label, queue in zip(labels, queues, strict=True):
+        yield from _buckets("queue_dwell_seconds", queue.metrics.dwell, label)
+    yield from _family("queue_app_seconds", "histogram", "Application time, by class of status.")
+    for label, queue in zip(labels, queues, strict=True):
+        for status, histogram in zip(STATUS_CLASSES, queue.metrics.app, strict=True):
+            yield from _buckets("queue_app_seconds", histogram, f'{label},status="{status}"')
 
 
 def _family(name: str, kind: str, meaning: str) -> Iterable[str]:

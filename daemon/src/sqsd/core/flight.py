@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
+from sqsd import logs
 from sqsd.core.dispatch import LONGEST_VISIBILITY
 from sqsd.core.message import Message
 
@@ -31,6 +32,7 @@ class Flight:
         "beating",
         "dispatched_at",
         "dwell",
+        "hidden_until",
         "hold_until",
         "message",
         "next_beat",
@@ -51,6 +53,8 @@ class Flight:
         #: A heartbeat call about this message is under way.
         self.beating = False
         self.next_beat = message.received_at + visibility / 2
+        #: Until when SQS gives it to nobody else, as far as is known here.
+        self.hidden_until = message.received_at + visibility
         self.hold_until = message.received_at + LONGEST_HOLD_SECONDS
         self.release_after = 0
 
@@ -123,3 +127,9 @@ def about(flight: Flight, **more: Any) -> dict[str, Any]:
     if more:
         values.update(more)
     return values
+
+
+def overdue(flight: Flight, now: float) -> Note:
+    """Done, but after SQS may have given the message to somebody else, who may do it too."""
+    seconds = round(now - flight.hidden_until, 3)
+    return Note(logs.MESSAGE_OVERDUE, about(flight, overdue_seconds=seconds))

@@ -8,6 +8,12 @@ A message that makes the application answer 500 never closes the gate. A proxy's
 closes it only when several *distinct* messages met it, for one poison message can kill a worker
 process too. A refused connection is certain and closes it at once.
 
+How the application is looked at (`Probe`) depends on what is known. A proxy accepts connections
+for an application that is not there, and answers a GET with 502, 503 or 504; so before the gate has
+ever opened, and after a refused connection, a GET is sent and those answers count as not there,
+while silence does not: an application need not have a page. After a proxy's 50x only an answer
+counts.
+
 Opening is slow: one slot (for each queue, with several), doubled with each success, so that a
 starting application is not met by a full window.
 """
@@ -15,6 +21,7 @@ starting application is not met by a full window.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 #: Distinct messages that must meet a proxy's "nobody behind me" before the gate closes.
@@ -24,6 +31,14 @@ PROBES_TO_OPEN: Final = 2
 #: Seconds between probes: first, and at most; doubled in between.
 FIRST_PROBE_SECONDS: Final = 0.25
 LONGEST_PROBE_SECONDS: Final = 5.0
+
+
+class Probe(Enum):
+    """How to look whether the application is there."""
+
+    PORT = "its port accepts"
+    LOOK = "its port accepts, and no proxy answers a GET with 502, 503 or 504"
+    ANSWER = "it answers a GET"
 
 
 @dataclass(slots=True)
@@ -38,9 +53,8 @@ class Gate:
     slots: int
     is_open: bool = False
     window: int = 0
-    #: Whether the gate may be probed by connecting alone; a proxy accepts for an application that
-    #: is not there, so after its 50x only an answer to a GET counts.
-    needs_answer: bool = False
+    #: What is asked of the application while the gate is closed.
+    probe: Probe = Probe.LOOK
     narrowest: int = 1
     _good_probes: int = 0
     _interval: float = FIRST_PROBE_SECONDS
@@ -63,7 +77,8 @@ class Gate:
         self._suspects.add(message_id)
         if not certain and len(self._suspects) < DISTINCT_MESSAGES:
             return False
-        self.is_open, self.window, self.needs_answer = False, self.narrowest, not certain
+        self.is_open, self.window = False, self.narrowest
+        self.probe = Probe.LOOK if certain else Probe.ANSWER
         self._good_probes, self._interval = 0, FIRST_PROBE_SECONDS
         self._suspects.clear()
         return True

@@ -22,6 +22,7 @@ APP_BOUNDS: Final = (
 )  # fmt: skip
 DISPATCH_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 SETTLE_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LAG_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 LATE_BOUNDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 #: By the first digit of the status; 0: no complete answer came.
@@ -65,6 +66,7 @@ class Metrics:
         default_factory=lambda: tuple(Histogram(APP_BOUNDS) for _ in STATUS_CLASSES)
     )
     delete: Histogram = field(default_factory=lambda: Histogram(SETTLE_BOUNDS))
+    loop_lag: Histogram = field(default_factory=lambda: Histogram(LAG_BOUNDS))
     cron_late: Histogram = field(default_factory=lambda: Histogram(LATE_BOUNDS))
     deleted: int = 0
     delete_failed: int = 0
@@ -73,6 +75,8 @@ class Metrics:
     dead_lettered: int = 0
     expired: int = 0
     duplicates: int = 0
+    #: Answered 200 after their visibility had ended.
+    overdue: int = 0
     damaged: int = 0
     attributes_skipped: int = 0
     #: Messages that ended here and had been received before.
@@ -114,6 +118,16 @@ class Levels:
     uptime: float
     last_cron_send_age: float | None
     log_lines_dropped: int
+    #: Seconds since this process became leader; None: it is not.
+    leader_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLevels:
+    """The same of one of several queues."""
+
+    in_flight: int
+    poll_age: float
 
 
 #: Each counter with the name Prometheus has for it and what it counts, in the order shown.
@@ -128,6 +142,7 @@ COUNTERS: Final = (
     ),
     ("expired", "messages_expired", "Messages deleted unposted, past retention_period."),
     ("duplicates", "messages_duplicate", "Deliveries of messages that were held or done here."),
+    ("overdue", "messages_overdue", "Messages answered 200 after their visibility had ended."),
     ("damaged", "messages_damaged", "Messages whose body did not match its checksum."),
     ("attributes_skipped", "attributes_skipped", "Message attributes that became no header."),
     ("retries", "retries", "Dispatched messages that had been received before."),
@@ -147,4 +162,20 @@ COUNTERS: Final = (
     ("lease_lost", "lease_lost", "Times this process lost the lead against its will."),
     ("lease_failed", "lease_errors", "Leader table calls that failed."),
     ("defects", "defects", "Exceptions that nobody expected."),
+)
+#: Those of `COUNTERS` that are kept for each queue, where there are several.
+QUEUE_COUNTERS: Final = (
+    "received",
+    "deleted",
+    "delete_failed",
+    "dead_lettered",
+    "expired",
+    "duplicates",
+    "overdue",
+    "retries",
+    "heartbeats",
+    "heartbeats_failed",
+    "receives",
+    "receives_empty",
+    "receives_failed",
 )

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from sqsd.core.flight import Flight
-from sqsd.ports import EventLog
 from sqsd.service.dispatcher import Dispatcher
 from sqsd.service.gate_keeper import GateKeeper
 
@@ -117,13 +115,3 @@ class Readiness:
         self._waiting_for -= 1
         if self._waiting_for == 0:
             self._ready()
-
-
-class QueueLog:
-    """Implements `ports.EventLog`: says of every event which queue it is about."""
-
-    def __init__(self, log: EventLog, name: str) -> None:
-        self._log, self._name = log, name
-
-    def emit(self, event: str, /, **values: Any) -> None:
-        self._log.emit(event, queue=self._name, **values)

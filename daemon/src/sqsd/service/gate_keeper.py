@@ -61,7 +61,7 @@ class GateKeeper:
         tell_at = closed_at + _FIRST_WORD_SECONDS
         try:
             while True:
-                alive = await self._application.probe(needs_answer=self.gate.needs_answer)
+                alive = await self._application.probe(self.gate.probe)
                 wait = self.gate.probed(alive)
                 if wait is None:
                     break

@@ -7,17 +7,15 @@ else knows of metrics. The hot path is `message.deleted`: a dictionary look-up a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqsd import logs
-from sqsd.core.message import Message
 from sqsd.core.metrics import Metrics
 from sqsd.core.redact import redact
-from sqsd.errors import SqsdError
-from sqsd.ports import Clock, EventLog, Queue
+from sqsd.ports import Clock, EventLog
+from sqsd.service.message_counts import MessageCounts, Values, counter
 
-Values = Mapping[str, Any]
 #: Counted, and written by no log: they come with every batch and say nothing alone.
 _NOT_WRITTEN: Final = frozenset({logs.HEARTBEAT_SENT})
 #: Remembered for `/status`.
@@ -33,11 +31,14 @@ _TROUBLE: Final = frozenset(
         logs.LEASE_FAILED,
         logs.LEASE_LOST,
         logs.LIFECYCLE_FAILED,
+        logs.LOOP_LAGGED,
         logs.MESSAGE_DAMAGED,
         logs.MESSAGE_DEAD_LETTERED,
         logs.MESSAGE_DELETE_FAILED,
         logs.MESSAGE_EXPIRED,
+        logs.MESSAGE_OVERDUE,
         logs.MESSAGE_RELEASED,
+        logs.PROXY_NOTICED,
         logs.QUEUE_FAILED,
         logs.STATUS_FAILED,
         logs.TRACING_FAILED,
@@ -65,10 +66,10 @@ class Observer:
         self.last_cron_send: float | None = None
         #: The newest troubles: epoch seconds, event, values.
         self.troubles: deque[tuple[float, str, Values]] = deque(maxlen=_TROUBLES_KEPT)
+        counts = MessageCounts(self.metrics)
+        self._deleted = counts.deleted
         self._handlers: dict[str, Callable[[Values], None]] = {
-            logs.MESSAGE_RELEASED: self._released,
-            logs.MESSAGE_DELETE_FAILED: self._delete_failed,
-            logs.HEARTBEAT_SENT: self._heartbeat,
+            **counts.handlers,
             logs.DAEMON_READY: self._is_ready,
             logs.LIFECYCLE_HELD: self._lifecycle,
             logs.LIFECYCLE_NOTICED: self._lifecycle,
@@ -81,7 +82,7 @@ class Observer:
             logs.LEASE_LOST: self._lost,
             logs.LEASE_RELEASED: self._follows,
             logs.LEASE_FAILED: self._table_failed,
-            **{event: self._counter(name) for event, name in _COUNTED.items()},
+            **{event: counter(self.metrics, name) for event, name in _COUNTED.items()},
         }
 
     def emit(self, event: str, /, **values: Any) -> None:
@@ -103,50 +104,6 @@ class Observer:
             self.troubles.append((self._clock.time(), event, values))
         if event not in _NOT_WRITTEN:
             self._log.emit(event, **values)
-
-    def _counter(self, name: str) -> Callable[[Values], None]:
-        metrics = self.metrics
-
-        def count(_: Values) -> None:
-            setattr(metrics, name, getattr(metrics, name) + 1)
-
-        return count
-
-    # ---- messages
-
-    def _deleted(self, values: Values) -> None:
-        metrics = self.metrics
-        metrics.deleted += 1
-        status = values.get("status")
-        if status is not None:  # else it was not posted: expired, a copy, or done before
-            self._dispatched(values, status // 100)
-            metrics.delete.observe(values["delete_seconds"])
-
-    def _released(self, values: Values) -> None:
-        self.metrics.release(values["reason"])
-        status = values.get("status")
-        if status is not None:
-            self._dispatched(values, status // 100)
-        elif "app_seconds" in values:
-            self._dispatched(values, 0)
-
-    def _delete_failed(self, values: Values) -> None:
-        self.metrics.delete_failed += 1
-        status = values.get("status")
-        if status is not None:
-            self._dispatched(values, status // 100)
-
-    def _dispatched(self, values: Values, status_class: int) -> None:
-        metrics = self.metrics
-        metrics.app[status_class].observe(values["app_seconds"])
-        metrics.dwell.observe(values["dwell_seconds"])
-        metrics.dispatch.observe(values["dispatch_seconds"])
-        if values["receive_count"] > 1:
-            metrics.retries += 1
-
-    def _heartbeat(self, values: Values) -> None:
-        self.metrics.heartbeats += values["count"] - values["failed"]
-        self.metrics.heartbeats_failed += values["failed"]
 
     def _is_ready(self, _: Values) -> None:
         self.ready = True
@@ -191,45 +148,10 @@ class Observer:
         self.cron_problems = tuple(values.get("problems", ()))
 
 
-#: Events that only move a counter, with its name in `Metrics`.
+#: Events beside those of messages that only move a counter, with its name in `Metrics`.
 _COUNTED: Final = {
-    logs.MESSAGE_EXPIRED: "expired",
-    logs.MESSAGE_DUPLICATE: "duplicates",
-    logs.MESSAGE_DAMAGED: "damaged",
-    logs.MESSAGE_DEAD_LETTERED: "dead_lettered",
-    logs.MESSAGE_ATTRIBUTE_SKIPPED: "attributes_skipped",
     logs.GATE_CLOSED: "gate_closed",
     logs.CRON_FAILED: "cron_failed",
-    logs.CRON_SUPPRESSED: "cron_suppressed",
     logs.CRON_SKIPPED: "cron_skipped",
     logs.DAEMON_FAILED: "defects",
 }
-
-
-class ObservedQueue:
-    """Implements `ports.Queue`: counts receives, for the dispatcher logs few of their failures."""
-
-    def __init__(self, queue: Queue, metrics: Metrics) -> None:
-        self._queue, self._metrics = queue, metrics
-
-    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
-        metrics = self._metrics
-        try:
-            messages = await self._queue.receive(limit, wait_seconds)
-        except SqsdError:
-            metrics.receives_failed += 1
-            raise
-        metrics.receives += 1
-        metrics.received += len(messages)
-        if not messages:
-            metrics.receives_empty += 1
-        return messages
-
-    async def bury(self, message: Message, reason: str) -> None:
-        await self._queue.bury(message, reason)
-
-    async def delete(self, messages: Sequence[Message]) -> list[bool]:
-        return await self._queue.delete(messages)
-
-    async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
-        return await self._queue.change_visibility(changes)

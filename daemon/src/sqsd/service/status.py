@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqsd.core.cron import Task, next_after
 from sqsd.core.flight import Flight, State
-from sqsd.core.metrics import Levels
+from sqsd.core.metrics import Levels, QueueLevels
 from sqsd.ports import Clock
 from sqsd.service.dispatcher import Dispatcher
 from sqsd.service.dispatchers import AnyDispatcher
@@ -129,7 +129,16 @@ class Status:
             uptime=now - self._started,
             last_cron_send_age=None if sent is None else now - sent,
             log_lines_dropped=self._log_lines_dropped(),
+            leader_for=None if observer.leader_since is None else now - observer.leader_since,
         )
+
+    def queue_levels(self) -> list[QueueLevels]:
+        """Of each queue, in the order of `Identity.queues`."""
+        now = self._clock.monotonic()
+        return [
+            QueueLevels(part.in_flight, max(0.0, now - part.last_receive))
+            for part in self._dispatcher.parts
+        ]
 
     def _poll_age(self) -> float:
         return max(0.0, self._clock.monotonic() - self._dispatcher.last_receive)
@@ -193,7 +202,7 @@ class Status:
 
     def _queues(self) -> dict[str, Any]:
         """With several, what each of them does; groups of two queues may have one name."""
-        now, several = self._clock.monotonic(), self._identity.queues
+        several = self._identity.queues
         if not several:
             return {}
         return {
@@ -202,24 +211,24 @@ class Status:
                     "name": queue.name,
                     "queue_url": queue.url,
                     "weight": queue.weight,
-                    "in_flight": part.in_flight,
-                    "poll_age_seconds": round(max(0.0, now - part.last_receive), 1),
+                    "in_flight": levels.in_flight,
+                    "poll_age_seconds": round(levels.poll_age, 1),
                     "refuses_receives": part.queue_is_failing,
                     "lanes": self._lanes([part]),
                 }
-                for queue, part in zip(several, self._dispatcher.parts, strict=True)
+                for queue, levels, part in zip(
+                    several, self.queue_levels(), self._dispatcher.parts, strict=True
+                )
             ]
         }
 
     def _cron(self, levels: Levels) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock.time(), UTC)
         upcoming = [(next_after(task, at), task.name) for task in self._tasks]
-        age, since = levels.last_cron_send_age, self._observer.leader_since
+        age, since = levels.last_cron_send_age, levels.leader_for
         return {
             "leader": levels.leader,
-            "leader_for_seconds": None
-            if since is None
-            else round(self._clock.monotonic() - since, 1),
+            "leader_for_seconds": None if since is None else round(since, 1),
             "problems": list(self._observer.cron_problems),
             "last_send_age_seconds": None if age is None else round(age, 1),
             "next": [

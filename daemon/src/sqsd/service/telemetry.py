@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from sqsd.core.exposition import QueueSeries
+from sqsd.core.gate import Probe
 from sqsd.core.metrics import Levels, Metrics
 from sqsd.ports import Application, Clock
 from sqsd.service.observer import Observer
@@ -17,7 +19,15 @@ REPORT_SECONDS: Final = 60.0
 class Report(Protocol):
     """A form of metrics: `adapters.emf.EmfReport`."""
 
-    def lines(self, metrics: Metrics, levels: Levels, *, healthy: bool, at: float) -> Sequence[str]:
+    def lines(
+        self,
+        metrics: Metrics,
+        levels: Levels,
+        *,
+        healthy: bool,
+        at: float,
+        queues: Sequence[QueueSeries],
+    ) -> Sequence[str]:
         """What to print now; `at` in epoch seconds."""
 
 
@@ -26,6 +36,7 @@ class Telemetry:
 
     Args:
         write: takes a line without its end; never raises.
+        queues: gives what is each queue's, with several.
     """
 
     def __init__(
@@ -37,7 +48,9 @@ class Telemetry:
         application: Application,
         clock: Clock,
         write: Callable[[str], None],
+        queues: Callable[[], Sequence[QueueSeries]] = tuple,
     ) -> None:
+        self._queues = queues
         self._report, self._observer, self._status = report, observer, status
         self._application, self._clock, self._write = application, clock, write
 
@@ -50,7 +63,7 @@ class Telemetry:
             while True:
                 await self._clock.sleep(REPORT_SECONDS)
                 # By the port alone, as EB does: an application need not have a page to GET.
-                accepts = await self._application.probe(needs_answer=False)
+                accepts = await self._application.probe(Probe.PORT)
                 self._print(accepts)
         finally:
             self._print(accepts or self._status.levels().gate_open)
@@ -59,6 +72,10 @@ class Telemetry:
         levels = self._status.levels()
         healthy = accepts and self._status.polled_lately()
         for line in self._report.lines(
-            self._observer.metrics, levels, healthy=healthy, at=self._clock.time()
+            self._observer.metrics,
+            levels,
+            healthy=healthy,
+            at=self._clock.time(),
+            queues=self._queues(),
         ):
             self._write(line)
