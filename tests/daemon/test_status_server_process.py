@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class Application:
-    """Answers 200 to everything after `seconds`."""
+    """Answers 200 to everything, to a POST after `seconds`."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -50,9 +50,10 @@ class Application:
                     if line.lower().startswith("content-length")
                 )
                 await reader.readexactly(length)
-                self.began += 1
-                await asyncio.sleep(self.seconds)
-                self.posts += 1
+                if head.startswith("POST "):
+                    self.began += 1
+                    await asyncio.sleep(self.seconds)
+                    self.posts += 1
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 

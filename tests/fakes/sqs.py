@@ -136,6 +136,7 @@ class FakeSqs:
         )
         if first_received_at is not None:
             stored.first_received_at = int(first_received_at * 1000)
+            stored.receive_count = 1  # that was a receive
         self._messages[stored.message_id] = stored
         self._changed.set()
         return stored.message_id

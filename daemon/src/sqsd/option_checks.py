@@ -61,6 +61,16 @@ def status(value: Any) -> str | None:
     return "a status such as '422' or a class such as '4xx', as text"
 
 
+def status_delay(value: Any) -> str | None:
+    allowed = "a status or class, =, and seconds from 0 to 43200 or backoff, such as '409=30'"
+    if not isinstance(value, str):
+        return allowed
+    which, found, delay = value.partition("=")
+    seconds = re.fullmatch(r"[0-9]{1,5}", delay) and int(delay) <= 43_200
+    legal = found and status(which) is None and (seconds or delay == "backoff")
+    return None if legal else allowed
+
+
 def file_path(value: Any) -> str | None:
     return None if isinstance(value, str) and value.startswith("/") else "an absolute path"
 

@@ -123,6 +123,12 @@ class SqsdOptions:
         check.list_of(check.status),
         "statuses that send a message to the dead-letter queue at once",
     )
+    status_delays: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status_delay),
+        "seconds, or backoff, until a message that failed with a status is visible again, such as"
+        " 409=30 or 5xx=backoff; others go by retry_policy",
+    )
     delete_expired: bool = _option(
         True, check.boolean, "delete messages past retention_period; false leaves them to the queue"
     )
@@ -198,6 +204,18 @@ class SqsdOptions:
                 "dead_letter_statuses must not hold 200, which means success, got"
                 f" {self.dead_letter_statuses!r}"
             )
+        delayed = [delay.partition("=")[0] for delay in self.status_delays]
+        if twice := sorted({status for status in delayed if delayed.count(status) > 1}):
+            problems.append(
+                f"status_delays name {', '.join(twice)} more than once; leave one entry for each"
+            )
+        if settled := sorted({*delayed} & {*self.delete_statuses, *self.dead_letter_statuses}):
+            problems.append(
+                f"{', '.join(settled)} in status_delays cannot be in delete_statuses or"
+                " dead_letter_statuses too; leave it out of one"
+            )
+        if "200" in delayed:
+            problems.append("status_delays must not hold 200, which means success; leave it out")
         needed = self.visibility_timeout * self.max_retries
         if self.retention_period < needed:
             problems.append(

@@ -241,3 +241,60 @@ def test_a_newer_delivery_that_came_here_too_is_hidden_anew() -> None:
     (flight,) = posted(receive(c, message("m")))
     receive(c, message("m", delivery=2, asked_at=NOW + 30), now=NOW + 31)
     assert events(c.answered(flight, Answered(200), NOW + 40)) == []
+
+
+# ---- what failed after a heartbeat, and what waited for its group
+
+
+def test_a_failure_left_to_its_visibility_comes_back_when_that_ends_heartbeats_or_not() -> None:
+    c = consumer(visibility_timeout=300)
+    early, late, running = posted(receive(c, message("a"), message("b"), message("c")))
+    assert told(c.answered(early, Answered(500), NOW + 100)) == []  # nothing has moved its end
+    beats = c.heartbeats(NOW + 150)
+    c.beaten(beats, [True, True], NOW + 150, NOW + 150.1)  # hidden until 450 now
+    assert told(c.answered(late, Answered(500), NOW + 160)) == [ChangeVisibility(late, 140)]
+    assert told(c.answered(running, Answered(500), NOW + 400)) == [ChangeVisibility(running, 0)]
+
+
+def test_a_failure_during_a_heartbeat_is_told_once_that_has_ended() -> None:
+    c = consumer(visibility_timeout=300)
+    (flight,) = posted(receive(c, message("m")))
+    beats = c.heartbeats(NOW + 150)
+    assert told(c.answered(flight, Answered(500), NOW + 160)) == []
+    actions = c.beaten(beats, [False], NOW + 150, NOW + 161)
+    assert told(actions) == [ChangeVisibility(flight, 140)]
+
+
+def test_without_heartbeats_a_message_that_waited_for_its_group_is_extended_once() -> None:
+    c = consumer(fifo=True, heartbeat=False, visibility_timeout=300, inactivity_timeout=299)
+    first, second = message("1", group="g"), message("2", group="g")
+    (running,) = posted(receive(c, first, second))
+    assert c.heartbeats(NOW + 100) == []
+    (waited,) = posted(c.answered(running, Answered(200), NOW + 100))
+    c.deleted(running, first, NOW + 100)
+    assert c.heartbeats(NOW + 100) == [(waited, 300)]
+    c.beaten([(waited, 300)], [True], NOW + 100, NOW + 100)
+    assert c.heartbeats(NOW + 399) == []
+
+
+def test_a_heartbeat_that_is_refused_again_and_again_is_asked_for_less_and_less() -> None:
+    c = consumer(visibility_timeout=300)
+    receive(c, message("m"))
+    calls, now = [], NOW + 150.0
+    while now < NOW + 450:
+        if beats := c.heartbeats(now):
+            calls.append(now)
+            c.beaten(beats, [False], now, now)
+        now += 1
+    pauses = [later - sooner for sooner, later in zip(calls, calls[1:], strict=False)]
+    assert pauses[:6] == [1, 2, 4, 8, 16, 30]
+    assert set(pauses[5:]) == {30}
+
+
+def test_a_message_received_for_the_first_time_is_never_too_old_whatever_the_clock_says() -> None:
+    c = consumer(retention_period=60, visibility_timeout=5, inactivity_timeout=4)
+    received_ms = int((WALL - 3_600) * 1000)  # by SQS's clock, an hour behind ours
+    fresh = message("fresh")._replace(first_received_at=received_ms)
+    assert len(posted(receive(c, fresh))) == 1
+    again = message("again", delivery=2)._replace(first_received_at=received_ms)
+    assert events(receive(c, again)) == [logs.MESSAGE_EXPIRED]

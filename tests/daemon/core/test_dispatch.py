@@ -46,7 +46,7 @@ def test_a_release_hides_for_no_longer_than_sqs_allows(outcome: Outcome, delay: 
 @pytest.mark.parametrize("delay", [None, 0, 30])
 @pytest.mark.parametrize(
     "outcome",
-    [*map(Answered, (201, 202, 204, 206, 301, 304, 400, 404, 429, 500, 502, 503)), *Broken],
+    [*map(Answered, (201, 202, 204, 206, 301, 304, 400, 404, 429, 500, 501, 505)), *Broken],
 )
 def test_a_failure_uses_error_visibility_timeout_of_which_unset_is_not_zero(
     outcome: Outcome, delay: int | None
@@ -69,11 +69,13 @@ def test_retry_after_means_nothing_on_other_statuses() -> None:
     assert settle(Answered(500, 7), SqsdOptions()) == Release(None, "HTTP 500")
 
 
-@pytest.mark.parametrize("outcome", Unreachable)
-def test_a_message_that_met_no_application_comes_back_soon(outcome: Unreachable) -> None:
-    assert settle(outcome, SqsdOptions()) == Release(1, outcome.value)
-    thirty = SqsdOptions(error_visibility_timeout=30)
-    assert settle(outcome, thirty) == Release(30, outcome.value)
+@pytest.mark.parametrize("outcome", [*Unreachable, *map(Answered, (502, 503, 504))])
+def test_a_message_that_met_no_application_comes_back_soon(outcome: Outcome) -> None:
+    reason = outcome.value if isinstance(outcome, Unreachable) else f"HTTP {outcome.status}"  # type: ignore[union-attr]
+    assert settle(outcome, SqsdOptions()) == Release(1, reason)
+    assert settle(outcome, SqsdOptions(error_visibility_timeout=30)) == Release(30, reason)
+    backoff = SqsdOptions(retry_policy="backoff")
+    assert settle(outcome, backoff, receive_count=9) == Release(1, reason)
 
 
 @given(outcome=OUTCOMES)

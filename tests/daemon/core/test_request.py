@@ -430,9 +430,31 @@ def test_no_scheduled_message_forges_a_request(path: str, name: str, at: str, se
     assert len(names) == len(set(names))
     assert body == b""
     assert re.fullmatch(rb"/[!-~]*", head.target)
-    assert decoded(request, "taskname", value(request, "x-aws-sqsd-taskname")).strip(
-        " \t"
-    ) == name.strip(" \t")
+    for header, meant in (
+        (contract.HEADER_TASK_NAME, name),
+        (contract.HEADER_PATH, path),
+        (contract.HEADER_SENDER_ID, sender),
+    ):
+        shown = decoded(request, header, value(request, header))
+        assert shown.strip(" \t") == meant.strip(" \t")
+
+
+def test_only_headers_that_are_encoded_are_named_so() -> None:
+    # Names of headers have no case, so the second attribute replaces the first.
+    attributes = {"Foo": text("a\nb"), "foo": text("100%25")}
+    request = build(attributes=attributes)
+    assert value(request, "x-aws-sqsd-attr-foo") == b"100%25"
+    assert values(request, contract.HEADER_ENCODED) == []
+    odd_sender = build(sender_id="a\rb%")
+    assert value(odd_sender, contract.HEADER_SENDER_ID) == b"a%0Db%25"
+    assert values(odd_sender, contract.HEADER_ENCODED) == [contract.HEADER_SENDER_ID.encode()]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01 00:00:00 UTC", "9999-12-31 23:59:59 UTC", "1969-01-01"])
+def test_a_scheduled_time_out_of_all_reason_is_passed_on_and_not_computed_with(at: str) -> None:
+    request = build(attributes=cron(at=at))
+    assert request.scheduled_at is None
+    assert value(request, "x-aws-sqsd-scheduled-at") == at.encode()
 
 
 @given(

@@ -80,3 +80,42 @@ def test_a_status_can_bury_and_others_do_not() -> None:
 def test_a_status_cannot_do_both() -> None:
     with pytest.raises(InvalidSettings, match="422 cannot be in delete_statuses and in"):
         SqsdOptions(delete_statuses=("422",), dead_letter_statuses=("422",))
+
+
+# ---- a status has a delay of its own
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(409, 30), (404, 600), (500, 10), (503, 0), (302, 5)],
+)
+def test_a_status_has_its_own_delay_which_comes_before_its_classs(
+    status: int, expected: int
+) -> None:
+    delays = ("4xx=600", "409=30", "5xx=backoff", "503=0")
+    options = SqsdOptions(status_delays=delays, error_visibility_timeout=5)
+    # At the second receive, so backoff has doubled error_visibility_timeout once.
+    settled = settle(Answered(status), options, receive_count=2)
+    assert settled == Release(expected, f"HTTP {status}")
+
+
+def test_retry_after_comes_before_a_delay_and_200_still_deletes() -> None:
+    options = SqsdOptions(status_delays=("2xx=30", "429=60"))
+    assert settle(Answered(429, retry_after=7), options) == Release(7, "HTTP 429")
+    assert settle(Answered(429), options) == Release(60, "HTTP 429")
+    assert settle(Answered(200), options) == Delete()
+    assert settle(Answered(204), options) == Release(30, "HTTP 204")
+
+
+@pytest.mark.parametrize(
+    "delay", ["409", "=30", "409=", "409=43201", "409=-1", "99=1", "409=soon", "409=1.5", 409]
+)
+def test_a_delay_that_is_none_is_refused(delay: object) -> None:
+    with pytest.raises(InvalidSettings, match="status_delays must be a list, each a status"):
+        SqsdOptions(status_delays=(delay,))  # type: ignore[arg-type]
+
+
+def test_delays_that_contradict_something_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        SqsdOptions(status_delays=("409=1", "409=2", "204=5", "200=1"), delete_statuses=("204",))
+    assert len(caught.value.problems) == 3

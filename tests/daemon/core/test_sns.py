@@ -72,3 +72,10 @@ def test_attributes_that_are_none_are_passed_over(attributes: object) -> None:
     found = unwrap(message(json.dumps({**ENVELOPE, "MessageAttributes": attributes})))
     assert found.body == "grüße".encode()
     assert set(found.attributes) == {"own"}
+
+
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+def test_brackets_within_brackets_are_no_envelope_and_end_nothing(bracket: str) -> None:
+    body = ('{"Type": "Notification", "x": ' + bracket * 100_000).encode()
+    nested = message(body)
+    assert unwrap(nested) is nested

@@ -31,6 +31,7 @@ from typing import Final
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
+from sqsd.core import heartbeat
 from sqsd.core.dispatch import (
     Answered,
     DeadLetter,
@@ -60,8 +61,6 @@ from sqsd.core.message import Message
 
 #: Ids of messages that were answered 200 and could not be deleted, kept to know them again.
 _REMEMBERED: Final = 10_000
-#: Seconds before a heartbeat that failed is tried again.
-_HEARTBEAT_RETRY_SECONDS: Final = 1.0
 #: Seconds a second delivery of a message that is held here is put away for.
 _BOUNCE_SECONDS: Final = 1
 
@@ -125,7 +124,8 @@ class Consumer:
         sent_at = message.sent_at
         # The two clocks are not one: a message from the future has waited for no time.
         dwell = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
-        flight = Flight(message, now, dwell, self._options.visibility_timeout)
+        flight = Flight(message, now, dwell)
+        heartbeat.begin(flight, self._options)
         if message.message_id in self._answered:
             actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason="answered 200")))
             self._delete(flight, actions)
@@ -159,6 +159,8 @@ class Consumer:
         return (
             self._options.delete_expired
             and first is not None
+            # What is received for the first time was so just now, whatever the clocks say.
+            and message.receive_count > 1
             and wall_time - first / 1000 > self._options.retention_period
         )
 
@@ -170,8 +172,7 @@ class Consumer:
         """
         flight.message = message
         flight.hold_until = message.received_at + LONGEST_HOLD_SECONDS
-        flight.next_beat = message.received_at + self._options.visibility_timeout / 2
-        flight.hidden_until = message.received_at + self._options.visibility_timeout
+        heartbeat.begin(flight, self._options)
         if flight.state is State.RELEASING:
             flight.release_after = max(flight.release_after, _BOUNCE_SECONDS)
         actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason=flight.state.value)))
@@ -261,6 +262,7 @@ class Consumer:
                 self._release(waiting, 0, "waited too long for its group", now, actions)
             del self._lanes[str(group)]
         else:
+            heartbeat.waited(lane[0], self._options, now)
             self._run(lane[0], now, actions)
 
     def _release_lane(
@@ -286,7 +288,9 @@ class Consumer:
         self, flight: Flight, after: int | None, reason: str, now: float, actions: list[Action]
     ) -> None:
         message = flight.message
-        if after:
+        if after is None:
+            after = heartbeat.left_of_visibility(flight, self._options, now)
+        elif after:
             after = flight.hideable(after, now)
         left = max(0, self._options.max_retries - message.receive_count)
         values = about(flight, reason=reason, after_seconds=after, receives_left=left)
@@ -351,16 +355,9 @@ class Consumer:
 
     def heartbeats(self, now: float) -> list[tuple[Flight, int]]:
         """Messages whose visibility is half gone, each with the seconds to hide it for from now."""
-        if not self._options.heartbeat:
-            return []
         due = []
         for flight in [*self._held.values(), *self._settling.values()]:
-            if flight.state not in (State.RUNNING, State.DELETING, State.BURYING):
-                continue
-            if flight.beating or now < flight.next_beat:
-                continue
-            seconds = flight.hideable(self._options.visibility_timeout, now)
-            if seconds:
+            if seconds := heartbeat.due_seconds(flight, self._options, now):
                 flight.beating = True
                 due.append((flight, seconds))
         return due
@@ -375,10 +372,7 @@ class Consumer:
         """A batch of heartbeats ended; `asked_at` is when it was sent."""
         actions: list[Action] = []
         for (flight, seconds), ok in zip(flights, worked, strict=True):
-            flight.beating = False
-            flight.next_beat = asked_at + (seconds / 2 if ok else _HEARTBEAT_RETRY_SECONDS)
-            if ok:
-                flight.hidden_until = asked_at + seconds
+            heartbeat.ended(flight, self._options, seconds, asked_at, ok=ok)
             if flight.state is State.RELEASING:
                 after = flight.hideable(flight.release_after, now)
                 actions.append(ChangeVisibility(flight, after))

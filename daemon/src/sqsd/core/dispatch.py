@@ -61,6 +61,8 @@ Settlement = Delete | Release | DeadLetter
 _DONE: Final = Delete()
 #: A proxy's words for "nobody behind me": says nothing about the message.
 APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503, 504})
+#: The word of `retry_policy` and `status_delays` for waits that double.
+BACKOFF: Final = "backoff"
 #: SQS's longest visibility timeout, seconds; also the longest a delivery may be held altogether.
 LONGEST_VISIBILITY: Final = 43_200
 #: `retry_policy: backoff` doubles from error_visibility_timeout, or this, up to the second figure.
@@ -76,8 +78,10 @@ def settle(
     """200 deletes, all else releases (EB developer guide, "Elastic Beanstalk worker environments").
 
     A release uses `error_visibility_timeout`; where that is unset the message is left alone, which
-    is what EB was seen to do. `Retry-After` on 429 and 503 comes before either. `retry_policy`,
-    `delete_statuses` and `dead_letter_statuses` change this for who sets them.
+    is what EB was seen to do. `Retry-After` on 429 and 503 comes before either. Where nobody is
+    there (no connection, or a proxy's 502, 503 or 504) the message is not to blame and comes back
+    soon. `retry_policy`, `status_delays`, `delete_statuses` and `dead_letter_statuses` change this
+    for who sets them.
 
     Args:
         receive_count: of this delivery, from 1.
@@ -92,24 +96,45 @@ def settle(
             return DeadLetter(f"HTTP {status}")
         case Answered(status=(429 | 503) as status, retry_after=int(seconds)):
             return Release(min(seconds, LONGEST_VISIBILITY), f"HTTP {status}")
+        case Answered(status=status) if how := _delay_of(status, options.status_delays):
+            after = _backoff_seconds(options, receive_count, jitter) if how == BACKOFF else int(how)
+            return Release(after, f"HTTP {status}")
+        case Answered(status=status) if status in APPLICATION_DOWN_STATUSES:
+            return Release(_down_seconds(options), f"HTTP {status}")
         case Answered(status=status):
             return Release(_retry_seconds(options, receive_count, jitter), f"HTTP {status}")
         case Unreachable():
-            after = options.error_visibility_timeout
-            return Release(_DOWN_RELEASE_SECONDS if after is None else after, outcome.value)
+            return Release(_down_seconds(options), outcome.value)
         case Broken():
             return Release(_retry_seconds(options, receive_count, jitter), outcome.value)
         case _:
             assert_never(outcome)
 
 
-def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
+def _down_seconds(options: SqsdOptions) -> int:
     after = options.error_visibility_timeout
-    if options.retry_policy == "eb":
-        return after
+    return _DOWN_RELEASE_SECONDS if after is None else after
+
+
+def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
+    if options.retry_policy == BACKOFF:
+        return _backoff_seconds(options, receive_count, jitter)
+    return options.error_visibility_timeout
+
+
+def _backoff_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int:
     doublings = min(max(receive_count, 1) - 1, 12)
-    whole = min(((after or _BACKOFF_SECONDS) << doublings), _LONGEST_BACKOFF)
+    first = options.error_visibility_timeout or _BACKOFF_SECONDS
+    whole = min(first << doublings, _LONGEST_BACKOFF)
     return max(1, round(whole * (0.5 + jitter / 2)))
+
+
+def _delay_of(status: int, delays: tuple[str, ...]) -> str | None:
+    """What `status_delays` says of a status; an entry for it comes before one for its class."""
+    if not delays:
+        return None
+    by_status = dict(delay.split("=", 1) for delay in delays)
+    return by_status.get(str(status)) or by_status.get(f"{status // 100}xx")
 
 
 def status_is_in(status: int, statuses: tuple[str, ...]) -> bool:

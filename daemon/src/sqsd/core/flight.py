@@ -29,6 +29,7 @@ class Flight:
     __slots__ = (
         "answered_at",
         "arrived_at",
+        "beat_failures",
         "beating",
         "dispatched_at",
         "dwell",
@@ -42,7 +43,7 @@ class Flight:
         "task_name",
     )
 
-    def __init__(self, message: Message, now: float, dwell: float, visibility: int) -> None:
+    def __init__(self, message: Message, now: float, dwell: float) -> None:
         self.message = message
         self.state = State.WAITING
         self.arrived_at = now
@@ -52,9 +53,10 @@ class Flight:
         self.task_name: str | None = None
         #: A heartbeat call about this message is under way.
         self.beating = False
-        self.next_beat = message.received_at + visibility / 2
+        self.beat_failures = 0
+        self.next_beat = 0.0
         #: Until when SQS gives it to nobody else, as far as is known here.
-        self.hidden_until = message.received_at + visibility
+        self.hidden_until = message.received_at
         self.hold_until = message.received_at + LONGEST_HOLD_SECONDS
         self.release_after = 0
 

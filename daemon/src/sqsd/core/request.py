@@ -24,6 +24,7 @@ _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 #: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
+_YEARS: Final = range(1970, 9000)
 #: And what no header's name is made of.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 
@@ -74,37 +75,42 @@ class RequestBuilder:
         """
         if self._via_sns:
             message = unwrap(message)
-        attributes = message.attributes
-        if not attributes and self.extras is None:
-            head = self._head(message, self._http_path, self._http_path, "", len(message.body))
-            return Request(head, message.body, self._http_path, None, None, ())
+        attributes, sender = message.attributes, message.sender_id
+        if not attributes and self.extras is None and _UNSENDABLE.search(sender) is None:
+            path, body = self._http_path, message.body
+            head = self._head(message, path, path, sender, "", len(body))
+            return Request(head, body, path, None, None, ())
         headers = _AttributeHeaders(message)
+        sender = headers.value(contract.HEADER_SENDER_ID, sender)
         if self.extras is not None:
             headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
         scheduled_time = _text(message, contract.ATTRIBUTE_SCHEDULED_TIME)
         named_path = _text(message, contract.ATTRIBUTE_PATH)
         if scheduled_time is None:
-            shown = self._http_path if named_path is None else headers.value("path", named_path)
+            shown = self._http_path
+            if named_path is not None:
+                shown = headers.value(contract.HEADER_PATH, named_path)
             lines = headers.render(self._http_path, message.body)
-            head = self._head(message, self._http_path, shown, lines, len(message.body))
+            head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
             return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
         path = self._http_path if named_path is None else named_path
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
         scheduled_at = _moment(scheduled_time)
         shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
         headers.own = (
-            f"{contract.HEADER_SCHEDULED_AT}: {headers.value('scheduled-at', shown_at)}\r\n"
-            f"{contract.HEADER_TASK_NAME}: {headers.value('taskname', task_name)}\r\n"
+            f"{contract.HEADER_SCHEDULED_AT}:"
+            f" {headers.value(contract.HEADER_SCHEDULED_AT, shown_at)}\r\n"
+            f"{contract.HEADER_TASK_NAME}:"
+            f" {headers.value(contract.HEADER_TASK_NAME, task_name)}\r\n"
         )
-        shown = headers.value("path", path)
+        shown = headers.value(contract.HEADER_PATH, path)
         target = _target(path)
-        head = self._head(message, target, shown, headers.render(target, b""), 0)
+        head = self._head(message, target, shown, sender, headers.render(target, b""), 0)
         return Request(head, b"", path, task_name, scheduled_at, tuple(headers.skipped))
 
-    def _head(self, message: Message, target: str, path: str, extra: str, length: int) -> bytes:
-        sender = message.sender_id
-        if _UNSENDABLE.search(sender):
-            sender = _percent_encode(sender)
+    def _head(
+        self, message: Message, target: str, path: str, sender: str, extra: str, length: int
+    ) -> bytes:
         return (
             f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}\r\n"
             f"X-Aws-Sqsd-Receive-Count: {message.receive_count}\r\n"
@@ -122,7 +128,7 @@ class _AttributeHeaders:
         self.skipped: list[str] = []
         self.own = ""
         self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
-        self._encoded: list[str] = []
+        self._encoded: dict[str, None] = {}  # an insertion-ordered set
         self._lines: dict[str, str] = {}
         for name, attribute in message.attributes.items():
             if name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX):
@@ -142,10 +148,11 @@ class _AttributeHeaders:
             self._lines[header] = self.value(header, attribute.value)
 
     def value(self, name: str, value: str) -> str:
-        """A value as a header can carry it; remembers its name when it had to be encoded."""
+        """A value as the header of that name can carry it; remembers which had to be encoded."""
         if _UNSENDABLE.search(value) is None:
+            self._encoded.pop(name, None)  # of an attribute that this one replaces
             return value
-        self._encoded.append(name)
+        self._encoded[name] = None
         return _percent_encode(value)
 
     def render(self, target: str, body: bytes) -> str:
@@ -182,17 +189,20 @@ def _seconds(milliseconds: int | None) -> str:
 
 
 def _moment(scheduled_time: str) -> datetime | None:
-    """`2023-01-15 07:42:00 UTC`, or any ISO 8601 time; None for other texts."""
+    """`2023-01-15 07:42:00 UTC`, or any ISO 8601 time; None for other texts, and odd years.
+
+    What is computed from it (windows, lateness) must not leave the calendar.
+    """
     try:
         at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
-        return at.replace(tzinfo=UTC)
     except ValueError:
-        pass
-    try:
-        at = datetime.fromisoformat(scheduled_time)
-        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, OverflowError):  # an offset may move year 1 or 9999 out of the calendar
+        try:
+            at = datetime.fromisoformat(scheduled_time)
+        except ValueError:
+            return None
+    if at.year not in _YEARS:
         return None
+    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
 
 
 def _target(path: str) -> str:

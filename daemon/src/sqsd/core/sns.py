@@ -32,7 +32,7 @@ def _envelope(body: bytes) -> dict[str, Any] | None:
         return None
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets within brackets, a thousand deep
         return None
     right = (
         isinstance(document, dict)

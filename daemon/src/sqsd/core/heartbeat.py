@@ -1,0 +1,65 @@
+"""When the visibility of a message is extended: functions of its flight, the options and the time.
+
+At half the visibility, and again at half of each extension, while the request runs and until its
+delete is confirmed; never past the 12 hours that SQS allows. An extension that failed is tried
+again soon, and then less and less often, for a refusal that stays must not cost a call a second.
+
+With `heartbeat` off nothing is extended but, once, a FIFO message that had to wait for its group:
+the time it waited would be missing at the end of its request.
+"""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import Final
+
+from sqsd.contract import SqsdOptions
+from sqsd.core.flight import Flight, State
+
+#: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
+_RETRY_SECONDS: Final = 1.0
+_RETRY_SHARE: Final = 0.1
+_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING})
+
+
+def begin(flight: Flight, options: SqsdOptions) -> None:
+    """A delivery arrived: hidden by its receive, for `visibility_timeout`."""
+    received_at, visibility = flight.message.received_at, options.visibility_timeout
+    flight.hidden_until = received_at + visibility
+    flight.next_beat = received_at + visibility / 2 if options.heartbeat else inf
+
+
+def waited(flight: Flight, options: SqsdOptions, now: float) -> None:
+    """It starts only now, after others of its FIFO group."""
+    if not options.heartbeat:
+        flight.next_beat = now
+
+
+def due_seconds(flight: Flight, options: SqsdOptions, now: float) -> int:
+    """For how long it is to be hidden from now; 0: no extension is due, or none is possible."""
+    if flight.state not in _BEATING or flight.beating or now < flight.next_beat:
+        return 0
+    return flight.hideable(options.visibility_timeout, now)
+
+
+def ended(flight: Flight, options: SqsdOptions, seconds: int, asked_at: float, *, ok: bool) -> None:
+    """An extension by so many seconds, asked for at `asked_at`, was confirmed or not."""
+    flight.beating = False
+    if ok:
+        flight.hidden_until, flight.beat_failures = asked_at + seconds, 0
+        flight.next_beat = asked_at + seconds / 2 if options.heartbeat else inf
+        return
+    pause = _RETRY_SECONDS * 2.0 ** min(flight.beat_failures, 16)
+    flight.beat_failures += 1
+    flight.next_beat = asked_at + min(pause, max(1.0, options.visibility_timeout * _RETRY_SHARE))
+
+
+def left_of_visibility(flight: Flight, options: SqsdOptions, now: float) -> int | None:
+    """Seconds to hide a failed message that is to wait out its visibility, as in EB.
+
+    None where no extension has moved that end: then there is nothing to tell SQS.
+    """
+    ends = flight.message.received_at + options.visibility_timeout
+    if not flight.beating and flight.hidden_until <= ends:
+        return None
+    return max(0, ceil(ends - now))
