@@ -55,6 +55,7 @@ class FailEntries:
     """A batch call answers 200 and calls these positions failed, without having done them."""
 
     positions: frozenset[int]
+    refusal: Refusal = field(default_factory=lambda: Refusal("InternalError", status=500))
 
 
 Fault = Refusal | Broken | FailEntries
@@ -104,6 +105,12 @@ class FakeSqs:
     ) -> None:
         self.clock, self._fifo, self._max_receives = clock, fifo, max_receives
         self.url = QUEUE_URL + (".fifo" if fifo else "")
+        #: Seconds by which this SQS's clock is ahead of `clock`, as a `JsonApi` would measure it.
+        self.clock_offset = 0.0
+        #: A receive brings no more than this, whatever it asks for and there is.
+        self.most_at_once = _BATCH
+        #: As if each receive had asked for no wait.
+        self.never_waits = False
         self.calls: list[Call] = []
         self.deleted: list[str] = []
         self.dead_letters: list[str] = []
@@ -125,7 +132,7 @@ class FakeSqs:
         first_received_at: float | None = None,
     ) -> str:
         """Put a message in; times in epoch seconds. Gives its id."""
-        at = self.clock.time() if sent_at is None else sent_at
+        at = self.clock.time() + self.clock_offset if sent_at is None else sent_at
         stored = Stored(
             message_id or str(uuid.uuid4()),
             body,
@@ -201,7 +208,7 @@ class FakeSqs:
                 await asyncio.get_running_loop().create_future()
             case Broken.GARBAGE | Broken.NOT_JSON:
                 return fault
-        failing = fault.positions if isinstance(fault, FailEntries) else frozenset()
+        failing = fault if isinstance(fault, FailEntries) else FailEntries(frozenset())
         match action:
             case "ReceiveMessage":
                 document = await self._receive(request)
@@ -222,7 +229,8 @@ class FakeSqs:
         hide = request.get("VisibilityTimeout", 30)
         if not 1 <= limit <= _BATCH or not 0 <= wait <= 20:
             raise Refusal("InvalidParameterValue", f"{limit} messages, {wait} s")
-        deadline = asyncio.get_running_loop().time() + wait
+        limit = min(limit, self.most_at_once)
+        deadline = asyncio.get_running_loop().time() + (0 if self.never_waits else wait)
         while not (entries := [self._deliver(s, hide) for s in self._take(limit)]):
             if not await self._something_new(deadline):
                 return {}  # and not an empty list: so the JSON protocol has it
@@ -268,7 +276,9 @@ class FakeSqs:
         now = self.clock.monotonic()
         stored.receive_count += 1
         stored.visible_at, stored.received_at = now + hide, now
-        stored.first_received_at = stored.first_received_at or int(self.clock.time() * 1000)
+        stored.first_received_at = stored.first_received_at or int(
+            (self.clock.time() + self.clock_offset) * 1000
+        )
         handle = f"{stored.message_id}#{stored.receive_count}"
         stored.handles.append(handle)
         self._by_handle[handle] = stored
@@ -292,7 +302,7 @@ class FakeSqs:
         return entry
 
     def _batch(
-        self, request: Document, failing: frozenset[int], do: Callable[[Stored, Document], None]
+        self, request: Document, failing: FailEntries, do: Callable[[Stored, Document], None]
     ) -> Document:
         entries = request["Entries"]
         if not entries:
@@ -304,8 +314,8 @@ class FakeSqs:
         answer: Document = {"Successful": [], "Failed": []}
         for position, entry in enumerate(entries):
             try:
-                if position in failing:
-                    raise Refusal("InternalError", status=500)
+                if position in failing.positions:
+                    raise failing.refusal
                 stored = self._by_handle.get(entry["ReceiptHandle"])
                 if stored is None:
                     raise Refusal("ReceiptHandleIsInvalid")

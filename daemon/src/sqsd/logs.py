@@ -26,6 +26,7 @@ MESSAGE_DUPLICATE: Final = "message.duplicate"
 MESSAGE_OVERDUE: Final = "message.overdue"
 MESSAGE_ATTRIBUTE_SKIPPED: Final = "message.attribute_skipped"
 MESSAGE_DELETE_FAILED: Final = "message.delete_failed"
+MESSAGE_RELEASE_FAILED: Final = "message.release_failed"
 MESSAGE_DAMAGED: Final = "message.damaged"
 # ---- the queue and the application
 QUEUE_FAILED: Final = "queue.failed"

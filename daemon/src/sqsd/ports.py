@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqsd.core.dispatch import Outcome
 from sqsd.core.gate import Probe
 from sqsd.core.lease import LeaseRecord
-from sqsd.core.message import Message
+from sqsd.core.message import Message, Refused
 from sqsd.core.occurrence import RunRecord, TaskRecord
 from sqsd.core.request import Request
 
@@ -46,20 +46,34 @@ class AwsApi(Protocol):
         """
 
 
+class TimedApi(AwsApi, Protocol):
+    """One whose clock is known too."""
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which AWS's clock is ahead of this machine's; 0 while that is not known."""
+
+
 class Queue(Protocol):
     """A queue. Calls raise `SqsdError`s when AWS refuses or cannot be reached."""
 
     async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
         """At most `limit` (1 to 10) messages; waits up to `wait_seconds` for the first."""
 
-    async def delete(self, messages: Sequence[Message]) -> list[bool]:
-        """Delete at most ten; for each whether that is confirmed."""
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which SQS's clock is ahead of this machine's; 0 while that is not known."""
+
+    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
+        """Delete at most ten; for each why not, or None: it is confirmed."""
 
     async def bury(self, message: Message, reason: str) -> None:
         """Send a copy to the dead-letter queue, with the reason as an attribute."""
 
-    async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
-        """Hide each of at most ten for so many seconds from now; for each whether confirmed."""
+    async def change_visibility(
+        self, changes: Sequence[tuple[Message, int]]
+    ) -> list[Refused | None]:
+        """Hide each of at most ten for so many seconds from now; for each why not, or None."""
 
 
 class Application(Protocol):

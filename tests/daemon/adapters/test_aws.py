@@ -293,8 +293,8 @@ async def test_the_queue_works_over_the_wire(
         messages = await queue.receive(10, 0)
         assert [message.body for message in messages] == [b"a", b"b"]
         assert await queue.receive(10, 0) == []
-        assert await queue.delete(messages[:1]) == [True]
-        assert await queue.change_visibility([(messages[1], 5)]) == [True]
+        assert await queue.delete(messages[:1]) == [None]
+        assert await queue.change_visibility([(messages[1], 5)]) == [None]
         clock.advance(5)
         (again,) = await queue.receive(10, 0)
         assert (again.message_id, again.receive_count) == (second, 2)

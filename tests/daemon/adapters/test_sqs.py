@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
-from sqsd.core.message import Attribute
+from sqsd.core.message import Attribute, Refused
 from sqsd.errors import AwsError
 from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.log import RecordingLog
@@ -17,6 +17,8 @@ from tests.fakes.sqs import QUEUE_URL, FailEntries, FakeSqs, Refusal
 
 class Answering:
     """An `AwsApi` that gives one document."""
+
+    clock_offset = 0.0
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
@@ -101,25 +103,49 @@ async def test_a_batch_tells_which_entries_failed(queue: SqsQueue, sqs: FakeSqs)
         sqs.send(str(n))
     messages = await queue.receive(10, 0)
     sqs.fault("DeleteMessageBatch", FailEntries(frozenset({0, 2})))
-    assert await queue.delete(messages) == [False, True, False, True]
+    failed = Refused("DeleteMessageBatch refused an entry: InternalError")
+    assert await queue.delete(messages) == [failed, None, failed, None]
     assert sqs.bodies() == ["0", "2"]
     sqs.fault("ChangeMessageVisibilityBatch", FailEntries(frozenset({1})))
     changes = [(messages[0], 7), (messages[2], 7)]
-    assert await queue.change_visibility(changes) == [True, False]
+    assert await queue.change_visibility(changes) == [
+        None,
+        Refused("ChangeMessageVisibilityBatch refused an entry: InternalError"),
+    ]
     assert sqs.hidden_for(messages[0].message_id) == 7
 
 
 async def test_one_message_may_stand_in_a_batch_twice(queue: SqsQueue, sqs: FakeSqs) -> None:
     sqs.send("x")
     (message,) = await queue.receive(10, 0)
-    assert await queue.delete([message, message]) == [True, True]
+    assert await queue.delete([message, message]) == [None, None]
 
 
 async def test_an_entry_of_which_sqs_says_nothing_is_not_confirmed(clock: FakeClock) -> None:
     sqs = FakeSqs(clock)
     sqs.send("x")
     (message,) = await queue_on(sqs, clock).receive(10, 0)
-    assert await queue_on(Answering({}), clock).delete([message]) == [False]
+    assert await queue_on(Answering({}), clock).delete([message]) == [
+        Refused("DeleteMessageBatch: no word of this entry")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "final"),
+    [
+        (Refusal("ReceiptHandleIsInvalid", "it has expired", 400), True),
+        (Refusal("RequestThrottled", "slow down", 400), False),
+        (Refusal("InternalError", "try again", 500), False),
+    ],
+)
+async def test_a_refused_entry_tells_why_and_whether_it_is_of_use_to_try_again(
+    queue: SqsQueue, sqs: FakeSqs, refusal: Refusal, final: bool
+) -> None:
+    sqs.send("x")
+    messages = await queue.receive(10, 0)
+    sqs.fault("DeleteMessageBatch", FailEntries(frozenset({0}), refusal))
+    reason = f"DeleteMessageBatch refused an entry: {refusal.code}: {refusal.message}"
+    assert await queue.delete(messages) == [Refused(reason, final)]
 
 
 async def test_a_refused_call_raises(queue: SqsQueue, sqs: FakeSqs) -> None:

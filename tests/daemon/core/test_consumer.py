@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -206,7 +207,7 @@ def test_what_was_answered_and_could_not_be_deleted_is_remembered_for_long_but_n
         m = message(str(n))
         (flight,) = posted(receive(c, m))
         c.answered(flight, Answered(200), NOW)
-        c.delete_failed(flight)
+        c.delete_failed(flight, "why")
     assert posted(receive(c, message("1", delivery=2))) == []
     assert len(posted(receive(c, message("0", delivery=2)))) == 1
 
@@ -286,7 +287,7 @@ def test_a_heartbeat_that_is_refused_again_and_again_is_asked_for_less_and_less(
             calls.append(now)
             c.beaten(beats, [False], now, now)
         now += 1
-    pauses = [later - sooner for sooner, later in zip(calls, calls[1:], strict=False)]
+    pauses = [later - sooner for sooner, later in pairwise(calls)]
     assert pauses[:6] == [1, 2, 4, 8, 16, 30]
     assert set(pauses[5:]) == {30}
 

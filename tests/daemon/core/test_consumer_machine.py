@@ -236,7 +236,7 @@ class Dispatching(RuleBasedStateMachine):
         if worked and confirmed:
             self._do(self.consumer.deleted(flight, message, self.now))
         else:
-            self._do(self.consumer.delete_failed(flight))
+            self._do(self.consumer.delete_failed(flight, "why"))
 
     @precondition(lambda self: self.to_change)
     @rule()
@@ -250,12 +250,14 @@ class Dispatching(RuleBasedStateMachine):
         change, message = self.changes.pop(data.draw(st.integers(0, len(self.changes) - 1)))
         if worked:
             self._hide(message, change.seconds)
-        self._do(self.consumer.released(change.flight, message, self.now))
+            self._do(self.consumer.released(change.flight, message, self.now))
+        else:
+            self._do(self.consumer.release_failed(change.flight, "why"))
 
     @rule()
     def begin_beats(self) -> None:
         due = self.consumer.heartbeats(self.now)
-        assert not due or self.options.heartbeat
+        assert not due or self.options.heartbeat or self.fifo  # there once, for who waited
         for flight, seconds in due:
             assert flight.state in (State.RUNNING, State.DELETING, State.BURYING)
             assert flight not in self.failed, "a heartbeat after a failure"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sqsd import logs
+from sqsd.core.message import Message
+from sqsd.core.request import Request
 from tests.fakes.clock import in_virtual_time
 from tests.fakes.sqs import Broken as Faulty
 from tests.fakes.sqs import FailEntries, Refusal
@@ -260,4 +262,141 @@ async def test_a_copy_of_a_running_message_is_not_posted_and_its_handle_is_used(
         assert len(tier.application.posted) == 1
         tier.application.finish(sent, 200)
         await tier.clock.advance(1)
+        assert tier.sqs.deleted == [sent]
+
+
+# ---- receives that fail, or that bring less than was asked for
+
+
+@in_virtual_time
+async def test_one_trouble_that_meets_all_open_polls_counts_once() -> None:
+    async with FakeTier(http_connections=100) as tier:
+        await tier.warm_up()
+        tier.application.seconds = 0.5
+        for n in range(2_000):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(5)
+        busy = len(tier.application.posted)
+        before = tier.receives()
+        tier.sqs.fault("ReceiveMessage", *[Faulty.CUT] * 100)
+        while tier.receives() == before:
+            await tier.clock.advance(0.01)
+        assert tier.receives() - before >= 5  # at one moment
+        tier.sqs._faults.clear()
+        await tier.clock.advance(2)
+        assert len(tier.log.of(logs.QUEUE_FAILED)) == 1
+        assert len(tier.application.posted) > busy + 200  # it went on after half a second
+
+
+@in_virtual_time
+async def test_an_answer_ends_the_pause_that_a_failure_before_it_began() -> None:
+    async with FakeTier() as tier:
+        tier.sqs.fault("ReceiveMessage", *[Refusal("InternalError", status=500)] * 5)
+        await tier.clock.advance(60)
+        assert len(tier.log.of(logs.QUEUE_RECOVERED)) == 1
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(0.2)
+        assert tier.sqs.deleted == [sent]
+
+
+@pytest.mark.parametrize("options", [{"wait_time_seconds": 0}, {}])
+@in_virtual_time
+async def test_an_endpoint_that_does_not_wait_is_not_asked_as_fast_as_it_answers(
+    options: dict[str, int],
+) -> None:
+    async with FakeTier(**options) as tier:
+        tier.sqs.never_waits = True
+        await tier.clock.advance(40)
+        before = tier.receives()
+        await tier.clock.advance(60)
+        assert tier.receives() - before <= 60 * 5 + 5
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(0.5)
+        assert tier.sqs.deleted == [sent]
+
+
+@in_virtual_time
+async def test_an_sqs_that_gives_less_than_it_has_does_not_leave_slots_empty() -> None:
+    async with FakeTier(http_connections=50) as tier:
+        tier.sqs.most_at_once = 6  # as a queue of several partitions may answer
+        await tier.warm_up()
+        tier.application.seconds = 10.0
+        for n in range(200):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(9)
+        assert tier.dispatcher.in_flight == 50
+
+
+# ---- what SQS refuses, entry by entry
+
+
+@in_virtual_time
+async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why() -> None:
+    async with FakeTier(error_visibility_timeout=30) as tier:
+        refusal = Refusal("ReceiptHandleIsInvalid", "it has expired", 400)
+        entry = FailEntries(frozenset({0}), refusal)
+        tier.sqs.fault("DeleteMessageBatch", entry)
+        tier.sqs.send("work")
+        await tier.clock.advance(10)
+        assert len(tier.sqs.called("DeleteMessageBatch")) == 1
+        (told,) = tier.log.of(logs.MESSAGE_DELETE_FAILED)
+        assert "ReceiptHandleIsInvalid: it has expired" in told["reason"]
+        tier.application.answers(500)
+        tier.sqs.fault("ChangeMessageVisibilityBatch", entry)
+        tier.sqs.send("more")
+        await tier.clock.advance(10)
+        (told,) = tier.log.of(logs.MESSAGE_RELEASE_FAILED)
+        assert "ReceiptHandleIsInvalid" in told["reason"]
+        assert tier.dispatcher.flights() == []
+
+
+# ---- defects and forced ends
+
+
+@in_virtual_time
+async def test_a_defect_that_one_message_meets_costs_the_others_nothing() -> None:
+    async with FakeTier() as tier:
+        await tier.warm_up()
+        build = tier.dispatcher._builder.build
+
+        def broken(message: Message, *times: float) -> Request:
+            if message.body == b"odd":
+                raise RecursionError("a defect")
+            return build(message, *times)
+
+        tier.dispatcher._builder.build = broken  # type: ignore[method-assign]
+        tier.sqs.send("odd")
+        tier.sqs.send("even")
+        await tier.clock.advance(5)
+        assert tier.application.bodies == ["even"]
+        (told,) = tier.log.of(logs.DAEMON_FAILED)
+        assert "a defect" in told["reason"]
+        assert tier.dispatcher.in_flight == 0
+
+
+@in_virtual_time
+async def test_deletes_of_what_was_done_are_sent_even_when_the_end_is_forced() -> None:
+    async with FakeTier() as tier:
+        await tier.warm_up()
+        sent = [tier.sqs.send(str(n)) for n in range(3)]
+        while len(tier.application.posted) < 3 or tier.application.running:
+            await tier.clock.advance(0.001)
+        assert tier.sqs.deleted == []  # they wait for company
+    assert sorted(tier.sqs.deleted) == sorted(sent)
+
+
+# ---- clocks
+
+
+@in_virtual_time
+async def test_a_clock_that_is_ahead_of_sqss_deletes_nothing_unposted() -> None:
+    options = {"visibility_timeout": 5, "inactivity_timeout": 4, "error_visibility_timeout": 1}
+    async with FakeTier(retention_period=60, **options) as tier:
+        tier.clock.skew = 3_600.0
+        tier.sqs.clock_offset = -3_600.0  # SQS's own goes right
+        tier.application.answers(500, 500, 200)
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(10)
+        assert tier.log.of(logs.MESSAGE_EXPIRED) == []
+        assert len(tier.application.posted) == 3
         assert tier.sqs.deleted == [sent]

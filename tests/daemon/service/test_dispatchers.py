@@ -373,7 +373,7 @@ class Silent:
 async def test_a_hung_poll_of_one_queue_is_told_though_another_polls_or_refuses() -> None:
     tier = Tier((1, 1, 1), http_connections=10)
     silent: Any = Silent()
-    tier.dispatchers.parts[1]._queue = silent
+    tier.dispatchers.parts[1]._receiver._queue = silent
     async with tier:
         tier.queues["third"].fault("ReceiveMessage", *[Refusal("AccessDenied", "no")] * 1_000)
         await tier.clock.advance(STUCK_SECONDS - 10)

@@ -20,6 +20,8 @@ from tests.fakes.tier import FakeTier
 class Recorder:
     """An `AwsApi` that confirms everything and remembers actions and deadlines."""
 
+    clock_offset = 0.0
+
     def __init__(self) -> None:
         self.calls: list[tuple[str, float]] = []
 

@@ -42,6 +42,8 @@ _KEY_ERRORS: Final = frozenset(
 _CLOCK_ERRORS: Final = frozenset(
     {"RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"}
 )
+#: Seconds between looks at AWS's clock.
+_DATE_SECONDS: Final = 60.0
 _DATE: Final = re.compile(rb"\r\ndate:[ \t]*([^\r\n]+)\r\n", re.IGNORECASE)
 
 
@@ -76,6 +78,12 @@ class JsonApi:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._clock_offset = 0.0
+        self._look_at_date_at = 0.0
+
+    @property
+    def clock_offset(self) -> float:
+        """See `ports.TimedApi`; to two seconds, looked at once a minute."""
+        return self._clock_offset
 
     async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
@@ -109,6 +117,9 @@ class JsonApi:
             raise AwsUnreachable(action, result.value)
         if connection.reusable:
             self._idle.append(connection)
+        if self._loop.time() >= self._look_at_date_at:
+            self._look_at_date_at = self._loop.time() + _DATE_SECONDS
+            self._correct_clock(result)
         return result
 
     def _request(self, action: str, body: bytes, keys: Keys) -> bytes:

@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqsd import logs
 from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON
 from sqsd.core.cures import cure_for_queue
-from sqsd.core.message import Attribute, Message
+from sqsd.core.message import Attribute, Message, Refused
 from sqsd.errors import AwsError
-from sqsd.ports import AwsApi, Clock, EventLog
+from sqsd.ports import AwsApi, Clock, EventLog, TimedApi
 
 #: SQS's own limit for a receive and for a batch.
 BATCH: Final = 10
@@ -47,7 +47,7 @@ class SqsQueue:
         self,
         url: str,
         *,
-        polls: AwsApi,
+        polls: TimedApi,
         control: AwsApi,
         clock: Clock,
         log: EventLog,
@@ -92,15 +92,22 @@ class SqsQueue:
                 messages.append(message)
         return messages
 
-    async def delete(self, messages: Sequence[Message]) -> list[bool]:
-        """Delete at most ten; for each whether SQS confirmed it.
+    @property
+    def clock_offset(self) -> float:
+        """See `ports.Queue`."""
+        return self._polls.clock_offset
+
+    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
+        """Delete at most ten; for each None once SQS confirmed it, or why it did not.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: the whole call failed.
         """
         return await self._batch("DeleteMessageBatch", [{} for _ in messages], messages)
 
-    async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
+    async def change_visibility(
+        self, changes: Sequence[tuple[Message, int]]
+    ) -> list[Refused | None]:
         """Hide each of at most ten messages for so many seconds from now (0 to 43,200).
 
         Raises:
@@ -174,7 +181,7 @@ class SqsQueue:
 
     async def _batch(
         self, action: str, extras: Sequence[Mapping[str, Any]], messages: Sequence[Message]
-    ) -> list[bool]:
+    ) -> list[Refused | None]:
         # Positions as ids: one message may stand in a batch twice, and ids must differ.
         entries = [
             {"Id": str(position), "ReceiptHandle": message.receipt_handle, **extra}
@@ -182,10 +189,20 @@ class SqsQueue:
         ]
         request = {"QueueUrl": self.url, "Entries": entries}
         answer = await _call(self._control, action, request, timeout=_CALL_SECONDS)
-        done = [False] * len(entries)
+        # Of what SQS says nothing nobody knows anything: try again.
+        results: list[Refused | None] = [Refused(f"{action}: no word of this entry")] * len(entries)
         for entry in answer.get("Successful") or ():
-            done[int(entry["Id"])] = True
-        return done
+            results[int(entry["Id"])] = None
+        for entry in answer.get("Failed") or ():
+            results[int(entry["Id"])] = _refused(action, entry)
+        return results
+
+
+def _refused(action: str, entry: Mapping[str, Any]) -> Refused:
+    code, text = str(entry.get("Code") or "unknown"), str(entry.get("Message") or "")
+    passes = "Throttl" in code or "InFlight" in code
+    final = bool(entry.get("SenderFault")) and not passes
+    return Refused(f"{action} refused an entry: {code}: {text}".rstrip(": "), final)
 
 
 async def _call(

@@ -333,19 +333,21 @@ class Consumer:
         values = about(flight, delete_seconds=round(seconds, 6))
         return [Note(logs.MESSAGE_DELETED, values)]
 
-    def delete_failed(self, flight: Flight) -> list[Action]:
+    def delete_failed(self, flight: Flight, reason: str) -> list[Action]:
         """A delete was given up. The message comes back, and is known again when it does."""
         self._settling.pop(flight.message.message_id, None)
         self._answered[flight.message.message_id] = None
         while len(self._answered) > _REMEMBERED:
             del self._answered[next(iter(self._answered))]
-        return [Note(logs.MESSAGE_DELETE_FAILED, about(flight))]
+        return [Note(logs.MESSAGE_DELETE_FAILED, about(flight, reason=reason))]
+
+    def release_failed(self, flight: Flight, reason: str) -> list[Action]:
+        """A visibility change was given up: it comes back when its visibility ends by itself."""
+        self._settling.pop(flight.message.message_id, None)
+        return [Note(logs.MESSAGE_RELEASE_FAILED, about(flight, reason=reason))]
 
     def released(self, flight: Flight, message: Message, now: float) -> list[Action]:
-        """A visibility change by the handle of `message` was made or given up.
-
-        Visibility ends by itself in either case; a delivery since then is put away as well.
-        """
+        """A visibility change by the handle of `message` was made; a newer one is put away too."""
         if flight.message is not message:
             return [ChangeVisibility(flight, flight.hideable(flight.release_after, now))]
         self._settling.pop(flight.message.message_id, None)

@@ -31,6 +31,7 @@ class Broken(Enum):
     CLOSED = "connection closed without a complete answer"
     MALFORMED = "the answer was not HTTP"
     CUT = "stopped before the answer came"
+    DEFECT = "the daemon could not make a request of it"
 
 
 Outcome = Answered | Unreachable | Broken

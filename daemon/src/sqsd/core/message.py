@@ -21,6 +21,13 @@ class Attribute(NamedTuple):
 _NO_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType({})
 
 
+class Refused(NamedTuple):
+    """What SQS said of an entry of a batch that it did not confirm; `final`: so it will again."""
+
+    reason: str
+    final: bool = False
+
+
 class Message(NamedTuple):
     """One delivery of one message; a tuple, for one is made of every message.
 

@@ -73,7 +73,7 @@ class Polling:
 
     def polled(self, asked: int, got: int) -> None:
         """A receive for `asked` messages brought `got`."""
-        if got >= asked:
+        if 2 * got >= asked:
             self.target = min(self.most, self.target * 2)
         elif got == 0:
             self.target = max(1, self.target - 1)

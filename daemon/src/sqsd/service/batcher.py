@@ -61,6 +61,11 @@ class Batcher(Generic[Item]):
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": self._name, "exception": error})
 
+    async def wait(self, seconds: float) -> None:
+        """Until what is under way has ended, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def close(self) -> None:
         """Cancel what is under way."""
         if self._timer is not None:

@@ -12,25 +12,18 @@ from typing import Final, Protocol
 from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import Consumer
-from sqsd.core.dispatch import Outcome
+from sqsd.core.dispatch import Broken, Outcome
 from sqsd.core.flight import Action, Flight, Note, Post, State
 from sqsd.core.gate import Gate
 from sqsd.core.message import Message
-from sqsd.core.polling import BATCH, Polling
 from sqsd.core.request import Request, RequestBuilder
-from sqsd.errors import SqsdError
 from sqsd.ports import Application, Clock, EventLog, Queue
 from sqsd.service.budget import Share
 from sqsd.service.gate_keeper import GateKeeper
+from sqsd.service.receiver import Receiver
 from sqsd.service.settler import Settler
 from sqsd.service.tasks import Tasks
 
-_FIRST_WAIT_SECONDS: Final = 1
-#: Seconds between receives while the queue refuses them: first, doubled, and at most.
-_FIRST_POLL_PAUSE: Final = 0.5
-_LONGEST_POLL_PAUSE: Final = 20.0
-#: Seconds between log lines about a queue that goes on refusing.
-_REPEAT_SECONDS: Final = 60.0
 #: Seconds that settling gets after requests were cut at the end of a drain.
 _LAST_SECONDS: Final = 10.0
 
@@ -78,31 +71,33 @@ class Dispatcher:
     ) -> None:
         self._options, self._queue, self._application = options, queue, application
         self._clock, self._log, self._copies = clock, log, copies
-        self._ready: Callable[[], None] | None = ready
-        self._jitter = jitter
         self._owns_gate = gate is None
         if gate is None:
             gate = GateKeeper(Gate(options.http_connections), application, clock, log, jitter)
         self._gate, self._share = gate, share
-        gate.when_opened(self._pump_soon)
+        gate.when_opened(self._receive_more)
         if share is not None:
             share.holder = self
         self.fifo = fifo
         self._consumer = Consumer(options, fifo=fifo, gate=gate.gate)
-        self._polling = Polling(options.http_connections)
         self._builder = builder
         self._loop = asyncio.get_running_loop()
-        self._polls: dict[asyncio.Task[None], int] = {}
         self._tasks = Tasks()
         self._scheduled: dict[Flight, datetime] = {}
         self._settler = Settler(options, queue, self._consumer, clock, log, self._settled)
-        self._pump_is_due = False
-        self._pump_timer: asyncio.TimerHandle | None = None
-        self._queue_failures = 0
-        self._polls_not_before = self._complain_not_before = 0.0
+        self._receiver = Receiver(
+            options,
+            queue,
+            self._consumer,
+            share,
+            clock,
+            log,
+            jitter=jitter,
+            ready=ready,
+            received=self._received,
+            ended=self._receive_ended,
+        )
         self._draining, self._drained = asyncio.Event(), asyncio.Event()
-        #: Monotonic time of the newest receive that SQS answered; liveness is its age.
-        self.last_receive = clock.monotonic()
 
     @property
     def parts(self) -> Sequence[Dispatcher]:
@@ -116,7 +111,17 @@ class Dispatcher:
     @property
     def reserved(self) -> int:
         """Messages that open receives have asked for."""
-        return sum(self._polls.values())
+        return self._receiver.reserved
+
+    @property
+    def last_receive(self) -> float:
+        """As `Receiver.last_receive`."""
+        return self._receiver.last_receive
+
+    @property
+    def wanting_since(self) -> float | None:
+        """As `Receiver.wanting_since`."""
+        return self._receiver.wanting_since
 
     @property
     def gate_is_open(self) -> bool:
@@ -124,7 +129,7 @@ class Dispatcher:
 
     @property
     def queue_is_failing(self) -> bool:
-        return self._queue_failures > 0
+        return self._receiver.is_failing
 
     @property
     def wants_messages(self) -> bool:
@@ -142,6 +147,11 @@ class Dispatcher:
         return self._consumer.held_back
 
     @property
+    def rightly_idle(self) -> bool:
+        """Nothing is to be received: all slots are taken, or the daemon is held back."""
+        return self.held_back or (self.gate_is_open and not self.wants_messages)
+
+    @property
     def window(self) -> int:
         """How many messages may be in flight now; grows while the application answers."""
         return self._consumer.gate.window
@@ -156,7 +166,7 @@ class Dispatcher:
 
     def resume(self) -> None:
         self._consumer.held_back = False
-        self._pump_soon()
+        self._receive_more()
 
     # ---- life
 
@@ -171,9 +181,7 @@ class Dispatcher:
             beats.cancel()
             if self._owns_gate:
                 await self._gate.close()
-            for task in self._polls:
-                task.cancel()
-            await asyncio.gather(*self._polls, return_exceptions=True)
+            await self._receiver.close()
             await self._tasks.close()
             await self._settler.close()
         return clean
@@ -209,96 +217,28 @@ class Dispatcher:
         return not cut and self._consumer.idle
 
     def _look_whether_drained(self) -> None:
-        if self._consumer.draining and not self._polls and self._consumer.idle:
+        if self._consumer.draining and not self._receiver.is_open and self._consumer.idle:
             self._drained.set()
 
     # ---- receiving
 
-    def _pump_soon(self) -> None:
-        """Look for room once, after everything that is ready to run now has run."""
-        if not self._pump_is_due:
-            self._pump_is_due = True
-            self._loop.call_soon(self._pump)
+    def _receive_more(self) -> None:
+        """There may be room now: here, or for another queue of this application."""
+        self._receiver.look_for_room()
         if self._share is not None:
             self._share.changed()
 
     def look_for_room(self) -> None:
         """Another queue may have left some."""
-        if not self._pump_is_due:
-            self._pump_is_due = True
-            self._loop.call_soon(self._pump)
+        self._receiver.look_for_room()
 
-    def _room(self) -> int:
-        room = self._consumer.room(self.reserved)
-        return room if self._share is None else min(room, self._share.room())
+    def _received(self, messages: Sequence[Message]) -> None:
+        wall = self._clock.time() + self._queue.clock_offset
+        self._apply(self._consumer.received(messages, self._clock.monotonic(), wall))
 
-    def _pump(self) -> None:
-        self._pump_is_due = False
-        if self._pump_timer is not None:
-            self._pump_timer.cancel()
-            self._pump_timer = None
-        now = self._clock.monotonic()
-        wait = self._polls_not_before - now
-        while wait <= 0:
-            limit = BATCH if self._share is None else self._share.limit
-            decision = self._polling.decide(self._room(), len(self._polls), now, limit)
-            if not decision.ask_for:
-                if decision.look_again_seconds is None:
-                    return
-                wait = decision.look_again_seconds
-                break
-            poll = self._poll(decision.ask_for, self._wait_seconds())
-            task = self._loop.create_task(poll, name="receive")
-            self._polls[task] = decision.ask_for
-            task.add_done_callback(self._polled)
-        self._pump_timer = self._loop.call_later(wait, self._pump)
-
-    async def _poll(self, limit: int, wait_seconds: int) -> None:
-        try:
-            messages = await self._queue.receive(limit, wait_seconds)
-        except SqsdError as error:
-            self._queue_failed(error)
-            return
-        self.last_receive = now = self._clock.monotonic()
-        self._queue_answered()
-        self._polling.polled(limit, len(messages))
-        if self._share is not None:
-            self._share.polled(limit, len(messages))
-        if messages:
-            self._apply(self._consumer.received(messages, now, self._clock.time()))
-
-    def _wait_seconds(self) -> int:
-        """The first receive does not wait out an empty queue: a deployment waits for its answer."""
-        longest = self._options.wait_time_seconds
-        if self._share is not None:
-            longest = self._share.wait_seconds(longest)
-        return longest if self._ready is None else min(longest, _FIRST_WAIT_SECONDS)
-
-    def _polled(self, task: asyncio.Task[None]) -> None:
-        del self._polls[task]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._loop.call_exception_handler({"message": "receive", "exception": error})
-        self._pump_soon()
+    def _receive_ended(self) -> None:
+        self._receive_more()
         self._look_whether_drained()
-
-    def _queue_failed(self, error: SqsdError) -> None:
-        if self._share is not None:
-            self._share.failed()
-        now = self._clock.monotonic()
-        pause = min(_FIRST_POLL_PAUSE * 2**self._queue_failures, _LONGEST_POLL_PAUSE)
-        self._queue_failures = min(self._queue_failures + 1, 16)
-        self._polls_not_before = now + pause * (0.5 + self._jitter() / 2)
-        if now >= self._complain_not_before:
-            self._complain_not_before = now + _REPEAT_SECONDS
-            self._log.emit(logs.QUEUE_FAILED, reason=str(error), retry_seconds=round(pause, 1))
-
-    def _queue_answered(self) -> None:
-        if self._ready is not None:
-            ready, self._ready = self._ready, None
-            ready()
-        if self._queue_failures:
-            self._queue_failures, self._complain_not_before = 0, 0.0
-            self._log.emit(logs.QUEUE_RECOVERED)
 
     # ---- dispatching
 
@@ -315,11 +255,18 @@ class Dispatcher:
     def _settled(self, actions: Sequence[Action]) -> None:
         """SQS was told something, and this follows from it."""
         self._apply(actions)
-        self._pump_soon()
+        self._receive_more()
         self._look_whether_drained()
 
     def _post(self, flight: Flight) -> None:
-        request = self._request(flight.message)
+        try:
+            request = self._request(flight.message)
+        except Exception as error:  # a defect met one message; the others must go on
+            self._log.emit(
+                logs.DAEMON_FAILED, message_id=flight.message.message_id, reason=repr(error)
+            )
+            self._loop.call_soon(self._answered, flight, Broken.DEFECT)
+            return
         for reason in request.skipped:
             self._log.emit(
                 logs.MESSAGE_ATTRIBUTE_SKIPPED,
@@ -349,29 +296,33 @@ class Dispatcher:
         self, flight: Flight, request: Request, copies: ScheduledCopies
     ) -> None:
         message = flight.message
-        copy = await copies.is_duplicate(
-            flight.task_name or "",
-            self._scheduled[flight],
-            message.message_id,
-            message.sent_at,
-        )
+        try:
+            copy = await copies.is_duplicate(
+                flight.task_name or "",
+                self._scheduled[flight],
+                message.message_id,
+                message.sent_at,
+            )
+        except Exception as error:  # a defect met one message; as without an answer, it counts
+            self._log.emit(logs.DAEMON_FAILED, message_id=message.message_id, reason=repr(error))
+            copy = False
         if copy:
             del self._scheduled[flight]
             self._apply(self._consumer.suppressed(flight, self._clock.monotonic()))
-            self._pump_soon()
+            self._receive_more()
             self._look_whether_drained()
         else:
             self._send(flight, request)
 
     def _answered(self, flight: Flight, outcome: Outcome) -> None:
         now = self._clock.monotonic()
-        self._polling.answered(now - flight.dispatched_at)
+        self._receiver.polling.answered(now - flight.dispatched_at)
         self._apply(self._consumer.answered(flight, outcome, now))
         if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
             self._tell_copies(flight, at)
         if not self._consumer.gate.is_open and not self._consumer.draining:
             self._gate.watch()
-        self._pump_soon()
+        self._receive_more()
         self._look_whether_drained()
 
     def _tell_copies(self, flight: Flight, at: datetime) -> None:

@@ -56,6 +56,10 @@ class Dispatchers:
         return any(part.held_back for part in self.parts)
 
     @property
+    def rightly_idle(self) -> bool:
+        return all(part.rightly_idle for part in self.parts)
+
+    @property
     def last_receive(self) -> float:
         """Of the queue that has waited longest for its receive to be answered."""
         return min(part.last_receive for part in self.parts)

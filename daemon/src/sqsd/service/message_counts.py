@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqsd import logs
-from sqsd.core.message import Message
+from sqsd.core.message import Message, Refused
 from sqsd.core.metrics import Metrics
 from sqsd.errors import SqsdError
 from sqsd.ports import EventLog, Queue
@@ -135,8 +135,14 @@ class ObservedQueue:
     async def bury(self, message: Message, reason: str) -> None:
         await self._queue.bury(message, reason)
 
-    async def delete(self, messages: Sequence[Message]) -> list[bool]:
+    @property
+    def clock_offset(self) -> float:
+        return self._queue.clock_offset
+
+    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
         return await self._queue.delete(messages)
 
-    async def change_visibility(self, changes: Sequence[tuple[Message, int]]) -> list[bool]:
+    async def change_visibility(
+        self, changes: Sequence[tuple[Message, int]]
+    ) -> list[Refused | None]:
         return await self._queue.change_visibility(changes)

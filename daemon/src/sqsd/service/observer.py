@@ -38,6 +38,7 @@ _TROUBLE: Final = frozenset(
         logs.MESSAGE_EXPIRED,
         logs.MESSAGE_OVERDUE,
         logs.MESSAGE_RELEASED,
+        logs.MESSAGE_RELEASE_FAILED,
         logs.PROXY_NOTICED,
         logs.QUEUE_FAILED,
         logs.STATUS_FAILED,
@@ -97,8 +98,7 @@ class Observer:
 
     def _pass_on(self, event: str, values: dict[str, Any]) -> None:
         reason = values.get("reason")
-        # A release has one of the daemon's own reasons; other texts may quote what AWS was sent.
-        if isinstance(reason, str) and event != logs.MESSAGE_RELEASED:
+        if isinstance(reason, str):  # it may quote what AWS was sent
             values["reason"] = redact(reason)
         if event in _TROUBLE:
             self.troubles.append((self._clock.time(), event, values))

@@ -9,6 +9,7 @@ from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import Consumer
 from sqsd.core.flight import Action, Bury, ChangeVisibility, DeleteMessage, Flight
+from sqsd.core.message import Refused
 from sqsd.core.polling import BATCH
 from sqsd.errors import SqsdError
 from sqsd.ports import Clock, EventLog, Queue
@@ -20,6 +21,8 @@ _DELETE_TRIES: Final = 8
 _RELEASE_TRIES: Final = 3
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+#: Seconds for deletes that are under way when everything else is cut.
+_LAST_SECONDS: Final = 1.0
 #: Seconds between log lines about a queue that goes on refusing.
 _REPEAT_SECONDS: Final = 60.0
 
@@ -64,8 +67,10 @@ class Settler:
         self._changes.hurry()
 
     async def close(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way; deletes of what was done get a moment, however bad the end."""
         await self._tasks.close()
+        self._deletes.hurry()
+        await self._deletes.wait(_LAST_SECONDS)
         await self._deletes.close()
         await self._changes.close()
 
@@ -79,23 +84,27 @@ class Settler:
                 self._tasks.start(self._extend(due[start : start + BATCH], now), "extend")
 
     async def _delete(self, flights: list[Flight]) -> None:
+        reason = ""
         for pause in _pauses(_DELETE_TRIES):
             if pause:
                 await self._clock.sleep(pause)
             messages = [flight.message for flight in flights]
-            done = await self._confirmed(self._queue.delete(messages), len(flights))
+            results = await self._results(self._queue.delete(messages), len(flights))
             now = self._clock.monotonic()
             failed = []
-            for flight, message, ok in zip(flights, messages, done, strict=True):
-                if ok:
+            for flight, message, refused in zip(flights, messages, results, strict=True):
+                if refused is None:
                     self._settled(self._consumer.deleted(flight, message, now))
+                elif refused.final and flight.message is message:  # else there is a newer handle
+                    self._settled(self._consumer.delete_failed(flight, refused.reason))
                 else:
                     failed.append(flight)
+                    reason = refused.reason
             flights = failed
             if not flights:
                 return
         for flight in flights:
-            self._settled(self._consumer.delete_failed(flight))
+            self._settled(self._consumer.delete_failed(flight, reason))
 
     async def _bury(self, bury: Bury) -> None:
         """Send to the dead-letter queue, then delete: the other order could lose the message."""
@@ -103,46 +112,58 @@ class Settler:
         try:
             await self._queue.bury(flight.message, reason)
         except SqsdError as error:
-            reason = f"{reason}; {error}"
+            # AWS's words go where they are looked through for secrets, and not into a reason.
+            self._complain(error)
             self._settled(self._consumer.bury_failed(flight, reason, self._clock.monotonic()))
         else:
             self._settled(self._consumer.buried(flight, reason, self._clock.monotonic()))
 
     async def _change(self, changes: list[ChangeVisibility]) -> None:
+        reason = ""
         for pause in _pauses(_RELEASE_TRIES):
             if pause:
                 await self._clock.sleep(pause)
             wanted = [(change.flight.message, change.seconds) for change in changes]
-            done = await self._confirmed(self._queue.change_visibility(wanted), len(wanted))
+            results = await self._results(self._queue.change_visibility(wanted), len(wanted))
             now = self._clock.monotonic()
             failed = []
-            for change, (message, _), ok in zip(changes, wanted, done, strict=True):
-                if ok:
+            for change, (message, _), refused in zip(changes, wanted, results, strict=True):
+                if refused is None:
                     self._settled(self._consumer.released(change.flight, message, now))
+                elif refused.final and change.flight.message is message:
+                    self._settled(self._consumer.release_failed(change.flight, refused.reason))
                 else:
                     failed.append(change)
+                    reason = refused.reason
             changes = failed
             if not changes:
                 return
-        now = self._clock.monotonic()
         for change in changes:
-            self._settled(self._consumer.released(change.flight, change.flight.message, now))
+            self._settled(self._consumer.release_failed(change.flight, reason))
 
     async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
         changes = [(flight.message, seconds) for flight, seconds in flights]
-        done = await self._confirmed(self._queue.change_visibility(changes), len(changes))
+        results = await self._results(self._queue.change_visibility(changes), len(changes))
+        if (refused := next(filter(None, results), None)) is not None:
+            self._complain(refused.reason)
+        done = [result is None for result in results]
         self._log.emit(logs.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
         self._settled(self._consumer.beaten(flights, done, now, self._clock.monotonic()))
 
-    async def _confirmed(self, call: Awaitable[list[bool]], entries: int) -> list[bool]:
+    async def _results(
+        self, call: Awaitable[list[Refused | None]], entries: int
+    ) -> list[Refused | None]:
         try:
             return await call
         except SqsdError as error:
-            now = self._clock.monotonic()
-            if now >= self._complain_not_before:
-                self._complain_not_before = now + _REPEAT_SECONDS
-                self._log.emit(logs.QUEUE_FAILED, reason=str(error))
-            return [False] * entries
+            self._complain(error)
+            return [Refused(str(error))] * entries
+
+    def _complain(self, reason: object) -> None:
+        now = self._clock.monotonic()
+        if now >= self._complain_not_before:
+            self._complain_not_before = now + _REPEAT_SECONDS
+            self._log.emit(logs.QUEUE_FAILED, reason=str(reason))
 
 
 def _pauses(tries: int) -> list[float]:

@@ -114,6 +114,8 @@ class Status:
 
     def polled_lately(self) -> bool:
         """EB's condition on the queue for its `Health` metric; its other one is the application."""
+        if self._dispatcher.rightly_idle:  # long requests in all slots, or in a warm pool
+            return True
         return self._observer.ready and self._poll_age() <= HEALTHY_POLL_SECONDS
 
     def levels(self) -> Levels:
@@ -255,7 +257,7 @@ def is_stuck(dispatcher: AnyDispatcher, now: float) -> bool:
     Of any one queue: another's trouble must not hide it.
     """
     return any(
-        now - part.last_receive > STUCK_SECONDS
+        now - max(part.last_receive, part.wanting_since or part.last_receive) > STUCK_SECONDS
         and part.wants_messages
         and not part.queue_is_failing
         for part in dispatcher.parts
