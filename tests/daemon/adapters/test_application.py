@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 
 import pytest
 
-from sqsd.adapters.application import LocalApplication
+from sqsd.adapters.application import LocalApplication, retry_after_seconds
 from sqsd.adapters.http1 import Connection
 from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
@@ -344,6 +346,49 @@ async def test_a_proxy_that_may_leave_out_headers_is_noticed_but_not_our_own(
         assert await application.probe(Probe.LOOK)
         application.close()
     assert names == noticed
+
+
+async def test_a_page_without_an_end_is_judged_by_its_status(posters: list[Poster]) -> None:
+    async def trickle(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await peer.write(b": still here\n\n")
+                await asyncio.sleep(0.05)
+
+    async with ScriptedApplication(trickle) as server:
+        probe = poster(posters, server.port, connect=1).application.probe
+        async with asyncio.timeout(10):
+            assert await probe(Probe.LOOK)
+            assert await probe(Probe.ANSWER)
+
+
+def test_retry_after_may_be_a_date() -> None:
+    at = 1_800_000_000.0
+    assert retry_after_seconds(formatdate(at + 90, usegmt=True), at) == 90
+    assert retry_after_seconds(formatdate(at - 90, usegmt=True), at) is None
+    assert retry_after_seconds("17", at) == 17
+    for nonsense in ("", "-1", "1.5", "soon", "Wed, 99 Oct 2026 07:28:00 GMT", "\u0661"):
+        assert retry_after_seconds(nonsense, at) is None
+
+
+async def test_a_kept_connection_serves_requests_with_different_limits(
+    posters: list[Poster],
+) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(OK)
+        await peer.read_request()
+        await peer.until_closed()
+
+    async with ScriptedApplication(once) as server:
+        p = poster(posters, server.port, inactivity=300)
+        assert await p.post() == Answered(200)
+        p.application = p.application.with_inactivity_timeout(1)
+        async with asyncio.timeout(10):
+            assert await p.post() == Broken.INACTIVE
+        assert server.connections == 1
 
 
 async def test_a_probe_leaves_no_connection_behind(posters: list[Poster]) -> None:

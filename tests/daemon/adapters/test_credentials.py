@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,14 @@ class Role:
         self.threads: list[threading.Thread] = []
         self.error: Exception | None = None
         self.lifetime = lifetime
+        self.while_it_renews: Callable[[], None] = lambda: None
 
     def renew(self) -> dict[str, str]:
         self.renewals += 1
         self.threads.append(threading.current_thread())
         if self.error is not None:
             raise self.error
+        self.while_it_renews()
         return {
             "access_key": f"ASIA{self.renewals}",
             "secret_key": "s",
@@ -127,9 +130,24 @@ async def test_forgotten_keys_are_asked_for_anew(
     source = CredentialSource(botocore.session.Session())
     await source.keys(0.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANEW")
-    assert (await source.keys(1.0)).access_key == "AKIAENV"
-    source.forget()
-    assert (await source.keys(2.0)).access_key == "AKIANEW"
+    old = await source.keys(1.0)
+    assert old.access_key == "AKIAENV"
+    source.forget(old)
+    new = await source.keys(2.0)
+    assert new.access_key == "AKIANEW"
+    source.forget(old)  # the answer to a call that was signed before
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANEWER")
+    assert await source.keys(3.0) == new
+
+
+async def test_keys_that_are_forgotten_while_they_are_loaded_are_no_error() -> None:
+    role = Role(lifetime=timedelta(minutes=1))
+    source = CredentialSource(role.session())
+    first = await source.keys(0.0)
+    role.lifetime = timedelta(hours=6)
+    # The provider renews in a thread, and in the middle of it a refusal of the old keys arrives.
+    role.while_it_renews = lambda: source.forget(first)
+    assert (await source.keys(100.0)).access_key.startswith("ASIA")
 
 
 # ---- endpoints

@@ -299,12 +299,12 @@ async def test_an_answer_ends_the_pause_that_a_failure_before_it_began() -> None
         assert tier.sqs.deleted == [sent]
 
 
-@pytest.mark.parametrize("options", [{"wait_time_seconds": 0}, {}])
+@pytest.mark.parametrize("wait_time_seconds", [0, 20])
 @in_virtual_time
 async def test_an_endpoint_that_does_not_wait_is_not_asked_as_fast_as_it_answers(
-    options: dict[str, int],
+    wait_time_seconds: int,
 ) -> None:
-    async with FakeTier(**options) as tier:
+    async with FakeTier(wait_time_seconds=wait_time_seconds) as tier:
         tier.sqs.never_waits = True
         await tier.clock.advance(40)
         before = tier.receives()
@@ -359,10 +359,10 @@ async def test_a_defect_that_one_message_meets_costs_the_others_nothing() -> Non
         await tier.warm_up()
         build = tier.dispatcher._builder.build
 
-        def broken(message: Message, *times: float) -> Request:
+        def broken(message: Message, at: float = 0.0, hidden_until: float = 0.0) -> Request:
             if message.body == b"odd":
                 raise RecursionError("a defect")
-            return build(message, *times)
+            return build(message, at, hidden_until)
 
         tier.dispatcher._builder.build = broken  # type: ignore[method-assign]
         tier.sqs.send("odd")
@@ -390,8 +390,9 @@ async def test_deletes_of_what_was_done_are_sent_even_when_the_end_is_forced() -
 
 @in_virtual_time
 async def test_a_clock_that_is_ahead_of_sqss_deletes_nothing_unposted() -> None:
-    options = {"visibility_timeout": 5, "inactivity_timeout": 4, "error_visibility_timeout": 1}
-    async with FakeTier(retention_period=60, **options) as tier:
+    async with FakeTier(
+        retention_period=60, visibility_timeout=5, error_visibility_timeout=1
+    ) as tier:
         tier.clock.skew = 3_600.0
         tier.sqs.clock_offset = -3_600.0  # SQS's own goes right
         tier.application.answers(500, 500, 200)

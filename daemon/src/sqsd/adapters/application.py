@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from copy import copy
+from email.utils import parsedate_to_datetime
 from functools import partial
+from math import ceil
 from typing import Final
 
 from sqsd.adapters.http1 import Answer, Connection, Failure
@@ -23,7 +26,9 @@ from sqsd.core.request import Request
 
 #: Frameworks bind one or the other; the name itself is not resolved, for that can block.
 _LOOPBACK: Final = ("127.0.0.1", "::1")
-_RETRY_AFTER: Final = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
+_RETRY_AFTER: Final = re.compile(
+    rb"\r\nretry-after:[ \t]*([^\r\n]{1,64}?)[ \t]*\r\n", re.IGNORECASE
+)
 #: Proxies of this family leave out header names with `_` or `.` unless they are told otherwise.
 _PICKY_PROXY: Final = re.compile(
     rb"\r\nserver:[ \t]*((?:nginx|openresty|tengine)[!-~]{0,40})", re.IGNORECASE
@@ -78,6 +83,9 @@ class LocalApplication:
             if connection.reusable:
                 self._send(connection, request, done, fresh=False)
                 return
+        self._post_afresh(request, done)
+
+    def _post_afresh(self, request: Request, done: Done) -> None:
         task = self._loop.create_task(self._connect(), name="connect")
         self._connecting.add(task)
         task.add_done_callback(partial(self._connected, request, done))
@@ -114,14 +122,21 @@ class LocalApplication:
             f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
             f"User-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
         )
-        answer = await connection.request(request.encode(), seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await connection.request(request.encode(), seconds)
+        except TimeoutError:  # a page without an end has a status all the same
+            status = connection.status
+        else:
+            status = answer.status if isinstance(answer, Answer) else 0
+            if isinstance(answer, Answer):
+                self._look_for_proxy(answer)
         connection.abort()  # should the application not close what it was asked to close
-        if not isinstance(answer, Answer):
+        if not status:
             return not must_answer
-        self._look_for_proxy(answer)
         if self._health_path is None:
-            return answer.status not in APPLICATION_DOWN_STATUSES
-        return 200 <= answer.status < 300
+            return status not in APPLICATION_DOWN_STATUSES
+        return 200 <= status < 300
 
     def _look_for_proxy(self, answer: Answer) -> None:
         found = _PICKY_PROXY.search(answer.head)
@@ -140,7 +155,7 @@ class LocalApplication:
                 done(_answered(result))
             elif result is Failure.UNSENT and not fresh:
                 # The server closed the idle connection as we wrote: not one byte reached it.
-                self.post(request, done)
+                self._post_afresh(request, done)
             else:
                 done(_BROKEN[result])  # type: ignore[index]
 
@@ -188,7 +203,27 @@ def _answered(answer: Answer) -> Answered:
     if answer.status == 200:
         return _OK
     found = _RETRY_AFTER.search(answer.head)
-    return Answered(answer.status, int(found[1]) if found else None)
+    if found is None:
+        return Answered(answer.status)
+    return Answered(answer.status, retry_after_seconds(found[1].decode("latin-1"), time.time()))
+
+
+def retry_after_seconds(value: str, now: float) -> int | None:
+    """The seconds that a `Retry-After` header names, itself or as a date (RFC 9110, 10.2.3).
+
+    None for what is neither, and for a date that has passed.
+
+    Args:
+        now: epoch seconds; the application is on this machine, so one clock serves both.
+    """
+    if value.isdecimal() and value.isascii():
+        return int(value[:9])
+    try:
+        at = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    seconds = ceil(at - now)
+    return seconds if seconds > 0 else None
 
 
 _OK: Final = Answered(200)

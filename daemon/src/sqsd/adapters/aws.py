@@ -92,12 +92,13 @@ class JsonApi:
         body = _encode(request)
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._exchange(action, body, timeout)
+                keys = await self._credentials.keys(self._clock.monotonic())
+                answer = await self._exchange(action, body, keys, timeout)
         except TimeoutError as error:
             raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
         if answer.status == 200:
             return self._document(action, answer)
-        raise self._refusal(action, answer)
+        raise self._refusal(action, answer, keys)
 
     def close(self) -> None:
         """Close every connection; calls under way end as `AwsUnreachable`."""
@@ -105,8 +106,7 @@ class JsonApi:
             connection.abort()
         self._idle.clear()
 
-    async def _exchange(self, action: str, body: bytes, timeout: float) -> Answer:
-        keys = await self._credentials.keys(self._clock.monotonic())
+    async def _exchange(self, action: str, body: bytes, keys: Keys, timeout: float) -> Answer:
         connection = await self._connection(action)
         self._busy.add(connection)
         try:
@@ -160,7 +160,7 @@ class JsonApi:
             raise AwsUnreachable(action, "the answer is not a JSON object")
         return document
 
-    def _refusal(self, action: str, answer: Answer) -> AwsError:
+    def _refusal(self, action: str, answer: Answer, keys: Keys) -> AwsError:
         try:
             document = _decode(answer.body)
             assert isinstance(document, dict)
@@ -170,7 +170,7 @@ class JsonApi:
             code, text = "", answer.body[:200].decode("utf-8", "replace")
         code = code.rpartition("#")[2] or f"HTTP{answer.status}"
         if code in _KEY_ERRORS:
-            self._credentials.forget()
+            self._credentials.forget(keys)
         elif code in _CLOCK_ERRORS:
             self._correct_clock(answer)
         return AwsError(action, code, text, answer.status)

@@ -62,24 +62,31 @@ class CredentialSource:
                 self._look_at = now + (_LOOK_SECONDS if renews else math.inf)
             return self._keys
 
-    def forget(self) -> None:
-        """AWS called the keys expired or unknown: ask the chain anew at the next call."""
+    def forget(self, refused: Keys) -> None:
+        """AWS called these keys expired or unknown: ask the chain anew at the next call.
+
+        A late answer about keys that have been renewed meanwhile changes nothing.
+        """
+        if self._keys is not None and self._keys != refused:
+            return
         self._provider = self._keys = None
         self._expired = True
 
     def _load(self) -> Keys:
         try:
-            if self._provider is None:
+            # In a thread, while `forget` may be called: what was found here is what is used here.
+            provider = self._provider
+            if provider is None:
                 session = self._session
                 if self._expired:  # a session remembers the provider that gave the expired keys
                     session = botocore.session.Session(profile=session.profile)
-                self._provider = session.get_credentials()
-            if self._provider is None:
+                self._provider = provider = session.get_credentials()
+            if provider is None:
                 raise NoCredentials(
                     "no AWS credentials found: give the instance a role, or set"
                     " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
                 )
-            frozen = self._provider.get_frozen_credentials()
+            frozen = provider.get_frozen_credentials()
         except NoCredentials:
             raise
         except Exception as error:  # providers raise what they like: ClientError, OSError, KeyError

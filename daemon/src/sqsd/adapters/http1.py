@@ -239,6 +239,11 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_since = 0.0
 
     @property
+    def status(self) -> int:
+        """Of the answer that came last, or is coming; 0 before its head is complete."""
+        return self._parser.status
+
+    @property
     def reusable(self) -> bool:
         return (
             self._done is None and self._transport is not None and not self._transport.is_closing()
@@ -261,7 +266,10 @@ class Connection(asyncio.BufferedProtocol):
         self._parser.reset()
         transport.write(request)
         # One timer serves many requests: it looks at the last byte when it fires, and moves on.
-        if self._timer is None:
+        timer = self._timer
+        if timer is None or timer.when() > self._last_byte + inactivity:
+            if timer is not None:  # of a request that might be silent for longer
+                timer.cancel()
             self._timer = self._loop.call_later(inactivity, self._look_at_the_clock)
 
     async def request(self, request: bytes, inactivity: float) -> Answer | Failure:
