@@ -88,9 +88,11 @@ class WorkerTier(TierUserData):
         delete_statuses: answers besides 200 that delete a message, such as `204`. Default: none.
         dead_letter_statuses: answers that send a message to the dead-letter queue at once, such as
             `4xx`. Default: none.
+        status_delays: seconds, or `backoff`, until a message that failed with a status is visible
+            again, such as `409=30`; others go by `retry_policy`. Default: none.
         delete_expired: delete messages past `retention_period` without a POST. Default: True.
         health_path: a GET of it answers 2xx when the application can take messages. Default: its
-            port must accept, no more.
+            port must accept, and no proxy answer a GET with 502, 503 or 504.
         extra_headers: headers sent besides Elastic Beanstalk's. Default: none.
         via_sns: POST the message of an SNS envelope as the body. Default: False.
         signing_key_file: file on the instance with the secret that signs requests. Default: they
@@ -180,6 +182,7 @@ class WorkerTier(TierUserData):
         retry_policy: str | None = None,
         delete_statuses: Sequence[str] | None = None,
         dead_letter_statuses: Sequence[str] | None = None,
+        status_delays: Sequence[str] | None = None,
         delete_expired: bool | None = None,
         health_path: str | None = None,
         extra_headers: Sequence[str] | None = None,

@@ -32,6 +32,7 @@ CHOSEN: dict[str, Any] = {
     "wait_time_seconds": 11,
     "retry_policy": "backoff",
     "delete_statuses": ("204",),
+    "status_delays": ("409=30", "5xx=backoff"),
     "dead_letter_statuses": ("410", "422"),
     "delete_expired": False,
     "health_path": "/health",

@@ -48,6 +48,7 @@ METRICS_REPORTED: Final = "metrics.reported"
 STATUS_FAILED: Final = "status.failed"
 LOOP_LAGGED: Final = "loop.lagged"
 COMPANION_FAILED: Final = "companion.failed"
+LOG_RECOVERED: Final = "log.recovered"
 TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks
 CRON_LOADED: Final = "cron.loaded"

@@ -46,7 +46,11 @@ class Observability:
         self._several = _several(settings)
         self._clock = clock
         # Without a standard output Python has none; the number 1 may then be another file.
-        self._output = None if sys.stdout is None else Output(1, asyncio.get_running_loop())
+        self._output = (
+            None
+            if sys.stdout is None
+            else Output(1, asyncio.get_running_loop(), self._log_recovered)
+        )
         self._stream: LineStream = self._output or _Nowhere()
         stream = self._stream
         self._format: JsonLog | EbLog = (
@@ -104,6 +108,7 @@ class Observability:
             clock=self._clock,
             tasks=tasks,
             log_lines_dropped=lambda: 0 if output is None else output.dropped,
+            log_trouble=lambda: None if output is None else output.trouble,
         )
         companions: list[Companion] = [LoopLag(self.log.metrics, self._clock, self.log)]
 
@@ -137,6 +142,9 @@ class Observability:
             self._tracing.close()
         if self._output is not None:
             self._output.close()
+
+    def _log_recovered(self, dropped: int, why: str) -> None:
+        self.log.emit(logs.LOG_RECOVERED, lines_dropped=dropped, reason=why)
 
     def _print(self, line: str) -> None:
         self._stream.write(line + "\n")

@@ -114,14 +114,37 @@ async def test_a_pipe_that_nobody_reads_any_more_drops_lines(
     os.close(writing)
 
 
-async def test_a_full_disk_drops_lines(loop: asyncio.AbstractEventLoop) -> None:
-    full = os.open("/dev/full", os.O_WRONLY)
-    output = Output(full, loop)
+async def test_a_full_disk_drops_lines_says_why_and_tells_when_it_is_over(
+    tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    told: list[tuple[int, str]] = []
+    file, full = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), os.open("/dev/full", 1)
+    descriptor = os.dup(file)
+    output = Output(descriptor, loop, lambda dropped, why: told.append((dropped, why)))
+    os.dup2(full, descriptor)
     fill(output, 3)
     await asyncio.sleep(0)
     assert output.dropped == 3
+    assert output.trouble is not None
+    assert "No space left on device" in output.trouble
+    assert "make room on the disk" in output.trouble
+    fill(output, 2)
+    await asyncio.sleep(0)
+    assert told == []
+    os.dup2(file, descriptor)  # room again
+    fill(output, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    ((dropped, why),) = told
+    assert dropped == 5
+    assert "No space left" in why
+    assert output.trouble is None
+    fill(output, 1)
+    await asyncio.sleep(0)
+    assert len(told) == 1
     output.close()
-    os.close(full)
+    for opened in (descriptor, file, full):
+        os.close(opened)
 
 
 async def test_a_descriptor_that_is_closed_drops_lines(loop: asyncio.AbstractEventLoop) -> None:

@@ -9,6 +9,7 @@ stream costs lines, never messages.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import socket
@@ -24,6 +25,17 @@ _RETRY_SECONDS: Final = 0.05
 #: POSIX's least size of an atomic write to a pipe: one that poll calls writable takes this much.
 _PIPE_ATOMIC: Final = 512
 
+_SLOW_READER: Final = (
+    "the reader of standard output takes no more lines: look at what reads it, the journal or the"
+    " log file's own program"
+)
+_CURES: Final = {
+    errno.ENOSPC: "make room on the disk of the log, or rotate it sooner",
+    errno.EDQUOT: "raise the quota of the log's disk, or rotate it sooner",
+    errno.EPIPE: "what read standard output has ended: start it again, and the daemon with it",
+    errno.EIO: "the log's disk or terminal is gone: give the daemon another standard output",
+}
+
 _Write = Callable[[memoryview], int]
 
 
@@ -33,10 +45,20 @@ class Output:
     Args:
         descriptor: such as 1. It stays the caller's and keeps its own flags, for a terminal or a
             pipe may be shared with other processes.
+        recovered: called when lines are taken again, with how many were dropped since they were
+            not, and why.
     """
 
-    def __init__(self, descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(
+        self,
+        descriptor: int,
+        loop: asyncio.AbstractEventLoop,
+        recovered: Callable[[int, str], None] = lambda dropped, why: None,
+    ) -> None:
+        self._loop, self._recovered = loop, recovered
+        #: Why lines are being dropped, with the cure; None: they are not.
+        self.trouble: str | None = None
+        self._dropped_before = 0
         self._descriptor = descriptor
         self._close: Callable[[], None] = lambda: None
         self._lines: list[str] = []
@@ -50,7 +72,7 @@ class Output:
     def write(self, line: str, /) -> None:
         """Take one line with its end."""
         if len(self._pending) >= MOST_PENDING:
-            self.dropped += 1
+            self._drop(1, _SLOW_READER)
             return
         self._lines.append(line)
 
@@ -68,7 +90,7 @@ class Output:
         self._collect()
         while self._pending and self._try() and time.monotonic() < deadline:
             select.select([], [], [], 0.01)
-        self._drop_pending()
+        self._drop_pending(_SLOW_READER)
         self._close()
 
     def _write_out(self) -> None:
@@ -91,19 +113,32 @@ class Output:
                 written = self._write_some(view)
         except BlockingIOError:
             return True
-        except (OSError, ValueError):
-            self._drop_pending()
+        except (OSError, ValueError) as error:
+            self._drop_pending(_words(error))
             return False
         del self._pending[:written]
         if not self._pending:
             self._lines_in_pending = 0
+            self._tell_recovery()
         return True
 
-    def _drop_pending(self) -> None:
+    def _drop_pending(self, why: str) -> None:
         if self._pending:
-            self.dropped += self._lines_in_pending
+            self._drop(self._lines_in_pending, why)
             self._pending.clear()
             self._lines_in_pending = 0
+
+    def _drop(self, lines: int, why: str) -> None:
+        if self.trouble is None:
+            self._dropped_before = self.dropped
+        self.dropped += lines
+        self.trouble = why
+
+    def _tell_recovery(self) -> None:
+        why, self.trouble = self.trouble, None
+        if why is not None:
+            # Soon and not now: what it says is a line to be written, too.
+            self._loop.call_soon(self._recovered, self.dropped - self._dropped_before, why)
 
     def _writer(self) -> _Write:
         """The way to write to this kind of descriptor without waiting and without changing it."""
@@ -145,3 +180,10 @@ class Output:
             return written
 
         return write
+
+
+def _words(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return f"standard output cannot be written: {error}"
+    cure = _CURES.get(error.errno or 0, "look at where the daemon's standard output goes")
+    return f"standard output cannot be written ({error.strerror or error}): {cure}"

@@ -69,6 +69,7 @@ class Status:
     Args:
         tasks: the enabled periodic tasks.
         log_lines_dropped: lines that standard output would not take, so far.
+        log_trouble: why it takes none now, and the cure; None: it does.
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Status:
         clock: Clock,
         tasks: Sequence[Task] = (),
         log_lines_dropped: Callable[[], int] = lambda: 0,
+        log_trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._identity, self._dispatcher, self._observer = identity, dispatcher, observer
         self._clock, self._tasks = clock, tuple(tasks)
-        self._log_lines_dropped = log_lines_dropped
+        self._log_lines_dropped, self._log_trouble = log_lines_dropped, log_trouble
         self._started = clock.monotonic()
 
     # ---- for probes and metrics
@@ -172,6 +174,7 @@ class Status:
             "cron": self._cron(levels),
             "totals": self._totals(),
             "log_lines_dropped": levels.log_lines_dropped,
+            "log_trouble": self._log_trouble(),
             "last_troubles": [
                 {"time": _iso(at), "event": event, **values}
                 for at, event, values in reversed(self._observer.troubles)
