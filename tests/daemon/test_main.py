@@ -55,6 +55,42 @@ def test_every_problem_is_printed_on_a_line_of_its_own(
     assert all(line.startswith(f"{path}: ") for line in lines)
 
 
+def test_problems_of_every_kind_come_in_one_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, cron = tmp_path / "key", tmp_path / "cron.yaml"
+    key.write_text("short")
+    cron.write_text('version: 1\ncron:\n  - {name: a, url: /a, schedule: "61 * * * *"}\n')
+    path = settings(
+        tmp_path,
+        region="us-east",
+        queue_url="not a url",
+        cron_file="cron.yaml",
+        options={
+            "http_connections": 0,
+            "heartbeat": False,
+            "inactivity_timeout": 400,
+            "dead_letter_statuses": ["422"],
+            "signing_key_file": str(key),
+        },
+    )
+    assert main(["check", "--settings", path]) == UNUSABLE
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    for word in (
+        "http_connections must be",
+        "inactivity_timeout (400 s) must be below",
+        "dead_letter_statuses need",
+        "region must have the form",
+        "queue_url must be a URL",
+        "signing_key_file",
+        "cron.yaml: line 3",
+    ):
+        assert sum(word in line for line in lines) == 1, (word, lines)
+    assert len(lines) == 7
+
+
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "absent.json"
     assert main(["check", "--settings", str(path)]) == UNUSABLE

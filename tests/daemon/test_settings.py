@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sqsd import settings
-from sqsd.contract import InvalidSettings
+from sqsd.contract import InvalidSettings, SqsdOptions
 
 BEANSTALK = """\
 queue_url: https://sqs.cn-north-1.amazonaws.com.cn/123456789012/awseb-e-x-stack-AWSEBWorkerQueue-1
@@ -51,6 +51,47 @@ def test_beanstalks_visibility_timeout_is_also_its_inactivity_timeout(tmp_path: 
     path = tmp_path / "default.yaml"
     path.write_text("queue_url: https://sqs.eu-west-1.amazonaws.com/1/q\nvisibility_timeout: 120\n")
     assert settings.load(path, {}).options.inactivity_timeout == 120
+
+
+def from_beanstalk(tmp_path: Path, text: str) -> tuple[SqsdOptions, list[str]]:
+    path = tmp_path / "default.yaml"
+    path.write_text(f"queue_url: https://sqs.eu-west-1.amazonaws.com/1/q\n{text}\n")
+    notes: list[str] = []
+    return settings.load(path, {}, notes).options, notes
+
+
+@pytest.mark.parametrize("visibility", [0, 1])
+def test_beanstalks_shortest_visibilities_are_raised_with_a_note(
+    tmp_path: Path, visibility: int
+) -> None:
+    options, (note,) = from_beanstalk(tmp_path, f"visibility_timeout: {visibility}")
+    assert (options.visibility_timeout, options.inactivity_timeout) == (2, 2)
+    assert note.startswith(f"visibility_timeout {visibility} is taken as 2")
+
+
+def test_beanstalks_longest_visibility_fits_without_its_max_retries(tmp_path: Path) -> None:
+    options, (note,) = from_beanstalk(tmp_path, "visibility_timeout: 43200")
+    assert (options.visibility_timeout, options.inactivity_timeout) == (43_200, 36_000)
+    assert options.max_retries == 8
+    assert "received 8 times at the most" in note
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "notes"),
+    [
+        ("healthcheck: TCP:80", None, 0),
+        ("healthcheck: HTTP:80/ping", "/ping", 0),
+        ("http_port: 8080\nhealthcheck: HTTP:8080/a?b=c", "/a?b=c", 0),
+        ("healthcheck: HTTP:9000/ping", None, 1),
+        ("healthcheck: whatever", None, 1),
+    ],
+)
+def test_beanstalks_health_check_is_ours_where_it_is_the_applications(
+    tmp_path: Path, text: str, path: str | None, notes: int
+) -> None:
+    options, told = from_beanstalk(tmp_path, text)
+    assert options.health_path == path
+    assert len(told) == notes
 
 
 @pytest.mark.parametrize(

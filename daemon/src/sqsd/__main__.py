@@ -20,7 +20,6 @@ import yaml
 from sqsd import __version__, contract, cron_cli, periodic, settings
 from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.core.cron_yaml import InvalidCronFile
-from sqsd.resource_checks import resource_problems
 from sqsd.signing_key import read_signing_key
 
 UNUSABLE: Final = 2
@@ -33,9 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = chosen.command
         return command(chosen)
     except (InvalidSettings, InvalidCronFile) as error:
+        return _tell(error)
+
+
+def _tell(*errors: InvalidSettings | InvalidCronFile) -> int:
+    for error in errors:
         for problem in error.problems:
             print(f"{error.source}: {problem}", file=sys.stderr)
-        return UNUSABLE
+    return UNUSABLE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,15 +141,32 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    read, path = _read_settings(chosen)
-    read_signing_key(read.options.signing_key_file)
-    if read.cron_file is not None:
-        cron_path = _directory(path) / read.cron_file
-        schedule = periodic.checked_schedule(cron_path)
-        if schedule.enabled and read.resources.leader_table is None:
-            raise InvalidSettings([periodic.NO_LEADER_TABLE], str(path or "flags"))
+    draft, path = _draft(chosen)
+    cron_path = None
+    if (cron_file := draft.text("cron_file")) is not None:
+        cron_path = _directory(path) / cron_file
+    read: TierSettings | None = None
+    wrong: list[InvalidSettings | InvalidCronFile] = []
+    # Each whatever the others find: a file is mended once, and not once for each problem.
+    try:
+        read = settings.finish(draft)
+    except InvalidSettings as error:
+        wrong.append(error)
+    try:
+        read_signing_key(draft.text("signing_key_file"))
+    except InvalidSettings as error:
+        wrong.append(InvalidSettings(list(error.problems), draft.source))
+    try:
+        enabled = cron_path is not None and periodic.checked_schedule(cron_path).enabled
+        if enabled and draft.text("leader_table") is None:
+            wrong.append(InvalidSettings([periodic.NO_LEADER_TABLE], draft.source))
+    except InvalidCronFile as error:
+        wrong.append(error)
+    if wrong or read is None:
+        return _tell(*wrong)
+    if cron_path is not None:
         print(f"{cron_path}: no problems")
-    print(f"{path or 'flags'}: no problems")
+    print(f"{draft.source}: no problems")
     for name, _, default in settings.described_options():
         if (value := getattr(read.options, name)) != default:
             print(f"  {name} = {value!r} instead of {default!r}")
@@ -169,7 +190,8 @@ def _directory(path: Path | None) -> Path:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    read, path = _read_settings(chosen)
+    draft, path = _draft(chosen)
+    read = settings.finish(draft)
     # Here and not above: `check` and `version` need no SDK, and botocore takes a while to load.
     from sqsd import daemon
 
@@ -179,31 +201,17 @@ def _run(chosen: argparse.Namespace) -> int:
         return runner.run(daemon.run(read, _directory(path)))
 
 
-def _read_settings(chosen: argparse.Namespace) -> tuple[TierSettings, Path | None]:
-    """The settings, and the file they came from."""
+def _draft(chosen: argparse.Namespace) -> tuple[settings.Draft, Path | None]:
+    """The settings as given, and the file they came from."""
     flags = {name: value for name, value in vars(chosen).items() if name not in _NOT_SETTINGS}
     path: Path | None = chosen.settings
     if path is None and "queue_url" not in flags:
         path = Path(contract.SETTINGS_PATH)
     notes: list[str] = []
-    read = settings.load(path, flags, notes)
+    draft = settings.draft(path, flags, notes)
     for note in notes:
         print(f"{path}: {note}", file=sys.stderr)
-    if problems := resource_problems(read.resources.region, _queue_urls(read)):
-        raise InvalidSettings(problems, str(path or "flags"))
-    return read, path
-
-
-def _queue_urls(read: TierSettings) -> dict[str, str | None]:
-    """Every queue's URL by the name of its setting."""
-    urls = {
-        "queue_url": read.resources.queue_url,
-        "dead_letter_queue_url": read.resources.dead_letter_queue_url,
-    }
-    for position, queue in enumerate(read.more_queues):
-        urls[f"more_queues[{position}].queue_url"] = queue.queue_url
-        urls[f"more_queues[{position}].dead_letter_queue_url"] = queue.dead_letter_queue_url
-    return urls
+    return draft, path
 
 
 _NOT_SETTINGS: Final = frozenset({"command", "settings"})

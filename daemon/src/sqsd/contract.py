@@ -211,11 +211,12 @@ class TierSettings:
         queues = _read_queues(more, problems)
         urls = [q.get("queue_url") for q in (document, *_listed(more)) if isinstance(q, Mapping)]
         problems += _queues_problems(urls, options, queues)
+        given = document.get("options")
+        buries = isinstance(given, Mapping) and given.get("dead_letter_statuses")
+        if buries and not document.get("dead_letter_queue_url"):
+            problems.append("dead_letter_statuses need dead_letter_queue_url; name the queue")
         if problems or options is None:
             raise InvalidSettings(problems, source)
-        if options.dead_letter_statuses and not document.get("dead_letter_queue_url"):
-            problem = "dead_letter_statuses need dead_letter_queue_url; name the queue"
-            raise InvalidSettings([problem], source)
         resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
         return cls(
             resources=resources,

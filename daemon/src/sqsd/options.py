@@ -6,7 +6,7 @@ only, as there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -174,26 +174,47 @@ class SqsdOptions:
     )
 
     def __post_init__(self) -> None:
-        problems = value_problems({f.name: getattr(self, f.name) for f in fields(self)})
-        if not problems:
-            problems = self._combinations_that_lose_messages()
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        wrong = {name for name in values if value_problems({name: values[name]})}
+        problems = value_problems(values) + self._combinations_that_lose_messages(wrong)
         if problems:
             raise InvalidSettings(problems, "sqsd options")
 
-    def _combinations_that_lose_messages(self) -> list[str]:
+    def _combinations_that_lose_messages(self, wrong: Set[str]) -> list[str]:
+        """What is wrong with options together; `wrong` are those that cannot be compared."""
+
+        def usable(*names: str) -> bool:
+            return wrong.isdisjoint(names)
+
         problems = []
-        if not self.heartbeat and self.inactivity_timeout >= self.visibility_timeout:
+        if (
+            usable("heartbeat", "inactivity_timeout", "visibility_timeout")
+            and not self.heartbeat
+            and self.inactivity_timeout >= self.visibility_timeout
+        ):
             problems.append(
                 f"inactivity_timeout ({self.inactivity_timeout} s) must be below visibility_timeout"
                 f" ({self.visibility_timeout} s) when heartbeat is off, or a message is delivered"
                 " again while its first request runs; raise one, lower the other, or turn"
                 " heartbeat on"
             )
-        if self.heartbeat and self.visibility_timeout < 2:
+        if (
+            usable("heartbeat", "visibility_timeout")
+            and self.heartbeat
+            and self.visibility_timeout < 2
+        ):
             problems.append(
                 f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
                 " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
             )
+        if usable("delete_statuses", "dead_letter_statuses", "status_delays"):
+            problems += self._statuses_that_contradict_each_other()
+        if usable("retention_period", "visibility_timeout", "max_retries"):
+            problems += self._too_short_a_retention()
+        return problems
+
+    def _statuses_that_contradict_each_other(self) -> list[str]:
+        problems = []
         if both := sorted(set(self.delete_statuses) & set(self.dead_letter_statuses)):
             problems.append(
                 f"{', '.join(both)} cannot be in delete_statuses and in dead_letter_statuses;"
@@ -216,15 +237,18 @@ class SqsdOptions:
             )
         if "200" in delayed:
             problems.append("status_delays must not hold 200, which means success; leave it out")
-        needed = self.visibility_timeout * self.max_retries
-        if self.retention_period < needed:
-            problems.append(
-                f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
-                f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
-                " or a failing message is deleted before it reaches the dead-letter queue; raise"
-                " retention_period or lower one of the others"
-            )
         return problems
+
+    def _too_short_a_retention(self) -> list[str]:
+        needed = self.visibility_timeout * self.max_retries
+        if self.retention_period >= needed:
+            return []
+        return [
+            f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
+            f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
+            " or a failing message is deleted before it reaches the dead-letter queue; raise"
+            " retention_period or lower one of the others"
+        ]
 
 
 def value_problems(values: Mapping[str, Any]) -> list[str]:

@@ -19,11 +19,14 @@ _HOST: Final = re.compile(
 )
 
 
-def resource_problems(region: str, queue_urls: Mapping[str, str | None]) -> list[str]:
-    """Every problem with a region and with queue URLs, by the names of their settings."""
+def resource_problems(region: str | None, queue_urls: Mapping[str, str | None]) -> list[str]:
+    """Every problem with a region and with queue URLs, by the names of their settings.
+
+    A region that is not set is somebody else's problem.
+    """
     problems = []
-    known = _REGION.fullmatch(region) is not None
-    if not known:
+    known = region is not None and _REGION.fullmatch(region) is not None
+    if region is not None and not known:
         problems.append(
             f"region must have the form of eu-west-1, got {region!r}: name the region that the"
             " queue is in"

@@ -10,31 +10,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from sqsd import contract
+from sqsd.beanstalk import from_beanstalk
 from sqsd.contract import InvalidSettings, SqsdOptions, TierResources, TierSettings
+from sqsd.resource_checks import resource_problems
 
 OPTION_NAMES: Final = tuple(f.name for f in fields(SqsdOptions))
 RESOURCE_NAMES: Final = tuple(f.name for f in fields(TierResources))
-#: EB's keys that are ours by another name.
-_EB_RESOURCES: Final = {"registry_table": "leader_table", "environment_name": "tier_name"}
-#: EB's keys with nothing to set here, and why.
-_EB_WITHOUT_EFFECT: Final = {
-    "threads": "there are no threads",
-    "keepalive": "connections are always kept",
-    "sqs_batch_delete": "deletes are always batched",
-    "sqs_ssl": "the endpoint's scheme decides",
-    "dynamodb_ssl": "the endpoint's scheme decides",
-    "sqs_verify_checksums": "checksums are always verified",
-    "verbose": "every outcome is one line",
-    "debug": "every outcome is one line",
-    "quiet": "every outcome is one line",
-    "message_resend_grace_period": "set catch_up in cron.yaml",
-    "healthcheck": "the port is probed",
-}
 #: `sqs.eu-west-1.amazonaws.com`, `.com.cn`, `sqs-fips.`, and the old `eu-west-1.queue.` form.
 _REGION_IN_HOST: Final = re.compile(
     r"https?://(?:sqs(?:-fips)?\.(?P<new>[a-z0-9-]+)|(?P<old>[a-z0-9-]+)\.queue)\.(?:amazonaws|api)\."
@@ -46,10 +32,27 @@ def described_options() -> list[tuple[str, str, Any]]:
     return [(f.name, f.metadata["meaning"], f.default) for f in fields(SqsdOptions)]
 
 
-def load(
-    path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None
-) -> TierSettings:
-    """Read settings from a file, if one is named, and from flags.
+class Draft(NamedTuple):
+    """Settings as they were given, put together and not checked yet.
+
+    `problems` are those of putting them together; `finish` finds the others.
+    """
+
+    document: dict[str, Any]
+    source: str
+    problems: tuple[str, ...] = ()
+
+    def text(self, name: str) -> str | None:
+        """A text at the top, or in the options, if it is one."""
+        options = self.document.get("options")
+        value = self.document.get(name)
+        if value is None and isinstance(options, dict):
+            value = options.get(name)
+        return value if isinstance(value, str) and value else None
+
+
+def draft(path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None) -> Draft:
+    """Put together what a file says, if one is named, and what flags say.
 
     Args:
         path: `tier.json`, or a `.yaml` or `.yml` file with EB's keys.
@@ -57,12 +60,12 @@ def load(
         notes: takes a sentence for each of EB's keys that has no effect here.
 
     Raises:
-        InvalidSettings: with every problem found, also when the file cannot be read.
+        InvalidSettings: the file cannot be read, or is no settings file.
     """
     document: dict[str, Any] = {"version": contract.SETTINGS_VERSION}
-    source = "flags"
+    source, problems = "flags", list[str]()
     if path is not None:
-        source, document = str(path), _read(path, [] if notes is None else notes)
+        source, document = str(path), _read(path, [] if notes is None else notes, problems)
     options = document.get("options", {})
     if isinstance(options, dict):
         given = {name: flags[name] for name in OPTION_NAMES if name in flags}
@@ -71,10 +74,54 @@ def load(
     if "cron_file" in flags:
         document["cron_file"] = flags["cron_file"]
     _fill_in(document)
-    return TierSettings.from_document(document, source)
+    return Draft(document, source, tuple(problems))
 
 
-def _read(path: Path, notes: list[str]) -> dict[str, Any]:
+def finish(draft: Draft) -> TierSettings:
+    """The settings that a draft makes.
+
+    Raises:
+        InvalidSettings: with every problem found.
+    """
+    problems, read = list(draft.problems), None
+    try:
+        read = TierSettings.from_document(draft.document, draft.source)
+    except InvalidSettings as error:
+        problems += error.problems
+    problems += resource_problems(draft.text("region"), _queue_urls(draft.document))
+    if problems or read is None:
+        raise InvalidSettings(problems, draft.source)
+    return read
+
+
+def load(
+    path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None
+) -> TierSettings:
+    """`draft` and `finish`: the settings in a file and in flags.
+
+    Raises:
+        InvalidSettings: with every problem found, also when the file cannot be read.
+    """
+    return finish(draft(path, flags, notes))
+
+
+def _queue_urls(document: Mapping[str, Any]) -> dict[str, str]:
+    """Every queue's URL that is a text, by the name of its setting."""
+    more = document.get("more_queues")
+    places = [("", document)] + [
+        (f"more_queues[{position}].", queue)
+        for position, queue in enumerate(more if isinstance(more, list) else ())
+        if isinstance(queue, dict)
+    ]
+    return {
+        f"{prefix}{name}": url
+        for prefix, queue in places
+        for name in ("queue_url", "dead_letter_queue_url")
+        if isinstance(url := queue.get(name), str) and url
+    }
+
+
+def _read(path: Path, notes: list[str], problems: list[str]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -89,36 +136,7 @@ def _read(path: Path, notes: list[str]) -> dict[str, Any]:
         raise InvalidSettings([f"not YAML: {' '.join(str(error).split())}"], str(path)) from error
     if not isinstance(document, dict):
         raise InvalidSettings(["must be a mapping of EB's sqsd keys"], str(path))
-    return _from_beanstalk(document, str(path), notes)
-
-
-def _from_beanstalk(document: dict[Any, Any], source: str, notes: list[str]) -> dict[str, Any]:
-    """EB's flat keys as the object of `tier.json`."""
-    result: dict[str, Any] = {"version": contract.SETTINGS_VERSION}
-    options: dict[str, Any] = {}
-    problems = []
-    for key, value in document.items():
-        name = str(key).strip(":")  # Ruby writes symbols as `:queue_url:`
-        if name == "http_url":
-            if value not in ("http://localhost", "http://127.0.0.1"):
-                problems.append(f"http_url must be http://localhost, got {value!r}")
-        elif name in OPTION_NAMES:
-            off = name == "error_visibility_timeout" and isinstance(value, int) and value < 0
-            options[name] = None if off else value  # a negative number is EB's "off"
-        elif name in RESOURCE_NAMES or name == "cron_file":
-            result[name] = value
-        elif name in _EB_RESOURCES:
-            result[_EB_RESOURCES[name]] = value
-        else:
-            why = _EB_WITHOUT_EFFECT.get(name, "this daemon has no such setting")
-            notes.append(f"{name} has no effect: {why}")
-    if problems:
-        raise InvalidSettings(problems, source)
-    if "inactivity_timeout" not in options and "visibility_timeout" in options:
-        # EB's daemon takes the one for the other.
-        options["inactivity_timeout"] = options["visibility_timeout"]
-    result["options"] = options
-    return result
+    return from_beanstalk(document, notes, problems)
 
 
 def _fill_in(document: dict[str, Any]) -> None:
