@@ -8,146 +8,13 @@ import json
 import os
 import signal
 import socket
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sqsd.adapters.clock import SystemClock
 from tests.fakes.autoscaling import AutoScaling
 from tests.fakes.imds import FakeImds
-from tests.fakes.sqs import FakeSqs
-from tests.fakes.sqs_server import SqsServer
-
-#: Seconds until a wait for a process is a failure. Machines are shared and slow.
-PATIENCE = 30.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class Application:
-    """Answers 200 to everything, to a POST after `seconds`."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.posts = 0
-        self.began = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = next(
-                    int(line.partition(":")[2])
-                    for line in [*head.split("\r\n"), "content-length: 0"]
-                    if line.lower().startswith("content-length")
-                )
-                await reader.readexactly(length)
-                if head.startswith("POST "):
-                    self.began += 1
-                    await asyncio.sleep(self.seconds)
-                    self.posts += 1
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
-
-
-class World:
-    """A queue, an application and daemons on them."""
-
-    def __init__(
-        self, sqs: FakeSqs, sqs_port: int, app_port: int, application: Application
-    ) -> None:
-        self.sqs, self._sqs_port, self._app_port = sqs, sqs_port, app_port
-        self.application = application
-        self.status_port = free_port()
-        self.processes: list[asyncio.subprocess.Process] = []
-
-    async def start(
-        self, output: Any, *flags: str, environment: dict[str, str] | None = None
-    ) -> asyncio.subprocess.Process:
-        port = self._sqs_port
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "sqsd",
-            "run",
-            f"--queue-url=http://127.0.0.1:{port}/123456789012/work",
-            "--region=eu-west-1",
-            "--tier-name=orders",
-            f"--http-port={self._app_port}",
-            f"--status-port={self.status_port}",
-            "--wait-time-seconds=1",
-            *flags,
-            env={
-                **os.environ,
-                "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-                "AWS_SECRET_ACCESS_KEY": "SECRET-KEY-DONT-PRINT-ME",
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                **(environment or {}),
-            },
-            stdout=output,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        self.processes.append(process)
-        return process
-
-    async def get(self, path: str) -> tuple[int, str]:
-        def ask() -> tuple[int, str]:
-            try:
-                with urllib.request.urlopen(
-                    f"http://127.0.0.1:{self.status_port}{path}", timeout=5
-                ) as answer:
-                    return answer.status, answer.read().decode()
-            except urllib.error.HTTPError as error:
-                with error:
-                    return error.code, error.read().decode()
-            except OSError:
-                return 0, ""
-
-        return await asyncio.to_thread(ask)
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while (await self.get("/readyz"))[0] != 200:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
-
-
-@contextlib.asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    sqs, application = FakeSqs(SystemClock()), Application()
-    server = await asyncio.start_server(application.serve, "127.0.0.1", 0)
-    async with SqsServer(sqs) as queue:
-        made = World(sqs, queue.port, server.sockets[0].getsockname()[1], application)
-        try:
-            yield made
-        finally:
-            for process in made.processes:
-                if process.returncode is None:
-                    process.kill()
-                await process.communicate()
-            server.close()
-
-
-async def until(look: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not look():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.02)
-
-
-async def ended(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
-    """Exit code, standard output and error output of a process that is about to end."""
-    async with asyncio.timeout(PATIENCE):
-        out, error = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, (out or b"").decode(), error.decode()
+from tests.fakes.world import PATIENCE, ended, until, world
 
 
 async def test_a_daemon_explains_itself_on_its_port_and_reports_at_the_end() -> None:
@@ -190,7 +57,7 @@ async def test_in_ebs_format_the_log_reads_as_on_elastic_beanstalk() -> None:
         texts = [line.split(" ", 1)[1] for line in out.splitlines()]
         assert texts[0].startswith("init: initializing aws-sqsd 3.0.4")
         assert texts[1].startswith("start: polling http://127.0.0.1:")
-        assert f"message: sent to http://localhost:{w._app_port}/" in texts
+        assert f"message: sent to http://localhost:{w.app_port}/" in texts
         assert texts[-1] == "stop: stopping the daemon"
 
 

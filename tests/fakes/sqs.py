@@ -103,7 +103,7 @@ class FakeSqs:
     def __init__(
         self, clock: Times, *, fifo: bool = False, max_receives: int | None = None
     ) -> None:
-        self.clock, self._fifo, self._max_receives = clock, fifo, max_receives
+        self.clock, self.fifo, self._max_receives = clock, fifo, max_receives
         self.url = QUEUE_URL + (".fifo" if fifo else "")
         #: Seconds by which this SQS's clock is ahead of `clock`, as a `JsonApi` would measure it.
         self.clock_offset = 0.0
@@ -255,7 +255,7 @@ class FakeSqs:
         now = self.clock.monotonic()
         blocked = set()
         for stored in self._messages.values():
-            if self._fifo and stored.group_id in blocked:
+            if self.fifo and stored.group_id in blocked:
                 continue
             if stored.visible_at <= now:
                 yield stored
@@ -356,7 +356,7 @@ class FakeSqs:
             return {"MessageId": str(uuid.uuid4())}
         attributes = request.get("MessageAttributes")
         group_id = request.get("MessageGroupId")
-        if self._fifo and group_id is None:
+        if self.fifo and group_id is None:
             raise Refusal("MissingParameter", "MessageGroupId")
         sent = self.send(request["MessageBody"], attributes=attributes, group_id=group_id)
         return {"MessageId": sent}

@@ -19,17 +19,28 @@ from sqsd.adapters.sigv4 import Signer
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
 from sqsd.ports import Clock
 
+_text_of = json.JSONEncoder(separators=(",", ":")).encode
+
 try:  # an extra: faster, and never needed
     import orjson
-
-    _encode: Callable[[Any], bytes] = orjson.dumps
-    _decode: Callable[[bytes], Any] = orjson.loads
 except ImportError:
-    _text_of = json.JSONEncoder(separators=(",", ":")).encode
-    _decode = json.loads
+    _decode: Callable[[bytes], Any] = json.loads
 
     def _encode(value: Any) -> bytes:
         return _text_of(value).encode()
+else:
+
+    def _encode(value: Any) -> bytes:
+        try:
+            return orjson.dumps(value)
+        except TypeError:  # as below
+            return _text_of(value).encode()
+
+    def _decode(data: bytes) -> Any:
+        try:
+            return orjson.loads(data)
+        except ValueError:  # a lone surrogate, say, which the standard library reads
+            return json.loads(data)
 
 
 #: Seconds for which an unused connection is trusted; beyond it a NAT may have forgotten it.

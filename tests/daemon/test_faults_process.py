@@ -1,0 +1,180 @@
+"""A whole daemon, as a process, and what an emulator of SQS cannot do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from sqsd import logs
+from tests.fakes.sqs import Broken, FailEntries, Refusal
+from tests.fakes.world import World, ended, until, world
+
+SECRET = "FwoGZXIvYXdzEDONTPRINTME0123456789"
+
+
+async def stopped(process: asyncio.subprocess.Process) -> tuple[int, list[dict[str, Any]]]:
+    """Told to stop: its exit code, and what it said."""
+    process.terminate()
+    code, out, error = await ended(process)
+    assert error == ""
+    return code, [json.loads(line) for line in out.splitlines()]
+
+
+def of(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == name]
+
+
+async def start(w: World, *flags: str, **environment: str) -> asyncio.subprocess.Process:
+    process = await w.start(asyncio.subprocess.PIPE, *flags, environment=environment)
+    await w.ready()
+    return process
+
+
+async def test_entries_that_fail_within_a_batch_are_deleted_in_the_end() -> None:
+    async with world() as w:
+        process = await start(w)
+        w.sqs.fault("DeleteMessageBatch", FailEntries(frozenset({0, 2})), FailEntries({0}))  # type: ignore[arg-type]
+        sent = [w.sqs.send(str(n)) for n in range(10)]
+        await until(lambda: len(w.sqs.deleted) == 10)
+        code, events = await stopped(process)
+        assert (code, w.application.posts) == (0, 10)
+        assert len(of(events, logs.MESSAGE_DELETED)) == 10
+        assert sorted(w.sqs.deleted) == sorted(sent)
+
+
+async def test_a_long_poll_that_hangs_is_given_up_and_what_it_took_comes_back() -> None:
+    async with world() as w:
+        process = await start(w, "--visibility-timeout=3", "--inactivity-timeout=2")
+        faults = [Broken.HANG, Broken.LOST, Broken.CUT, Broken.GARBAGE]
+        w.sqs.fault("ReceiveMessage", *faults)
+        asked = len(w.sqs.called("ReceiveMessage"))
+        await until(lambda: len(w.sqs.called("ReceiveMessage")) > asked)  # and hangs
+        sent = w.sqs.send("work")
+        await until(lambda: w.sqs.deleted == [sent])
+        code, events = await stopped(process)
+        assert (code, w.application.posts) == (0, 1)
+        assert "no answer within" in of(events, logs.QUEUE_FAILED)[0]["reason"]
+        assert of(events, logs.QUEUE_RECOVERED)
+
+
+async def test_a_token_that_expires_in_the_middle_is_renewed_and_nothing_is_posted_twice(
+    tmp_path: Path,
+) -> None:
+    profile = tmp_path / "credentials"
+
+    def write(token: str) -> None:
+        profile.write_text(
+            "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = s\n"
+            f"aws_session_token = {token}\n"
+        )
+
+    write("old")
+    async with world() as w:
+        process = await start(
+            w,
+            AWS_SHARED_CREDENTIALS_FILE=str(profile),
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+        )
+        w.application.seconds = 0.5
+        sent = [w.sqs.send(str(n)) for n in range(5)]
+        await until(lambda: w.application.began == 5)
+        # While the requests run the old keys end; the deletes are the first to hear of it.
+        write("new")
+        w.server.expired_tokens.add("old")
+        await until(lambda: sorted(w.sqs.deleted) == sorted(sent))
+        code, events = await stopped(process)
+        assert (code, w.application.posts) == (0, 5)
+        assert of(events, logs.MESSAGE_DELETE_FAILED) == []
+
+
+async def test_a_dead_letter_queue_that_refuses_keeps_the_message_and_tells_no_secret() -> None:
+    async with world() as w:
+        process = await start(
+            w,
+            '--dead-letter-statuses=["422"]',
+            "--error-visibility-timeout=1",
+            f"--dead-letter-queue-url=http://127.0.0.1:{w.server.port}/123456789012/dead",
+        )
+        refusal = Refusal(
+            "SignatureDoesNotMatch",
+            f"The canonical string should have been 'x-amz-security-token:{SECRET}'",
+            403,
+        )
+        w.sqs.fault("SendMessage", refusal)
+        w.application.status = lambda body: 422
+        w.sqs.send("poison")
+        await until(lambda: w.sqs.dead_letters == ["poison"])
+        await until(lambda: w.sqs.deleted)
+        pages = [(await w.get(page))[1] for page in ("/status", "/metrics")]
+        code, events = await stopped(process)
+        assert code == 0
+        (released,) = of(events, logs.MESSAGE_RELEASED)
+        assert released["reason"] == "HTTP 422; the dead-letter queue took nothing"
+        assert "SignatureDoesNotMatch" in of(events, logs.QUEUE_FAILED)[0]["reason"]
+        assert len(of(events, logs.MESSAGE_DEAD_LETTERED)) == 1
+        assert SECRET not in repr(events) + "".join(pages)
+
+
+async def test_a_failure_in_a_fifo_group_is_not_overtaken() -> None:
+    async with world(fifo=True) as w:
+        failures = iter([500, 500])
+        w.application.status = lambda body: next(failures, 200) if body == b"a2" else 200
+        for n in range(1, 5):
+            w.sqs.send(f"a{n}", group_id="a")
+            w.sqs.send(f"b{n}", group_id="b")
+        process = await start(w, "--error-visibility-timeout=1")
+        await until(lambda: len(w.sqs.deleted) == 8)
+        code, _ = await stopped(process)
+        assert code == 0
+        of_a = [body for body in w.application.bodies if body.startswith(b"a")]
+        assert of_a == [b"a1", b"a2", b"a2", b"a2", b"a3", b"a4"]
+
+
+async def test_a_second_signal_ends_it_at_once_with_requests_in_the_middle() -> None:
+    async with world() as w:
+        process = await start(w, "--drain-timeout=300")
+        w.application.seconds = 60.0
+        w.sqs.send("slow")
+        await until(lambda: w.application.began == 1)
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: w.sqs.calls[-1].action)
+        async with asyncio.timeout(30):
+            while "draining" not in (await w.get("/readyz"))[1]:  # noqa: ASYNC110 - a process
+                await asyncio.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        code, out, _ = await ended(process)
+        assert time.monotonic() - began < 20
+        events = [json.loads(line) for line in out.splitlines()]
+        assert code == 1
+        assert of(events, logs.DAEMON_FORCED)
+        assert w.sqs.deleted == []
+
+
+async def test_a_hostile_message_costs_its_neighbours_nothing() -> None:
+    async with world() as w:
+        process = await start(w, "--via-sns=true")
+        nested = '{"Type": "Notification", "Message": ' + "[" * 200_000
+        hostile = w.sqs.send(nested)
+        attributes = {
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in {
+                "beanstalk.sqsd.scheduled_time": "0001-01-01 00:00:00 UTC",
+                "beanstalk.sqsd.task_name": "a\r\nX-Forged: yes",
+                "beanstalk.sqsd.path": "/x HTTP/1.1\r\nX-Forged: yes\r\n\r\n",
+                "x\r\nX-Forged": "\x00\ud800",
+            }.items()
+        }
+        forged = w.sqs.send("forged", attributes=attributes)
+        others = [w.sqs.send(str(n)) for n in range(20)]
+        await until(lambda: len(w.sqs.deleted) == 22)
+        code, events = await stopped(process)
+        assert code == 0
+        assert sorted(w.sqs.deleted) == sorted([hostile, forged, *others])
+        assert of(events, logs.DAEMON_FAILED) == []
+        assert nested.encode() in w.application.bodies
