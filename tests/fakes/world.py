@@ -29,9 +29,22 @@ class Application:
         self.bodies: list[bytes] = []
         self.posts = 0
         self.began = 0
+        self._conversations: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(EOFError, OSError):
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection was made."""
+        task = asyncio.create_task(self._converse(reader, writer))
+        self._conversations.add(task)
+        task.add_done_callback(self._conversations.discard)
+
+    async def close(self) -> None:
+        """End every conversation, also those in the middle of an answer."""
+        for task in self._conversations:
+            task.cancel()
+        await asyncio.gather(*self._conversations, return_exceptions=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(EOFError, OSError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = next(
@@ -47,7 +60,6 @@ class Application:
                     self.posts += 1
                     status = self.status(body)
                 writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
-        writer.close()
 
 
 class World:
@@ -127,6 +139,7 @@ async def world(*, fifo: bool = False) -> AsyncIterator[World]:
                     process.kill()
                 await process.communicate()
             server.close()
+            await application.close()
 
 
 async def until(look: Callable[[], object]) -> None:
