@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import jsii
 from aws_cdk import (
     Acknowledgment,
     Aws,
-    CfnCreationPolicy,
-    CfnResourceSignal,
     Duration,
     IStableStringProducer,
     Lazy,
     Size,
-    SizeRoundingBehavior,
     Validations,
 )
 from aws_cdk import aws_autoscaling as autoscaling
@@ -26,28 +22,13 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
 from worker_tier.bootstrap import Signal
-from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity, capacity_problems
+from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
 from worker_tier.errors import InvalidProps
+from worker_tier.fleet_checks import fleet_problems
 from worker_tier.machine_image import WorkerMachineImage, chosen_image
-from worker_tier.options import in_range, seconds_in_range
+from worker_tier.updates import awaited, one_at_a_time, termination_hook
 
-#: Auto Scaling's limits for a lifecycle hook's heartbeat, in seconds.
-_MIN_HEARTBEAT_SECONDS: Final = 30
-_MAX_HEARTBEAT_SECONDS: Final = 7_200
-#: What the daemon needs besides draining: noticing that it must go, flushing deletes.
-_HEARTBEAT_MARGIN_SECONDS: Final = 60
-#: Auto Scaling's limits for an instance's life: a day and a year.
-_LIFETIME_SECONDS: Final = (86_400, 31_536_000)
-_MAX_WARMUP_SECONDS: Final = 86_400
-_MAX_VOLUME_GIBIBYTES: Final = 16_384
-_MAX_HOPS: Final = 64
 _SHEBANG: Final = "#!/bin/bash"
-
-
-def hook_heartbeat_seconds(drain_timeout: int) -> int:
-    """How long a leaving instance may take: never less than its drain, within EC2's limits."""
-    wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
-    return max(_MIN_HEARTBEAT_SECONDS, min(_MAX_HEARTBEAT_SECONDS, wanted))
 
 
 @jsii.implements(IStableStringProducer)
@@ -212,11 +193,18 @@ class WorkerFleet(Construct):
                 autoscaling.TerminationPolicy.DEFAULT,
             ],
             update_policy=update_policy
-            or self._update_policy(min_capacity, max_capacity, signal_timeout),
+            or one_at_a_time(
+                min_capacity=min_capacity,
+                max_capacity=max_capacity,
+                signal_timeout=signal_timeout,
+            ),
         )
         if self._awaits_signal:
-            self._await_signals(min_capacity, signal_timeout)
-        self._add_termination_hook(drain_timeout_seconds)
+            creation = awaited(min_capacity, signal_timeout)
+            self._group_resource.cfn_options.creation_policy = creation
+        self._group_resource.lifecycle_hook_specification_list = [
+            termination_hook(drain_timeout_seconds)
+        ]
         #: Lets an instance end its own wait on the way out. It is a policy apart because it names
         #: the group: were it part of `policy`, the group, which waits for signals of instances that
         #: need `policy`, would wait for itself.
@@ -317,39 +305,6 @@ class WorkerFleet(Construct):
             # Older CDKs take no such id, and their rules ask for none.
             _acknowledge(self.role, rule, reason)
 
-    def _update_policy(
-        self, min_capacity: int, max_capacity: int, signal_timeout: Duration
-    ) -> autoscaling.UpdatePolicy:
-        return autoscaling.UpdatePolicy.rolling_update(
-            max_batch_size=1,
-            # CloudFormation wants this below the greatest size, or it could replace nothing.
-            min_instances_in_service=min(min_capacity, max_capacity - 1),
-            wait_on_resource_signals=self._awaits_signal,
-            pause_time=signal_timeout if self._awaits_signal else Duration.seconds(0),
-        )
-
-    def _await_signals(self, count: int, timeout: Duration) -> None:
-        # The L2's `signals` would also give the role a policy of its own to signal with; ours has
-        # it among its statements.
-        self._group_resource.cfn_options.creation_policy = CfnCreationPolicy(
-            resource_signal=CfnResourceSignal(count=count, timeout=timeout.to_iso_string())
-        )
-
-    def _add_termination_hook(self, drain_timeout_seconds: int) -> None:
-        """A hook inside the group's own resource: a resource apart comes after the first instances,
-        and goes before the last ones (aws-cdk #7712).
-        """
-        self._group_resource.lifecycle_hook_specification_list = [
-            autoscaling.CfnAutoScalingGroup.LifecycleHookSpecificationProperty(
-                lifecycle_hook_name="drain",
-                lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
-                # An instance that does not answer goes all the same: its messages come back by
-                # themselves.
-                default_result="CONTINUE",
-                heartbeat_timeout=hook_heartbeat_seconds(drain_timeout_seconds),
-            )
-        ]
-
 
 def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:
     """Tell validators that somebody looked at a finding, and why it stays."""
@@ -366,33 +321,3 @@ def _root_volume(device: str, size: Size) -> ec2.BlockDevice:
             volume_type=ec2.EbsDeviceVolumeType.GP3,
         ),
     )
-
-
-def fleet_problems(props: Mapping[str, Any]) -> list[str]:
-    """Everything wrong with a fleet's props, by name; an empty list when they can be built."""
-    problems = capacity_problems(props["capacity"])
-    if props["capacity"] is not None and props["instance_type"] is not None:
-        problems.append(
-            "instance_type and capacity both say what to launch; leave one out, or name the type in"
-            " capacity"
-        )
-    if props["role"] is not None and props["instance_principal"] is not None:
-        problems.append(
-            "instance_principal is for the role that is made here, and role names another; leave"
-            " one out"
-        )
-    in_range(
-        "http_put_response_hop_limit", props["http_put_response_hop_limit"], 1, _MAX_HOPS, problems
-    )
-    lifetime = props["max_instance_lifetime"]
-    seconds_in_range("max_instance_lifetime", lifetime, *_LIFETIME_SECONDS, problems)
-    seconds_in_range("instance_warmup", props["instance_warmup"], 0, _MAX_WARMUP_SECONDS, problems)
-    size = props["root_volume_size"]
-    if size is not None and not size.is_unresolved():
-        gibibytes = size.to_gibibytes(rounding=SizeRoundingBehavior.NONE)
-        if gibibytes != int(gibibytes) or not 1 <= gibibytes <= _MAX_VOLUME_GIBIBYTES:
-            problems.append(
-                "root_volume_size must be a whole number of GiB from 1 to"
-                f" {_MAX_VOLUME_GIBIBYTES}, got {gibibytes} GiB"
-            )
-    return problems

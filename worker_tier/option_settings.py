@@ -6,16 +6,24 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, cast
 
-import jsii
 from aws_cdk import Duration, Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from sqsd.contract import SqsdOptions
 from worker_tier.application import WorkerApplication
 from worker_tier.capacity import WorkerCapacity
+from worker_tier.option_values import (
+    FixedImage,
+    Unusable,
+    boolean,
+    change,
+    days,
+    names,
+    one_of,
+    whole,
+)
 from worker_tier.scaling_figures import WorkerScaling
 from worker_tier.trigger import Side, Trigger
 
@@ -70,22 +78,9 @@ _REFUSED: Final = {
     (COMMAND, "Timeout"): "an instance is awaited as a whole; pass signal_timeout",
     (COMMAND, "IgnoreHealthCheck"): "a deployment that nobody checks loses messages",
 }
-_RETENTION: Final[dict[int, logs.RetentionDays]] = {
-    int(name): getattr(logs.RetentionDays, member)
-    for name, member in {
-        "1": "ONE_DAY", "3": "THREE_DAYS", "5": "FIVE_DAYS", "7": "ONE_WEEK", "14": "TWO_WEEKS",
-        "30": "ONE_MONTH", "60": "TWO_MONTHS", "90": "THREE_MONTHS", "120": "FOUR_MONTHS",
-        "150": "FIVE_MONTHS", "180": "SIX_MONTHS", "365": "ONE_YEAR", "400": "THIRTEEN_MONTHS",
-        "545": "EIGHTEEN_MONTHS", "731": "TWO_YEARS", "1827": "FIVE_YEARS", "3653": "TEN_YEARS",
-    }.items()
-}  # fmt: skip
 
 
 _NOT_SINGLE: Final = frozenset({"min_capacity", "max_capacity", "scaling"})
-
-
-class _Unusable(ValueError):
-    """A value that an option does not take; the text says what it takes."""
 
 
 @dataclass
@@ -104,8 +99,8 @@ class _Reader:
             return default
         try:
             return read(value)
-        except (_Unusable, ValueError, KeyError) as error:
-            wanted = str(error) if isinstance(error, _Unusable) else "has a value of another kind"
+        except (Unusable, ValueError, KeyError) as error:
+            wanted = str(error) if isinstance(error, Unusable) else "has a value of another kind"
             self.problems.append(f"{namespace}:{option} {wanted}, got {value!r}")
             return default
 
@@ -166,7 +161,7 @@ def _sqsd(reader: _Reader) -> dict[str, Any]:
     props: dict[str, Any] = {}
     for eb_name, option in _EB_NAMES.items():
         is_text = isinstance(option.default, str)
-        value = reader.take(SQSD, eb_name, str if is_text else _whole)
+        value = reader.take(SQSD, eb_name, str if is_text else whole)
         if value is not None:
             is_duration = option.name in _DURATIONS
             props[option.name] = Duration.seconds(value) if is_duration else value
@@ -174,10 +169,10 @@ def _sqsd(reader: _Reader) -> dict[str, Any]:
 
 
 def _group(reader: _Reader) -> dict[str, Any]:
-    reader.take(ASG, "EnableCapacityRebalancing", _boolean)  # on for every spot fleet
+    reader.take(ASG, "EnableCapacityRebalancing", boolean)  # on for every spot fleet
     return {
-        "min_capacity": reader.take(ASG, "MinSize", _whole),
-        "max_capacity": reader.take(ASG, "MaxSize", _whole),
+        "min_capacity": reader.take(ASG, "MinSize", whole),
+        "max_capacity": reader.take(ASG, "MaxSize", whole),
     }
 
 
@@ -185,14 +180,14 @@ def _trigger(reader: _Reader) -> dict[str, Any]:
     if not any(namespace == TRIGGER for namespace, _ in reader.left):
         return {}
     base = Trigger()
-    breach = reader.take(TRIGGER, "BreachDuration", _whole)
-    period = reader.take(TRIGGER, "Period", _whole, base.period_minutes)
-    periods = reader.take(TRIGGER, "EvaluationPeriods", _whole, base.evaluation_periods)
+    breach = reader.take(TRIGGER, "BreachDuration", whole)
+    period = reader.take(TRIGGER, "Period", whole, base.period_minutes)
+    periods = reader.take(TRIGGER, "EvaluationPeriods", whole, base.evaluation_periods)
     if breach is not None:
         # EB: the time a metric must be beyond its limit; periods of Period minutes cover it.
         periods = max(periods, -(-breach // max(period, 1)))
-    increment, percent = reader.take(TRIGGER, "UpperBreachScaleIncrement", _change, (1, False))
-    fewer, fewer_percent = reader.take(TRIGGER, "LowerBreachScaleIncrement", _change, (-1, False))
+    increment, percent = reader.take(TRIGGER, "UpperBreachScaleIncrement", change, (1, False))
+    fewer, fewer_percent = reader.take(TRIGGER, "LowerBreachScaleIncrement", change, (-1, False))
     trigger = replace(
         base,
         metric_name=reader.take(TRIGGER, "MeasureName", str, base.metric_name),
@@ -215,13 +210,13 @@ def _trigger(reader: _Reader) -> dict[str, Any]:
 
 
 def _launch(reader: _Reader) -> dict[str, Any]:
-    size = reader.take(LAUNCH, "RootVolumeSize", _whole)
-    reader.take(LAUNCH, "RootVolumeType", _one_of("gp3"))
-    reader.take(LAUNCH, "DisableIMDSv1", _one_of("true"))
-    reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", _boolean)
+    size = reader.take(LAUNCH, "RootVolumeSize", whole)
+    reader.take(LAUNCH, "RootVolumeType", one_of("gp3"))
+    reader.take(LAUNCH, "DisableIMDSv1", one_of("true"))
+    reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean)
     image = reader.take(LAUNCH, "ImageId")
-    groups = reader.take(LAUNCH, "SecurityGroups", _names)
-    interval = reader.take(LAUNCH, "MonitoringInterval", _one_of("1 minute", "5 minute"))
+    groups = reader.take(LAUNCH, "SecurityGroups", names)
+    interval = reader.take(LAUNCH, "MonitoringInterval", one_of("1 minute", "5 minute"))
     if groups is not None and len(groups) != 1:
         reader.problems.append(
             f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be one group; merge their rules"
@@ -230,7 +225,7 @@ def _launch(reader: _Reader) -> dict[str, Any]:
     return {
         "instance_type": reader.take(LAUNCH, "InstanceType", ec2.InstanceType),
         "root_volume_size": None if size is None else Size.gibibytes(size),
-        "machine_image": None if image is None else cast(ec2.IMachineImage, _FixedImage(image)),
+        "machine_image": None if image is None else cast(ec2.IMachineImage, FixedImage(image)),
         "security_group": None
         if groups is None
         else ec2.SecurityGroup.from_security_group_id(reader.scope, "SecurityGroups", groups[0]),
@@ -239,8 +234,8 @@ def _launch(reader: _Reader) -> dict[str, Any]:
 
 
 def _network(reader: _Reader) -> dict[str, Any]:
-    id, subnets = reader.take(VPC, "VPCId"), reader.take(VPC, "Subnets", _names)
-    public = reader.take(VPC, "AssociatePublicIpAddress", _boolean)
+    id, subnets = reader.take(VPC, "VPCId"), reader.take(VPC, "Subnets", names)
+    public = reader.take(VPC, "AssociatePublicIpAddress", boolean)
     if (id is None) != (subnets is None):
         reader.problems.append(
             f"{VPC}:VPCId and {VPC}:Subnets are needed together; give both, or pass vpc"
@@ -267,25 +262,25 @@ def _network(reader: _Reader) -> dict[str, Any]:
 
 
 def _instances(reader: _Reader) -> dict[str, Any]:
-    types = reader.take(INSTANCES, "InstanceTypes", _names)
-    spot = reader.take(INSTANCES, "EnableSpot", _boolean, False)
-    base = reader.take(INSTANCES, "SpotFleetOnDemandBase", _whole, 0)
-    above = reader.take(INSTANCES, "SpotFleetOnDemandAboveBasePercentage", _whole, 0)
+    types = reader.take(INSTANCES, "InstanceTypes", names)
+    spot = reader.take(INSTANCES, "EnableSpot", boolean, False)
+    base = reader.take(INSTANCES, "SpotFleetOnDemandBase", whole, 0)
+    above = reader.take(INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole, 0)
     reader.take(
         INSTANCES,
         "SpotAllocationStrategy",
-        _one_of(
+        one_of(
             "capacity-optimized-prioritized",
             "capacity-optimized",
             "price-capacity-optimized",
             "lowest-price",
         ),
     )
-    architecture = reader.take(INSTANCES, "SupportedArchitectures", _one_of("arm64", "x86_64"))
+    architecture = reader.take(INSTANCES, "SupportedArchitectures", one_of("arm64", "x86_64"))
     kinds = [ec2.InstanceType(name) for name in types or ()]
-    names = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
+    known = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
     wrong = [
-        kind.to_string() for kind in kinds if architecture not in (None, names[kind.architecture])
+        kind.to_string() for kind in kinds if architecture not in (None, known[kind.architecture])
     ]
     if wrong:
         reader.problems.append(
@@ -301,15 +296,15 @@ def _instances(reader: _Reader) -> dict[str, Any]:
 
 
 def _kind(reader: _Reader) -> dict[str, Any]:
-    kind = reader.take(ENVIRONMENT, "EnvironmentType", _one_of("SingleInstance", "LoadBalanced"))
+    kind = reader.take(ENVIRONMENT, "EnvironmentType", one_of("SingleInstance", "LoadBalanced"))
     reader.take(ENVIRONMENT, "ServiceRole")  # Elastic Beanstalk's own; nobody needs it here
     return {"single_instance": True} if kind == "SingleInstance" else {}
 
 
 def _command(reader: _Reader) -> dict[str, Any]:
-    policy = reader.take(COMMAND, "DeploymentPolicy", _one_of("Rolling", "Immutable"), "Rolling")
-    reader.take(COMMAND, "BatchSizeType", _one_of("Fixed"))
-    reader.take(COMMAND, "BatchSize", _one_of("1"))
+    policy = reader.take(COMMAND, "DeploymentPolicy", one_of("Rolling", "Immutable"), "Rolling")
+    reader.take(COMMAND, "BatchSizeType", one_of("Fixed"))
+    reader.take(COMMAND, "BatchSize", one_of("1"))
     if policy == "Immutable":
         # A second group beside the first, which goes when the second is up.
         return {"update_policy": autoscaling.UpdatePolicy.replacing_update()}
@@ -317,10 +312,9 @@ def _command(reader: _Reader) -> dict[str, Any]:
 
 
 def _logs(reader: _Reader) -> dict[str, Any]:
-    reader.take(LOGS, "StreamLogs", _one_of("true"))
-    reader.take(LOGS, "DeleteOnTerminate", _one_of("true"))
-    days = reader.take(LOGS, "RetentionInDays", _days)
-    return {"log_retention": days}
+    reader.take(LOGS, "StreamLogs", one_of("true"))
+    reader.take(LOGS, "DeleteOnTerminate", one_of("true"))
+    return {"log_retention": reader.take(LOGS, "RetentionInDays", days)}
 
 
 def _environment(reader: _Reader, props: dict[str, Any]) -> None:
@@ -339,61 +333,3 @@ def _environment(reader: _Reader, props: dict[str, Any]) -> None:
     # What code says wins over what a file says, as for every other prop.
     merged = {**values, **application.environment}
     props["application"] = replace(application, environment=merged)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
-        raise _Unusable("must be a whole number")
-    return int(value)
-
-
-def _boolean(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in ("true", "false"):
-        raise _Unusable("must be true or false")
-    return text == "true"
-
-
-def _names(value: Any) -> list[str]:
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _change(value: Any) -> tuple[int, bool]:
-    """An increment such as `2` or `-10%`."""
-    text = str(value).strip()
-    return _whole(text.removesuffix("%")), text.endswith("%")
-
-
-def _days(value: Any) -> logs.RetentionDays:
-    days = _whole(value)
-    if days not in _RETENTION:
-        raise _Unusable(f"must be one of {', '.join(map(str, _RETENTION))} days")
-    return _RETENTION[days]
-
-
-def _one_of(*allowed: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        text = str(value)
-        for name in allowed:
-            if text.lower() == name.lower():
-                return name
-        raise _Unusable(f"must be {' or '.join(allowed)}")
-
-    return read
-
-
-@jsii.implements(ec2.IMachineImage)
-class _FixedImage:
-    """An image by its id alone: settings belong to one region, which synth need not know."""
-
-    def __init__(self, id: str) -> None:
-        self._id = id
-
-    @jsii.member(jsii_name="getImage")
-    def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
-        return ec2.MachineImageConfig(
-            image_id=self._id,
-            os_type=ec2.OperatingSystemType.LINUX,
-            user_data=ec2.UserData.for_linux(),
-        )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
@@ -48,6 +49,12 @@ def sqsd_options(props: Mapping[str, Any], problems: list[str]) -> SqsdOptions |
         found.extend(error.problems)
     problems.extend(found)
     return None if found else options
+
+
+def taken_by(function: Callable[..., Any], props: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `props` that a function takes by their names."""
+    names = inspect.signature(function).parameters.keys() - {"scope", "id", "self"}
+    return {name: value for name, value in props.items() if name in names}
 
 
 def _literal(name: str, value: Any, problems: list[str]) -> Any:

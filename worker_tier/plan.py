@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,13 +12,14 @@ from constructs import Construct
 from sqsd import contract
 from worker_tier.errors import InvalidProps
 from worker_tier.existing_queue import ExistingQueue, described
-from worker_tier.fleet import fleet_problems
+from worker_tier.fleet_checks import fleet_problems
 from worker_tier.monitoring import age_problems
 from worker_tier.options import (
     OPTION_NAMES,
     duration_seconds,
     literal_count,
     sqsd_options,
+    taken_by,
 )
 from worker_tier.periodic import Tasks, read_tasks
 from worker_tier.queues import queue_problems
@@ -71,7 +71,7 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
     given = {name: props[name] for name in OPTION_NAMES}
     given["max_retries"] = _max_retries(props["queue"], props["max_retries"], problems)
     checked = sqsd_options(given, problems)
-    problems += queue_problems(scope=scope, **_chosen(props, queue_problems))
+    problems += queue_problems(scope=scope, **taken_by(queue_problems, props))
     problems += fleet_problems({**{name: props[name] for name in _FLEET}, "instance_warmup": None})
     problems += age_problems(props["oldest_message_age"])
     low, high = _capacity(props, problems)
@@ -126,12 +126,6 @@ def empty_fleet_problem(tasks: Tasks) -> str:
         f"min_capacity is 0, but {tasks.source} has enabled tasks, and a fleet that sleeps"
         " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
     )
-
-
-def _chosen(props: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
-    """Those of `props` that a function takes."""
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in props.items() if name in names and name != "scope"}
 
 
 def _capacity(props: Mapping[str, Any], problems: list[str]) -> tuple[int | None, int | None]:

@@ -32,6 +32,7 @@ from worker_tier.machine_image import WorkerMachineImage
 from worker_tier.metrics import TierMetrics
 from worker_tier.monitoring import Monitoring
 from worker_tier.option_settings import OptionSettings, props_from
+from worker_tier.options import taken_by
 from worker_tier.periodic import PeriodicTask
 from worker_tier.permissions import allow_what_daemons_call
 from worker_tier.plan import make_plan
@@ -236,52 +237,29 @@ class WorkerTier(TierUserData):
         self.tier_name = "-".join([Aws.STACK_NAME, *self.node.path.split("/")[_depth(self) :]])
         if encryption_key is not None:
             admit_services(self, encryption_key)
+        # By name, for a prop of a part has the part's own name; what the plan decided wins.
         self.queues = WorkerQueues(
             self,
             "Queues",
-            visibility_timeout=Duration.seconds(plan.options.visibility_timeout),
-            retention_period=Duration.seconds(plan.options.retention_period),
-            max_retries=plan.options.max_retries,
-            queue=queue,
-            dead_letter_queue=dead_letter_queue,
-            fifo=fifo,
-            content_based_deduplication=content_based_deduplication,
-            deduplication_scope=deduplication_scope,
-            fifo_throughput_limit=fifo_throughput_limit,
-            delivery_delay=delivery_delay,
-            max_message_size_bytes=max_message_size_bytes,
-            dead_letter_retention_period=dead_letter_retention_period,
-            encryption_key=encryption_key,
-            enforce_ssl=enforce_ssl,
-            removal_policy=removal_policy,
+            **taken_by(WorkerQueues.__init__, props)
+            | {
+                "visibility_timeout": Duration.seconds(plan.options.visibility_timeout),
+                "retention_period": Duration.seconds(plan.options.retention_period),
+                "max_retries": plan.options.max_retries,
+            },
         )
         self.leader_table: LeaderTable | None = None
         self.fleet = WorkerFleet(
             self,
             "Fleet",
-            vpc=vpc,
-            vpc_subnets=vpc_subnets,
-            security_group=security_group,
-            associate_public_ip_address=associate_public_ip_address,
-            instance_type=instance_type,
-            capacity=capacity,
-            machine_image=machine_image,
-            root_volume_size=root_volume_size,
-            http_put_response_hop_limit=http_put_response_hop_limit,
-            role=role,
-            instance_principal=instance_principal,
-            session_manager=session_manager,
-            min_capacity=plan.min_capacity,
-            max_capacity=plan.max_capacity,
-            drain_timeout_seconds=plan.options.drain_timeout,
-            signal_timeout=Duration.seconds(plan.signal_timeout_seconds),
-            instance_warmup=warmup,
-            max_instance_lifetime=max_instance_lifetime,
-            scale_in_protection=scale_in_protection,
-            detailed_monitoring=detailed_monitoring,
-            update_policy=update_policy,
-            notifications_topic=notifications_topic,
-            encryption_key=encryption_key,
+            **taken_by(WorkerFleet.__init__, props)
+            | {
+                "min_capacity": plan.min_capacity,
+                "max_capacity": plan.max_capacity,
+                "drain_timeout_seconds": plan.options.drain_timeout,
+                "signal_timeout": Duration.seconds(plan.signal_timeout_seconds),
+                "instance_warmup": warmup,
+            },
         )
         self.log_group = log_group or logs.LogGroup(
             self,

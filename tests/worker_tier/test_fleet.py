@@ -23,7 +23,7 @@ from tests.worker_tier.stacks import (
 )
 from worker_tier import InvalidProps, WorkerCapacity, WorkerFleet, WorkerMachineImage, WorkerTier
 from worker_tier.bootstrap import files_in_user_data
-from worker_tier.fleet import hook_heartbeat_seconds
+from worker_tier.updates import hook_heartbeat_seconds
 from worker_tier_bootstrap.contract import INSTANCE_PATH
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"

@@ -1,0 +1,83 @@
+"""Values of option settings: text in, as Elastic Beanstalk writes all of them, the value out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import jsii
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+_RETENTION: Final[dict[int, logs.RetentionDays]] = {
+    int(name): getattr(logs.RetentionDays, member)
+    for name, member in {
+        "1": "ONE_DAY", "3": "THREE_DAYS", "5": "FIVE_DAYS", "7": "ONE_WEEK", "14": "TWO_WEEKS",
+        "30": "ONE_MONTH", "60": "TWO_MONTHS", "90": "THREE_MONTHS", "120": "FOUR_MONTHS",
+        "150": "FIVE_MONTHS", "180": "SIX_MONTHS", "365": "ONE_YEAR", "400": "THIRTEEN_MONTHS",
+        "545": "EIGHTEEN_MONTHS", "731": "TWO_YEARS", "1827": "FIVE_YEARS", "3653": "TEN_YEARS",
+    }.items()
+}  # fmt: skip
+
+
+class Unusable(ValueError):
+    """A value that an option does not take; the text says what it takes."""
+
+
+def whole(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
+        raise Unusable("must be a whole number")
+    return int(value)
+
+
+def boolean(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise Unusable("must be true or false")
+    return text == "true"
+
+
+def names(value: Any) -> list[str]:
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def change(value: Any) -> tuple[int, bool]:
+    """An increment such as `2` or `-10%`."""
+    text = str(value).strip()
+    return whole(text.removesuffix("%")), text.endswith("%")
+
+
+def days(value: Any) -> logs.RetentionDays:
+    number = whole(value)
+    if number not in _RETENTION:
+        raise Unusable(f"must be one of {', '.join(map(str, _RETENTION))} days")
+    return _RETENTION[number]
+
+
+def one_of(*allowed: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        text = str(value)
+        for name in allowed:
+            if text.lower() == name.lower():
+                return name
+        raise Unusable(f"must be {' or '.join(allowed)}")
+
+    return read
+
+
+@jsii.implements(ec2.IMachineImage)
+class FixedImage:
+    """An image by its id alone: settings belong to one region, which synth need not know."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    @jsii.member(jsii_name="getImage")
+    def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
+        return ec2.MachineImageConfig(
+            image_id=self._id,
+            os_type=ec2.OperatingSystemType.LINUX,
+            user_data=ec2.UserData.for_linux(),
+        )

@@ -1,0 +1,58 @@
+"""How a deployment replaces instances, and how they leave."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Duration
+from aws_cdk import aws_autoscaling as autoscaling
+
+#: Auto Scaling's limits for a lifecycle hook's heartbeat, in seconds.
+_MIN_HEARTBEAT_SECONDS: Final = 30
+_MAX_HEARTBEAT_SECONDS: Final = 7_200
+#: What the daemon needs besides draining: noticing that it must go, flushing deletes.
+_HEARTBEAT_MARGIN_SECONDS: Final = 60
+
+
+def hook_heartbeat_seconds(drain_timeout: int) -> int:
+    """How long a leaving instance may take: never less than its drain, within EC2's limits."""
+    wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
+    return max(_MIN_HEARTBEAT_SECONDS, min(_MAX_HEARTBEAT_SECONDS, wanted))
+
+
+def termination_hook(
+    drain_timeout: int,
+) -> autoscaling.CfnAutoScalingGroup.LifecycleHookSpecificationProperty:
+    """For inside of the group's own resource: a resource apart comes after the first instances, and
+    goes before the last ones (aws-cdk #7712).
+    """
+    return autoscaling.CfnAutoScalingGroup.LifecycleHookSpecificationProperty(
+        lifecycle_hook_name="drain",
+        lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
+        # An instance that does not answer goes all the same: its messages come back by themselves.
+        default_result="CONTINUE",
+        heartbeat_timeout=hook_heartbeat_seconds(drain_timeout),
+    )
+
+
+def awaited(count: int, timeout: Duration) -> CfnCreationPolicy:
+    """The first instances' signals, without the L2's `signals`, which would also give the role a
+    policy of its own to signal with; ours has it among its statements.
+    """
+    return CfnCreationPolicy(
+        resource_signal=CfnResourceSignal(count=count, timeout=timeout.to_iso_string())
+    )
+
+
+def one_at_a_time(
+    *, min_capacity: int, max_capacity: int, signal_timeout: Duration
+) -> autoscaling.UpdatePolicy:
+    """A rolling update that awaits each instance; without signals when nothing may ever start."""
+    awaits = min_capacity > 0
+    return autoscaling.UpdatePolicy.rolling_update(
+        max_batch_size=1,
+        # CloudFormation wants this below the greatest size, or it could replace nothing.
+        min_instances_in_service=min(min_capacity, max_capacity - 1),
+        wait_on_resource_signals=awaits,
+        pause_time=signal_timeout if awaits else Duration.seconds(0),
+    )
