@@ -102,10 +102,10 @@ class WorkerTierExample(Stack):
 
     def _outputs(self) -> None:
         tier = self.tier
-        table = tier.leader_table
+        table, dead_letters = tier.leader_table, tier.dead_letter_queue
         outputs = {
             "QueueUrl": tier.queue.queue_url,
-            "DeadLetterQueueUrl": tier.dead_letter_queue.queue_url,
+            "DeadLetterQueueUrl": None if dead_letters is None else dead_letters.queue_url,
             "LeaderTableName": None if table is None else table.table.table_name,
             "LaunchTemplateId": tier.launch_template.launch_template_id,
             "AutoScalingGroupName": tier.auto_scaling_group.auto_scaling_group_name,

@@ -3,6 +3,8 @@
 from worker_tier.application import WorkerApplication
 from worker_tier.capacity import WorkerCapacity
 from worker_tier.dashboard import TierDashboard
+from worker_tier.dead_letters import DeadLetterQueue
+from worker_tier.encryption import admit_alarms
 from worker_tier.errors import InvalidApplication, InvalidProps, PackagingError
 from worker_tier.existing_queue import ExistingQueue
 from worker_tier.fleet import WorkerFleet
@@ -18,6 +20,7 @@ from worker_tier.tier import WorkerTier
 from worker_tier.trigger import Side, Trigger
 
 __all__ = [
+    "DeadLetterQueue",
     "ExistingQueue",
     "InvalidApplication",
     "InvalidProps",
@@ -38,4 +41,5 @@ __all__ = [
     "WorkerQueues",
     "WorkerScaling",
     "WorkerTier",
+    "admit_alarms",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import Any, Final, cast
 
+import jsii
 from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
@@ -13,6 +14,7 @@ from constructs import Construct
 from worker_tier.metrics import TierMetrics
 
 _WIDTH: Final = 24
+_LIGHTS_HEIGHT: Final = 3
 _FAILURES: Final = (
     "message.released",
     "message.dead_lettered",
@@ -32,7 +34,8 @@ class TierDashboard(Construct):
 
     Args:
         metrics: of the tier.
-        alarms: shown as one row of lights.
+        alarms: shown as one row of lights, as they are when the template is written: what is added
+            to a live view such as `Monitoring.alarms.values()` is shown too.
         log_group: with the daemons' lines; None leaves the table of failures out.
     """
 
@@ -42,7 +45,7 @@ class TierDashboard(Construct):
         id: str,
         *,
         metrics: TierMetrics,
-        alarms: Sequence[cloudwatch.IAlarm],
+        alarms: Collection[cloudwatch.IAlarm],
         log_group: logs.ILogGroup | None,
     ) -> None:
         super().__init__(scope, id)
@@ -50,16 +53,14 @@ class TierDashboard(Construct):
         #: The page; more widgets can be added.
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard")
         self._row("Is it keeping up?")
-        self.dashboard.add_widgets(
-            cloudwatch.AlarmStatusWidget(alarms=list(alarms), width=_WIDTH, height=3)
-        )
-        self.dashboard.add_widgets(
+        self.dashboard.add_widgets(cast(cloudwatch.IWidget, _Lights(alarms)))
+        self._graphs(
             self._graph("Messages", [metrics.visible(), metrics.in_flight(), metrics.delayed()]),
             self._graph("Oldest message, seconds", [metrics.oldest_message_age()]),
             self._graph("Waiting for each instance", [metrics.backlog_per_instance()]),
         )
         self._row("Why not?")
-        self.dashboard.add_widgets(
+        self._graphs(
             self._graph("Instances in service", [metrics.instances()]),
             self._graph("Application, seconds (2xx, p50 p99; 5xx, p99)", self._latencies()),
             self._graph(
@@ -67,7 +68,7 @@ class TierDashboard(Construct):
             ),
         )
         self._row("What failed?")
-        self.dashboard.add_widgets(
+        self._graphs(
             self._graph("In the dead-letter queue", [metrics.dead_letters()]),
             self._graph(
                 "Ends of messages",
@@ -104,16 +105,65 @@ class TierDashboard(Construct):
     def _of(self, name: str, statistic: str) -> cloudwatch.IMetric | None:
         return self._metrics.of_daemon(name, statistic)
 
+    def _graphs(self, *graphs: cloudwatch.GraphWidget | None) -> None:
+        """Those that show anything: CloudWatch refuses a page with an empty graph."""
+        self.dashboard.add_widgets(*(graph for graph in graphs if graph is not None))
+
     def _graph(
-        self, title: str, metrics: Sequence[cloudwatch.IMetric | None]
-    ) -> cloudwatch.GraphWidget:
+        self, title: str, metrics: Iterable[cloudwatch.IMetric | None]
+    ) -> cloudwatch.GraphWidget | None:
+        shown = [metric for metric in metrics if metric is not None]
+        if not shown:
+            return None
         return cloudwatch.GraphWidget(
             title=title,
-            left=[metric for metric in metrics if metric is not None],
+            left=shown,
             left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
             width=_WIDTH // 3,
             height=6,
         )
+
+
+@jsii.implements(cloudwatch.IWidget)
+class _Lights:
+    """A light for each alarm that there is when the template is written; without any, nothing."""
+
+    def __init__(self, alarms: Collection[cloudwatch.IAlarm]) -> None:
+        self._alarms, self._place = alarms, (0.0, 0.0)
+
+    @property
+    @jsii.member(jsii_name="width")
+    def width(self) -> float:
+        return _WIDTH
+
+    @property
+    @jsii.member(jsii_name="height")
+    def height(self) -> float:
+        return _LIGHTS_HEIGHT
+
+    @property
+    @jsii.member(jsii_name="warnings")
+    def warnings(self) -> list[str]:
+        return []
+
+    @property
+    @jsii.member(jsii_name="warningsV2")
+    def warnings_v2(self) -> dict[str, str]:
+        return {}
+
+    @jsii.member(jsii_name="position")
+    def position(self, x: float, y: float) -> None:
+        self._place = (x, y)
+
+    @jsii.member(jsii_name="toJson")
+    def to_json(self) -> list[Any]:
+        if not self._alarms:
+            return []
+        widget = cloudwatch.AlarmStatusWidget(
+            alarms=list(self._alarms), width=_WIDTH, height=_LIGHTS_HEIGHT
+        )
+        widget.position(*self._place)
+        return list(widget.to_json())
 
 
 def _failures(log_group: logs.ILogGroup) -> cloudwatch.LogQueryWidget:

@@ -8,7 +8,10 @@ from typing import Final
 from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from constructs import Construct
+
+from worker_tier.errors import InvalidProps
 
 #: What reading and writing an encrypted table needs, each action named (DynamoDB developer guide,
 #: "Authorizing use of your customer managed key").
@@ -20,6 +23,8 @@ TABLE_KEY_ACTIONS: Final = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 )
+
+_SAME_ACCOUNT: Final = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
 
 def grant_key(
@@ -35,10 +40,15 @@ def admit_services(scope: Construct, key: kms.IKey) -> None:
     They are CloudWatch Logs, for the log group; Auto Scaling, for the topic that it notifies; and
     CloudWatch, for alarms that tell a topic of the same key. For an imported key this does nothing:
     its policy is its owner's, who needs the same statements.
+
+    Auto Scaling publishes as its service-linked role, which has no right to any key of a customer,
+    and a statement for the account only hands the decision to such policies. So the role itself is
+    named; it must exist, as in every account that had an Auto Scaling group or ran `aws iam
+    create-service-linked-role --aws-service-name autoscaling.amazonaws.com`. A principal `*` with
+    the role as a condition would do without, and every scanner takes it for a public key.
     """
     stack = Stack.of(scope)
     use = ["kms:Decrypt", "kms:GenerateDataKey"]
-    same_account = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
     role = stack.format_arn(
         service="iam",
         region="",
@@ -72,22 +82,54 @@ def admit_services(scope: Construct, key: kms.IKey) -> None:
                 }
             },
         ),
-        iam.PolicyStatement(
-            # Not the role itself as the principal: until an account has its first group the role
-            # does not exist, and a key's policy refuses principals that do not.
-            principals=[iam.AccountRootPrincipal()],
-            actions=use,
-            resources=["*"],
-            conditions={"ArnEquals": {"aws:PrincipalArn": role}},
-        ),
-        iam.PolicyStatement(
-            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-            actions=use,
-            resources=["*"],
-            conditions=same_account,
-        ),
+        iam.PolicyStatement(principals=[iam.ArnPrincipal(role)], actions=use, resources=["*"]),
+        _for_alarms(),
     ):
         key.add_to_resource_policy(statement)
+
+
+def admit_alarms(topic: sns.ITopic, *, encryption_key: kms.IKey | None = None) -> None:
+    """Let alarms of this account tell a topic.
+
+    A topic without a policy of its own needs nothing. One with `enforce_ssl` has a policy, which
+    takes the place of SNS's default: then CloudWatch, which publishes as a service, is refused, and
+    an alarm that fires tells nobody. Auto Scaling publishes as a role of the account, which may.
+
+    Args:
+        encryption_key: the topic's, which CloudWatch must be let use. Default: not encrypted, or by
+            a key that admits CloudWatch already.
+
+    Raises:
+        InvalidProps: the topic is imported, so its policy is out of reach.
+    """
+    added = topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions=_SAME_ACCOUNT,
+        )
+    )
+    if not added.statement_added:
+        raise InvalidProps(
+            topic.node.path,
+            [
+                "admit_alarms is for a topic of this app, and this one is imported; where it is"
+                " made, let cloudwatch.amazonaws.com call sns:Publish for aws:SourceAccount"
+            ],
+        )
+    if encryption_key is not None:
+        encryption_key.add_to_resource_policy(_for_alarms())
+
+
+def _for_alarms() -> iam.PolicyStatement:
+    """In a key's policy: CloudWatch, for alarms of this account."""
+    return iam.PolicyStatement(
+        principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions=["kms:Decrypt", "kms:GenerateDataKey"],
+        resources=["*"],
+        conditions=_SAME_ACCOUNT,
+    )
 
 
 def admit_publisher(key: kms.IKey, service: str) -> None:
@@ -97,6 +139,6 @@ def admit_publisher(key: kms.IKey, service: str) -> None:
             principals=[iam.ServicePrincipal(service)],
             actions=["kms:Decrypt", "kms:GenerateDataKey"],
             resources=["*"],
-            conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            conditions=_SAME_ACCOUNT,
         )
     )

@@ -23,6 +23,7 @@ from constructs import Construct, IConstruct
 
 from worker_tier.bootstrap import Signal
 from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
+from worker_tier.encryption import admit_alarms
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet_checks import fleet_problems
 from worker_tier.machine_image import WorkerMachineImage, chosen_image
@@ -61,7 +62,8 @@ class WorkerFleet(Construct):
             the fleet back at each deployment.
         drain_timeout_seconds: what an instance gets to finish requests; sets the hook's heartbeat.
         signal_timeout: how long a deployment waits for an instance to dispatch. Not used when
-            `min_capacity` is 0, for then nothing may ever start.
+            `min_capacity` is 0, for then nothing may ever start; a deployment then gives each new
+            instance `instance_warmup` before the next one is replaced.
         instance_warmup: time from launch until an instance receives.
         max_instance_lifetime: after which an instance is replaced, 1 to 365 days. Default: none.
         scale_in_protection: scaling in passes over new instances until somebody unprotects them;
@@ -161,8 +163,8 @@ class WorkerFleet(Construct):
             user_data=ec2.UserData.custom(Lazy.string(cast(Any, self._script))),
         )
         #: Told of every launch and termination, and of those that failed.
-        self.notifications_topic: sns.ITopic = notifications_topic or sns.Topic(
-            self, "Notifications", enforce_ssl=True, master_key=encryption_key
+        self.notifications_topic: sns.ITopic = notifications_topic or self._new_topic(
+            encryption_key
         )
         #: The instances.
         self.auto_scaling_group = autoscaling.AutoScalingGroup(
@@ -197,6 +199,7 @@ class WorkerFleet(Construct):
                 min_capacity=min_capacity,
                 max_capacity=max_capacity,
                 signal_timeout=signal_timeout,
+                warmup=instance_warmup,
             ),
         )
         if self._awaits_signal:
@@ -262,6 +265,12 @@ class WorkerFleet(Construct):
     @property
     def _group_resource(self) -> autoscaling.CfnAutoScalingGroup:
         return cast(autoscaling.CfnAutoScalingGroup, self.auto_scaling_group.node.default_child)
+
+    def _new_topic(self, key: kms.IKey | None) -> sns.Topic:
+        topic = sns.Topic(self, "Notifications", enforce_ssl=True, master_key=key)
+        # People subscribe to it, so alarms may tell it too.
+        admit_alarms(topic)
+        return topic
 
     def _what_is_launched(self) -> dict[str, Any]:
         """The group's props for one type on demand, or for several and spot."""

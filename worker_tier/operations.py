@@ -59,18 +59,9 @@ class TierOperations(Construct):
         return self.queues.queue
 
     @property
-    def dead_letter_queue(self) -> sqs.IQueue:
-        """Where messages end after `max_retries` receives.
-
-        Raises:
-            InvalidProps: the existing work queue has none; `queues.dead_letter_queue` is None then.
-        """
-        found = self.queues.dead_letter_queue
-        if found is None:
-            raise InvalidProps(
-                self.node.path, ["dead_letter_queue: the existing work queue has none"]
-            )
-        return found
+    def dead_letter_queue(self) -> sqs.IQueue | None:
+        """Where messages end after `max_retries` receives; None when there is none."""
+        return self.queues.dead_letter_queue
 
     @property
     def auto_scaling_group(self) -> autoscaling.AutoScalingGroup:
@@ -279,8 +270,14 @@ class TierOperations(Construct):
     def metric_dead_letters(
         self, *, statistic: str = cloudwatch.Stats.MAXIMUM, period: Duration | None = None
     ) -> cloudwatch.Metric:
-        """Messages in the dead-letter queue; raises as `dead_letter_queue` does."""
+        """Messages in the dead-letter queue.
+
+        Raises:
+            InvalidProps: there is none.
+        """
         queue = self.dead_letter_queue
+        if queue is None:
+            raise InvalidProps(self.node.path, ["metric_dead_letters: there is no such queue"])
         return queue.metric_approximate_number_of_messages_visible(
             statistic=statistic, period=period or Duration.minutes(1)
         )

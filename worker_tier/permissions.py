@@ -15,12 +15,10 @@ from worker_tier.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS
 
 def allow_what_daemons_call(tier: TierOperations, bundle: s3.Location) -> None:
     """Receiving, burying when asked for, the log group, and the one object that is the bundle."""
-    key = tier.queues.encryption_key
     granted = tier.queue.grant(tier, *contract.QUEUE_ACTIONS)
-    grant_key(key, tier, RECEIVE_KEY_ACTIONS, granted)
+    grant_key(tier.queues.encryption_key, tier, RECEIVE_KEY_ACTIONS, granted)
     if tier.options.dead_letter_statuses:
-        granted = tier.dead_letter_queue.grant(tier, *contract.ENQUEUE_ACTIONS)
-        grant_key(key, tier, SEND_KEY_ACTIONS, granted)
+        tier.queues.grant_bury(tier)
     # Of this group; its ARN ends in :* for the streams in it.
     tier.log_group.grant(tier, "logs:CreateLogStream", "logs:PutLogEvents")
     # Telling how the boot ended, and asking for the name of its own group.

@@ -10,8 +10,9 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from sqsd import contract
+from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.errors import InvalidProps
-from worker_tier.existing_queue import ExistingQueue, described
+from worker_tier.existing_queue import account_problem, described
 from worker_tier.fleet_checks import fleet_problems
 from worker_tier.monitoring import age_problems
 from worker_tier.options import (
@@ -28,7 +29,8 @@ from worker_tier.scaling_figures import ScalingFigures, WorkerScaling, decide_fi
 _MAX_INSTANCES: Final = 10_000
 _DEFAULT_MAX_CAPACITY: Final = 4
 _DEFAULT_SIGNAL_TIMEOUT_SECONDS: Final = 600
-_MAX_SIGNAL_TIMEOUT_SECONDS: Final = 43_200
+#: CloudFormation's, for the pause of a rolling update; a creation policy alone may wait 12 h.
+_MAX_SIGNAL_TIMEOUT_SECONDS: Final = 3_600
 _DEFAULT_WARMUP_SECONDS: Final = 120
 _MAX_WARMUP_SECONDS: Final = 86_400
 _FLEET: Final = (
@@ -69,9 +71,11 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
     """
     problems: list[str] = []
     given = {name: props[name] for name in OPTION_NAMES}
-    given["max_retries"] = _max_retries(props["queue"], props["max_retries"], problems)
+    given["max_retries"] = _max_retries(props, problems)
     checked = sqsd_options(given, problems)
     problems += queue_problems(scope=scope, **taken_by(queue_problems, props))
+    if props["queue"] is not None and _watches(props):
+        problems += account_problem(scope, props["queue"])
     problems += fleet_problems({**{name: props[name] for name in _FLEET}, "instance_warmup": None})
     problems += age_problems(props["oldest_message_age"])
     low, high = _capacity(props, problems)
@@ -101,7 +105,7 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
         problems=problems,
     )
     if checked is not None:
-        problems += _dead_letter_problems(props["queue"], checked)
+        problems += _dead_letter_problems(props, checked)
     if problems or None in (checked, low, high, timeout, warmup):
         raise InvalidProps(scope.node.path, problems)
     assert checked is not None
@@ -126,6 +130,13 @@ def empty_fleet_problem(tasks: Tasks) -> str:
         f"min_capacity is 0, but {tasks.source} has enabled tasks, and a fleet that sleeps"
         " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
     )
+
+
+def _watches(props: Mapping[str, Any]) -> bool:
+    """Whether anything reads the queue's metrics."""
+    single, scaling = props["single_instance"], props["scaling"]
+    scales = not single and (scaling is None or scaling.enabled)
+    return scales or (not single if props["alarms"] is None else bool(props["alarms"]))
 
 
 def _capacity(props: Mapping[str, Any], problems: list[str]) -> tuple[int | None, int | None]:
@@ -172,10 +183,16 @@ def _whole_seconds(
     return literal_count(f"{name} (seconds)", seconds, *bounds, problems)
 
 
-def _max_retries(queue: Any, given: int | None, problems: list[str]) -> int | None:
-    """An existing queue's own number of receives; a prop cannot change it."""
+def _max_retries(props: Mapping[str, Any], problems: list[str]) -> int | None:
+    """A new queue's, as it is given; an existing one's own, which a prop cannot change."""
+    queue, given = props["queue"], props["max_retries"]
     if queue is None:
-        return given
+        if given is not None and not _has_dead_letters(props):
+            problems.append(
+                "max_retries counts receives before the dead-letter queue, and dead_letter_queue is"
+                " DeadLetterQueue.none(); leave one of the two out"
+            )
+        return given  # type: ignore[no-any-return]
     if given is not None:
         problems.append(
             "max_retries cannot be set for a queue that exists: it is the maxReceiveCount of that"
@@ -188,13 +205,19 @@ def _max_retries(queue: Any, given: int | None, problems: list[str]) -> int | No
     return min(facts.max_receive_count, 100)
 
 
-def _dead_letter_problems(queue: Any, options: contract.SqsdOptions) -> list[str]:
-    if queue is None or not options.dead_letter_statuses:
-        return []
-    facts: ExistingQueue | None = described(queue, [])
-    if facts is None or facts.dead_letter_queue is not None:
+def _has_dead_letters(props: Mapping[str, Any]) -> bool:
+    if props["queue"] is None:
+        chosen = props["dead_letter_queue"]
+        return not (isinstance(chosen, DeadLetterQueue) and chosen.queue is None)
+    facts = described(props["queue"], [])
+    return facts is None or facts.dead_letter_queue is not None
+
+
+def _dead_letter_problems(props: Mapping[str, Any], options: contract.SqsdOptions) -> list[str]:
+    if not options.dead_letter_statuses or _has_dead_letters(props):
         return []
     return [
         f"dead_letter_statuses ({', '.join(options.dead_letter_statuses)}) need a dead-letter"
-        " queue, and the existing queue has none; give that queue a redrive policy"
+        " queue, and there is none; give the queue one by dead_letter_queue or, if it exists, by a"
+        " redrive policy"
     ]

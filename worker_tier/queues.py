@@ -10,6 +10,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from sqsd.contract import ENQUEUE_ACTIONS
+from worker_tier.dead_letters import DeadLetterQueue, chosen_dead_letters, kind_problem
 from worker_tier.encryption import grant_key
 from worker_tier.errors import InvalidProps
 from worker_tier.existing_queue import ExistingQueue, described, region_problem
@@ -38,7 +40,8 @@ class WorkerQueues(Construct):
         max_retries: receives after which SQS moves a message to the dead-letter queue, 1 to 100.
         queue: one that exists: a queue of this app, or `ExistingQueue.imported(...)`. Default: a
             new one.
-        dead_letter_queue: for a new work queue, a queue that exists already. Default: a new one.
+        dead_letter_queue: for a new work queue, a queue of this app, or a `DeadLetterQueue`.
+            Default: a new one.
         fifo: in order within a message group; the dead-letter queue follows. Default: False.
         content_based_deduplication: of a FIFO queue. Default: False.
         deduplication_scope, fifo_throughput_limit: of a FIFO queue; `MESSAGE_GROUP` and
@@ -64,7 +67,7 @@ class WorkerQueues(Construct):
         retention_period: Duration,
         max_retries: int,
         queue: sqs.IQueue | ExistingQueue | None = None,
-        dead_letter_queue: sqs.IQueue | None = None,
+        dead_letter_queue: sqs.IQueue | DeadLetterQueue | None = None,
         fifo: bool | None = None,
         content_based_deduplication: bool | None = None,
         deduplication_scope: sqs.DeduplicationScope | None = None,
@@ -97,28 +100,32 @@ class WorkerQueues(Construct):
         if existing is not None:
             #: Where producers send and instances receive.
             self.queue: sqs.IQueue = existing.queue
-            #: Where SQS puts a message after `max_retries` receives; None when an existing queue
-            #: has none.
+            #: Where SQS puts a message after `max_retries` receives; None when there is none.
             self.dead_letter_queue: sqs.IQueue | None = existing.dead_letter_queue
             self.fifo = existing.fifo
-            self._key = existing.encryption_key
+            self._key, self._dead_letter_key = existing.encryption_key, existing.dead_letter_key
             #: Whether statements added to the queue's policy reach it.
             self.owned = existing.owned
             return
         self.owned, self.fifo, self._key = True, bool(fifo), encryption_key
         self._encryption_key, self._enforce_ssl = encryption_key, enforce_ssl is not False
         self._removal_policy = removal_policy
-        self.dead_letter_queue = dead_letter_queue or self._new_dead_letter_queue(
-            dead_letter_retention_period or Duration.days(DEAD_LETTER_RETENTION_DAYS)
-        )
+        chosen = chosen_dead_letters(dead_letter_queue, [])
+        if chosen is None:
+            self.dead_letter_queue = self._new_dead_letter_queue(
+                dead_letter_retention_period or Duration.days(DEAD_LETTER_RETENTION_DAYS)
+            )
+            self._dead_letter_key = encryption_key
+        else:
+            self.dead_letter_queue, self._dead_letter_key = chosen.queue, chosen.encryption_key
         # Nothing may use the work queue as a dead-letter queue: the daemon would POST what another
         # system failed at.
         self.queue = sqs.Queue(
             self,
             "Queue",
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letter_queue, max_receive_count=max_retries
-            ),
+            dead_letter_queue=None
+            if self.dead_letter_queue is None
+            else sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=max_retries),
             fifo=fifo or None,
             content_based_deduplication=content_based_deduplication,
             deduplication_scope=deduplication_scope,
@@ -166,6 +173,11 @@ class WorkerQueues(Construct):
         """The customer key of the work queue, new or existing; None for SQS's own keys."""
         return self._key
 
+    @property
+    def dead_letter_key(self) -> kms.IKey | None:
+        """The customer key of the dead-letter queue, which may be another; None for SQS's own."""
+        return self._dead_letter_key
+
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow sending to the work queue, reading its URL and attributes, and using its key."""
         granted = self.queue.grant(
@@ -196,14 +208,14 @@ class WorkerQueues(Construct):
         destination (SQS developer guide, "Configuring queue permissions for DLQ redrive").
 
         Raises:
-            InvalidProps: the existing work queue has no dead-letter queue.
+            InvalidProps: there is no dead-letter queue.
         """
         if self.dead_letter_queue is None:
             raise InvalidProps(
                 self.node.path,
                 [
-                    "grant_redrive needs a dead-letter queue, and the existing queue has none; give"
-                    " that queue a redrive policy and describe it with dead_letter_queue"
+                    "grant_redrive needs a dead-letter queue, and there is none; give the queue one"
+                    " by dead_letter_queue, or, if it exists, a redrive policy and its description"
                 ],
             )
         receive = self.dead_letter_queue.grant(
@@ -215,15 +227,23 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
+        receive = grant_key(self._dead_letter_key, grantee, RECEIVE_KEY_ACTIONS, receive)
         granted = receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
         return grant_key(self._key, grantee, SEND_KEY_ACTIONS, granted)
+
+    def grant_bury(self, grantee: iam.IGrantable) -> iam.Grant | None:
+        """Allow sending to the dead-letter queue, with its key; None when there is none."""
+        if self.dead_letter_queue is None:
+            return None
+        granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)
+        return grant_key(self._dead_letter_key, grantee, SEND_KEY_ACTIONS, granted)
 
 
 def queue_problems(
     *,
     scope: Construct,
     queue: sqs.IQueue | ExistingQueue | None,
-    dead_letter_queue: sqs.IQueue | None,
+    dead_letter_queue: sqs.IQueue | DeadLetterQueue | None,
     fifo: bool | None,
     content_based_deduplication: bool | None,
     deduplication_scope: sqs.DeduplicationScope | None,
@@ -275,20 +295,22 @@ def queue_problems(
 
 
 def _dead_letter_problems(
-    queue: sqs.IQueue | None, fifo: bool, retention: Duration | None
+    given: sqs.IQueue | DeadLetterQueue | None, fifo: bool, retention: Duration | None
 ) -> list[str]:
-    if queue is None:
-        return []
-    problems = []
-    if queue.fifo != fifo:
-        kinds = ("a FIFO", "a standard") if queue.fifo else ("a standard", "a FIFO")
+    problems: list[str] = []
+    chosen = chosen_dead_letters(given, problems)
+    if given is not None and retention is not None:
+        problems.append(
+            "dead_letter_retention_period is for a new dead-letter queue, and dead_letter_queue"
+            " says that there is none; set it where the queue is made, or leave it out"
+        )
+    if chosen is None or chosen.queue is None:
+        return problems
+    problems += kind_problem("fifo of dead_letter_queue", chosen.queue, chosen.fifo)
+    if chosen.fifo != fifo:
+        kinds = ("a FIFO", "a standard") if chosen.fifo else ("a standard", "a FIFO")
         problems.append(
             f"dead_letter_queue is {kinds[0]} queue, but the work queue is {kinds[1]} queue, and"
             " SQS wants the same kind; set fifo to match or choose another dead_letter_queue"
-        )
-    if retention is not None:
-        problems.append(
-            "dead_letter_retention_period cannot be set for a dead_letter_queue that exists; set it"
-            " where the queue is made"
         )
     return problems

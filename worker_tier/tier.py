@@ -23,6 +23,7 @@ from worker_tier.application import WorkerApplication
 from worker_tier.bundle import location_of, pack_daemon
 from worker_tier.capacity import WorkerCapacity
 from worker_tier.dashboard import TierDashboard
+from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.encryption import admit_services
 from worker_tier.errors import InvalidProps
 from worker_tier.existing_queue import ExistingQueue
@@ -59,7 +60,8 @@ class WorkerTier(TierUserData):
         associate_public_ip_address: Default: what the subnet says.
         queue: one that exists: a queue of this app, or `ExistingQueue.imported(...)`. Default: a
             new one, with the options below.
-        dead_letter_queue: an existing one for a new work queue. Default: a new one.
+        dead_letter_queue: for a new work queue a queue of this app, or a `DeadLetterQueue`, which
+            may be none at all. Default: a new one.
         fifo: in order within a message group; the dead-letter queue follows. A fleet then has use
             for as many connections as there are groups. Default: False.
         content_based_deduplication, deduplication_scope, fifo_throughput_limit: of a FIFO queue.
@@ -131,7 +133,7 @@ class WorkerTier(TierUserData):
         max_instance_lifetime: after which an instance is replaced, 1 to 365 days. Default: none.
         scale_in_protection: see `WorkerFleet`. Default: False.
         update_policy: how deployments replace instances. Default: one at a time, each awaited.
-        signal_timeout: how long a deployment waits for each instance to dispatch, up to 12 h.
+        signal_timeout: how long a deployment waits for each instance to dispatch, up to 1 h.
             Default: 10 min. Not used when `min_capacity` is 0.
         oldest_message_age: age of the oldest waiting message that alarms. Default: 1 hour.
         alarms: those for people. Default: True, but False with `single_instance`.
@@ -157,7 +159,7 @@ class WorkerTier(TierUserData):
         security_group: ec2.ISecurityGroup | None = None,
         associate_public_ip_address: bool | None = None,
         queue: sqs.IQueue | ExistingQueue | None = None,
-        dead_letter_queue: sqs.IQueue | None = None,
+        dead_letter_queue: sqs.IQueue | DeadLetterQueue | None = None,
         fifo: bool | None = None,
         content_based_deduplication: bool | None = None,
         deduplication_scope: sqs.DeduplicationScope | None = None,
@@ -301,7 +303,7 @@ class WorkerTier(TierUserData):
                 self,
                 "Dashboard",
                 metrics=self.metrics,
-                alarms=list(self.alarms.values()),
+                alarms=self.alarms.values(),
                 log_group=self.log_group,
             )
             if dashboard

@@ -12,6 +12,8 @@ _MIN_HEARTBEAT_SECONDS: Final = 30
 _MAX_HEARTBEAT_SECONDS: Final = 7_200
 #: What the daemon needs besides draining: noticing that it must go, flushing deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
+#: CloudFormation's, for the pause of a rolling update.
+_MAX_PAUSE_SECONDS: Final = 3_600
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
@@ -45,14 +47,21 @@ def awaited(count: int, timeout: Duration) -> CfnCreationPolicy:
 
 
 def one_at_a_time(
-    *, min_capacity: int, max_capacity: int, signal_timeout: Duration
+    *, min_capacity: int, max_capacity: int, signal_timeout: Duration, warmup: Duration
 ) -> autoscaling.UpdatePolicy:
-    """A rolling update that awaits each instance; without signals when nothing may ever start."""
+    """A rolling update that awaits each instance.
+
+    A fleet that may be empty sends no signals, for a deployment that finds it empty would wait for
+    one in vain. When it is not empty, each new instance gets its warm-up before the next old one
+    goes; whether it came up nobody asks.
+    """
     awaits = min_capacity > 0
     return autoscaling.UpdatePolicy.rolling_update(
         max_batch_size=1,
         # CloudFormation wants this below the greatest size, or it could replace nothing.
         min_instances_in_service=min(min_capacity, max_capacity - 1),
         wait_on_resource_signals=awaits,
-        pause_time=signal_timeout if awaits else Duration.seconds(0),
+        pause_time=signal_timeout
+        if awaits
+        else Duration.seconds(min(warmup.to_seconds(), _MAX_PAUSE_SECONDS)),
     )

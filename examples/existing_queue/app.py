@@ -22,12 +22,14 @@ class Existing(Stack):
         super().__init__(scope, id)
         arn = self.format_arn(service="sqs", resource=queue_name)
         key_arn = self.format_arn(service="kms", resource="key", resource_name=key_id)
+        key = kms.Key.from_key_arn(self, "Key", key_arn)
         queue = ExistingQueue.imported(
             sqs.Queue.from_queue_arn(self, "Orders", arn),
             fifo=False,
             dead_letter_queue=sqs.Queue.from_queue_arn(self, "Dead", f"{arn}-dead"),
             max_receive_count=5,
-            encryption_key=kms.Key.from_key_arn(self, "Key", key_arn),
+            encryption_key=key,
+            dead_letter_key=key,
         )
         WorkerTier(
             self,

@@ -32,6 +32,7 @@ if app.node.try_get_context("broken"):
     assert isinstance(resource, sqs.CfnQueue)
     # SQS allows 12 hours; the constructs would refuse it, so it is set behind their back.
     resource.visibility_timeout = 999_999
+assert tier.dead_letter_queue is not None
 for name, value in {
     "QueueUrl": tier.queue.queue_url,
     "DeadLetterQueueUrl": tier.dead_letter_queue.queue_url,

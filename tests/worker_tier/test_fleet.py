@@ -139,9 +139,8 @@ def test_all_four_notifications_are_sent_to_a_topic_that_takes_tls_only(
         "autoscaling:EC2_INSTANCE_TERMINATE_ERROR",
     }
     assert notification["TopicARN"] == {"Ref": plain.id_of("AWS::SNS::Topic")}
-    (statement,) = plain.statements("AWS::SNS::TopicPolicy")
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    (deny,) = [s for s in plain.statements("AWS::SNS::TopicPolicy") if s["Effect"] == "Deny"]
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_a_deployment_waits_for_the_signal_of_each_instance(plain: Synthesized) -> None:
@@ -163,6 +162,8 @@ def test_a_fleet_that_may_be_empty_waits_for_no_signal_and_sends_none(
     rolling = resource["UpdatePolicy"]["AutoScalingRollingUpdate"]
     assert "WaitOnResourceSignals" not in rolling
     assert rolling["MinInstancesInService"] == 0
+    # each new instance gets its warm-up, so that not all of them boot at once
+    assert rolling["PauseTime"] == "PT2M"
     assert instance_of(may_sleep)["awaited"] is False
 
 

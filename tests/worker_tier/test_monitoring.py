@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 
 from sqsd.adapters import emf
 from sqsd.adapters.emf import EmfReport
@@ -22,7 +24,14 @@ from tests.worker_tier.stacks import (
     tier_with,
     vpc_of,
 )
-from worker_tier import WorkerMachineImage, WorkerTier
+from worker_tier import (
+    ExistingQueue,
+    InvalidProps,
+    PeriodicTask,
+    WorkerMachineImage,
+    WorkerTier,
+    admit_alarms,
+)
 from worker_tier.bootstrap import files_in_user_data
 
 KIND = "AWS::CloudWatch::Alarm"
@@ -176,6 +185,55 @@ def _metrics_of(widget: dict[str, Any]) -> list[list[Any]]:
     return list(widget["properties"].get("metrics", []))
 
 
+def widgets_of(template: Synthesized) -> list[dict[str, Any]]:
+    body = json.loads(resolved(template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    return list(body["widgets"])
+
+
+def queue_without_dead_letters(stack: Stack) -> ExistingQueue:
+    queue = sqs.Queue.from_queue_arn(stack, "Orders", "arn:aws:sqs:us-east-1:111122223333:orders")
+    return ExistingQueue.imported(
+        queue,
+        fifo=False,
+        dead_letter_queue=None,
+        max_receive_count=None,
+        encryption_key=None,
+        dead_letter_key=None,
+    )
+
+
+@pytest.mark.parametrize(
+    "props",
+    [
+        {},
+        {"metrics_namespace": None},
+        {"single_instance": True},
+        {"alarms": False},
+        {"existing": True},
+        {"existing": True, "metrics_namespace": None, "alarms": False},
+    ],
+)
+def test_no_part_of_a_dashboard_is_empty_which_cloudwatch_refuses(props: dict[str, Any]) -> None:
+    stack = new_stack()
+    if props.get("existing"):
+        props = {**props, "queue": queue_without_dead_letters(stack)}
+    props = {name: value for name, value in props.items() if name != "existing"}
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), dashboard=True, **props)
+    widgets = widgets_of(Synthesized(stack))
+    assert {"text", "metric", "log"} <= {widget["type"] for widget in widgets}
+    for widget in widgets:
+        shown = {"metric": "metrics", "alarm": "alarms", "text": "markdown", "log": "query"}
+        assert widget["properties"][shown[widget["type"]]], widget
+
+
+def test_an_alarm_that_a_later_task_brings_is_on_the_page() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), dashboard=True)
+    tier.add_periodic_task(PeriodicTask(name="tick", url="/tick", schedule="* * * * *"))
+    (lights,) = [w for w in widgets_of(Synthesized(stack)) if w["type"] == "alarm"]
+    assert len(lights["properties"]["alarms"]) == len(tier.alarms) == 5
+
+
 def test_every_daemon_metric_of_the_dashboard_is_one_that_daemons_print() -> None:
     template = tier_with(dashboard=True)
     body = json.loads(resolved(template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]))
@@ -205,3 +263,63 @@ def test_alarms_do_what_they_are_told_at_once_and_later() -> None:
     assert set(tier.alarms) == {"DeadLetters", "OldestMessage", "NoWorker", "Unhealthy"}
     for name in tier.alarms:
         assert template.one(KIND, name)["AlarmActions"] == topics
+
+
+# ---- from alarm to topic to policy to key
+
+
+def may_be_told_by_alarms(template: Synthesized, topic: dict[str, str]) -> bool:
+    """Whether CloudWatch may publish to a topic, and use the key that encrypts it."""
+    same_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+    def admits(statements: list[dict[str, Any]], action: str) -> bool:
+        return any(
+            s["Effect"] == "Allow"
+            and s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+            and action in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+            and s["Condition"] == same_account
+            for s in statements
+        )
+
+    published = [
+        admits(policy["PolicyDocument"]["Statement"], "sns:Publish")
+        for policy in template.all("AWS::SNS::TopicPolicy").values()
+        if topic in policy["Topics"]
+    ]
+    key = template.resources[topic["Ref"]].get("Properties", {}).get("KmsMasterKeyId")
+    if key is None:
+        return all(published)  # without a policy of its own SNS's default lets CloudWatch in
+    statements = template.resources[key["Fn::GetAtt"][0]]["Properties"]["KeyPolicy"]["Statement"]
+    return all(published) and admits(statements, "kms:GenerateDataKey")
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_an_alarm_reaches_the_topics_that_take_tls_only(encrypted: bool) -> None:
+    # given alarms that tell the tier's own topic, and one of somebody else's with the same key
+    stack = new_stack()
+    key = kms.Key(stack, "Key") if encrypted else None
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
+    mine = sns.Topic(stack, "Mine", enforce_ssl=True, master_key=key)
+    admit_alarms(mine)
+    for topic in (tier.notifications_topic, mine):
+        tier.add_alarm_action(actions.SnsAction(topic))
+    # then CloudWatch may publish to each, and use its key
+    template = Synthesized(stack)
+    told = template.one(KIND, "DeadLetters")["AlarmActions"]
+    assert len(told) == 2
+    assert all(may_be_told_by_alarms(template, topic) for topic in told)
+
+
+def test_a_topic_with_a_key_of_its_own_can_be_told_too() -> None:
+    stack = new_stack()
+    key = kms.Key(stack, "Key")
+    topic = sns.Topic(stack, "Mine", enforce_ssl=True, master_key=key)
+    admit_alarms(topic, encryption_key=key)
+    template = Synthesized(stack)
+    assert may_be_told_by_alarms(template, {"Ref": template.id_of("AWS::SNS::Topic")})
+
+
+def test_an_imported_topics_policy_is_out_of_reach() -> None:
+    topic = sns.Topic.from_topic_arn(new_stack(), "Topic", "arn:aws:sns:us-east-1:1:topic")
+    with pytest.raises(InvalidProps, match="this one is imported; where it is made"):
+        admit_alarms(topic)

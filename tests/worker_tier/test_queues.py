@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import App, Duration, Stack
+from aws_cdk import App, CfnParameter, Duration, Environment, Stack
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from sqsd.contract import SETTINGS_PATH, TierSettings
+from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
 from tests.worker_tier.stacks import (
     Synthesized,
     actions_of,
@@ -19,7 +20,14 @@ from tests.worker_tier.stacks import (
     tier_with,
     vpc_of,
 )
-from worker_tier import ExistingQueue, InvalidProps, WorkerQueues, WorkerTier
+from worker_tier import (
+    DeadLetterQueue,
+    ExistingQueue,
+    InvalidProps,
+    WorkerQueues,
+    WorkerScaling,
+    WorkerTier,
+)
 from worker_tier.bootstrap import files_in_user_data
 
 KIND = "AWS::SQS::Queue"
@@ -210,7 +218,7 @@ def test_a_queue_of_this_app_is_used_as_it_is_with_all_its_facts() -> None:
     assert len(template.all(KIND)) == 2
     assert tier.options.max_retries == 7
     assert tier.queues.fifo
-    assert tier.dead_letter_queue.node.path == dead.node.path
+    assert tier.queues.dead_letter_queue is dead
     settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
     assert settings.resources.queue_url == f"ref-{template.id_of(KIND, 'Own')}"
     statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
@@ -227,6 +235,7 @@ def imported(stack: Stack, **facts: Any) -> ExistingQueue:
         "dead_letter_queue": dead,
         "max_receive_count": 5,
         "encryption_key": None,
+        "dead_letter_key": None,
     }
     queue = sqs.Queue.from_queue_arn(stack, "Orders", ARN)
     return ExistingQueue.imported(queue, **(known | facts))
@@ -250,7 +259,13 @@ def test_facts_of_an_import_are_asked_for_and_never_guessed() -> None:
     queue = sqs.Queue.from_queue_arn(new_stack(), "Orders", ARN)
     (problem,) = problems_of(queue=queue)
     assert problem.startswith("queue is imported, so the CDK does not know")
-    for fact in ("fifo=", "dead_letter_queue=", "max_receive_count=", "encryption_key="):
+    for fact in (
+        "fifo=",
+        "dead_letter_queue=",
+        "max_receive_count=",
+        "encryption_key=",
+        "dead_letter_key=",
+    ):
         assert fact in problem
 
 
@@ -282,7 +297,8 @@ def test_an_existing_queue_without_dead_letters_is_allowed_and_has_no_alarm_on_t
     role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     with pytest.raises(InvalidProps, match="grant_redrive needs a dead-letter queue"):
         tier.grant_redrive(role)
-    with pytest.raises(InvalidProps, match="the existing work queue has none"):
+    assert tier.dead_letter_queue is None
+    with pytest.raises(InvalidProps, match="metric_dead_letters: there is no such queue"):
         tier.metric_dead_letters()
     (problem,) = problems_of(queue=queue, dead_letter_statuses=["410"])
     assert problem.startswith("dead_letter_statuses (410) need a dead-letter queue")
@@ -308,6 +324,110 @@ def test_a_queue_of_another_region_is_refused() -> None:
     stack = stack_in("eu-west-1")
     with pytest.raises(InvalidProps, match="queue is in us-east-1 and the stack in eu-west-1"):
         WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
+
+
+def test_a_queue_of_another_account_is_refused_unless_nothing_watches_it() -> None:
+    stack = Stack(App(), "Test", env=Environment(account="444455556666", region="us-east-1"))
+    queue = imported(stack)
+    with pytest.raises(InvalidProps, match="belongs to account 111122223333 and the stack to 4444"):
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
+    with pytest.raises(InvalidProps, match="so nothing would ever scale or alarm"):
+        WorkerTier(
+            stack, "Scales", vpc=ec2.Vpc(stack, "A"), queue=queue, scaling=WorkerScaling.none()
+        )
+    tier = WorkerTier(
+        stack,
+        "Unwatched",
+        vpc=ec2.Vpc(stack, "B"),
+        queue=queue,
+        scaling=WorkerScaling.none(),
+        alarms=False,
+    )
+    assert tier.alarms == {}
+
+
+def test_a_number_of_receives_that_only_the_deployment_knows_is_not_compared() -> None:
+    stack = new_stack()
+    count = CfnParameter(stack, "Receives", type="Number").value_as_number
+    dead = sqs.Queue(stack, "Dead")
+    own = sqs.Queue(
+        stack,
+        "Own",
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=count),
+    )
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=own)
+    assert tier.options.max_retries == SqsdOptions().max_retries
+    assert tier.dead_letter_queue is dead
+
+
+# ---- dead letters elsewhere, or nowhere
+
+
+def test_a_work_queue_can_do_without_dead_letters() -> None:
+    stack = new_stack()
+    tier = WorkerTier(
+        stack, "Worker", vpc=vpc_of(stack), dead_letter_queue=DeadLetterQueue.none(), dashboard=True
+    )
+    template = Synthesized(stack)
+    assert "RedrivePolicy" not in template.one(KIND)
+    assert tier.dead_letter_queue is None
+    assert "DeadLetters" not in tier.alarms
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        ({"max_retries": 3}, "max_retries counts receives before the dead-letter queue"),
+        ({"dead_letter_statuses": ["410"]}, "dead_letter_statuses (410) need a dead-letter"),
+        ({"dead_letter_retention_period": Duration.days(9)}, "dead_letter_retention_period is for"),
+    ],
+)
+def test_what_needs_dead_letters_is_refused_without_them(props: dict[str, Any], words: str) -> None:
+    (problem,) = problems_of(dead_letter_queue=DeadLetterQueue.none(), **props)
+    assert problem.startswith(words)
+
+
+def test_an_imported_dead_letter_queues_facts_are_asked_for() -> None:
+    stack = new_stack()
+    dead = sqs.Queue.from_queue_arn(stack, "Dead", f"{ARN}-dead")
+    (problem,) = problems_of(dead_letter_queue=dead)
+    assert "DeadLetterQueue.imported(queue, fifo=..., encryption_key=...)" in problem
+    (problem,) = problems_of(
+        fifo=True,
+        dead_letter_queue=DeadLetterQueue.imported(dead, fifo=True, encryption_key=None),
+    )
+    assert "fifo of dead_letter_queue is True for the queue orders-dead" in problem
+
+
+@pytest.mark.parametrize("how", ["owned", "described"])
+def test_a_dead_letter_queue_with_a_key_of_its_own_can_be_used(how: str) -> None:
+    # given a daemon that sends to it, and an operator who redrives from it
+    stack = new_stack()
+    work_key, dead_key = kms.Key(stack, "WorkKey"), kms.Key(stack, "DeadKey")
+    props: dict[str, Any] = {"encryption_key": work_key}
+    if how == "owned":
+        props["dead_letter_queue"] = sqs.Queue(stack, "Dead", encryption_master_key=dead_key)
+    else:
+        props = {"queue": imported(stack, encryption_key=work_key, dead_letter_key=dead_key)}
+    tier = WorkerTier(
+        stack, "Worker", vpc=vpc_of(stack), dead_letter_statuses=["410"], alarms=False, **props
+    )
+    operator = iam.Role(stack, "Operator", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    tier.grant_redrive(operator)
+    # then both may use both keys
+    template = Synthesized(stack)
+    of_dead = {"Fn::GetAtt": [template.id_of("AWS::KMS::Key", "DeadKey"), "Arn"]}
+    of_work = {"Fn::GetAtt": [template.id_of("AWS::KMS::Key", "WorkKey"), "Arn"]}
+    both = {"kms:Decrypt", "kms:GenerateDataKey"}
+    instances = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert actions_on(instances, of_dead) == both
+    people = template.statements("AWS::IAM::Policy", "Operator")
+    assert actions_on(people, of_dead) == {"kms:Decrypt"}
+    assert actions_on(people, of_work) == both
+
+
+def actions_on(statements: list[dict[str, Any]], resource: dict[str, Any]) -> set[str]:
+    return actions_of([s for s in statements if s["Resource"] == resource])
 
 
 # ---- one key for everything
@@ -345,6 +465,20 @@ def test_the_key_is_used_by_name_of_each_action_never_by_wildcard(encrypted: Syn
         assert not any("*" in action for action in used)
 
 
+SERVICE_LINKED_ROLE = {
+    "Fn::Join": [
+        "",
+        [
+            "arn:",
+            {"Ref": "AWS::Partition"},
+            ":iam::",
+            {"Ref": "AWS::AccountId"},
+            ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
+        ],
+    ]
+}
+
+
 def test_the_key_admits_the_services_that_work_for_the_tier_and_nobody_else_twice(
     encrypted: Synthesized,
 ) -> None:
@@ -352,7 +486,17 @@ def test_the_key_admits_the_services_that_work_for_the_tier_and_nobody_else_twic
     services = [str(s["Principal"]["Service"]) for s in statements if "Service" in s["Principal"]]
     assert sum("logs." in service for service in services) == 1
     assert sum("cloudwatch." in service for service in services) == 1
-    assert any("AWSServiceRoleForAutoScaling" in str(s.get("Condition")) for s in statements)
+
+
+def test_auto_scaling_may_use_the_key_by_the_role_that_it_publishes_as(
+    encrypted: Synthesized,
+) -> None:
+    # a statement for the account would only delegate to policies, and that role has none on keys
+    statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    (admitted,) = [s for s in statements if s["Principal"].get("AWS") == SERVICE_LINKED_ROLE]
+    assert admitted["Effect"] == "Allow"
+    assert set(admitted["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert "Condition" not in admitted
 
 
 # ---- topics

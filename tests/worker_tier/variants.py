@@ -46,6 +46,7 @@ def _existing_queue(stack: Stack) -> dict[str, Any]:
         dead_letter_queue=sqs.Queue.from_queue_arn(stack, "Dead", f"{arn}-dead"),
         max_receive_count=5,
         encryption_key=None,
+        dead_letter_key=None,
     )
     return {"queue": queue}
 
