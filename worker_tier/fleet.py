@@ -60,7 +60,8 @@ class WorkerFleet(Construct):
             Default: 1.
         min_capacity, max_capacity: bounds of the group. There is no desired capacity: it would set
             the fleet back at each deployment.
-        drain_timeout_seconds: what an instance gets to finish requests; sets the hook's heartbeat.
+        drain_timeout_seconds: what an instance gets to finish requests; while it does, the daemon
+            renews the hook, whose own heartbeat is two minutes at most.
         signal_timeout: how long a deployment waits for an instance to dispatch. Not used when
             `min_capacity` is 0, for then nothing may ever start; a deployment then gives each new
             instance `instance_warmup` before the next one is replaced.
@@ -208,9 +209,9 @@ class WorkerFleet(Construct):
         self._group_resource.lifecycle_hook_specification_list = [
             termination_hook(drain_timeout_seconds)
         ]
-        #: Lets an instance end its own wait on the way out. It is a policy apart because it names
-        #: the group: were it part of `policy`, the group, which waits for signals of instances that
-        #: need `policy`, would wait for itself.
+        #: Lets an instance renew and end its own wait on the way out. It is a policy apart because
+        #: it names the group: were it part of `policy`, the group, which waits for signals of
+        #: instances that need `policy`, would wait for itself.
         self.lifecycle_policy = iam.ManagedPolicy(
             self,
             "LifecyclePolicy",

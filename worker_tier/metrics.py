@@ -26,6 +26,7 @@ class TierMetrics:
     Args:
         namespace: of the daemon's metrics; None when it prints none.
         tier_name: the value of their dimension.
+        reported: daemons' lines are known to reach CloudWatch, so that silence means something.
     """
 
     queue: sqs.IQueue
@@ -33,6 +34,7 @@ class TierMetrics:
     group: autoscaling.IAutoScalingGroup
     namespace: str | None
     tier_name: str
+    reported: bool = False
 
     def visible(self) -> cloudwatch.Metric:
         """Messages that wait."""
@@ -86,11 +88,41 @@ class TierMetrics:
         )
 
     def waiting_without_worker(self) -> cloudwatch.MathExpression:
-        """Messages that wait while no instance is in service; 0 while one is."""
+        """Messages that wait while nobody receives them; 0 while somebody does.
+
+        Daemons are counted where they are heard, for an instance in service may still boot, or hold
+        a daemon that is dead; else instances.
+        """
+        reporting = self.reporting() if self.reported else None
+        if reporting is not None:
+            return _math(
+                "IF(FILL(reporting, 0) < 1, visible, 0)",
+                {"visible": self.visible(), "reporting": reporting},
+                "messages that wait while no daemon reports",
+            )
         return _math(
             "IF(instances < 1, visible, 0)",
             {"visible": self.visible(), "instances": self.instances()},
             "messages that wait while no instance is in service",
+        )
+
+    def reporting(self) -> cloudwatch.Metric | None:
+        """Daemons that reported in a minute, each by one `Health`; None when none is printed."""
+        health = self.health()
+        return None if health is None else health.with_(statistic=cloudwatch.Stats.SAMPLE_COUNT)
+
+    def wellness(self) -> cloudwatch.IMetric | None:
+        """1 while each instance in service has a daemon that is well, else 0; None without metrics.
+
+        Where silence means nothing it is `health` alone.
+        """
+        health, reporting = self.health(), self.reporting()
+        if health is None or reporting is None or not self.reported:
+            return health
+        return _math(
+            "IF(FILL(reporting, 0) < instances, 0, FILL(worst, 1))",
+            {"reporting": reporting, "instances": self.instances(), "worst": health},
+            "each instance has a daemon that is well",
         )
 
     def of_daemon(self, name: str, statistic: str) -> cloudwatch.Metric | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -18,6 +19,8 @@ _DEFAULT_AGE_SECONDS = 3_600
 _NO_WORKER_MINUTES = 10
 #: Longer than a lease takes to change hands, and than a deployment's stop and start.
 _DAEMON_MINUTES = 5
+#: Of a boot, that no alarm waits for longer.
+_LONGEST_BOOT_MINUTES = 60
 
 
 class Monitoring(Construct):
@@ -26,8 +29,10 @@ class Monitoring(Construct):
     Args:
         metrics: of the tier.
         runs_tasks: it has enabled periodic tasks, so that one daemon must lead.
-        silence_alarms: daemons that print nothing are an alarm too. False for a fleet that may be
-            empty, and for instances that ship no logs, for whom silence is usual.
+        silence_alarms: no metric at all is an alarm too. False for a fleet that may be empty, and
+            for instances that ship no logs, for whom silence is usual.
+        instance_warmup: time from launch until an instance receives; so much longer a daemon may be
+            silent. Default: 2 min.
         oldest_message_age: age of the oldest message that alarms. Default: 1 hour. It is
             for people, not for scaling: SQS moves a message to the back after three receives.
         alarm_actions: what every alarm does when it fires. Default: nothing.
@@ -44,6 +49,7 @@ class Monitoring(Construct):
         metrics: TierMetrics,
         runs_tasks: bool = False,
         silence_alarms: bool = False,
+        instance_warmup: Duration | None = None,
         oldest_message_age: Duration | None = None,
         alarm_actions: Sequence[cloudwatch.IAlarmAction] = (),
     ) -> None:
@@ -52,6 +58,8 @@ class Monitoring(Construct):
             raise InvalidProps(self.node.path, problems)
         self._metrics, self._silence_alarms = metrics, silence_alarms
         self._actions = list(alarm_actions)
+        warmup = instance_warmup or Duration.minutes(2)
+        self._boot_minutes = min(_LONGEST_BOOT_MINUTES, ceil(warmup.to_seconds() / 60))
         #: By name, which is also the construct id: `DeadLetters`, `OldestMessage`, `NoWorker`,
         #: `NoLeader`, `Unhealthy`. Those that have nothing to watch are not there.
         self.alarms: dict[str, cloudwatch.Alarm] = {}
@@ -103,19 +111,21 @@ class Monitoring(Construct):
             metric=self._metrics.waiting_without_worker(),
             threshold=1,
             minutes=_NO_WORKER_MINUTES,
-            description="Messages wait and no instance is in service: see the group's activity.",
+            description="Messages wait and nobody receives them: see the group's activity, and the"
+            " instances' logs.",
         )
 
     def _watch_daemons(self) -> None:
-        health = self._metrics.health()
-        if health is not None:
+        wellness = self._metrics.wellness()
+        if wellness is not None:
             self._alarm(
                 "Unhealthy",
-                metric=health,
+                metric=wellness,
                 threshold=1,
-                minutes=_DAEMON_MINUTES,
+                minutes=_DAEMON_MINUTES + self._boot_minutes,
                 below=True,
-                description="A daemon does not poll, or its application does not accept.",
+                description="A daemon is silent or does not poll, or its application does not"
+                " accept.",
             )
 
     def _alarm(
@@ -145,6 +155,10 @@ class Monitoring(Construct):
             if below and self._silence_alarms
             else silence.NOT_BREACHING,
         )
+        if below:
+            # Or it would fire while the first instances boot.
+            group = self._metrics.group
+            alarm.node.add_dependency(group.node.default_child or group)
         for action in self._actions:
             alarm.add_alarm_action(action)
         self.alarms[id] = alarm

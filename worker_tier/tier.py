@@ -293,6 +293,8 @@ class WorkerTier(TierUserData):
             group=self.fleet.auto_scaling_group,
             namespace=plan.options.metrics_namespace,
             tier_name=self.tier_name,
+            reported=plan.options.metrics_namespace is not None
+            and self.fleet.machine_image.ships_logs,
         )
         wanted = not single_instance if alarms is None else alarms
         self.monitoring = self._watch(oldest_message_age, alarm_actions) if wanted else None
@@ -346,7 +348,8 @@ class WorkerTier(TierUserData):
             self,
             "Monitoring",
             metrics=self.metrics,
-            silence_alarms=self._plan.min_capacity > 0 and self.fleet.machine_image.ships_logs,
+            silence_alarms=self._plan.min_capacity > 0 and self.metrics.reported,
+            instance_warmup=Duration.seconds(self._plan.warmup_seconds),
             oldest_message_age=oldest_message_age,
             alarm_actions=actions,
         )

@@ -7,9 +7,11 @@ from typing import Final
 from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Duration
 from aws_cdk import aws_autoscaling as autoscaling
 
-#: Auto Scaling's limits for a lifecycle hook's heartbeat, in seconds.
+#: Auto Scaling's least for a lifecycle hook's heartbeat.
 _MIN_HEARTBEAT_SECONDS: Final = 30
-_MAX_HEARTBEAT_SECONDS: Final = 7_200
+#: Six times the daemon's own beat, which renews the hook for as long as it drains. When nobody
+#: beats, because the daemon is dead or may no longer call, the instance goes after this time.
+_HEARTBEAT_SECONDS: Final = 120
 #: What the daemon needs besides draining: noticing that it must go, flushing deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
 #: CloudFormation's, for the pause of a rolling update.
@@ -17,9 +19,11 @@ _MAX_PAUSE_SECONDS: Final = 3_600
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
-    """How long a leaving instance may take: never less than its drain, within EC2's limits."""
+    """How long a leaving instance is waited for when its daemon is silent; ADR 13 tells why not for
+    the whole drain.
+    """
     wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
-    return max(_MIN_HEARTBEAT_SECONDS, min(_MAX_HEARTBEAT_SECONDS, wanted))
+    return max(_MIN_HEARTBEAT_SECONDS, min(_HEARTBEAT_SECONDS, wanted))
 
 
 def termination_hook(

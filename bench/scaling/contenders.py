@@ -13,6 +13,7 @@ from aws_cdk import aws_ecs_patterns as patterns
 from aws_cdk.assertions import Template
 
 from bench.scaling.policies import Scaler, read_group, read_tasks
+from sqsd.contract import SqsdOptions
 from worker_tier import Trigger, WorkerScaling, WorkerTier
 
 CONNECTIONS: Final = 10
@@ -49,13 +50,12 @@ def contenders(expected_seconds: float) -> list[Contender]:
     )
     beanstalk = _tier(WorkerScaling.trigger(Trigger()))
     tasks = _queue_processing()
-    (group,) = [r for r in ours.values() if r["Type"] == "AWS::AutoScaling::AutoScalingGroup"]
-    (hook,) = group["Properties"]["LifecycleHookSpecificationList"]
     return [
         Contender(
             name="worker-tier",
             scaler=lambda: read_group(ours),
-            grace=float(hook["HeartbeatTimeout"]),
+            # The daemon renews the hook for so long.
+            grace=float(SqsdOptions().drain_timeout),
             boot=_BOOT_SECONDS,
         ),
         Contender(

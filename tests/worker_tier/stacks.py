@@ -124,9 +124,14 @@ def problems_of(**props: Any) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def evaluate(expression: str, **metrics: float) -> float:
-    """CloudWatch's `IF(condition, then, else)` arithmetic, by Python's."""
-    return float(eval(expression, {"IF": _if, **metrics}))  # noqa: S307 - our own templates
+def evaluate(expression: str, **metrics: float | None) -> float:
+    """CloudWatch's arithmetic with `IF` and `FILL`, by Python's; None is a missing value."""
+    known = {"IF": _if, "FILL": _fill, **metrics}
+    return float(eval(expression, known))  # noqa: S307 - our own templates
+
+
+def _fill(value: float | None, default: float) -> float:
+    return default if value is None else value
 
 
 def _if(condition: bool, then: float, otherwise: float) -> float:

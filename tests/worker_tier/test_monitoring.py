@@ -80,12 +80,32 @@ def test_daemons_that_are_usually_silent_do_not_alarm_by_it(may_sleep: Synthesiz
         assert template.one(KIND, "Unhealthy")["TreatMissingData"] == "notBreaching"
 
 
-def test_messages_that_wait_without_a_worker_alarm(plain: Synthesized) -> None:
-    alarm = plain.one(KIND, "NoWorker")
+def expression_of(alarm: dict[str, Any]) -> str:
     (expression,) = [m["Expression"] for m in alarm["Metrics"] if "Expression" in m]
+    return str(expression)
+
+
+@pytest.mark.parametrize("fleet", ["plain", "may_sleep"])
+def test_messages_that_nobody_receives_alarm(fleet: str, request: pytest.FixtureRequest) -> None:
+    # given a system whose daemons are heard, so that an instance that boots is not yet one
+    alarm = request.getfixturevalue(fleet).one(KIND, "NoWorker")
+    expression = expression_of(alarm)
+    assert evaluate(expression, visible=1, reporting=None) >= alarm["Threshold"]
+    assert evaluate(expression, visible=9, reporting=1) < alarm["Threshold"]
+    assert evaluate(expression, visible=0, reporting=None) < alarm["Threshold"]
+    assert alarm["EvaluationPeriods"] == 10
+    (reporting,) = [m["MetricStat"] for m in alarm["Metrics"] if m["Id"] == "reporting"]
+    assert (reporting["Metric"]["MetricName"], reporting["Stat"]) == ("Health", "SampleCount")
+
+
+@pytest.mark.parametrize(
+    "props", [{"metrics_namespace": None}, {"machine_image": WorkerMachineImage.debian_12()}]
+)
+def test_where_daemons_are_not_heard_instances_are_counted(props: dict[str, Any]) -> None:
+    alarm = tier_with(**props).one(KIND, "NoWorker")
+    expression = expression_of(alarm)
     assert evaluate(expression, visible=1, instances=0) >= alarm["Threshold"]
     assert evaluate(expression, visible=9, instances=1) < alarm["Threshold"]
-    assert alarm["EvaluationPeriods"] == 10
 
 
 def test_tasks_that_nobody_leads_alarm(with_tasks: Synthesized, plain: Synthesized) -> None:
@@ -95,10 +115,43 @@ def test_tasks_that_nobody_leads_alarm(with_tasks: Synthesized, plain: Synthesiz
     assert not [id for id in plain.all(KIND) if "NoLeader" in id]
 
 
-def test_a_daemon_that_is_unwell_alarms(plain: Synthesized) -> None:
-    alarm = plain.one(KIND, "Unhealthy")
+@pytest.mark.parametrize(
+    ("instances", "reporting", "worst", "alarms"),
+    [
+        (2, 2, 1, False),
+        (2, 2, 0, True),  # one of them is unwell
+        (2, 1, 1, True),  # one of them is silent
+        (2, None, None, True),
+        (0, None, None, False),  # a fleet that sleeps
+        (1, 2, 1, False),  # one that leaves still reports
+    ],
+)
+def test_a_daemon_that_is_unwell_or_silent_alarms(
+    may_sleep: Synthesized,
+    instances: int,
+    reporting: int | None,
+    worst: int | None,
+    alarms: bool,
+) -> None:
+    alarm = may_sleep.one(KIND, "Unhealthy")
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    value = evaluate(expression_of(alarm), instances=instances, reporting=reporting, worst=worst)
+    assert (value < alarm["Threshold"]) is alarms
+    # the patience of five minutes, and that of a boot
+    assert alarm["EvaluationPeriods"] == 7
+
+
+def test_a_daemon_that_is_unwell_alarms_where_silence_means_nothing() -> None:
+    alarm = tier_with(machine_image=WorkerMachineImage.debian_12()).one(KIND, "Unhealthy")
     assert (alarm["Namespace"], alarm["MetricName"]) == ("ElasticBeanstalk/SQSD", "Health")
     assert alarm["Statistic"] == "Minimum"
+
+
+def test_alarms_on_daemons_wait_for_the_first_of_them(with_tasks: Synthesized) -> None:
+    group = with_tasks.id_of("AWS::AutoScaling::AutoScalingGroup")
+    for name in ("NoLeader", "Unhealthy"):
+        id = with_tasks.id_of(KIND, f"Monitoring{name}")
+        assert group in with_tasks.resources[id]["DependsOn"]
 
 
 def test_alarms_name_the_metrics_as_the_daemon_prints_them(with_tasks: Synthesized) -> None:
@@ -125,11 +178,15 @@ def test_alarms_name_the_metrics_as_the_daemon_prints_them(with_tasks: Synthesiz
                 for metric in directive["Metrics"]
             }
     # then an alarm on them finds them
-    for name in ("NoLeader", "Unhealthy"):
-        alarm = with_tasks.one(KIND, name)
-        (dimension,) = alarm["Dimensions"]
+    (worst,) = [
+        query["MetricStat"]["Metric"]
+        for query in with_tasks.one(KIND, "Unhealthy")["Metrics"]
+        if query["Id"] == "worst"
+    ]
+    for metric in (with_tasks.one(KIND, "NoLeader"), worst):
+        (dimension,) = metric["Dimensions"]
         value = resolved(dimension["Value"])
-        assert (alarm["Namespace"], alarm["MetricName"], dimension["Name"], value) in printed
+        assert (metric["Namespace"], metric["MetricName"], dimension["Name"], value) in printed
 
 
 def test_a_tier_whose_daemons_print_no_metrics_has_no_alarm_on_them(cron_file: str) -> None:
