@@ -13,6 +13,7 @@ from aws_cdk import aws_ec2 as ec2
 from worker_tier.options import in_range, literal_count
 
 DEFAULT_INSTANCE_TYPE: Final = "t4g.small"
+_STRATEGY: Final = autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED
 _MANUFACTURERS: Final = {
     ec2.InstanceArchitecture.ARM_64: ["amazon-web-services"],
     ec2.InstanceArchitecture.X86_64: ["amd", "intel"],
@@ -30,6 +31,8 @@ class WorkerCapacity:
     is_mixed: bool = False
     on_demand_base: int = 0
     on_demand_percentage: int = 100
+    allocation_strategy: autoscaling.SpotAllocationStrategy = _STRATEGY
+    capacity_rebalance: bool = True
 
     @staticmethod
     def on_demand(instance_type: ec2.InstanceType) -> WorkerCapacity:
@@ -42,22 +45,26 @@ class WorkerCapacity:
         *,
         on_demand_base: int = 0,
         on_demand_percentage: int = 0,
+        allocation_strategy: autoscaling.SpotAllocationStrategy = _STRATEGY,
+        capacity_rebalance: bool = True,
     ) -> WorkerCapacity:
         """Spare capacity at a fraction of the price, which EC2 takes back with two minutes' notice.
-
-        The group picks the types that are cheapest among those least likely to be taken back, and
-        replaces an instance at risk before it goes.
 
         Args:
             instance_types: of one processor architecture; the more, the fewer interruptions.
             on_demand_base: so many instances are on demand before any is spot.
             on_demand_percentage: of those above the base, 0 to 100.
+            allocation_strategy: Default: the types that are cheapest among those least likely to be
+                taken back.
+            capacity_rebalance: replace an instance at risk before it goes. Default: True.
         """
         return WorkerCapacity(
             instance_types=tuple(instance_types),
             is_mixed=True,
             on_demand_base=on_demand_base,
             on_demand_percentage=on_demand_percentage,
+            allocation_strategy=allocation_strategy,
+            capacity_rebalance=capacity_rebalance,
         )
 
     @staticmethod

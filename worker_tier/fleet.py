@@ -25,7 +25,7 @@ from worker_tier.bootstrap import Signal
 from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
 from worker_tier.encryption import admit_alarms
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet_checks import fleet_problems
+from worker_tier.fleet_checks import LEAST_VOLUME_GIBIBYTES, fleet_problems
 from worker_tier.machine_image import WorkerMachineImage, chosen_image
 from worker_tier.updates import awaited, one_at_a_time, termination_hook
 
@@ -55,7 +55,8 @@ class WorkerFleet(Construct):
         capacity: several types, or spot; instead of `instance_type`. Default: on demand.
         machine_image: Default: the newest Amazon Linux 2023 at each deployment, for the instance
             type's processor. A newer image replaces the instances.
-        root_volume_size: gp3, encrypted by the account's key for volumes. Default: 8 GiB.
+        root_volume_size: encrypted by the account's key for volumes, 8 GiB or more. Default: 8 GiB.
+        root_volume_type: Default: gp3.
         http_put_response_hop_limit: of the metadata service; 2 for applications in containers.
             Default: 1.
         min_capacity, max_capacity: bounds of the group. There is no desired capacity: it would set
@@ -100,6 +101,7 @@ class WorkerFleet(Construct):
         capacity: WorkerCapacity | None = None,
         machine_image: ec2.IMachineImage | WorkerMachineImage | None = None,
         root_volume_size: Size | None = None,
+        root_volume_type: ec2.EbsDeviceVolumeType | None = None,
         http_put_response_hop_limit: int | None = None,
         max_instance_lifetime: Duration | None = None,
         scale_in_protection: bool = False,
@@ -120,7 +122,7 @@ class WorkerFleet(Construct):
             instance_type or ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
         )
         #: The system instances boot.
-        self.machine_image = chosen_image(machine_image)
+        self.machine_image = cast(WorkerMachineImage, chosen_image(machine_image, []))
         #: What instances may do hangs on this role by `policy`, which is there before they boot.
         self.role: iam.IRole = role or iam.Role(
             self,
@@ -152,7 +154,11 @@ class WorkerFleet(Construct):
             "LaunchTemplate",
             associate_public_ip_address=associate_public_ip_address,
             block_devices=[
-                _root_volume(self.machine_image.root_device, root_volume_size or Size.gibibytes(8))
+                _root_volume(
+                    self.machine_image.root_device,
+                    root_volume_size or Size.gibibytes(LEAST_VOLUME_GIBIBYTES),
+                    root_volume_type or ec2.EbsDeviceVolumeType.GP3,
+                )
             ],
             detailed_monitoring=detailed_monitoring,
             http_put_response_hop_limit=http_put_response_hop_limit or 1,
@@ -288,7 +294,7 @@ class WorkerFleet(Construct):
         distribution = autoscaling.InstancesDistribution(
             on_demand_base_capacity=capacity.on_demand_base,
             on_demand_percentage_above_base_capacity=capacity.on_demand_percentage,
-            spot_allocation_strategy=autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED,
+            spot_allocation_strategy=capacity.allocation_strategy,
         )
         return {
             "mixed_instances_policy": autoscaling.MixedInstancesPolicy(
@@ -296,7 +302,7 @@ class WorkerFleet(Construct):
                 launch_template_overrides=capacity.overrides(),
                 instances_distribution=distribution,
             ),
-            "capacity_rebalance": True,
+            "capacity_rebalance": capacity.capacity_rebalance or None,
         }
 
     def _let_session_manager_in(self) -> None:
@@ -321,13 +327,13 @@ def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=id, reason=reason))
 
 
-def _root_volume(device: str, size: Size) -> ec2.BlockDevice:
+def _root_volume(device: str, size: Size, volume_type: ec2.EbsDeviceVolumeType) -> ec2.BlockDevice:
     return ec2.BlockDevice(
         device_name=device,
         volume=ec2.BlockDeviceVolume.ebs(
             int(size.to_gibibytes()),
             delete_on_termination=True,
             encrypted=True,
-            volume_type=ec2.EbsDeviceVolumeType.GP3,
+            volume_type=volume_type,
         ),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, cast
 
+import jsii
 from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
 
 _AMAZON_ROOT: Final = "/dev/xvda"
 
@@ -58,6 +60,16 @@ class WorkerMachineImage:
         )
 
     @staticmethod
+    def pinned(image_id: str, *, like: WorkerMachineImage) -> WorkerMachineImage:
+        """One image by its id, of one region and processor; no deployment replaces it unasked.
+
+        Args:
+            image_id: such as `ami-0a1b2c3d4e5f60718`.
+            like: the system it is of, such as `WorkerMachineImage.debian_12()`.
+        """
+        return replace(like, image=lambda kind: cast(ec2.IMachineImage, _FixedImage(image_id)))
+
+    @staticmethod
     def custom(
         image: ec2.IMachineImage, *, root_device: str, ships_logs: bool
     ) -> WorkerMachineImage:
@@ -73,13 +85,22 @@ class WorkerMachineImage:
         )
 
 
-def chosen_image(image: ec2.IMachineImage | WorkerMachineImage | None) -> WorkerMachineImage:
-    """What a `machine_image` prop stands for: a plain image is taken for an Amazon Linux."""
+def chosen_image(
+    image: ec2.IMachineImage | WorkerMachineImage | None, problems: list[str]
+) -> WorkerMachineImage | None:
+    """What a `machine_image` prop stands for; None, and a problem, for an image of unknown kind."""
     if image is None:
         return WorkerMachineImage.amazon_linux_2023()
     if isinstance(image, WorkerMachineImage):
         return image
-    return WorkerMachineImage.custom(image, root_device=_AMAZON_ROOT, ships_logs=True)
+    if isinstance(image, ec2.AmazonLinux2023ImageSsmParameter):
+        return WorkerMachineImage.custom(image, root_device=_AMAZON_ROOT, ships_logs=True)
+    problems.append(
+        "machine_image is a plain image, so the CDK does not know what its root device is called"
+        " and whether it ships logs; say so: machine_image=WorkerMachineImage.custom(image,"
+        " root_device=..., ships_logs=...) or .pinned(image_id, like=...)"
+    )
+    return None
 
 
 def _amazon_linux_2023(kind: ec2.InstanceArchitecture) -> ec2.IMachineImage:
@@ -102,3 +123,19 @@ def _debian(release: int) -> WorkerMachineImage:
 
 def _parameter(name: str) -> ec2.IMachineImage:
     return ec2.MachineImage.from_ssm_parameter(name)
+
+
+@jsii.implements(ec2.IMachineImage)
+class _FixedImage:
+    """An image by its id alone; the region it is of need not be known at synth."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    @jsii.member(jsii_name="getImage")
+    def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
+        return ec2.MachineImageConfig(
+            image_id=self._id,
+            os_type=ec2.OperatingSystemType.LINUX,
+            user_data=ec2.UserData.for_linux(),
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from aws_cdk import Duration, Size
+from aws_cdk import Annotations, Duration, Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
@@ -14,35 +14,41 @@ from constructs import Construct
 from sqsd.contract import SqsdOptions
 from worker_tier.application import WorkerApplication
 from worker_tier.capacity import WorkerCapacity
+from worker_tier.option_table import (
+    APPLICATION,
+    ASG,
+    COMMAND,
+    ENVIRONMENT,
+    INSTANCES,
+    LAUNCH,
+    LOGS,
+    NAMESPACES,
+    PROPERTIES,
+    SQSD,
+    TRIGGER,
+    VPC,
+    is_known,
+    loses_nothing,
+    refusal,
+)
 from worker_tier.option_values import (
-    FixedImage,
     Unusable,
+    allocation,
     boolean,
     change,
     days,
     names,
     one_of,
+    path,
+    volume_type,
     whole,
 )
 from worker_tier.scaling_figures import WorkerScaling
 from worker_tier.trigger import Side, Trigger
 
-#: Namespace -> option -> value; or a list as .ebextensions and the API write it.
-OptionSettings = Mapping[str, Mapping[str, Any]] | Iterable[Mapping[str, Any]]
-
-SQSD: Final = "aws:elasticbeanstalk:sqsd"
-ASG: Final = "aws:autoscaling:asg"
-TRIGGER: Final = "aws:autoscaling:trigger"
-LAUNCH: Final = "aws:autoscaling:launchconfiguration"
-VPC: Final = "aws:ec2:vpc"
-INSTANCES: Final = "aws:ec2:instances"
-ENVIRONMENT: Final = "aws:elasticbeanstalk:environment"
-PROPERTIES: Final = "aws:elasticbeanstalk:application:environment"
-COMMAND: Final = "aws:elasticbeanstalk:command"
-LOGS: Final = "aws:elasticbeanstalk:cloudwatch:logs"
-NAMESPACES: Final = (
-    SQSD, ASG, TRIGGER, LAUNCH, VPC, INSTANCES, ENVIRONMENT, PROPERTIES, COMMAND, LOGS
-)  # fmt: skip
+#: Namespace -> option -> value; a list as .ebextensions and the API write it; or all that `aws
+#: elasticbeanstalk describe-configuration-settings` prints.
+OptionSettings = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
 _EB_NAMES: Final = {f.metadata["eb_name"]: f for f in fields(SqsdOptions) if f.metadata["eb_name"]}
 _DURATIONS: Final = frozenset(
@@ -54,32 +60,19 @@ _DURATIONS: Final = frozenset(
         "retention_period",
     }
 )
-#: Options that name what is not there any more, or would undo a decision: why, and what instead.
-_REFUSED: Final = {
-    (SQSD, "WorkerQueueURL"): "a URL does not tell a queue's facts; pass queue=ExistingQueue."
-    "imported(...)",
-    (ASG, "Cooldown"): "policies have a warm-up instead; pass default_instance_warmup",
-    (ASG, "Availability Zones"): "zones follow from subnets; pass vpc_subnets",
-    (ASG, "Custom Availability Zones"): "zones follow from subnets; pass vpc_subnets",
-    (LAUNCH, "EC2KeyName"): "no port is open for SSH; set session_manager=True",
-    (LAUNCH, "SSHSourceRestriction"): "no port is open for SSH; set session_manager=True",
-    (LAUNCH, "IamInstanceProfile"): "an instance profile is made for the role; pass role=",
-    (LAUNCH, "BlockDeviceMappings"): "there is one encrypted root volume; set RootVolumeSize",
-    (LAUNCH, "RootVolumeIOPS"): "the root volume is gp3 with its base rate",
-    (LAUNCH, "RootVolumeThroughput"): "the root volume is gp3 with its base rate",
-    (LAUNCH, "LaunchTemplateTagPropagationEnabled"): "tags of the stack reach instances anyway",
-    (VPC, "ELBSubnets"): "a worker has no load balancer",
-    (VPC, "ELBScheme"): "a worker has no load balancer",
-    (VPC, "DBSubnets"): "no database is made here; make one in a stack of its own",
-    (INSTANCES, "SpotMaxPrice"): "AWS advises against one: it only interrupts more often",
-    (ENVIRONMENT, "LoadBalancerType"): "a worker has no load balancer",
-    (ENVIRONMENT, "ExternalExtensionsS3Bucket"): "not supported",
-    (ENVIRONMENT, "ExternalExtensionsS3Key"): "not supported",
-    (COMMAND, "Timeout"): "an instance is awaited as a whole; pass signal_timeout",
-    (COMMAND, "IgnoreHealthCheck"): "a deployment that nobody checks loses messages",
+#: Of spot fleets, when nothing is said.
+_ON_DEMAND_PERCENTAGE: Final = 70
+_ALLOCATION: Final = autoscaling.SpotAllocationStrategy.CAPACITY_OPTIMIZED
+_NO_POLICY: Final = "it must be AllAtOnce or Rolling"
+#: Deployment policies that are not what happens here: why, and what instead.
+_POLICIES: Final = {
+    "Immutable": "a new group starts at MinSize and not at the size that the load needs, so a"
+    " deployment would scale in; set Rolling, or pass"
+    " update_policy=autoscaling.UpdatePolicy.replacing_update() to accept that",
+    "RollingWithAdditionalBatch": "one instance less is in service during a deployment; set Rolling"
+    " and one more in MinSize, or pass update_policy",
+    "TrafficSplitting": "a worker has no load balancer; set Rolling",
 }
-
-
 _NOT_SINGLE: Final = frozenset({"min_capacity", "max_capacity", "scaling"})
 
 
@@ -89,7 +82,16 @@ class _Reader:
 
     scope: Construct
     left: dict[tuple[str, str], Any]
+    given: Mapping[str, Any]
     problems: list[str]
+    single: bool = False
+
+    def refuse(self, namespace: str, option: str, value: Any, why: str) -> None:
+        self.problems.append(f"{namespace}:{option} ({value!r}) cannot be honoured: {why}")
+
+    def says(self, prop: str | None) -> bool:
+        """Whether code says what is wanted, so that a setting need not."""
+        return prop is not None and self.given.get(prop) not in (None, False)
 
     def take(
         self, namespace: str, option: str, read: Callable[[Any], Any] = str, default: Any = None
@@ -117,23 +119,41 @@ def props_from(
         scope: for the network and security groups that settings name by id.
         problems: gets every option that cannot be honoured, by name and with the reason.
     """
-    reader = _Reader(scope, _flat(settings, problems), problems)
+    given = {name: value for name, value in given.items() if value is not None}
+    reader = _Reader(scope, _flat(settings, problems), given, problems)
     props: dict[str, Any] = {}
-    for read in (_sqsd, _group, _trigger, _launch, _network, _instances, _kind, _command, _logs):
+    readers = (_sqsd, _group, _trigger, _launch, _network, _kind, _instances, _command, _logs)
+    for read in (*readers, _application):
         props |= {name: value for name, value in read(reader).items() if value is not None}
     if props.get("single_instance"):
         # A dump of settings lists the group's and the trigger's too; they mean nothing here.
         props = {name: value for name, value in props.items() if name not in _NOT_SINGLE}
-    props |= {name: value for name, value in given.items() if value is not None}
+    props |= given
     _environment(reader, props)
     for (namespace, option), value in reader.left.items():
-        reason = _REFUSED.get((namespace, option), "is not an option that is known here")
-        problems.append(f"{namespace}:{option} ({value!r}) cannot be honoured: {reason}")
+        found = refusal(namespace, option)
+        if loses_nothing(namespace, option, value):
+            _tell_what_stays_behind(reader, option)
+        elif not reader.says(found.answered_by):
+            reader.refuse(namespace, option, value, found.reason)
     return props
 
 
+def _tell_what_stays_behind(reader: _Reader, option: str) -> None:
+    """The one thing that may be missed although it is Elastic Beanstalk's default."""
+    if option == "IamInstanceProfile" and not reader.says("role"):
+        Annotations.of(reader.scope).add_warning_v2(
+            "worker-tier:instance-profile",
+            "IamInstanceProfile: what the environment's profile allowed the application does not"
+            " come along; grant it to the tier, as in bucket.grant_read(tier)",
+        )
+
+
 def _flat(settings: OptionSettings, problems: list[str]) -> dict[tuple[str, str], Any]:
-    """(namespace, option) -> value, of any of the three forms that people have."""
+    """(namespace, option) -> value, of any of the forms that people have."""
+    if isinstance(settings, Mapping) and "ConfigurationSettings" in settings:
+        (described, *_) = settings["ConfigurationSettings"]
+        settings = described["OptionSettings"]
     if isinstance(settings, Mapping):
         found = {(ns, o): v for ns, options in settings.items() for o, v in options.items()}
     else:
@@ -144,17 +164,17 @@ def _flat(settings: OptionSettings, problems: list[str]) -> dict[tuple[str, str]
                 found[names["namespace"], names["optionname"]] = names.get("value")
             except KeyError as error:
                 problems.append(f"an option setting without its {error.args[0]}: {dict(item)!r}")
-    for namespace in dict.fromkeys(ns for ns, _ in found if ns not in NAMESPACES):
+    found = {key: value for key, value in found.items() if value is not None and value != ""}
+    unknown = {
+        (ns, o) for (ns, o), v in found.items() if not is_known(ns) and not loses_nothing(ns, o, v)
+    }
+    for namespace in dict.fromkeys(ns for ns, _ in found if ns in {n for n, _ in unknown}):
         options = [o for ns, o in found if ns == namespace]
         problems.append(
             f"{namespace} ({', '.join(options)}) is not a namespace that is known here; known are"
             f" {', '.join(NAMESPACES)}"
         )
-    return {
-        key: value
-        for key, value in found.items()
-        if key[0] in NAMESPACES and value is not None and value != ""
-    }
+    return {key: value for key, value in found.items() if key not in unknown}
 
 
 def _sqsd(reader: _Reader) -> dict[str, Any]:
@@ -169,7 +189,6 @@ def _sqsd(reader: _Reader) -> dict[str, Any]:
 
 
 def _group(reader: _Reader) -> dict[str, Any]:
-    reader.take(ASG, "EnableCapacityRebalancing", boolean)  # on for every spot fleet
     return {
         "min_capacity": reader.take(ASG, "MinSize", whole),
         "max_capacity": reader.take(ASG, "MaxSize", whole),
@@ -192,7 +211,8 @@ def _trigger(reader: _Reader) -> dict[str, Any]:
         base,
         metric_name=reader.take(TRIGGER, "MeasureName", str, base.metric_name),
         statistic=reader.take(TRIGGER, "Statistic", str, base.statistic),
-        unit=reader.take(TRIGGER, "Unit", str, base.unit),
+        # Without one it is the measure's own: with another the alarm would never see a value.
+        unit=reader.take(TRIGGER, "Unit"),
         period_minutes=period,
         evaluation_periods=periods,
         upper=Side(
@@ -211,21 +231,27 @@ def _trigger(reader: _Reader) -> dict[str, Any]:
 
 def _launch(reader: _Reader) -> dict[str, Any]:
     size = reader.take(LAUNCH, "RootVolumeSize", whole)
-    reader.take(LAUNCH, "RootVolumeType", one_of("gp3"))
-    reader.take(LAUNCH, "DisableIMDSv1", one_of("true"))
-    reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean)
-    image = reader.take(LAUNCH, "ImageId")
+    kind = reader.take(LAUNCH, "RootVolumeType", volume_type)
+    reader.take(LAUNCH, "DisableIMDSv1", boolean)  # tokens are asked for in any case
+    alone = reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean, False)
     groups = reader.take(LAUNCH, "SecurityGroups", names)
     interval = reader.take(LAUNCH, "MonitoringInterval", one_of("1 minute", "5 minute"))
-    if groups is not None and len(groups) != 1:
-        reader.problems.append(
-            f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be one group; merge their rules"
+    if groups is None and alone and not reader.says("security_group"):
+        reader.refuse(
+            *(LAUNCH, "DisableDefaultEC2SecurityGroup", "true"),
+            "an instance has a group in any case; set SecurityGroups, or pass security_group",
         )
+    if groups is not None and (len(groups) != 1 or not groups[0].startswith("sg-")):
+        if not reader.says("security_group"):
+            reader.problems.append(
+                f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be the id of one group, such"
+                " as sg-0a1b2c3d; merge their rules, or pass security_group"
+            )
         groups = None
     return {
         "instance_type": reader.take(LAUNCH, "InstanceType", ec2.InstanceType),
         "root_volume_size": None if size is None else Size.gibibytes(size),
-        "machine_image": None if image is None else cast(ec2.IMachineImage, FixedImage(image)),
+        "root_volume_type": kind,
         "security_group": None
         if groups is None
         else ec2.SecurityGroup.from_security_group_id(reader.scope, "SecurityGroups", groups[0]),
@@ -265,17 +291,11 @@ def _instances(reader: _Reader) -> dict[str, Any]:
     types = reader.take(INSTANCES, "InstanceTypes", names)
     spot = reader.take(INSTANCES, "EnableSpot", boolean, False)
     base = reader.take(INSTANCES, "SpotFleetOnDemandBase", whole, 0)
-    above = reader.take(INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole, 0)
-    reader.take(
-        INSTANCES,
-        "SpotAllocationStrategy",
-        one_of(
-            "capacity-optimized-prioritized",
-            "capacity-optimized",
-            "price-capacity-optimized",
-            "lowest-price",
-        ),
-    )
+    # Elastic Beanstalk's default follows the environment's type.
+    default = 0 if reader.single else _ON_DEMAND_PERCENTAGE
+    above = reader.take(INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole, default)
+    strategy = reader.take(INSTANCES, "SpotAllocationStrategy", allocation)
+    rebalance = reader.take(ASG, "EnableCapacityRebalancing", boolean, False)
     architecture = reader.take(INSTANCES, "SupportedArchitectures", one_of("arm64", "x86_64"))
     kinds = [ec2.InstanceType(name) for name in types or ()]
     known = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
@@ -290,31 +310,60 @@ def _instances(reader: _Reader) -> dict[str, Any]:
         reader.problems.append(f"{INSTANCES}:EnableSpot needs InstanceTypes; name some")
         return {}
     if spot:
-        capacity = WorkerCapacity.spot(kinds, on_demand_base=base, on_demand_percentage=above)
+        capacity = WorkerCapacity.spot(
+            kinds,
+            on_demand_base=base,
+            on_demand_percentage=above,
+            allocation_strategy=strategy or _ALLOCATION,
+            capacity_rebalance=rebalance,
+        )
         return {"capacity": capacity, "instance_type": None}
+    # Without spot Elastic Beanstalk starts the first type of the list only, too.
     return {"instance_type": kinds[0]} if kinds else {}
 
 
 def _kind(reader: _Reader) -> dict[str, Any]:
     kind = reader.take(ENVIRONMENT, "EnvironmentType", one_of("SingleInstance", "LoadBalanced"))
-    reader.take(ENVIRONMENT, "ServiceRole")  # Elastic Beanstalk's own; nobody needs it here
+    reader.single = kind == "SingleInstance" or reader.says("single_instance")
     return {"single_instance": True} if kind == "SingleInstance" else {}
 
 
 def _command(reader: _Reader) -> dict[str, Any]:
-    policy = reader.take(COMMAND, "DeploymentPolicy", one_of("Rolling", "Immutable"), "Rolling")
-    reader.take(COMMAND, "BatchSizeType", one_of("Fixed"))
-    reader.take(COMMAND, "BatchSize", one_of("1"))
-    if policy == "Immutable":
-        # A second group beside the first, which goes when the second is up.
-        return {"update_policy": autoscaling.UpdatePolicy.replacing_update()}
-    return {}
+    """Deployments are one instance at a time, each awaited: never faster, and never less safe, than
+    all at once or in batches.
+    """
+    policy = reader.take(COMMAND, "DeploymentPolicy", str, "AllAtOnce")
+    kind = reader.take(COMMAND, "BatchSizeType", one_of("Fixed", "Percentage"), "Percentage")
+    size = reader.take(COMMAND, "BatchSize", whole, 1 if kind == "Fixed" else 100)
+    timeout = reader.take(COMMAND, "Timeout", whole)
+    if not reader.says("update_policy"):
+        if policy not in ("AllAtOnce", "Rolling"):
+            reader.refuse(COMMAND, "DeploymentPolicy", policy, _POLICIES.get(policy, _NO_POLICY))
+        elif policy == "Rolling" and (kind, size) not in (("Fixed", 1), ("Percentage", 100)):
+            reader.refuse(
+                *(COMMAND, "BatchSize", size),
+                "instances are replaced one at a time; set Fixed and 1, or pass update_policy",
+            )
+    return {"signal_timeout": None if timeout is None else Duration.seconds(timeout)}
 
 
 def _logs(reader: _Reader) -> dict[str, Any]:
-    reader.take(LOGS, "StreamLogs", one_of("true"))
-    reader.take(LOGS, "DeleteOnTerminate", one_of("true"))
-    return {"log_retention": reader.take(LOGS, "RetentionInDays", days)}
+    """Lines are always shipped; what was streamed and kept must not go with the stack unasked."""
+    streamed = reader.take(LOGS, "StreamLogs", boolean, False)
+    goes = reader.take(LOGS, "DeleteOnTerminate", boolean, False)
+    if streamed and not goes and not reader.says("log_group"):
+        reader.refuse(
+            *(LOGS, "DeleteOnTerminate", "false"),
+            "the tier's log group goes with its stack; pass log_group=, made with"
+            " RemovalPolicy.RETAIN, or set it to true",
+        )
+    retention = reader.take(LOGS, "RetentionInDays", days)
+    # Where nothing was streamed the default, a week, was nobody's wish.
+    return {"log_retention": retention if streamed else None}
+
+
+def _application(reader: _Reader) -> dict[str, Any]:
+    return {"health_path": reader.take(APPLICATION, "Application Healthcheck URL", path)}
 
 
 def _environment(reader: _Reader, props: dict[str, Any]) -> None:

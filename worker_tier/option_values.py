@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import jsii
+from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
-from constructs import Construct
 
 _RETENTION: Final[dict[int, logs.RetentionDays]] = {
     int(name): getattr(logs.RetentionDays, member)
@@ -67,17 +66,24 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     return read
 
 
-@jsii.implements(ec2.IMachineImage)
-class FixedImage:
-    """An image by its id alone: settings belong to one region, which synth need not know."""
+def path(value: Any) -> str:
+    """Elastic Beanstalk takes a URL too, of which an instance asks only the path."""
+    text = str(value)
+    if not text.startswith("/"):
+        raise Unusable("must be a path that begins with /")
+    return text
 
-    def __init__(self, id: str) -> None:
-        self._id = id
 
-    @jsii.member(jsii_name="getImage")
-    def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
-        return ec2.MachineImageConfig(
-            image_id=self._id,
-            os_type=ec2.OperatingSystemType.LINUX,
-            user_data=ec2.UserData.for_linux(),
-        )
+def volume_type(value: Any) -> ec2.EbsDeviceVolumeType:
+    name = one_of("gp3", "gp2", "standard")(value)
+    return ec2.EbsDeviceVolumeType[name.upper()]
+
+
+def allocation(value: Any) -> autoscaling.SpotAllocationStrategy:
+    name = one_of(
+        "capacity-optimized",
+        "capacity-optimized-prioritized",
+        "lowest-price",
+        "price-capacity-optimized",
+    )(value)
+    return autoscaling.SpotAllocationStrategy[name.upper().replace("-", "_")]

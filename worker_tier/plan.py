@@ -40,7 +40,9 @@ _FLEET: Final = (
     "instance_principal",
     "http_put_response_hop_limit",
     "max_instance_lifetime",
+    "machine_image",
     "root_volume_size",
+    "root_volume_type",
 )
 #: What an environment of one instance has no use for.
 _NOT_SINGLE: Final = ("min_capacity", "max_capacity", "scaling")

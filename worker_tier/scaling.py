@@ -199,7 +199,7 @@ class QueueScaling(Construct):
                 namespace="AWS/EC2",
                 metric_name=trigger.metric_name,
                 statistic=trigger.statistic,
-                unit=trigger.unit,
+                unit=trigger.metric_unit,
                 dimensions=[
                     cloudwatch.CfnAlarm.DimensionProperty(name=key, value=value)
                     for key, value in self._group.items()

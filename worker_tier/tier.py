@@ -115,7 +115,8 @@ class WorkerTier(TierUserData):
         instance_type: Default: t4g.small (Graviton).
         capacity: several types, or spot; instead of `instance_type`. Default: on demand.
         machine_image: Default: the newest Amazon Linux 2023 at each deployment.
-        root_volume_size: gp3, encrypted. Default: 8 GiB.
+        root_volume_size: encrypted, 8 GiB or more. Default: 8 GiB.
+        root_volume_type: Default: gp3.
         http_put_response_hop_limit: 2 for applications in containers, 1 to 64. Default: 1.
         role: the instances', made elsewhere. Default: a new one.
         instance_principal: who may assume a new role. Default: `ec2.amazonaws.com`.
@@ -203,6 +204,7 @@ class WorkerTier(TierUserData):
         capacity: WorkerCapacity | None = None,
         machine_image: ec2.IMachineImage | WorkerMachineImage | None = None,
         root_volume_size: Size | None = None,
+        root_volume_type: ec2.EbsDeviceVolumeType | None = None,
         http_put_response_hop_limit: int | None = None,
         role: iam.IRole | None = None,
         instance_principal: iam.IPrincipal | None = None,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import Duration
+from aws_cdk.assertions import Annotations as AnnotationAssertions
+from aws_cdk.assertions import Match
+from aws_cdk.aws_autoscaling import UpdatePolicy
 
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
 from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
-from worker_tier import InvalidProps, WorkerApplication, WorkerTier
+from worker_tier import InvalidProps, WorkerApplication, WorkerMachineImage, WorkerTier
 from worker_tier.bootstrap import files_in_user_data
-from worker_tier.option_settings import NAMESPACES
+from worker_tier.option_table import NAMESPACES
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 
@@ -42,7 +47,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "aws:autoscaling:launchconfiguration": {
         "RootVolumeSize": "20",
         "RootVolumeType": "gp3",
-        "ImageId": "ami-0a1b2c3d4e5f60718",
         "SecurityGroups": "sg-0a1b2c3d4e5f60718",
         "MonitoringInterval": "5 minute",
     },
@@ -51,10 +55,22 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "Subnets": "subnet-0a1b2c3d4e5f60718,subnet-1a1b2c3d4e5f60718",
         "AssociatePublicIpAddress": "false",
     },
-    "aws:ec2:instances": {"InstanceTypes": "m7g.large, t4g.small", "EnableSpot": "true"},
+    "aws:ec2:instances": {
+        "InstanceTypes": "m7g.large, t4g.small",
+        "EnableSpot": "true",
+        "SpotAllocationStrategy": "lowest-price",
+    },
     "aws:elasticbeanstalk:environment": {"EnvironmentType": "LoadBalanced"},
-    "aws:elasticbeanstalk:command": {"DeploymentPolicy": "Rolling", "BatchSizeType": "Fixed"},
-    "aws:elasticbeanstalk:cloudwatch:logs": {"StreamLogs": "true", "RetentionInDays": "7"},
+    "aws:elasticbeanstalk:command": {
+        "DeploymentPolicy": "Rolling",
+        "BatchSizeType": "Fixed",
+        "Timeout": "900",
+    },
+    "aws:elasticbeanstalk:cloudwatch:logs": {
+        "StreamLogs": "true",
+        "DeleteOnTerminate": "true",
+        "RetentionInDays": "7",
+    },
 }
 
 
@@ -99,8 +115,15 @@ def test_the_fleet_is_the_environments(environment: Synthesized) -> None:
     assert group["VPCZoneIdentifier"] == SETTINGS["aws:ec2:vpc"]["Subnets"].split(",")
     overrides = group["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]
     assert [o["InstanceType"] for o in overrides] == ["m7g.large", "t4g.small"]
+    assert group["MixedInstancesPolicy"]["InstancesDistribution"] == {
+        "OnDemandBaseCapacity": 0,
+        "OnDemandPercentageAboveBaseCapacity": 70,
+        "SpotAllocationStrategy": "lowest-price",
+    }
+    assert "CapacityRebalance" not in group
+    creation = environment.resources[environment.id_of(GROUP)]["CreationPolicy"]
+    assert creation["ResourceSignal"]["Timeout"] == "PT15M"
     data = environment.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert data["ImageId"] == "ami-0a1b2c3d4e5f60718"
     assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 20
     assert data["Monitoring"] == {"Enabled": False}
     assert "sg-0a1b2c3d4e5f60718" in str(data)
@@ -178,16 +201,33 @@ def test_environment_properties_reach_the_application(tmp_path: Path) -> None:
     ("namespace", "option", "value", "words"),
     [
         ("aws:elasticbeanstalk:sqsd", "WorkerQueueURL", "https://x", "queue=ExistingQueue"),
-        ("aws:autoscaling:asg", "Cooldown", "360", "default_instance_warmup"),
+        ("aws:autoscaling:asg", "Cooldown", "60", "default_instance_warmup"),
+        ("aws:autoscaling:launchconfiguration", "ImageId", "ami-1", "machine_image="),
+        ("aws:autoscaling:launchconfiguration", "IamInstanceProfile", "orders", "pass role="),
+        ("aws:autoscaling:launchconfiguration", "RootVolumeType", "io1", "must be gp3 or gp2"),
+        ("aws:autoscaling:launchconfiguration", "SecurityGroups", "mine", "the id of one group"),
+        (
+            "aws:autoscaling:launchconfiguration",
+            "DisableDefaultEC2SecurityGroup",
+            "true",
+            "set SecurityGroups, or pass security_group",
+        ),
+        ("aws:autoscaling:scheduledaction", "MinSize", "1", "tier.scale_on_schedule"),
+        ("aws:elasticbeanstalk:application", "Application Healthcheck URL", "x", "begins with /"),
+        ("aws:elasticbeanstalk:command", "DeploymentPolicy", "Immutable", "would scale in"),
         ("aws:autoscaling:launchconfiguration", "EC2KeyName", "me", "session_manager=True"),
         ("aws:ec2:vpc", "ELBSubnets", "subnet-1", "a worker has no load balancer"),
-        ("aws:elasticbeanstalk:command", "DeploymentPolicy", "AllAtOnce", "must be Rolling or"),
-        ("aws:elasticbeanstalk:command", "BatchSize", "30", "must be 1, got '30'"),
-        ("aws:elasticbeanstalk:cloudwatch:logs", "StreamLogs", "false", "must be true"),
+        (
+            "aws:elasticbeanstalk:command",
+            "DeploymentPolicy",
+            "Fast",
+            "must be AllAtOnce or Rolling",
+        ),
         ("aws:elasticbeanstalk:cloudwatch:logs", "RetentionInDays", "8", "must be one of 1, 3"),
         ("aws:elasticbeanstalk:sqsd", "MaxRetries", "many", "must be a whole number, got 'many'"),
         ("aws:elasticbeanstalk:sqsd", "Speed", "11", "is not an option that is known here"),
-        ("aws:elasticbeanstalk:xray", "XRayEnabled", "true", "is not a namespace that is known"),
+        ("aws:elasticbeanstalk:xray", "XRayEnabled", "true", "no X-Ray daemon"),
+        ("aws:elbv2:listener", "Protocol", "HTTP", "is not a namespace that is known"),
         ("aws:elasticbeanstalk:application:environment", "A", "1", "pass application="),
         ("aws:autoscaling:trigger", "UpperThreshold", "hot", "has a value of another kind"),
         ("aws:ec2:instances", "EnableSpot", "true", "EnableSpot needs InstanceTypes"),
@@ -207,12 +247,149 @@ def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
     found = problems_of(
         {
             "aws:elasticbeanstalk:sqsd": {"Speed": "11", "MaxRetries": "many"},
-            "aws:autoscaling:asg": {"Cooldown": "360"},
+            "aws:autoscaling:asg": {"Cooldown": "60"},
         },
         vpc=None,
     )
     assert len(found) == 4
     assert "vpc is needed" in found[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {
+                "aws:elasticbeanstalk:command": {
+                    "DeploymentPolicy": "Rolling",
+                    "BatchSizeType": "Fixed",
+                    "BatchSize": "30",
+                }
+            },
+            "BatchSize (30) cannot be honoured: instances are replaced one at a time",
+        ),
+        (
+            {
+                "aws:elasticbeanstalk:cloudwatch:logs": {
+                    "StreamLogs": "true",
+                    "DeleteOnTerminate": "false",
+                }
+            },
+            "the tier's log group goes with its stack",
+        ),
+        (
+            {"aws:autoscaling:trigger": {"MeasureName": "CPUUtilization", "Unit": "Bytes"}},
+            "Unit (Bytes) must be Percent for CPUUtilization",
+        ),
+    ],
+)
+def test_settings_that_lose_something_together_are_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    (problem,) = problems_of(settings)
+    assert words in problem
+
+
+def test_a_measure_without_a_unit_has_its_own() -> None:
+    template = built(
+        {
+            "aws:autoscaling:trigger": {
+                "MeasureName": "CPUUtilization",
+                "UpperThreshold": "80",
+                "LowerThreshold": "20",
+            },
+            "aws:ec2:vpc": SETTINGS["aws:ec2:vpc"],
+        }
+    )
+    assert template.one("AWS::CloudWatch::Alarm", "ScaleOut")["Unit"] == "Percent"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "option", "value", "props"),
+    [
+        (
+            "aws:autoscaling:launchconfiguration",
+            "ImageId",
+            "ami-1",
+            {"machine_image": WorkerMachineImage.debian_12()},
+        ),
+        ("aws:autoscaling:launchconfiguration", "EC2KeyName", "me", {"session_manager": True}),
+        (
+            "aws:elasticbeanstalk:command",
+            "DeploymentPolicy",
+            "Immutable",
+            {"update_policy": UpdatePolicy.replacing_update()},
+        ),
+        ("aws:autoscaling:asg", "Cooldown", "9", {"default_instance_warmup": Duration.minutes(1)}),
+    ],
+)
+def test_a_prop_answers_what_a_setting_asks_in_vain(
+    namespace: str, option: str, value: str, props: dict[str, Any]
+) -> None:
+    stack = new_stack()
+    settings = {namespace: {option: value}}
+    WorkerTier.from_option_settings(stack, "Worker", settings, vpc=vpc_of(stack), **props)
+
+
+def test_a_spot_environments_defaults_follow_its_type() -> None:
+    settings = {
+        "aws:ec2:instances": {"InstanceTypes": "t4g.small", "EnableSpot": "true"},
+        "aws:elasticbeanstalk:environment": {"EnvironmentType": "SingleInstance"},
+        "aws:ec2:vpc": SETTINGS["aws:ec2:vpc"],
+        "aws:autoscaling:asg": {"EnableCapacityRebalancing": "true"},
+    }
+    group = built(settings).one(GROUP)
+    distribution = group["MixedInstancesPolicy"]["InstancesDistribution"]
+    assert distribution["OnDemandPercentageAboveBaseCapacity"] == 0
+    assert distribution["SpotAllocationStrategy"] == "capacity-optimized"
+    assert group["CapacityRebalance"] is True
+
+
+# ---- a whole environment
+
+DUMP = json.loads(
+    (Path(__file__).parent / "data" / "worker_environment.json").read_text(encoding="utf-8")
+)
+
+
+def test_all_that_describe_configuration_settings_prints_of_a_stock_worker_is_read(
+    tmp_path: Path,
+) -> None:
+    # given a dump as the command prints it, with Elastic Beanstalk's defaults, and what no dump
+    # tells: the application, and the system behind an image's id
+    (tmp_path / "application.py").write_text("application = None\n")
+    (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
+    stack = new_stack()
+    tier = WorkerTier.from_option_settings(
+        stack,
+        "Worker",
+        DUMP,
+        application=WorkerApplication.from_asset(str(tmp_path)),
+        machine_image=WorkerMachineImage.amazon_linux_2023(),
+    )
+    # then it is the environment
+    assert tier.options == SqsdOptions(error_visibility_timeout=2)
+    template = Synthesized(stack)
+    group = template.one(GROUP)
+    assert (group["MinSize"], group["MaxSize"]) == ("1", "4")
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["InstanceType"] == "t3.micro"
+    assert template.one("AWS::CloudWatch::Alarm", "ScaleOut")["MetricName"] == "NetworkOut"
+    assert template.one("AWS::Logs::LogGroup")["RetentionInDays"] == 30
+    # and it is said what stays behind
+    warnings = AnnotationAssertions.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("grant it to the tier")
+    )
+    assert len(warnings) == 1
+
+
+def test_a_dump_asks_for_no_more_than_the_image_and_the_application() -> None:
+    stack = new_stack()
+    with pytest.raises(InvalidProps) as caught:
+        WorkerTier.from_option_settings(stack, "Worker", DUMP)
+    image, application = sorted(caught.value.problems)
+    assert "ImageId" in image
+    assert "pass application=" in application
 
 
 def test_every_namespace_of_the_guide_is_known() -> None:
