@@ -2,6 +2,7 @@
 
 from worker_tier.application import WorkerApplication
 from worker_tier.capacity import WorkerCapacity
+from worker_tier.choices import LogFormat, RetryPolicy
 from worker_tier.dashboard import TierDashboard
 from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.encryption import admit_alarms
@@ -13,6 +14,7 @@ from worker_tier.machine_image import WorkerMachineImage
 from worker_tier.metrics import TierMetrics
 from worker_tier.monitoring import Monitoring
 from worker_tier.periodic import PeriodicTask
+from worker_tier.props import TierProps
 from worker_tier.queues import WorkerQueues
 from worker_tier.scaling import QueueScaling
 from worker_tier.scaling_figures import ScalingFigures, WorkerScaling
@@ -25,14 +27,17 @@ __all__ = [
     "InvalidApplication",
     "InvalidProps",
     "LeaderTable",
+    "LogFormat",
     "Monitoring",
     "PackagingError",
     "PeriodicTask",
     "QueueScaling",
+    "RetryPolicy",
     "ScalingFigures",
     "Side",
     "TierDashboard",
     "TierMetrics",
+    "TierProps",
     "Trigger",
     "WorkerApplication",
     "WorkerCapacity",

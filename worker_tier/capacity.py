@@ -96,6 +96,11 @@ class WorkerCapacity:
         """That of every instance; for a capacity without problems."""
         return self.architecture or self.instance_types[0].architecture
 
+    @property
+    def uses_spot(self) -> bool:
+        """Whether any instance may be taken back."""
+        return self.is_mixed and self.on_demand_percentage < 100
+
     def overrides(self) -> list[autoscaling.LaunchTemplateOverrides]:
         """What the group may start instead of the launch template's own type."""
         if self.vcpus is None or self.memory is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import jsii
@@ -12,6 +13,7 @@ from aws_cdk import (
     IStableStringProducer,
     Lazy,
     Size,
+    Stack,
     Validations,
 )
 from aws_cdk import aws_autoscaling as autoscaling
@@ -72,7 +74,8 @@ class WorkerFleet(Construct):
             deployments then wait for them too. Default: False, for instances drain.
         detailed_monitoring: a metric a minute. Default: True.
         update_policy: Default: one instance at a time, each awaited.
-        role: the instances' role, made elsewhere; it gets two managed policies. Default: a new one.
+        role: the instances' role, made elsewhere; it gets two managed policies, unless it is not to
+            be changed. Default: a new one.
         instance_principal: who may assume the new role. Default: `ec2.amazonaws.com`, in every
             partition.
         session_manager: people may open a shell by AWS Systems Manager. Default: False.
@@ -131,12 +134,15 @@ class WorkerFleet(Construct):
         )
         if session_manager:
             self._let_session_manager_in()
-        #: The instances' one policy but for `lifecycle_policy`.
+        #: Whether anything can be attached to the role; not to one imported with `mutable=False`.
+        self.role_takes_policies = role is None or _takes_policies(self, role)
+        attached = [self.role] if self.role_takes_policies else []
+        #: The instances' one policy but for `lifecycle_policy`, and a container's to pull.
         self.policy = iam.ManagedPolicy(
             self,
             "Policy",
             description="What a worker tier's daemon and bootstrap call",
-            roles=[self.role],
+            roles=attached,
         )
         self.security_group: ec2.ISecurityGroup = security_group or ec2.SecurityGroup(
             self,
@@ -222,7 +228,7 @@ class WorkerFleet(Construct):
             self,
             "LifecyclePolicy",
             description="Lets a worker tier's instances end their own wait at termination",
-            roles=[self.role],
+            roles=attached,
             statements=[
                 iam.PolicyStatement(
                     actions=[
@@ -279,6 +285,30 @@ class WorkerFleet(Construct):
         admit_alarms(topic)
         return topic
 
+    def allow_pulls(self, grant: Callable[[iam.IGrantable], object]) -> None:
+        """Let instances pull an image, by a policy of its own: ECR's `GetAuthorizationToken` can be
+        granted on `*` only, and a finding about that must not hide others.
+
+        Args:
+            grant: gives the rights; for an image that anybody may pull it gives none.
+        """
+        policy = iam.ManagedPolicy(
+            self,
+            "PullPolicy",
+            description="Lets a worker tier's instances pull their application's image",
+            roles=[self.role] if self.role_takes_policies else [],
+        )
+        grant(policy)
+        if policy.document.is_empty:
+            self.node.try_remove_child("PullPolicy")
+            return
+        _acknowledge(
+            policy,
+            "AwsSolutions::AwsSolutions-IAM5[Resource::*]",
+            "ecr:GetAuthorizationToken knows no resource; what its token opens is granted by name.",
+        )
+        self.auto_scaling_group.node.add_dependency(policy)
+
     def _what_is_launched(self) -> dict[str, Any]:
         """The group's props for one type on demand, or for several and spot."""
         capacity = self._capacity
@@ -320,6 +350,15 @@ class WorkerFleet(Construct):
         except RuntimeError:
             # Older CDKs take no such id, and their rules ask for none.
             _acknowledge(self.role, rule, reason)
+
+
+def _takes_policies(scope: Construct, role: iam.IRole) -> bool:
+    """Whether a role accepts a policy: one imported with `mutable=False` ignores it silently."""
+    probe = iam.Policy(scope, "Probe")
+    role.attach_inline_policy(probe)
+    taken = Stack.of(scope).resolve(cast(iam.CfnPolicy, probe.node.default_child).roles)
+    scope.node.try_remove_child("Probe")
+    return bool(taken)
 
 
 def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:

@@ -155,8 +155,8 @@ class Monitoring(Construct):
             if below and self._silence_alarms
             else silence.NOT_BREACHING,
         )
-        if below:
-            # Or it would fire while the first instances boot.
+        if below and isinstance(metric, cloudwatch.Metric):
+            # Or it would fire while the first instances boot. An expression names the group anyway.
             group = self._metrics.group
             alarm.node.add_dependency(group.node.default_child or group)
         for action in self._actions:

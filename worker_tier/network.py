@@ -10,7 +10,11 @@ _SERVICE: Final = ec2.InterfaceVpcEndpointAwsService
 
 
 def required_interface_endpoints(
-    *, session_manager: bool = False, encryption_key: bool = False
+    *,
+    session_manager: bool = False,
+    encryption_key: bool = False,
+    container: bool = False,
+    secrets: bool = False,
 ) -> dict[str, ec2.InterfaceVpcEndpointAwsService]:
     """Construct id -> the interface endpoints without which an isolated tier does not work.
 
@@ -21,6 +25,8 @@ def required_interface_endpoints(
         session_manager: with Session Manager's own three.
         encryption_key: with KMS's, which applications that use the key themselves need; SQS and the
             others call KMS from their own side.
+        container: with ECR's two, of which images are pulled; their layers come from S3.
+        secrets: with Secrets Manager's and Parameter Store's, for applications that read there.
     """
     services = {
         "Sqs": _SERVICE.SQS,
@@ -30,6 +36,10 @@ def required_interface_endpoints(
     }
     if encryption_key:
         services["Kms"] = _SERVICE.KMS
+    if container:
+        services |= {"Ecr": _SERVICE.ECR, "EcrDocker": _SERVICE.ECR_DOCKER}
+    if secrets:
+        services |= {"SecretsManager": _SERVICE.SECRETS_MANAGER, "Ssm": _SERVICE.SSM}
     if session_manager:
         services |= {
             "Ssm": _SERVICE.SSM,
@@ -49,12 +59,14 @@ def add_vpc_endpoints(
     subnets: ec2.SubnetSelection | None = None,
     session_manager: bool = False,
     encryption_key: bool = False,
+    container: bool = False,
+    secrets: bool = False,
 ) -> None:
     """Give a network of this app every endpoint that an isolated tier needs.
 
     Args:
         subnets: where the interface endpoints are. Default: private subnets.
-        session_manager, encryption_key: as for `required_interface_endpoints`.
+        session_manager, encryption_key, container, secrets: as for `required_interface_endpoints`.
     """
     gateways = (
         ec2.GatewayVpcEndpointAwsService.S3,
@@ -63,7 +75,10 @@ def add_vpc_endpoints(
     for name, service in zip(GATEWAYS, gateways, strict=True):
         vpc.add_gateway_endpoint(name, service=service)
     needed = required_interface_endpoints(
-        session_manager=session_manager, encryption_key=encryption_key
+        session_manager=session_manager,
+        encryption_key=encryption_key,
+        container=container,
+        secrets=secrets,
     )
     for id, interface in needed.items():
         vpc.add_interface_endpoint(id, service=interface, subnets=subnets)

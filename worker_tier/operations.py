@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import jsii
-from aws_cdk import Duration
+from aws_cdk import Duration, Token
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -48,6 +48,7 @@ class TierOperations(Construct):
     tier_dashboard: TierDashboard | None
     #: Where the daemons' lines go.
     log_group: logs.ILogGroup
+    _sleeps_by_schedule = False
     #: What daemons call the tier in metrics and logs.
     tier_name: str
     #: By which alarms, dashboards and `metric_*` see the tier.
@@ -151,8 +152,18 @@ class TierOperations(Construct):
                 `via_sns`. Default: True.
 
         Raises:
-            InvalidProps: the work queue is imported, so its policy is out of reach.
+            InvalidProps: the work queue is imported, so its policy is out of reach; or it is a FIFO
+                queue and the topic is none.
         """
+        known = isinstance(topic, sns.Topic) or not Token.is_unresolved(topic.topic_arn)
+        if self.queues.fifo and known and not topic.fifo:
+            raise InvalidProps(
+                self.node.path,
+                [
+                    f"subscribe_to_topic: {topic.node.path} is a standard topic, and SNS delivers"
+                    " into FIFO queues from FIFO topics only; make it one with fifo=True"
+                ],
+            )
         if not self.queues.owned:
             raise InvalidProps(
                 self.node.path,
@@ -183,9 +194,19 @@ class TierOperations(Construct):
         )
 
     def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
-        """Let every alarm for people do `action` when it fires."""
-        if self.monitoring is not None:
-            self.monitoring.add_alarm_action(action)
+        """Let every alarm for people do `action` when it fires.
+
+        A topic with a policy of its own must let CloudWatch in: `worker_tier.admit_alarms`.
+
+        Raises:
+            InvalidProps: there are no alarms.
+        """
+        if self.monitoring is None:
+            raise InvalidProps(
+                self.node.path,
+                ["add_alarm_action: there are no alarms, by single_instance or alarms=False"],
+            )
+        self.monitoring.add_alarm_action(action)
 
     def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
         """Allow the application on the instances what `statement` says."""
@@ -209,7 +230,14 @@ class TierOperations(Construct):
             schedule: such as `autoscaling.Schedule.cron(hour="8", minute="0")`.
             start_time, end_time: between which the schedule counts. Default: always.
             time_zone: such as `Asia/Shanghai`. Default: UTC.
+
+        Raises:
+            InvalidProps: an empty fleet would run no periodic task, or would never wake.
         """
+        if 0 in (min_capacity, max_capacity, desired_capacity):
+            if problem := self._empty_problem(off=max_capacity == 0):
+                raise InvalidProps(self.node.path, [f"scale_on_schedule({id!r}): {problem}"])
+            self._sleeps_by_schedule = True
         return self.auto_scaling_group.scale_on_schedule(
             id,
             schedule=schedule,
@@ -220,6 +248,17 @@ class TierOperations(Construct):
             end_time=end_time,
             time_zone=time_zone,
         )
+
+    def _empty_problem(self, *, off: bool) -> str | None:
+        """Why a schedule may not empty the fleet; `off` is until another one, whatever waits."""
+        if self.leader_table is not None:
+            return "a fleet that is empty runs no periodic task; keep min_capacity at 1 or more"
+        if not off and self.scaling is not None and "Wake" not in self.scaling.policies:
+            return (
+                "nothing would wake an empty fleet; make the tier with min_capacity=0, which brings"
+                " Wake and Sleep, or set max_capacity=0 to switch it off until another schedule"
+            )
+        return None
 
     def scale_on_metric(
         self,
@@ -251,13 +290,25 @@ class TierOperations(Construct):
             estimated_instance_warmup=estimated_instance_warmup,
         )
 
-    def metric_backlog_per_instance(self) -> cloudwatch.MathExpression:
+    def metric_backlog_per_instance(
+        self,
+        *,
+        period: Duration | None = None,
+        label: str | None = None,
+        color: str | None = None,
+    ) -> cloudwatch.MathExpression:
         """Messages that wait for each instance in service."""
-        return self.metrics.backlog_per_instance()
+        return self.metrics.backlog_per_instance().with_(period=period, label=label, color=color)
 
-    def metric_outstanding(self) -> cloudwatch.MathExpression:
+    def metric_outstanding(
+        self,
+        *,
+        period: Duration | None = None,
+        label: str | None = None,
+        color: str | None = None,
+    ) -> cloudwatch.MathExpression:
         """Messages that wait or are in flight."""
-        return self.metrics.outstanding()
+        return self.metrics.outstanding().with_(period=period, label=label, color=color)
 
     def metric_oldest_message_age(
         self, *, statistic: str = cloudwatch.Stats.MAXIMUM, period: Duration | None = None
@@ -300,11 +351,18 @@ class TierOperations(Construct):
 
     @staticmethod
     def required_interface_endpoints(
-        *, session_manager: bool = False, encryption_key: bool = False
+        *,
+        session_manager: bool = False,
+        encryption_key: bool = False,
+        container: bool = False,
+        secrets: bool = False,
     ) -> dict[str, ec2.InterfaceVpcEndpointAwsService]:
         """`network.required_interface_endpoints`."""
         return network.required_interface_endpoints(
-            session_manager=session_manager, encryption_key=encryption_key
+            session_manager=session_manager,
+            encryption_key=encryption_key,
+            container=container,
+            secrets=secrets,
         )
 
     @staticmethod
@@ -314,8 +372,15 @@ class TierOperations(Construct):
         subnets: ec2.SubnetSelection | None = None,
         session_manager: bool = False,
         encryption_key: bool = False,
+        container: bool = False,
+        secrets: bool = False,
     ) -> None:
         """`network.add_vpc_endpoints`: all that a tier in isolated subnets needs."""
         network.add_vpc_endpoints(
-            vpc, subnets=subnets, session_manager=session_manager, encryption_key=encryption_key
+            vpc,
+            subnets=subnets,
+            session_manager=session_manager,
+            encryption_key=encryption_key,
+            container=container,
+            secrets=secrets,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from enum import StrEnum
 from typing import Any, Final
 
 from aws_cdk import Duration, Token
@@ -60,6 +61,8 @@ def taken_by(function: Callable[..., Any], props: Mapping[str, Any]) -> dict[str
 def _literal(name: str, value: Any, problems: list[str]) -> Any:
     if isinstance(value, Duration):
         return duration_seconds(name, value, problems)
+    if isinstance(value, StrEnum):
+        return value.value
     if isinstance(value, (list, tuple)):
         value = list(value)
         unresolved = Token.is_unresolved(value) or any(map(Token.is_unresolved, value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import Aws, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 
 from sqsd import contract
@@ -13,7 +14,9 @@ from worker_tier.operations import TierOperations
 from worker_tier.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS
 
 
-def allow_what_daemons_call(tier: TierOperations, bundle: s3.Location) -> None:
+def allow_what_daemons_call(
+    tier: TierOperations, bundle: s3.Location, asset_key: kms.IKey | None
+) -> None:
     """Receiving, burying when asked for, the log group, and the one object that is the bundle."""
     granted = tier.queue.grant(tier, *contract.QUEUE_ACTIONS)
     grant_key(tier.queues.encryption_key, tier, RECEIVE_KEY_ACTIONS, granted)
@@ -43,6 +46,8 @@ def allow_what_daemons_call(tier: TierOperations, bundle: s3.Location) -> None:
             ],
         )
     )
+    if asset_key is not None:
+        asset_key.grant(tier, "kms:Decrypt")
 
 
 def allow_enqueuing(tier: TierOperations, table: LeaderTable) -> None:

@@ -23,7 +23,7 @@ from worker_tier.options import (
     taken_by,
 )
 from worker_tier.periodic import Tasks, read_tasks
-from worker_tier.queues import queue_problems
+from worker_tier.queue_checks import queue_problems
 from worker_tier.scaling_figures import ScalingFigures, WorkerScaling, decide_figures
 
 _MAX_INSTANCES: Final = 10_000
@@ -43,6 +43,10 @@ _FLEET: Final = (
     "machine_image",
     "root_volume_size",
     "root_volume_type",
+)
+_NO_ALARMS: Final = (
+    "alarm_actions are given and there are no alarms, because of single_instance or alarms=False;"
+    " set alarms=True or leave alarm_actions out"
 )
 #: What an environment of one instance has no use for.
 _NOT_SINGLE: Final = ("min_capacity", "max_capacity", "scaling")
@@ -108,6 +112,8 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
     )
     if checked is not None:
         problems += _dead_letter_problems(props, checked)
+    if props["alarm_actions"] and not _alarms(props):
+        problems.append(_NO_ALARMS)
     if problems or None in (checked, low, high, timeout, warmup):
         raise InvalidProps(scope.node.path, problems)
     assert checked is not None
@@ -138,7 +144,13 @@ def _watches(props: Mapping[str, Any]) -> bool:
     """Whether anything reads the queue's metrics."""
     single, scaling = props["single_instance"], props["scaling"]
     scales = not single and (scaling is None or scaling.enabled)
-    return scales or (not single if props["alarms"] is None else bool(props["alarms"]))
+    return scales or _alarms(props)
+
+
+def _alarms(props: Mapping[str, Any]) -> bool:
+    """Whether people are told."""
+    chosen = props["alarms"]
+    return not props["single_instance"] if chosen is None else bool(chosen)
 
 
 def _capacity(props: Mapping[str, Any], problems: list[str]) -> tuple[int | None, int | None]:

@@ -11,18 +11,15 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd.contract import ENQUEUE_ACTIONS
-from worker_tier.dead_letters import DeadLetterQueue, chosen_dead_letters, kind_problem
+from worker_tier.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.encryption import grant_key
 from worker_tier.errors import InvalidProps
-from worker_tier.existing_queue import ExistingQueue, described, region_problem
-from worker_tier.options import in_range, seconds_in_range
+from worker_tier.existing_queue import ExistingQueue, described
+from worker_tier.queue_checks import queue_problems
 
 #: SQS's longest: a message keeps its first timestamp when it is dead-lettered, so its time in the
 #: work queue counts too, and people need days to look at it.
 DEAD_LETTER_RETENTION_DAYS: Final = 14
-_MAX_DELAY_SECONDS: Final = 900
-_RETENTION_SECONDS: Final = (60, 1_209_600)
-_MESSAGE_BYTES: Final = (1_024, 1_048_576)
 #: What sending to an encrypted queue and receiving from one needs, without the CDK's wildcards.
 SEND_KEY_ACTIONS: Final = ("kms:Decrypt", "kms:GenerateDataKey")
 RECEIVE_KEY_ACTIONS: Final = ("kms:Decrypt",)
@@ -48,9 +45,14 @@ class WorkerQueues(Construct):
             `PER_MESSAGE_GROUP_ID` give high throughput. Default: `QUEUE`, `PER_QUEUE`.
         delivery_delay: of every message, at most 15 minutes. Default: none.
         max_message_size_bytes: 1 024 to 1 048 576. Default: SQS's own.
-        receive_message_wait_time: default long poll of receivers. Default: 20 s, SQS's longest.
+        receive_message_wait_time: long poll of receivers that name none. Default: 20 s, SQS's
+            longest.
+        redrive_allow_policy: which queues may use the work queue for their dead letters. Default:
+            none, for the daemon would POST what another system failed at.
         dead_letter_retention_period: 60 s to 14 days. Default: 14 days.
         encryption_key: encrypts both new queues. Default: SQS's own keys.
+        data_key_reuse: how long SQS works with one data key of `encryption_key`, 1 min to 24 h.
+            Default: SQS's own, 5 min.
         enforce_ssl: new queues refuse requests without TLS. Default: True.
         removal_policy: what deleting the stack does to both. Default: destroys them.
 
@@ -75,8 +77,10 @@ class WorkerQueues(Construct):
         delivery_delay: Duration | None = None,
         max_message_size_bytes: int | None = None,
         receive_message_wait_time: Duration | None = None,
+        redrive_allow_policy: sqs.RedriveAllowPolicy | None = None,
         dead_letter_retention_period: Duration | None = None,
         encryption_key: kms.IKey | None = None,
+        data_key_reuse: Duration | None = None,
         enforce_ssl: bool | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
     ) -> None:
@@ -91,7 +95,12 @@ class WorkerQueues(Construct):
             fifo_throughput_limit=fifo_throughput_limit,
             delivery_delay=delivery_delay,
             max_message_size_bytes=max_message_size_bytes,
+            receive_message_wait_time=receive_message_wait_time,
+            redrive_allow_policy=redrive_allow_policy,
+            retention_period=retention_period,
             dead_letter_retention_period=dead_letter_retention_period,
+            encryption_key=encryption_key,
+            data_key_reuse=data_key_reuse,
             enforce_ssl=enforce_ssl,
         )
         if problems:
@@ -109,6 +118,7 @@ class WorkerQueues(Construct):
             return
         self.owned, self.fifo, self._key = True, bool(fifo), encryption_key
         self._encryption_key, self._enforce_ssl = encryption_key, enforce_ssl is not False
+        self._data_key_reuse = data_key_reuse
         self._removal_policy = removal_policy
         chosen = chosen_dead_letters(dead_letter_queue, [])
         if chosen is None:
@@ -118,8 +128,6 @@ class WorkerQueues(Construct):
             self._dead_letter_key = encryption_key
         else:
             self.dead_letter_queue, self._dead_letter_key = chosen.queue, chosen.encryption_key
-        # Nothing may use the work queue as a dead-letter queue: the daemon would POST what another
-        # system failed at.
         self.queue = sqs.Queue(
             self,
             "Queue",
@@ -133,12 +141,12 @@ class WorkerQueues(Construct):
             delivery_delay=delivery_delay,
             encryption=self._encryption,
             encryption_master_key=encryption_key,
+            data_key_reuse=data_key_reuse,
             enforce_ssl=self._enforce_ssl,
             max_message_size_bytes=max_message_size_bytes,
             receive_message_wait_time=receive_message_wait_time or Duration.seconds(20),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(
-                redrive_permission=sqs.RedrivePermission.DENY_ALL
-            ),
+            redrive_allow_policy=redrive_allow_policy
+            or sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
             retention_period=retention_period,
             visibility_timeout=visibility_timeout,
             removal_policy=removal_policy,
@@ -154,6 +162,7 @@ class WorkerQueues(Construct):
             fifo=self.fifo or None,
             encryption=self._encryption,
             encryption_master_key=self._encryption_key,
+            data_key_reuse=self._data_key_reuse,
             enforce_ssl=self._enforce_ssl,
             retention_period=retention_period,
             redrive_allow_policy=sqs.RedriveAllowPolicy(
@@ -237,80 +246,3 @@ class WorkerQueues(Construct):
             return None
         granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)
         return grant_key(self._dead_letter_key, grantee, SEND_KEY_ACTIONS, granted)
-
-
-def queue_problems(
-    *,
-    scope: Construct,
-    queue: sqs.IQueue | ExistingQueue | None,
-    dead_letter_queue: sqs.IQueue | DeadLetterQueue | None,
-    fifo: bool | None,
-    content_based_deduplication: bool | None,
-    deduplication_scope: sqs.DeduplicationScope | None,
-    fifo_throughput_limit: sqs.FifoThroughputLimit | None,
-    delivery_delay: Duration | None,
-    max_message_size_bytes: int | None,
-    dead_letter_retention_period: Duration | None,
-    enforce_ssl: bool | None,
-) -> list[str]:
-    """Everything wrong with a work queue's props; an empty list when they can be built."""
-    problems: list[str] = []
-    fifo_only = {
-        "content_based_deduplication": content_based_deduplication,
-        "deduplication_scope": deduplication_scope,
-        "fifo_throughput_limit": fifo_throughput_limit,
-    }
-    new_only = {
-        **fifo_only,
-        "dead_letter_queue": dead_letter_queue,
-        "fifo": fifo,
-        "delivery_delay": delivery_delay,
-        "max_message_size_bytes": max_message_size_bytes,
-        "dead_letter_retention_period": dead_letter_retention_period,
-        "enforce_ssl": enforce_ssl,
-    }
-    if queue is not None:
-        described(queue, problems)
-        problems += region_problem(scope, queue)
-        problems += [
-            f"{name} cannot be set for a queue that exists; set it where the queue is made, or"
-            " leave queue out to get a new one"
-            for name, value in new_only.items()
-            if value is not None
-        ]
-        return problems
-    if not fifo:
-        problems += [
-            f"{name} is for FIFO queues, and fifo is not True; set fifo=True or leave {name} out"
-            for name, value in fifo_only.items()
-            if value is not None
-        ]
-    seconds_in_range("delivery_delay", delivery_delay, 0, _MAX_DELAY_SECONDS, problems)
-    seconds_in_range(
-        "dead_letter_retention_period", dead_letter_retention_period, *_RETENTION_SECONDS, problems
-    )
-    in_range("max_message_size_bytes", max_message_size_bytes, *_MESSAGE_BYTES, problems)
-    problems += _dead_letter_problems(dead_letter_queue, bool(fifo), dead_letter_retention_period)
-    return problems
-
-
-def _dead_letter_problems(
-    given: sqs.IQueue | DeadLetterQueue | None, fifo: bool, retention: Duration | None
-) -> list[str]:
-    problems: list[str] = []
-    chosen = chosen_dead_letters(given, problems)
-    if given is not None and retention is not None:
-        problems.append(
-            "dead_letter_retention_period is for a new dead-letter queue, and dead_letter_queue"
-            " says that there is none; set it where the queue is made, or leave it out"
-        )
-    if chosen is None or chosen.queue is None:
-        return problems
-    problems += kind_problem("fifo of dead_letter_queue", chosen.queue, chosen.fifo)
-    if chosen.fifo != fifo:
-        kinds = ("a FIFO", "a standard") if chosen.fifo else ("a standard", "a FIFO")
-        problems.append(
-            f"dead_letter_queue is {kinds[0]} queue, but the work queue is {kinds[1]} queue, and"
-            " SQS wants the same kind; set fifo to match or choose another dead_letter_queue"
-        )
-    return problems

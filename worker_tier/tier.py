@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Unpack, cast
 
 import jsii
 from aws_cdk import Aws, Duration, RemovalPolicy, Size, Stack
@@ -22,6 +23,8 @@ from sqsd import contract
 from worker_tier.application import WorkerApplication
 from worker_tier.bundle import location_of, pack_daemon
 from worker_tier.capacity import WorkerCapacity
+from worker_tier.cautions import caution
+from worker_tier.choices import LogFormat, RetryPolicy
 from worker_tier.dashboard import TierDashboard
 from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.encryption import admit_services
@@ -37,10 +40,12 @@ from worker_tier.options import taken_by
 from worker_tier.periodic import PeriodicTask
 from worker_tier.permissions import allow_what_daemons_call
 from worker_tier.plan import make_plan
+from worker_tier.props import TierProps
 from worker_tier.queues import WorkerQueues
 from worker_tier.scaling import QueueScaling
 from worker_tier.scaling_figures import WorkerScaling
 from worker_tier.user_data import TierUserData
+from worker_tier_bootstrap.contract import CONTAINER, Application
 
 #: For options that None switches off, so that it cannot stand for their default.
 _DEFAULTS: Final = contract.SqsdOptions()
@@ -67,9 +72,17 @@ class WorkerTier(TierUserData):
         content_based_deduplication, deduplication_scope, fifo_throughput_limit: of a FIFO queue.
         delivery_delay: of every message, at most 15 min. Default: none.
         max_message_size_bytes: 1 024 to 1 048 576. Default: SQS's own.
+        receive_message_wait_time: long poll of receivers that name none, at most 20 s. Default:
+            20 s.
+        redrive_allow_policy: which queues may use the new work queue for their dead letters.
+            Default: none.
         dead_letter_retention_period: 60 s to 14 days. Default: 14 days.
         encryption_key: encrypts queues, leader table, log group and topic. Volumes keep the
             account's key, for Auto Scaling could not start them with another. Default: AWS's own.
+        data_key_reuse: how long SQS works with one data key of `encryption_key`, 1 min to 24 h;
+            longer is cheaper. Default: SQS's own, 5 min.
+        asset_key: of the bucket that the CDK uploads to, when it is a key of yours; instances must
+            decrypt what they fetch. Default: none.
         enforce_ssl: new queues refuse requests without TLS. Default: True.
         removal_policy: what deleting the stack does to new queues. Default: destroys them.
         http_path: path of every ordinary POST. Default: `/`.
@@ -117,7 +130,8 @@ class WorkerTier(TierUserData):
         machine_image: Default: the newest Amazon Linux 2023 at each deployment.
         root_volume_size: encrypted, 8 GiB or more. Default: 8 GiB.
         root_volume_type: Default: gp3.
-        http_put_response_hop_limit: 2 for applications in containers, 1 to 64. Default: 1.
+        http_put_response_hop_limit: 1 to 64. Default: 1, but 2 for an application in a container,
+            which is one hop further from the metadata service.
         role: the instances', made elsewhere. Default: a new one.
         instance_principal: who may assume a new role. Default: `ec2.amazonaws.com`.
         session_manager: people may open a shell by AWS Systems Manager. Default: False.
@@ -167,8 +181,12 @@ class WorkerTier(TierUserData):
         fifo_throughput_limit: sqs.FifoThroughputLimit | None = None,
         delivery_delay: Duration | None = None,
         max_message_size_bytes: int | None = None,
+        receive_message_wait_time: Duration | None = None,
+        redrive_allow_policy: sqs.RedriveAllowPolicy | None = None,
         dead_letter_retention_period: Duration | None = None,
         encryption_key: kms.IKey | None = None,
+        data_key_reuse: Duration | None = None,
+        asset_key: kms.IKey | None = None,
         enforce_ssl: bool | None = None,
         removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
         http_path: str | None = None,
@@ -183,7 +201,7 @@ class WorkerTier(TierUserData):
         retention_period: Duration | None = None,
         max_retries: int | None = None,
         wait_time_seconds: int | None = None,
-        retry_policy: str | None = None,
+        retry_policy: RetryPolicy | str | None = None,
         delete_statuses: Sequence[str] | None = None,
         dead_letter_statuses: Sequence[str] | None = None,
         status_delays: Sequence[str] | None = None,
@@ -195,7 +213,7 @@ class WorkerTier(TierUserData):
         heartbeat: bool | None = None,
         drain_timeout: Duration | None = None,
         drain_on_rebalance: bool | None = None,
-        log_format: str | None = None,
+        log_format: LogFormat | str | None = None,
         metrics_namespace: str | None = _DEFAULTS.metrics_namespace,
         status_port: int | None = _DEFAULTS.status_port,
         periodic_tasks: str | Sequence[PeriodicTask] | None = None,
@@ -263,6 +281,8 @@ class WorkerTier(TierUserData):
                 "drain_timeout_seconds": plan.options.drain_timeout,
                 "signal_timeout": Duration.seconds(plan.signal_timeout_seconds),
                 "instance_warmup": warmup,
+                "http_put_response_hop_limit": http_put_response_hop_limit
+                or (2 if application is not None and application.kind == CONTAINER else None),
             },
         )
         self.log_group = log_group or logs.LogGroup(
@@ -275,8 +295,8 @@ class WorkerTier(TierUserData):
         #: The daemon and what it imports, as instances fetch it; None with `daemon_location`.
         self.daemon_asset = None if daemon_location is not None else pack_daemon(self)
         self._daemon_location = daemon_location or location_of(self.daemon_asset)
-        allow_what_daemons_call(self, self._daemon_location)
-        self._application = None if application is None else application.bind(self, self)
+        allow_what_daemons_call(self, self._daemon_location, asset_key)
+        self._application = None if application is None else self._install(application)
         self.scaling = (
             None
             if plan.figures is None
@@ -314,10 +334,11 @@ class WorkerTier(TierUserData):
             else None
         )
         self._write_user_data()
+        caution(self, props, role_takes_policies=self.fleet.role_takes_policies)
 
     @staticmethod
     def from_option_settings(
-        scope: Construct, id: str, settings: OptionSettings, **props: Any
+        scope: Construct, id: str, settings: OptionSettings, **props: Unpack[TierProps]
     ) -> WorkerTier:
         """A tier from an Elastic Beanstalk environment's option settings.
 
@@ -331,7 +352,7 @@ class WorkerTier(TierUserData):
         """
         problems: list[str] = []
         place = Construct(scope, f"{id}Settings")
-        chosen = props_from(place, settings, props, problems)
+        chosen = props_from(place, settings, cast(dict[str, Any], props), problems)
         if "vpc" not in chosen:
             problems.append("vpc is needed: pass it, or set aws:ec2:vpc:VPCId and :Subnets")
         if problems:
@@ -342,6 +363,10 @@ class WorkerTier(TierUserData):
     def visibility_timeout(self) -> Duration:
         """How long a message that an instance received stays hidden."""
         return Duration.seconds(self.options.visibility_timeout)
+
+    def _install(self, application: WorkerApplication) -> Application:
+        self.fleet.allow_pulls(application.grant)
+        return replace(application, grant=lambda _: None).bind(self, self)
 
     def _watch(
         self, oldest_message_age: Duration | None, actions: Sequence[cloudwatch.IAlarmAction]

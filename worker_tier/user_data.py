@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -35,6 +35,11 @@ class TierUserData(TierOperations):
     _commands: list[str]
     _daemon_location: s3.Location
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The application's environment properties; none for one that is installed elsewhere."""
+        return {} if self._application is None else dict(self._application.environment)
+
     def add_periodic_task(self, task: PeriodicTask) -> None:
         """Enqueue a task by its schedule; the first makes the leader table.
 
@@ -45,6 +50,11 @@ class TierUserData(TierOperations):
         tasks = with_task(self._tasks, task, problems)
         if tasks.enabled and self._plan.min_capacity == 0:
             problems.append(empty_fleet_problem(tasks))
+        if tasks.enabled and self._sleeps_by_schedule:
+            problems.append(
+                "add_periodic_task: scale_on_schedule empties the fleet, which then runs no task;"
+                " keep it at 1 or more"
+            )
         if problems:
             raise InvalidProps(self.node.path, problems)
         self._tasks = tasks

@@ -375,6 +375,43 @@ def test_an_image_can_be_pinned() -> None:
     assert data["ImageId"] == "ami-0a1b2c3d4e5f60718"
 
 
+def test_an_image_is_pinned_by_its_id_and_the_system_it_is_of() -> None:
+    image = WorkerMachineImage.pinned("ami-1a2b", like=WorkerMachineImage.ubuntu_24_04())
+    data = tier_with(machine_image=image).one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["ImageId"] == "ami-1a2b"
+    assert data["BlockDeviceMappings"][0]["DeviceName"] == "/dev/sda1"
+
+
+def test_a_plain_image_is_asked_what_it_is_unless_the_cdk_knows_it() -> None:
+    (problem,) = problems_of(machine_image=ec2.MachineImage.generic_linux({"us-east-1": "ami-1"}))
+    assert problem.startswith("machine_image is a plain image")
+    assert "WorkerMachineImage.custom(image, root_device=..., ships_logs=...)" in problem
+    image = ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64)
+    assert tier_with(machine_image=image).one("AWS::EC2::LaunchTemplate")
+
+
+def test_a_volume_has_another_type_when_asked_for_and_room_for_the_system() -> None:
+    template = tier_with(root_volume_type=ec2.EbsDeviceVolumeType.GP2)
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeType"] == "gp2"
+    (problem,) = problems_of(root_volume_type=ec2.EbsDeviceVolumeType.IO1)
+    assert problem.startswith("root_volume_type is IO1")
+    (problem,) = problems_of(root_volume_size=Size.gibibytes(7))
+    assert "from 8 to 16384, got 7" in problem
+
+
+def test_how_spot_instances_are_chosen_can_be_chosen() -> None:
+    capacity = WorkerCapacity.spot(
+        [ec2.InstanceType("t4g.small")],
+        allocation_strategy=aws_autoscaling.SpotAllocationStrategy.LOWEST_PRICE,
+        capacity_rebalance=False,
+    )
+    group = tier_with(capacity=capacity).one(GROUP)
+    distribution = group["MixedInstancesPolicy"]["InstancesDistribution"]
+    assert distribution["SpotAllocationStrategy"] == "lowest-price"
+    assert "CapacityRebalance" not in group
+
+
 def test_a_role_made_elsewhere_gets_the_two_policies_and_no_other_is_made() -> None:
     stack = new_stack()
     role = iam.Role.from_role_arn(stack, "Own", "arn:aws:iam::111122223333:role/own")

@@ -149,9 +149,18 @@ def test_a_daemon_that_is_unwell_alarms_where_silence_means_nothing() -> None:
 
 def test_alarms_on_daemons_wait_for_the_first_of_them(with_tasks: Synthesized) -> None:
     group = with_tasks.id_of("AWS::AutoScaling::AutoScalingGroup")
-    for name in ("NoLeader", "Unhealthy"):
-        id = with_tasks.id_of(KIND, f"Monitoring{name}")
-        assert group in with_tasks.resources[id]["DependsOn"]
+    ids = [with_tasks.id_of(KIND, f"Monitoring{name}") for name in ("NoLeader", "Unhealthy")]
+    leader, unhealthy = (with_tasks.resources[id] for id in ids)
+    # which is created when its first instances have signalled
+    assert group in leader["DependsOn"]
+    assert {"Ref": group} in references(unhealthy["Properties"]["Metrics"])
+
+
+def references(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict) and "Ref" in value:
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for part in parts for found in references(part)]
 
 
 def test_alarms_name_the_metrics_as_the_daemon_prints_them(with_tasks: Synthesized) -> None:

@@ -160,11 +160,17 @@ def test_every_other_attribute_of_a_queue_can_be_set() -> None:
         delivery_delay=Duration.seconds(30),
         max_message_size_bytes=65_536,
         dead_letter_retention_period=Duration.days(7),
+        receive_message_wait_time=Duration.seconds(5),
+        redrive_allow_policy=sqs.RedriveAllowPolicy(
+            redrive_permission=sqs.RedrivePermission.ALLOW_ALL
+        ),
         enforce_ssl=False,
         max_retries=3,
     )
     work = template.one(KIND, "QueuesQueue")
     assert (work["DelaySeconds"], work["MaximumMessageSize"]) == (30, 65_536)
+    assert work["ReceiveMessageWaitTimeSeconds"] == 5
+    assert work["RedriveAllowPolicy"] == {"redrivePermission": "allowAll"}
     assert work["RedrivePolicy"]["maxReceiveCount"] == 3
     assert template.one(KIND, "DeadLetterQueue")["MessageRetentionPeriod"] == 604_800
     assert template.all("AWS::SQS::QueuePolicy") == {}
@@ -178,6 +184,26 @@ def test_every_other_attribute_of_a_queue_can_be_set() -> None:
         ({"dead_letter_retention_period": Duration.days(15)}, "dead_letter_retention_period (s)"),
         ({"content_based_deduplication": True}, "is for FIFO queues, and fifo is not True"),
         ({"dead_letter_statuses": ["200"]}, "dead_letter_statuses must not hold 200"),
+        ({"receive_message_wait_time": Duration.seconds(21)}, "receive_message_wait_time (s) must"),
+        ({"data_key_reuse": Duration.hours(1)}, "data_key_reuse is about a key of yours"),
+        (
+            {
+                "fifo": True,
+                "fifo_throughput_limit": sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
+            },
+            "together with deduplication_scope=DeduplicationScope.MESSAGE_GROUP only",
+        ),
+        (
+            {"dead_letter_retention_period": Duration.days(3)},
+            "dead_letter_retention_period (259200 s) must not be below retention_period (345600 s)",
+        ),
+        (
+            {
+                "dead_letter_retention_period": Duration.days(4),
+                "retention_period": Duration.days(5),
+            },
+            "must not be below retention_period (432000 s)",
+        ),
     ],
 )
 def test_a_queues_prop_that_cannot_be_used_is_told_by_name(
@@ -185,6 +211,24 @@ def test_a_queues_prop_that_cannot_be_used_is_told_by_name(
 ) -> None:
     (problem,) = problems_of(**props)
     assert words in problem
+
+
+def test_a_fifo_queues_dead_letters_count_their_time_anew() -> None:
+    template = tier_with(fifo=True, dead_letter_retention_period=Duration.days(1))
+    assert template.one(KIND, "DeadLetterQueue")["MessageRetentionPeriod"] == 86_400
+
+
+def test_a_data_key_can_be_reused_for_longer() -> None:
+    stack = new_stack()
+    WorkerTier(
+        stack,
+        "Worker",
+        vpc=vpc_of(stack),
+        encryption_key=kms.Key(stack, "Key"),
+        data_key_reuse=Duration.hours(12),
+    )
+    for queue in Synthesized(stack).all(KIND).values():
+        assert queue["KmsDataKeyReusePeriodSeconds"] == 43_200
 
 
 def test_a_dead_letter_queue_of_ones_own_is_used_and_must_be_of_the_same_kind() -> None:
@@ -529,3 +573,12 @@ def test_a_topic_cannot_be_subscribed_to_for_an_imported_queue() -> None:
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
     with pytest.raises(InvalidProps, match="subscribe where the queue is made"):
         tier.subscribe_to_topic(sns.Topic(stack, "Topic"))
+
+
+def test_a_standard_topic_cannot_send_into_a_fifo_queue() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), fifo=True)
+    with pytest.raises(InvalidProps, match="SNS delivers into FIFO queues from FIFO topics only"):
+        tier.subscribe_to_topic(sns.Topic(stack, "Standard"))
+    tier.subscribe_to_topic(sns.Topic(stack, "Fifo", fifo=True))
+    assert len(Synthesized(stack).all("AWS::SNS::Subscription")) == 1

@@ -18,7 +18,7 @@ from tests.worker_tier.stacks import (
     tier_with,
     vpc_of,
 )
-from worker_tier import InvalidProps, Side, Trigger, WorkerScaling, WorkerTier
+from worker_tier import InvalidProps, PeriodicTask, Side, Trigger, WorkerScaling, WorkerTier
 from worker_tier.scaling_figures import ScalingFigures, figures_for_backlog, scaling_figures
 
 POLICY = "AWS::AutoScaling::ScalingPolicy"
@@ -295,12 +295,47 @@ def test_a_schedule_and_a_metric_of_ones_own_reach_the_group() -> None:
     assert template.all(POLICY)
 
 
+OFF = Schedule.cron(hour="20", minute="0")
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"min_capacity": 0}, {"max_capacity": 0}, {"desired_capacity": 0}]
+)
+def test_a_schedule_cannot_empty_a_fleet_that_runs_periodic_tasks(bounds: dict[str, Any]) -> None:
+    stack = new_stack()
+    task = PeriodicTask(name="tick", url="/tick", schedule="* * * * *")
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), periodic_tasks=[task])
+    with pytest.raises(InvalidProps, match="a fleet that is empty runs no periodic task"):
+        tier.scale_on_schedule("Night", schedule=OFF, **bounds)
+    assert Synthesized(stack).all("AWS::AutoScaling::ScheduledAction") == {}
+
+
+def test_a_schedule_cannot_empty_a_fleet_that_nothing_wakes() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    with pytest.raises(InvalidProps, match="nothing would wake an empty fleet"):
+        tier.scale_on_schedule("Night", schedule=OFF, min_capacity=0)
+    # but it can switch it off, until another schedule switches it on
+    tier.scale_on_schedule("Off", schedule=OFF, min_capacity=0, max_capacity=0)
+    task = PeriodicTask(name="tick", url="/tick", schedule="* * * * *")
+    with pytest.raises(InvalidProps, match="scale_on_schedule empties the fleet"):
+        tier.add_periodic_task(task)
+
+
+def test_a_schedule_can_empty_a_fleet_that_wakes_by_itself() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), min_capacity=0)
+    tier.scale_on_schedule("Day", schedule=OFF, min_capacity=2)
+    tier.scale_on_schedule("Night", schedule=OFF, min_capacity=0)
+    assert len(Synthesized(stack).all("AWS::AutoScaling::ScheduledAction")) == 2
+
+
 def test_metrics_can_be_put_on_alarms_and_dashboards_of_ones_own() -> None:
     stack = new_stack()
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
     metrics: dict[str, cloudwatch.Metric | cloudwatch.MathExpression] = {
         "Backlog": tier.metric_backlog_per_instance(),
-        "Outstanding": tier.metric_outstanding(),
+        "Outstanding": tier.metric_outstanding(period=Duration.minutes(5), label="all of it"),
         "Age": tier.metric_oldest_message_age(),
         "Dead": tier.metric_dead_letters(),
         "Deleted": tier.metric("MessagesDeleted", statistic="Sum", period=Duration.minutes(5)),
@@ -309,6 +344,9 @@ def test_metrics_can_be_put_on_alarms_and_dashboards_of_ones_own() -> None:
         metric.create_alarm(stack, id, threshold=1, evaluation_periods=1)
     template = Synthesized(stack)
     assert template.one(ALARM, "Deleted")["Period"] == 300
+    outstanding = template.one(ALARM, "Outstanding")["Metrics"]
+    assert {m["MetricStat"]["Period"] for m in outstanding if "MetricStat" in m} == {300}
+    assert "all of it" in {m.get("Label") for m in outstanding}
     assert template.one(ALARM, "Deleted")["Namespace"] == "WorkerTier"
 
 

@@ -2,15 +2,23 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cdk import CfnParameter, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Annotations as AnnotationAssertions
+from aws_cdk.assertions import Match
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +35,17 @@ from tests.worker_tier.stacks import (
     tier_with,
     vpc_of,
 )
-from worker_tier import InvalidProps, PeriodicTask, WorkerApplication, WorkerTier
+from worker_tier import (
+    ExistingQueue,
+    InvalidProps,
+    LogFormat,
+    PeriodicTask,
+    RetryPolicy,
+    TierProps,
+    WorkerApplication,
+    WorkerCapacity,
+    WorkerTier,
+)
 from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier.options import NONE_SWITCHES_OFF
 
@@ -376,3 +394,178 @@ def test_queues_are_kept_when_asked_for() -> None:
     template = tier_with(removal_policy=RemovalPolicy.RETAIN)
     for id in template.all("AWS::SQS::Queue"):
         assert template.resources[id]["DeletionPolicy"] == "Retain"
+
+
+# ---- warnings
+
+
+def warnings_of(stack: Stack) -> list[str]:
+    found = AnnotationAssertions.from_stack(stack).find_warning("*", Match.any_value())
+    texts = [str(message.entry.data) for message in found]
+    return [text for text in texts if "[ack: worker-tier:" in text]  # not those of the CDK
+
+
+def test_an_ordinary_tier_warns_of_nothing() -> None:
+    stack = new_stack()
+    spot = WorkerCapacity.spot([ec2.InstanceType("t4g.small")])
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), capacity=spot)
+    assert warnings_of(stack) == []
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        (
+            lambda stack: {"role": iam.Role.from_role_arn(stack, "Own", ROLE, mutable=False)},
+            "attach the tier's two policies",
+        ),
+        (
+            lambda stack: {"encryption_key": kms.Key.from_key_arn(stack, "Key", KEY)},
+            "encryption_key is imported, so its policy cannot be changed from here",
+        ),
+        (lambda stack: {"scale_in_protection": True}, "keeps deployments waiting"),
+        (
+            lambda stack: {
+                "capacity": WorkerCapacity.spot([ec2.InstanceType("t4g.small")]),
+                "drain_timeout": Duration.minutes(10),
+            },
+            "drain_timeout (600 s) is more than the 120 s",
+        ),
+    ],
+)
+def test_what_may_not_be_meant_is_warned_of(
+    props: Callable[[Stack], dict[str, Any]], words: str
+) -> None:
+    stack = new_stack()
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props(stack))
+    (warning,) = warnings_of(stack)
+    assert words in warning
+
+
+ROLE = "arn:aws:iam::111122223333:role/own"
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def test_nothing_is_attached_to_a_role_that_is_not_to_be_changed() -> None:
+    stack = new_stack()
+    role = iam.Role.from_role_arn(stack, "Own", ROLE, mutable=False)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), role=role)
+    policies = Synthesized(stack).all("AWS::IAM::ManagedPolicy")
+    assert len(policies) == 2
+    assert not any(policy.get("Roles") for policy in policies.values())
+
+
+def test_a_queue_whose_place_is_known_in_a_stack_for_any_place_is_warned_of() -> None:
+    stack = new_stack()
+    queue = ExistingQueue.imported(
+        sqs.Queue.from_queue_arn(stack, "Q", "arn:aws:sqs:us-east-1:111122223333:orders"),
+        fifo=False,
+        dead_letter_queue=None,
+        max_receive_count=None,
+        encryption_key=None,
+        dead_letter_key=None,
+    )
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
+    region, account = sorted(warnings_of(stack), key=lambda text: "account" in text)
+    assert "queue is of the region us-east-1, and the stack is for any" in region
+    assert "queue is of the account 111122223333" in account
+
+
+# ---- an application in a container
+
+
+def test_a_container_reaches_the_metadata_service_and_its_image() -> None:
+    stack = new_stack()
+    images = ecr.Repository(stack, "Images")
+    application = WorkerApplication.from_container(images, tag="v1")
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    template = Synthesized(stack)
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 2
+    statements = template.statements("AWS::IAM::ManagedPolicy", "PullPolicy")
+    wide = [statement for statement in statements if statement["Resource"] == "*"]
+    assert actions_of(wide) == {"ecr:GetAuthorizationToken"}
+    # and it may pull before it boots
+    group = template.resources[template.id_of("AWS::AutoScaling::AutoScalingGroup")]
+    assert template.id_of("AWS::IAM::ManagedPolicy", "PullPolicy") in group["DependsOn"]
+
+
+def test_an_image_that_anybody_may_pull_needs_no_rights() -> None:
+    application = WorkerApplication.from_container("public.ecr.aws/nginx/nginx:1.27")
+    template = tier_with(application=application, http_put_response_hop_limit=3)
+    assert len(template.all("AWS::IAM::ManagedPolicy")) == 2
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 3
+
+
+@pytest.mark.parametrize(
+    ("flag", "services"),
+    [
+        ("container", {"ecr.api", "ecr.dkr"}),
+        ("secrets", {"secretsmanager", "ssm"}),
+        ("encryption_key", {"kms"}),
+    ],
+)
+def test_endpoints_follow_what_the_application_calls(flag: str, services: set[str]) -> None:
+    bare = WorkerTier.required_interface_endpoints()
+    more = WorkerTier.required_interface_endpoints(**{flag: True})
+    added = {more[name].short_name for name in more.keys() - bare.keys()}
+    assert added == services
+
+
+# ---- the rest of what can be chosen
+
+
+def test_instances_decrypt_what_the_cdk_uploaded_with_a_key() -> None:
+    stack = new_stack()
+    key = kms.Key.from_key_arn(stack, "AssetKey", KEY)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), asset_key=key)
+    statements = Synthesized(stack).statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+    assert actions_of([s for s in statements if s["Resource"] == KEY]) == {"kms:Decrypt"}
+
+
+def test_choices_have_names_and_their_texts_still_count() -> None:
+    stack = new_stack()
+    tier = WorkerTier(
+        stack,
+        "Worker",
+        vpc=vpc_of(stack),
+        retry_policy=RetryPolicy.BACKOFF,
+        log_format="eb",
+    )
+    assert (tier.options.retry_policy, tier.options.log_format) == ("backoff", LogFormat.EB)
+    assert type(tier.options.retry_policy) is str
+    (problem,) = problems_of(retry_policy="sometimes")
+    assert "retry_policy" in problem
+    check = SqsdOptions.__dataclass_fields__["retry_policy"].metadata["check"]
+    assert all(check(choice.value) is None for choice in RetryPolicy)
+    check = SqsdOptions.__dataclass_fields__["log_format"].metadata["check"]
+    assert all(check(choice.value) is None for choice in LogFormat)
+
+
+def test_the_environment_of_the_application_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
+    application = WorkerApplication.from_asset(str(tmp_path), environment={"A": "1"})
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    tier.add_environment("B", "2")
+    assert tier.environment == {"A": "1", "B": "2"}
+
+
+def test_the_type_of_the_props_is_that_of_the_signature() -> None:
+    signature = inspect.signature(WorkerTier.__init__).parameters
+    taken = {n: p.annotation for n, p in signature.items() if p.kind is p.KEYWORD_ONLY}
+    assert TierProps.__annotations__.keys() == taken.keys()
+    told = {name: hint.__forward_arg__ for name, hint in TierProps.__annotations__.items()}
+    assert told == taken
+
+
+@pytest.mark.parametrize("props", [{"alarms": False}, {"single_instance": True}])
+def test_an_alarm_action_without_alarms_is_refused_not_dropped(props: dict[str, Any]) -> None:
+    stack = new_stack()
+    action = actions.SnsAction(sns.Topic(stack, "Topic"))
+    (problem,) = problems_of(alarm_actions=[action], **props)
+    assert problem.startswith("alarm_actions are given and there are no alarms")
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props)
+    with pytest.raises(InvalidProps, match="add_alarm_action: there are no alarms"):
+        tier.add_alarm_action(action)

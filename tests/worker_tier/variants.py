@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aws_cdk import Aws, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
@@ -15,6 +16,7 @@ from tests.worker_tier.stacks import vpc_of
 from worker_tier import (
     ExistingQueue,
     PeriodicTask,
+    WorkerApplication,
     WorkerCapacity,
     WorkerMachineImage,
     WorkerScaling,
@@ -74,6 +76,11 @@ def _steps_china(stack: Stack) -> dict[str, Any]:
     }
 
 
+def _container(stack: Stack) -> dict[str, Any]:
+    images = ecr.Repository.from_repository_name(stack, "Images", "worker")
+    return {"application": WorkerApplication.from_container(images, tag="v1")}
+
+
 #: Name -> the props of a tier, made for a stack.
 VARIANTS: Final[dict[str, Callable[[Stack], dict[str, Any]]]] = {
     "plain": lambda stack: {},
@@ -83,6 +90,7 @@ VARIANTS: Final[dict[str, Callable[[Stack], dict[str, Any]]]] = {
     "encrypted": _encrypted,
     "session_manager_ubuntu": _session_manager_ubuntu,
     "steps_china": _steps_china,
+    "container": _container,
     "single_instance": lambda stack: {"single_instance": True},
 }
 
