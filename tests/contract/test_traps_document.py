@@ -1,4 +1,4 @@
-"""docs/traps.md cites tests; each must be there."""
+"""docs/traps.md and docs/stack.md cite tests; each must be there."""
 
 from __future__ import annotations
 
@@ -26,3 +26,31 @@ def test_each_trap_cites_a_test_and_each_cited_test_exists() -> None:
             if not path.is_file() or not defined.search(path.read_text()):
                 wrong.append(f"{number}: {file}::{name}")
     assert wrong == []
+
+
+# ---- traps of provisioning, in docs/stack.md, by the names of tests and files alone
+
+STACK_ROWS = re.findall(
+    r"^\| ([0-9]+) \| (.*) \|$", (TESTS.parent / "docs" / "stack.md").read_text(), re.MULTILINE
+)
+
+
+def test_all_fifty_one_traps_of_the_stack_are_there_in_order() -> None:
+    assert [int(number) for number, _ in STACK_ROWS] == list(range(1, 52))
+    assert all(row.rpartition(" | ")[2].strip() for _, row in STACK_ROWS)
+
+
+def test_each_test_that_a_trap_of_the_stack_cites_exists() -> None:
+    files = list(TESTS.rglob("test_*.py"))
+    defined = {path.name for path in files} | {
+        name
+        for path in files
+        for name in re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    }
+    cited = [
+        (number, name)
+        for number, row in STACK_ROWS
+        for name in re.findall(r"`(?:[\w/]*/)?(test_\w+(?:\.py)?)`", row)
+    ]
+    assert len({number for number, _ in cited}) > 35
+    assert [(number, name) for number, name in cited if name not in defined] == []

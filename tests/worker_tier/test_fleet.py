@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import Aws, Duration, Size, aws_autoscaling
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from hypothesis import given
@@ -180,6 +181,25 @@ def test_a_fleet_that_may_be_empty_waits_for_no_signal_and_sends_none(
     # each new instance gets its warm-up, so that not all of them boot at once
     assert rolling["PauseTime"] == "PT2M"
     assert instance_of(may_sleep)["awaited"] is False
+
+
+def test_an_instance_refresh_is_taken_with_its_alarms() -> None:
+    stack = new_stack()
+    alarm = cloudwatch.Alarm(
+        stack,
+        "Errors",
+        metric=cloudwatch.Metric(namespace="Mine", metric_name="Errors"),
+        threshold=1,
+        evaluation_periods=1,
+    )
+    policy = aws_autoscaling.UpdatePolicy.instance_refresh(
+        strategy=aws_autoscaling.InstanceRefreshStrategy.ROLLING, alarms=[alarm]
+    )
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), update_policy=policy)
+    template = Synthesized(stack)
+    update = template.resources[template.id_of(GROUP)]["UpdatePolicy"]
+    assert "AutoScalingRollingUpdate" not in update
+    assert template.id_of("AWS::CloudWatch::Alarm", "Errors") in str(update)
 
 
 def test_a_fleet_of_one_size_can_still_be_replaced() -> None:
