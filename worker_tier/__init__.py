@@ -2,7 +2,7 @@
 
 from worker_tier.application import WorkerApplication
 from worker_tier.capacity import WorkerCapacity
-from worker_tier.choices import LogFormat, RetryPolicy
+from worker_tier.choices import LogFormat, Platform, RetryPolicy
 from worker_tier.dashboard import TierDashboard
 from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.encryption import admit_alarms
@@ -31,6 +31,7 @@ __all__ = [
     "Monitoring",
     "PackagingError",
     "PeriodicTask",
+    "Platform",
     "QueueScaling",
     "RetryPolicy",
     "ScalingFigures",

@@ -1,4 +1,4 @@
-"""Closed sets of the daemon's options; their values are what `tier.json` and EB call them."""
+"""Closed sets of options; their values are what `tier.json` and Elastic Beanstalk call them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,17 @@ class LogFormat(StrEnum):
     JSON = "json"
     #: The lines of Elastic Beanstalk's daemon.
     EB = "eb"
+
+
+class Platform(StrEnum):
+    """What starts an application that has no Procfile."""
+
+    NODE = "node"
+    PYTHON = "python"
+    JAVA = "java"
+    GO = "go"
+    RUBY = "ruby"
+    PHP = "php"
+    DOTNET = "dotnet"
+    DOCKER = "docker"
+    PROCFILE = "procfile"

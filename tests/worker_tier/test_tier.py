@@ -40,6 +40,7 @@ from worker_tier import (
     InvalidProps,
     LogFormat,
     PeriodicTask,
+    Platform,
     RetryPolicy,
     TierProps,
     WorkerApplication,
@@ -48,6 +49,8 @@ from worker_tier import (
 )
 from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap.platforms import PLATFORMS
 
 # ---- what exists
 
@@ -541,6 +544,14 @@ def test_choices_have_names_and_their_texts_still_count() -> None:
     assert all(check(choice.value) is None for choice in RetryPolicy)
     check = SqsdOptions.__dataclass_fields__["log_format"].metadata["check"]
     assert all(check(choice.value) is None for choice in LogFormat)
+
+
+def test_every_platform_has_a_name_and_reaches_the_instance(tmp_path: Path) -> None:
+    assert {platform.value for platform in Platform} == set(PLATFORMS)
+    (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
+    application = WorkerApplication.from_asset(str(tmp_path), platform=Platform.PYTHON)
+    text = files_in_user_data(tier_with(application=application).user_data())[INSTANCE_PATH]
+    assert json.loads(text)["application"]["platform"] == "python"
 
 
 def test_the_environment_of_the_application_can_be_read(tmp_path: Path) -> None:
