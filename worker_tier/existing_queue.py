@@ -127,7 +127,7 @@ def _count(dead_letters: sqs.DeadLetterQueue) -> int | None:
 def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
     """Why a queue is out of reach: alarms and policies read metrics of their own region only."""
     there, here = _bare(queue).env.region, Stack.of(scope).region
-    if Token.is_unresolved(there) or Token.is_unresolved(here) or there == here:
+    if not _differ(there, here):
         return []
     return [
         f"queue is in {there} and the stack in {here}, but scaling policies and alarms see metrics"
@@ -138,7 +138,7 @@ def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[
 def account_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
     """Why a queue can be worked on but not be watched: SQS's metrics are in its owner's account."""
     there, here = _bare(queue).env.account, Stack.of(scope).account
-    if Token.is_unresolved(there) or Token.is_unresolved(here) or there == here:
+    if not _differ(there, here):
         return []
     return [
         f"queue belongs to account {there} and the stack to {here}, and SQS's metrics are in the"
@@ -160,6 +160,11 @@ def place_warnings(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[
         for name, there, here in pairs
         if Token.is_unresolved(here) and not Token.is_unresolved(there)
     ]
+
+
+def _differ(there: str, here: str) -> bool:
+    """Whether two places are known and not the same."""
+    return not (Token.is_unresolved(there) or Token.is_unresolved(here) or there == here)
 
 
 def _bare(queue: sqs.IQueue | ExistingQueue) -> sqs.IQueue:

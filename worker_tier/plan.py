@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aws_cdk import Duration
 from constructs import Construct
@@ -199,14 +199,14 @@ def _whole_seconds(
 
 def _max_retries(props: Mapping[str, Any], problems: list[str]) -> int | None:
     """A new queue's, as it is given; an existing one's own, which a prop cannot change."""
-    queue, given = props["queue"], props["max_retries"]
+    queue, given = props["queue"], cast("int | None", props["max_retries"])
     if queue is None:
         if given is not None and not _has_dead_letters(props):
             problems.append(
                 "max_retries counts receives before the dead-letter queue, and dead_letter_queue is"
                 " DeadLetterQueue.none(); leave one of the two out"
             )
-        return given  # type: ignore[no-any-return]
+        return given
     if given is not None:
         problems.append(
             "max_retries cannot be set for a queue that exists: it is the maxReceiveCount of that"

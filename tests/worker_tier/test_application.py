@@ -114,7 +114,7 @@ def test_a_repository_may_be_pulled_from(app: Path) -> None:
     document = told(template)["application"]
     assert (document["kind"], document["port"]) == ("container", 8081)
     assert document["image"].endswith(":v1")
-    assert "ecr:BatchGetImage" in str(template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy"))
+    assert "ecr:BatchGetImage" in str(template.statements("AWS::IAM::ManagedPolicy", "PullPolicy"))
 
 
 @pytest.mark.parametrize(

@@ -441,6 +441,16 @@ def test_a_role_made_elsewhere_gets_the_two_policies_and_no_other_is_made() -> N
     assert [policy["Roles"] for policy in template.all(POLICY).values()] == [["own"], ["own"]]
 
 
+def test_a_role_of_this_app_gets_the_two_policies_and_keeps_nothing_else() -> None:
+    stack = new_stack()
+    role = iam.Role(stack, "Own", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), role=role)
+    template = Synthesized(stack)
+    own = {"Ref": template.id_of("AWS::IAM::Role")}
+    assert [policy["Roles"] for policy in template.all(POLICY).values()] == [[own], [own]]
+    assert template.all("AWS::IAM::Policy") == {}
+
+
 def test_china_can_have_its_own_service_principal() -> None:
     # given that accounts differ in which of the two names they take
     principal = iam.ServicePrincipal.from_static_service_principle_name(f"ec2.{Aws.URL_SUFFIX}")
