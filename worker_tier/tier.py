@@ -343,8 +343,9 @@ class WorkerTier(TierUserData):
         """A tier from an Elastic Beanstalk environment's option settings.
 
         Args:
-            settings: by namespace and option; or a list of `namespace`, `option_name`, `value`, as
-                .ebextensions and `aws elasticbeanstalk describe-configuration-settings` have them.
+            settings: by namespace and option; a list of `namespace`, `option_name`, `value`, as in
+                .ebextensions; or all that `aws elasticbeanstalk describe-configuration-settings`
+                prints. Values that lose nothing here are passed over.
             props: those of `WorkerTier`, which win over settings; `vpc` when no setting names one.
 
         Raises:
@@ -365,8 +366,10 @@ class WorkerTier(TierUserData):
         return Duration.seconds(self.options.visibility_timeout)
 
     def _install(self, application: WorkerApplication) -> Application:
-        self.fleet.allow_pulls(application.grant)
-        return replace(application, grant=lambda _: None).bind(self, self)
+        if application.kind == CONTAINER:
+            self.fleet.allow_pulls(application.grant)
+            application = replace(application, grant=lambda _: None)
+        return application.bind(self, self)
 
     def _watch(
         self, oldest_message_age: Duration | None, actions: Sequence[cloudwatch.IAlarmAction]
