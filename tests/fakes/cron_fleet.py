@@ -66,12 +66,13 @@ class Faults:
             case 1:
                 raise AwsError(action, "InternalServerError", "try again", 500)
             case 2:
-                await asyncio.sleep(2.0)
-                raise AwsUnreachable(action, "no answer in 2 s")
+                await asyncio.sleep(60.0)  # hangs, until the caller gives up
+                raise AwsUnreachable(action, "never made")
             case _:
                 apply()  # made, but its answer is lost
-                await asyncio.sleep(2.0)
-                raise AwsUnreachable(action, "connection cut")
+                if self.chance.random() < 0.5:
+                    raise AwsUnreachable(action, "connection cut")
+                return await asyncio.sleep(60.0)
 
 
 class Member:
@@ -206,7 +207,7 @@ class Fleet:
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
         if self.chance.random() < self.lose_sends / 4:
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(10.0)
             raise AwsUnreachable("SendMessage", "the answer was lost")
         return message_id
 

@@ -8,6 +8,7 @@ values, attributes and sums; comparisons, `attribute_exists`, `attribute_not_exi
 
 from __future__ import annotations
 
+import asyncio
 import operator as op
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqsd.errors import AwsError
+from sqsd.errors import AwsError, AwsUnreachable
 
 Item = dict[str, dict[str, Any]]
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>()+,-]|[#:]?[A-Za-z_][A-Za-z_0-9]*)")
@@ -51,9 +52,15 @@ class FakeDynamoDb:
         self.calls[action] += 1
         if self.around is None:
             return self.apply(action, request)
-        answer: dict[str, Any] = await self.around(
-            action, request, lambda: self.apply(action, request)
+        answering = asyncio.ensure_future(
+            self.around(action, request, lambda: self.apply(action, request))
         )
+        # One that is given up goes on: what is on the wire arrives.
+        await asyncio.wait([answering], timeout=timeout)
+        if not answering.done():
+            answering.add_done_callback(lambda late: late.cancelled() or late.exception())
+            raise AwsUnreachable(action, f"no answer in {timeout:g} s")
+        answer: dict[str, Any] = answering.result()
         return answer
 
     def apply(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,13 +24,13 @@ from sqsd.adapters.imds import Imds, imds_address
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.adapters.systemd import Notifier, watchdog_seconds
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
-from sqsd.core.cron import Task
+from sqsd.core.cron import Schedule
 from sqsd.core.cures import PICKY_PROXY
 from sqsd.core.extras import Extras
 from sqsd.core.gate import Gate
 from sqsd.core.request import RequestBuilder
 from sqsd.observability import Observability
-from sqsd.periodic import NO_LEADER_TABLE, read_schedule
+from sqsd.periodic import CronFile
 from sqsd.service.budget import Budget, Share
 from sqsd.service.dispatcher import Dispatcher
 from sqsd.service.dispatchers import AnyDispatcher, Dispatchers, Readiness
@@ -37,7 +38,8 @@ from sqsd.service.election import TableTrouble
 from sqsd.service.gate_keeper import GateKeeper
 from sqsd.service.lifecycle import Lifecycle
 from sqsd.service.occurrences import OccurrenceGuard
-from sqsd.service.scheduler import CronProblems, Scheduler
+from sqsd.service.periodic_tasks import PeriodicTasks
+from sqsd.service.scheduler import Scheduler
 from sqsd.service.supervisor import Supervisor
 from sqsd.signing_key import read_signing_key
 
@@ -88,8 +90,6 @@ class _Parts:
         self._proxies: set[str] = set()
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
-        self._cron_problems: tuple[str, ...] = ()
-        self._tasks: tuple[Task, ...] = ()
         self._imds: Imds | None = None
 
     def supervisor(self) -> Supervisor:
@@ -97,8 +97,8 @@ class _Parts:
         # Apart, so that long polls never hold up a delete; each for all queues.
         self._polls, self._control = self._api("sqs", "AmazonSQS"), self._api("sqs", "AmazonSQS")
         queue = self._queue(self._first)
-        scheduler, copies = self._periodic(queue)
-        dispatcher = self._dispatchers(queue, copies)
+        periodic = self._periodic(queue)
+        dispatcher = self._dispatchers(queue, periodic)
         self._log.emit(
             logs.DAEMON_STARTED,
             version=__version__,
@@ -107,13 +107,13 @@ class _Parts:
             target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
             http_connections=options.http_connections,
         )
-        companions = self._observability.companions(dispatcher, self._application, self._tasks)
-        if self._cron_problems:  # else the scheduler tells them
-            companions.append(CronProblems(self._cron_problems, self._clock, self._log))
+        companions = self._observability.companions(
+            dispatcher, self._application, lambda: () if periodic is None else periodic.tasks
+        )
         lifecycle = self._lifecycle(dispatcher)
         return Supervisor(
             dispatcher=dispatcher,
-            scheduler=scheduler,
+            scheduler=periodic,
             clock=self._clock,
             log=self._log,
             notify=self._notifier.notify,
@@ -129,7 +129,7 @@ class _Parts:
             self._imds.close()
         self._observability.close()
 
-    def _dispatchers(self, first: SqsQueue, copies: OccurrenceGuard | None) -> AnyDispatcher:
+    def _dispatchers(self, first: SqsQueue, copies: PeriodicTasks | None) -> AnyDispatcher:
         """One queue's dispatcher as it is; several behind one gate, periodic tasks on the first."""
         if not self._more:
             return self._dispatcher(self._first, first, self._ready, copies)
@@ -159,7 +159,7 @@ class _Parts:
         plan: _QueuePlan,
         queue: SqsQueue,
         ready: Callable[[], None],
-        copies: OccurrenceGuard | None,
+        copies: PeriodicTasks | None,
         gate: GateKeeper | None = None,
         share: Share | None = None,
     ) -> Dispatcher:
@@ -192,33 +192,36 @@ class _Parts:
             with_extras=bool(plan.options.extra_headers),
         )
 
-    def _periodic(self, queue: SqsQueue) -> tuple[Scheduler | None, OccurrenceGuard | None]:
-        """Nothing, and no call to DynamoDB, when no task is enabled."""
-        schedule, problems = read_schedule(self._cron_path)
-        if not schedule.enabled:
-            self._cron_problems = tuple(map(str, problems))
-            return None, None
-        self._tasks = schedule.enabled
-        self._log.emit(logs.CRON_LOADED, tasks=[task.name for task in schedule.enabled])
+    def _periodic(self, queue: SqsQueue) -> PeriodicTasks | None:
+        """The table's client, too, is made only when a task is enabled."""
+        if self._cron_path is None:
+            return None
         name = self._resources.leader_table
+        file = CronFile(self._cron_path)
         if name is None:
-            self._cron_problems = (*map(str, problems), NO_LEADER_TABLE)
-            return None, None
-        table = DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name)
+            return PeriodicTasks(file, self._clock, self._log, None, None)
         trouble = TableTrouble(name, self._clock, self._log)
-        scheduler = Scheduler(
-            schedule,
-            table,
-            queue,
-            self._clock,
-            self._log,
-            _identity(),
-            fifo=self._fifo,
-            problems=problems,
-            trouble=trouble,
-        )
-        guard = OccurrenceGuard(schedule, table, self._clock, self._log, trouble)
-        return scheduler, guard
+
+        @cache
+        def table() -> DynamoDbLeaderTable:
+            return DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name)
+
+        def scheduler(schedule: Schedule) -> Scheduler:
+            return Scheduler(
+                schedule,
+                table(),
+                queue,
+                self._clock,
+                self._log,
+                _identity(),
+                fifo=self._fifo,
+                trouble=trouble,
+            )
+
+        def guard(schedule: Schedule) -> OccurrenceGuard:
+            return OccurrenceGuard(schedule, table(), self._clock, self._log, trouble)
+
+        return PeriodicTasks(file, self._clock, self._log, scheduler, guard)
 
     def _lifecycle(self, dispatcher: AnyDispatcher) -> Lifecycle | None:
         """None where the metadata service is switched off."""

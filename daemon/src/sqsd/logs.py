@@ -59,11 +59,15 @@ CRON_MISSED: Final = "cron.missed"
 CRON_FAILED: Final = "cron.failed"
 CRON_SUPPRESSED: Final = "cron.suppressed"
 CRON_SKIPPED: Final = "cron.skipped"
+LEASE_STARTED: Final = "lease.started"
+LEASE_EXPIRED: Final = "lease.expired"
+LEASE_CONTESTED: Final = "lease.contested"
 LEASE_ACQUIRED: Final = "lease.acquired"
 LEASE_LOST: Final = "lease.lost"
 LEASE_RELEASED: Final = "lease.released"
 LEASE_FAILED: Final = "lease.failed"
 LEASE_RECOVERED: Final = "lease.recovered"
+LEASE_STOPPED: Final = "lease.stopped"
 
 
 _text_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode

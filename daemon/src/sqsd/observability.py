@@ -89,7 +89,10 @@ class Observability:
         return application
 
     def companions(
-        self, dispatcher: AnyDispatcher, application: Application, tasks: Sequence[Task]
+        self,
+        dispatcher: AnyDispatcher,
+        application: Application,
+        tasks: Callable[[], Sequence[Task]],
     ) -> list[Companion]:
         """What runs beside the dispatcher: reports and the status port."""
         resources, options = self._resources, self._options

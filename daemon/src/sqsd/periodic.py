@@ -14,15 +14,35 @@ NO_LEADER_TABLE: Final = (
 )
 
 
-def read_schedule(path: Path | None) -> tuple[Schedule, tuple[Problem, ...]]:
-    """The tasks in a file that can be run, and every problem with the others."""
-    if path is None:
-        return Schedule(), ()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return Schedule(), (_unreadable(path, error),)
-    return read_cron_yaml(text)
+class CronFile:
+    """Implements `service.periodic_tasks.ScheduleFile`: good tasks go on, whatever the bad are.
+
+    Args:
+        path: the file; there need not be one yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
+
+    def stamp(self) -> object:
+        """When and where it was written, and how long it is; None without a file."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
+
+    def read(self) -> tuple[Schedule, tuple[Problem, ...]]:
+        """The tasks in it that can be run, and every problem with the others."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            return Schedule(), (_unreadable(self._path, error),)
+        return read_cron_yaml(text)
 
 
 def checked_schedule(path: Path) -> Schedule:

@@ -103,6 +103,9 @@ class LeaderTable(Protocol):
     def name(self) -> str:
         """For messages to people."""
 
+    def within(self, seconds: float) -> LeaderTable:
+        """The same table, whose calls are given up after so many seconds."""
+
     async def read_lease(self) -> LeaseRecord | None: ...
 
     async def acquire_lease(

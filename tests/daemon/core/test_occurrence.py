@@ -138,10 +138,69 @@ def test_a_claim_older_than_catch_up_is_given_up() -> None:
     [{"schedule": parse_expression("*/2 * * * *")}, {"timezone": "Europe/Berlin"}],
 )
 def test_a_task_whose_times_were_changed_begins_anew(changed: dict[str, Any]) -> None:
-    now = NOON + minutes(4.5)
+    now = NOON + minutes(0.5)
     step = next_step(replace(MINUTELY, **changed), record(), now, "me")
     assert isinstance(step, Record)
     assert (step.why, step.record.cursor) == ("changed", now)
+
+
+def walk(task: Task, known: TaskRecord, now: datetime) -> tuple[list[str], int, TaskRecord]:
+    """Minutes that are sent at `now`, how many are missed, and the record in the end."""
+    sent, missed = [], 0
+    while True:
+        match next_step(task, known, now, "me"):
+            case Claim(record=claimed):
+                sent.append(f"{claimed.cursor:%H:%M}")
+                known = marked_sent(task, claimed, now)
+            case Record(record=moved, missed=count):
+                missed += count
+                known = moved
+            case _:
+                return sent, missed, known
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "at", "sent", "missed"),
+    [
+        # the old leader died just before noon, and the change came with the new one
+        ("0 * * * *", "0,30 * * * *", "12:00:06", ["12:00"], 0),
+        ("* * * * *", "*/2 * * * *", "12:04:30", ["12:00", "12:02", "12:04"], 2),
+        ("*/2 * * * *", "* * * * *", "12:04:30", ["12:00", "12:02", "12:04"], 0),
+        ("* * * * *", "30 * * * *", "12:03:30", [], 4),
+        ("* * * * *", "*/2 * * * *", "12:10:30", ["12:06", "12:08", "12:10"], 8),
+        ("30 * * * *", "0 * * * *", "12:00:06", [], 0),
+        ("not readable", "0 * * * *", "12:00:06", [], 0),
+    ],
+)
+def test_what_a_former_schedule_left_is_sent_if_both_name_it_and_else_missed(
+    before: str, after: str, at: str, sent: list[str], missed: int
+) -> None:
+    task = replace(MINUTELY, schedule=parse_expression(after))
+    known = record(schedule=f"{before} UTC", cursor=NOON - timedelta(seconds=5))
+    now = datetime.fromisoformat(f"2026-03-01T{at}+00:00")
+    found, lost, known = walk(task, known, now)
+    assert (found, lost) == (sent, missed)
+    assert (known.schedule, known.cursor) == (f"{after} UTC", now)
+
+
+def test_a_task_that_was_not_enabled_for_a_week_begins_anew() -> None:
+    # given a leader that notes that the task does not run, once
+    rests = replace(MINUTELY, enabled=False)
+    noted = next_step(rests, record(), NOON + minutes(0.5), "me")
+    assert isinstance(noted, Record)
+    assert isinstance(next_step(rests, noted.record, NOON + minutes(1), "me"), WaitUntil)
+    # when it runs again
+    now = NOON + timedelta(days=7, seconds=30)
+    sent, missed, known = walk(MINUTELY, noted.record, now)
+    # then there is nothing to make up for
+    assert (sent, missed, known.cursor) == ([], 0, now)
+
+
+def test_an_unfinished_claim_of_a_task_that_is_not_enabled_is_dropped() -> None:
+    rests = replace(MINUTELY, enabled=False)
+    step = next_step(rests, record(state="claimed", claimant="dead"), NOON + minutes(0.1), "me")
+    assert isinstance(step, Record)
+    assert isinstance(next_step(rests, None, NOON, "me"), WaitUntil), "nothing to note"
 
 
 def test_a_cursor_far_in_the_future_does_not_stop_a_task() -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import datetime
-
 import pytest
 
-from sqsd import contract, logs
+from sqsd import logs
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
 from sqsd.core.gate import Probe
 from tests.fakes.clock import EPOCH, in_virtual_time
@@ -228,62 +225,3 @@ async def test_group_ids_on_a_standard_queue_do_not_serialise() -> None:
             tier.sqs.send(f"tenant {n}", group_id="tenant")
         await tier.clock.advance(2)
         assert len(tier.application.running) == 5
-
-
-# ---- scheduled messages
-
-
-class Copies:
-    """Knows the first message of each occurrence."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[str, datetime], str] = {}
-        self.told: list[tuple[str, str]] = []
-
-    async def is_duplicate(
-        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
-    ) -> bool:
-        await asyncio.sleep(0.01)
-        return self.first.setdefault((task, scheduled), message_id) != message_id
-
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
-        self.told.append(("completed", message_id))
-
-    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
-        self.told.append(("abandoned", message_id))
-
-
-def scheduled(tier: FakeTier) -> str:
-    values = {
-        contract.ATTRIBUTE_PATH: "/scheduled",
-        contract.ATTRIBUTE_TASK_NAME: "tick",
-        contract.ATTRIBUTE_SCHEDULED_TIME: "2026-01-01 00:00:00 UTC",
-    }
-    attributes = {k: {"DataType": "String", "StringValue": v} for k, v in values.items()}
-    return tier.sqs.send(contract.CRON_BODY, attributes=attributes)
-
-
-@in_virtual_time
-async def test_a_copy_of_a_scheduled_message_is_deleted_without_a_post() -> None:
-    copies = Copies()
-    async with FakeTier(copies=copies) as tier:
-        first = scheduled(tier)
-        await tier.clock.advance(1)
-        second = scheduled(tier)
-        await tier.clock.advance(1)
-        assert [request.path for request in tier.application.posted] == ["/scheduled"]
-        assert sorted(tier.sqs.deleted) == sorted([first, second])
-        assert [e["message_id"] for e in tier.log.of(logs.CRON_SUPPRESSED)] == [second]
-        assert copies.told == [("completed", first)]
-
-
-@in_virtual_time
-async def test_a_scheduled_message_that_fails_for_the_last_time_is_abandoned() -> None:
-    copies = Copies()
-    async with FakeTier(copies=copies, error_visibility_timeout=1, max_retries=2) as tier:
-        tier.application.answers(500)
-        sent = scheduled(tier)
-        await tier.clock.advance(0.5)
-        assert copies.told == []
-        await tier.clock.advance(1)
-        assert copies.told == [("abandoned", sent)]

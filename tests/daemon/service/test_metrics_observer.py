@@ -86,7 +86,7 @@ class World:
             dispatcher=self.dispatcher,
             observer=self.log,
             clock=self.clock,
-            tasks=parse_cron_yaml(CRON).enabled,
+            tasks=lambda: parse_cron_yaml(CRON).enabled,
         )
         self.pages = status_pages(self.status, self.log)
 

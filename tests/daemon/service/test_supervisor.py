@@ -43,6 +43,20 @@ class Scheduler:
         self._drained.set()
 
 
+class Faulty(Scheduler):
+    """Fails so many times, and then runs."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def run(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ExceptionGroup("tasks", [KeyError("times")])
+        await super().run()
+
+
 class Supervised:
     """A tier under a supervisor."""
 
@@ -160,9 +174,28 @@ async def test_trouble_with_periodic_tasks_does_not_disturb_messages() -> None:
     sent = s.tier.sqs.send("work")
     await s.tier.clock.advance(5)
     assert s.tier.sqs.deleted == [sent]
-    assert s.tier.log.of(logs.CRON_FAILED) == [{"reason": "RuntimeError: no table"}]
+    told = s.tier.log.of(logs.CRON_FAILED)
+    assert {event["reason"] for event in told} == {"RuntimeError: no table"}
+    assert [event["restart_seconds"] for event in told] == [1.0, 2.0, 4.0]
+    # and its next try, a minute away, does not hold up the end
+    await s.tier.clock.advance(100)
+    s.supervisor.stop("SIGTERM")
+    started = s.tier.clock.monotonic()
+    assert await s.result() == STOPPED_CLEAN
+    assert s.tier.clock.monotonic() - started < 25
+
+
+@in_virtual_time
+async def test_what_enqueues_periodic_tasks_runs_again_after_a_defect() -> None:
+    s = Supervised(scheduler := Faulty(3))
+    await s.tier.clock.advance(10)
+    assert scheduler.failures == 0
+    assert [event["reason"] for event in s.tier.log.of(logs.CRON_FAILED)] == [
+        "KeyError: 'times'"
+    ] * 3
     s.supervisor.stop("SIGTERM")
     assert await s.result() == STOPPED_CLEAN
+    assert scheduler.ended
 
 
 @in_virtual_time

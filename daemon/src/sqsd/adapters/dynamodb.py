@@ -38,6 +38,10 @@ class DynamoDbLeaderTable:
     def __init__(self, api: AwsApi, table: str, call_seconds: float = 2.0) -> None:
         self._api, self.name, self._call_seconds = api, table, call_seconds
 
+    def within(self, seconds: float) -> DynamoDbLeaderTable:
+        """The same table, whose calls are given up after so many seconds."""
+        return DynamoDbLeaderTable(self._api, self.name, seconds)
+
     # ---- the lease
 
     async def read_lease(self) -> LeaseRecord | None:
@@ -55,7 +59,8 @@ class DynamoDbLeaderTable:
             "holder": {"S": holder},
             "lease_seconds": _number(lease_seconds),
             "epoch": _number(before.epoch + 1),
-            "fleet": _number(before.followers if seen else 0),
+            # The one that takes the lease was a follower.
+            "fleet": _number(max(before.followers - 1, 1) if seen else 0),
             "census": _number(0),
         }
         condition = "attribute_not_exists(#key)"
@@ -156,11 +161,15 @@ class DynamoDbLeaderTable:
     async def finish_run(
         self, name: str, time: datetime, message_id: str, now: datetime, *, done: bool
     ) -> None:
-        """Record that the message was answered with 200 (`done`), or given up for good."""
+        """Record that the message was answered with 200 (`done`), or given up for good.
+
+        The latter also of a message that was never dispatched; not over another's record.
+        """
         values = _run_values(message_id, "done" if done else "abandoned", now)
         condition, expected = None, {}
         if not done:
             condition = "#message_id = :message_id AND #state <> :done"
+            condition = f"attribute_not_exists(#key) OR ({condition})"
             expected = {":done": {"S": "done"}}
         await self._update(run_id(name, time), _set(values), condition, values, expected)
 

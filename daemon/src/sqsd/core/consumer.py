@@ -131,7 +131,7 @@ class Consumer:
             self._delete(flight, actions)
         elif self._is_expired(message, wall_time):
             age = int(wall_time - (message.first_received_at or 0) / 1000)
-            actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age)))
+            actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age), flight))
             self._delete(flight, actions)
         elif self.draining:
             self._release(flight, 0, "the daemon is stopping", now, actions)
@@ -294,7 +294,7 @@ class Consumer:
             after = flight.hideable(after, now)
         left = max(0, self._options.max_retries - message.receive_count)
         values = about(flight, reason=reason, after_seconds=after, receives_left=left)
-        actions.append(Note(logs.MESSAGE_RELEASED, values))
+        actions.append(Note(logs.MESSAGE_RELEASED, values, None if left else flight))
         if after is None:
             return
         flight.state, flight.release_after = State.RELEASING, after
@@ -304,7 +304,8 @@ class Consumer:
 
     def buried(self, flight: Flight, reason: str, now: float) -> list[Action]:
         """The dead-letter queue has a copy: now, and not before, the original may go."""
-        actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, about(flight, reason=reason))]
+        values = about(flight, reason=reason)
+        actions: list[Action] = [Note(logs.MESSAGE_DEAD_LETTERED, values, flight)]
         self._delete(flight, actions)
         self._next_in_lane(flight, now, actions)
         return actions

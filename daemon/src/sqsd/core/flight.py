@@ -95,10 +95,11 @@ class Bury(NamedTuple):
 
 
 class Note(NamedTuple):
-    """An event for the log."""
+    """An event for the log. `given_up`: this message is not going to be dispatched again."""
 
     event: str
     values: dict[str, Any]
+    given_up: Flight | None = None
 
 
 Action = Post | DeleteMessage | ChangeVisibility | Bury | Note

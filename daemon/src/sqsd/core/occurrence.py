@@ -19,7 +19,8 @@ A message sent at a time when no scheduler could have made a copy is no duplicat
 intention (a redrive from the dead-letter queue, a test by hand), and is dispatched.
 
 **Missed.** An occurrence later than `catch_up` is dropped and counted, never sent. A task without
-an item is new: its times begin now. So do those of a task whose schedule was changed.
+an item is new: its times begin now. So do those of a task whose schedule was changed, once what the
+former schedule left is dealt with, and of one that was not enabled until now.
 """
 
 from __future__ import annotations
@@ -28,20 +29,31 @@ import hashlib
 import string
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, Literal
+from zoneinfo import ZoneInfoNotFoundError
 
 from sqsd.contract import SCHEDULED_TIME_FORMAT
-from sqsd.core.cron import CATCH_UP_MAX, JITTER_MAX, Task, next_after, occurrences_between
+from sqsd.core.cron import (
+    CATCH_UP_MAX,
+    JITTER_MAX,
+    Task,
+    next_after,
+    occurrences_between,
+    zone_of,
+)
+from sqsd.core.cron_expression import parse_expression
 
 TASK_ID_PREFIX: Final = "task#"
 RUN_ID_PREFIX: Final = "run#"
 #: Lateness that counts as in time even with `catch_up: 0`.
 GRACE: Final = timedelta(seconds=5)
+#: Clocks of schedulers and of SQS may differ by this when a message's age is judged.
+_CLOCK_SLACK: Final = timedelta(seconds=60)
 #: How far ahead of our clock a cursor may be before it is taken for a wrong clock's work.
 AHEAD_MAX: Final = timedelta(seconds=300)
-# : How long an unanswered occurrence holds back the next one with `overlap: skip`, when nothing
-# more is : heard of it: SQS lets no message be in flight for longer.
+#: How long an unanswered occurrence holds back the next one with `overlap: skip`, when nothing
+#: more is heard of it: SQS lets no message be in flight for longer.
 OVERLAP_MAX: Final = timedelta(hours=12)
 #: SQS keeps no message for longer than 14 days, so no copy can turn up later than that.
 RUN_KEPT: Final = timedelta(days=15)
@@ -50,6 +62,10 @@ TASK_KEPT: Final = timedelta(days=30)
 #: Missed occurrences are counted up to here; more are "at least".
 MISSED_COUNTED: Final = 1_000
 
+#: The least that times differ by.
+_INSTANT: Final = timedelta(microseconds=1)
+#: Ends the signature of a task that is kept without running; no zone's name is like it.
+_NOT_ENABLED: Final = " (not enabled)"
 _FIFO_LETTERS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
 _FIFO_MAX: Final = 128
 
@@ -128,13 +144,17 @@ Step = WaitUntil | Record | Claim | Send
 
 def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: str) -> Step:
     """What the holder of the lease does for `task` at the wall-clock time `now`."""
+    if not task.enabled and (record is None or record.schedule == signature(task)):
+        return WaitUntil(now + TASK_KEPT)
     if record is None:
         fresh = _written(task, None, now, cursor=now, state="idle", claimant=claimant)
         return Record(fresh, None, "new")
+    if not task.enabled:
+        return _moved(task, record, now, claimant, "changed")
     if record.state == "claimed":
         return _finish_claim(task, record, now, claimant)
     if record.schedule != signature(task):
-        return _moved(task, record, now, claimant, "changed")
+        return _changed(task, record, now, claimant)
     if record.cursor - now > AHEAD_MAX:
         return _moved(task, record, now, claimant, "clock")
     due = next_after(task, record.cursor)
@@ -142,11 +162,47 @@ def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: st
         return WaitUntil(due + delay_of(task))
     oldest = now - window_of(task)
     if due < oldest:
-        dropped = occurrences_between(task, record.cursor, oldest - timedelta(microseconds=1))
+        dropped = occurrences_between(task, record.cursor, oldest - _INSTANT)
         missed = sum(1 for _ in islice(dropped, MISSED_COUNTED))
-        return _moved(task, record, oldest - timedelta(microseconds=1), claimant, "missed", missed)
+        return _moved(task, record, oldest - _INSTANT, claimant, "missed", missed)
     claimed = _written(task, record, now, cursor=due, state="claimed", claimant=claimant)
     return Claim(claimed, record.version, after=record.sent if task.overlap == "skip" else None)
+
+
+def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str) -> Step:
+    """What fell due before the task got another schedule, and then the first step of that one.
+
+    An occurrence that both name is sent if it is not too late; one that only the former names is
+    missed. Until they are dealt with the record keeps the former schedule.
+    """
+    before = _scheduled_before(task, record.schedule)
+    until = now - delay_of(task)
+    oldest = now - window_of(task)
+    due = None if before is None else next(occurrences_between(before, record.cursor, until), None)
+    if before is None or due is None:
+        # A cursor that is a little ahead is another instance's, whose clock is; not so one far off.
+        ahead = record.cursor if record.cursor - now <= AHEAD_MAX else now
+        return _moved(task, record, max(now, ahead), claimant, "changed")
+
+    def is_lost(at: datetime) -> bool:
+        return at < oldest or next_after(task, at - _INSTANT) != at
+
+    if is_lost(due):
+        lost = takewhile(is_lost, occurrences_between(before, record.cursor, until))
+        dropped = list(islice(lost, MISSED_COUNTED))
+        return _moved(task, record, dropped[-1], claimant, "missed", len(dropped))
+    claimed = _written(task, record, now, cursor=due, state="claimed", claimant=claimant)
+    return Claim(claimed, record.version, after=record.sent if task.overlap == "skip" else None)
+
+
+def _scheduled_before(task: Task, schedule: str) -> Task | None:
+    """The task as its record knows it; None: it was not enabled, or nobody can tell."""
+    text, _, timezone = schedule.rpartition(" ")
+    try:
+        zone_of(timezone)
+        return replace(task, schedule=parse_expression(text), timezone=timezone)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        return None
 
 
 def _finish_claim(task: Task, record: TaskRecord, now: datetime, claimant: str) -> Step:
@@ -168,6 +224,8 @@ def _moved(
     missed: int = 0,
 ) -> Record:
     moved = _written(task, record, cursor, cursor=cursor, state="idle", claimant=claimant)
+    if why == "changed":
+        moved = replace(moved, schedule=signature(task))
     return Record(moved, record.version, why, missed)
 
 
@@ -193,7 +251,7 @@ def _written(
     kept_until = max(next_after(task, cursor), now) + TASK_KEPT
     return TaskRecord(
         version=1 if before is None else before.version + 1,
-        schedule=signature(task),
+        schedule=signature(task) if before is None else before.schedule,
         cursor=cursor,
         state=state,
         claimant=claimant,
@@ -205,7 +263,8 @@ def _written(
 
 def signature(task: Task) -> str:
     """What decides a task's times; a task whose signature changed begins anew."""
-    return f"{' '.join(task.schedule.text.split())} {task.timezone}"
+    times = f"{' '.join(task.schedule.text.split())} {task.timezone}"
+    return times if task.enabled else f"{times}{_NOT_ENABLED}"
 
 
 def delay_of(task: Task) -> timedelta:
@@ -217,6 +276,11 @@ def delay_of(task: Task) -> timedelta:
 def window_of(task: Task) -> timedelta:
     """How long after its scheduled time an occurrence may still be sent."""
     return delay_of(task) + max(timedelta(seconds=task.catch_up), GRACE)
+
+
+def copies_end(scheduled: datetime, window: timedelta) -> datetime:
+    """Until when a copy of the occurrence may be sent, by the clock of whoever asks."""
+    return scheduled + window + _CLOCK_SLACK
 
 
 # ---- one occurrence: what became of its message
@@ -235,8 +299,6 @@ Verdict = Literal["dispatch", "duplicate"]
 
 #: The longest time after its scheduled time at which any scheduler may send a copy.
 COPY_WINDOW_MAX: Final = timedelta(seconds=CATCH_UP_MAX + JITTER_MAX)
-#: Clocks of schedulers and of SQS may differ by this when a message's age is judged.
-_CLOCK_SLACK: Final = timedelta(seconds=60)
 
 
 def judge(
@@ -258,7 +320,7 @@ def judge(
     if run.state == "abandoned":
         return "dispatch"
     in_window = sent_at is None or (
-        scheduled - AHEAD_MAX <= sent_at <= scheduled + window + _CLOCK_SLACK
+        scheduled - AHEAD_MAX <= sent_at <= copies_end(scheduled, window)
     )
     return "duplicate" if in_window else "dispatch"
 

@@ -166,6 +166,12 @@ class _AttributeHeaders:
         return lines + self.own + more
 
 
+def occurrence_of(message: Message) -> tuple[str, datetime] | None:
+    """The task and the time that a message of a periodic task is for; None for any other."""
+    at = _moment(_text(message, contract.ATTRIBUTE_SCHEDULED_TIME) or "")
+    return None if at is None else (_text(message, contract.ATTRIBUTE_TASK_NAME) or "", at)
+
+
 @lru_cache(maxsize=256)
 def header_name(attribute_name: str) -> str:
     """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB.

@@ -16,7 +16,7 @@ from sqsd.core.dispatch import Broken, Outcome
 from sqsd.core.flight import Action, Flight, Note, Post, State
 from sqsd.core.gate import Gate
 from sqsd.core.message import Message
-from sqsd.core.request import Request, RequestBuilder
+from sqsd.core.request import Request, RequestBuilder, occurrence_of
 from sqsd.ports import Application, Clock, EventLog, Queue
 from sqsd.service.budget import Share
 from sqsd.service.gate_keeper import GateKeeper
@@ -40,7 +40,7 @@ class ScheduledCopies(Protocol):
         """The application answered 200."""
 
     async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
-        """The last attempt failed."""
+        """No attempt will follow: it is dead-lettered, expired, or failed for the last time."""
 
 
 class Dispatcher:
@@ -82,7 +82,7 @@ class Dispatcher:
         self._consumer = Consumer(options, fifo=fifo, gate=gate.gate)
         self._builder = builder
         self._loop = asyncio.get_running_loop()
-        self._tasks = Tasks()
+        self._tasks, self._telling = Tasks(), Tasks()
         self._scheduled: dict[Flight, datetime] = {}
         self._settler = Settler(options, queue, self._consumer, clock, log, self._settled)
         self._receiver = Receiver(
@@ -183,6 +183,7 @@ class Dispatcher:
                 await self._gate.close()
             await self._receiver.close()
             await self._tasks.close()
+            await self._telling.close()
             await self._settler.close()
         return clean
 
@@ -203,7 +204,7 @@ class Dispatcher:
         try:
             async with asyncio.timeout(self._options.drain_timeout):
                 await self._drained.wait()
-            return True
+            cut = False
         except TimeoutError:
             cut = self._consumer.in_flight > 0
         if cut:  # else it would cut another queue's, and that one not know of it
@@ -211,6 +212,8 @@ class Dispatcher:
         try:
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._drained.wait()
+                # Their messages are gone: nobody else will ever tell.
+                await self._telling.settle()
         except TimeoutError:
             pass
         # A long poll that is still open then has nothing of ours in it.
@@ -247,6 +250,8 @@ class Dispatcher:
             kind = type(action)
             if kind is Note:
                 self._log.emit(action.event, **action.values)  # type: ignore[union-attr]
+                if action.given_up is not None:  # type: ignore[union-attr]
+                    self._abandoned(action.given_up.message)  # type: ignore[union-attr]
             elif kind is Post:
                 self._post(action.flight)  # type: ignore[union-attr]
             else:
@@ -319,20 +324,20 @@ class Dispatcher:
         self._receiver.polling.answered(now - flight.dispatched_at)
         self._apply(self._consumer.answered(flight, outcome, now))
         if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
-            self._tell_copies(flight, at)
+            self._completed(flight, at)
         if not self._consumer.gate.is_open and not self._consumer.draining:
             self._gate.watch()
         self._receive_more()
         self._look_whether_drained()
 
-    def _tell_copies(self, flight: Flight, at: datetime) -> None:
-        """An occurrence was answered 200, or failed for the last time."""
-        message, copies = flight.message, self._copies
-        assert copies is not None
-        if flight.state is State.DELETING:
-            told = copies.completed(flight.task_name or "", at, message.message_id)
-        elif message.receive_count >= self._options.max_retries:
-            told = copies.abandoned(flight.task_name or "", at, message.message_id)
-        else:
-            return
-        self._tasks.start(told, "tell copies")
+    def _completed(self, flight: Flight, at: datetime) -> None:
+        if flight.state is State.DELETING and self._copies is not None:
+            told = self._copies.completed(flight.task_name or "", at, flight.message.message_id)
+            self._telling.start(told, "tell copies")
+
+    def _abandoned(self, message: Message) -> None:
+        """It is dead-lettered, expired, or was released after its last receive."""
+        occurrence = None if self._copies is None else occurrence_of(message)
+        if occurrence is not None and self._copies is not None:
+            told = self._copies.abandoned(*occurrence, message.message_id)
+            self._telling.start(told, "tell copies")

@@ -79,10 +79,12 @@ class Observer:
             logs.CRON_REPAIRED: self._repaired,
             logs.CRON_MISSED: self._missed,
             logs.CRON_INVALID: self._invalid,
+            logs.CRON_LOADED: self._loaded,
             logs.LEASE_ACQUIRED: self._leads,
             logs.LEASE_LOST: self._lost,
             logs.LEASE_RELEASED: self._follows,
             logs.LEASE_FAILED: self._table_failed,
+            logs.LEASE_RECOVERED: self._table_works,
             **{event: counter(self.metrics, name) for event, name in _COUNTED.items()},
         }
 
@@ -131,7 +133,10 @@ class Observer:
         self.metrics.cron_missed += values["missed"]
 
     def _table_failed(self, values: Values) -> None:
-        self.metrics.lease_failed += values["times"]
+        self.metrics.lease_failed += values.get("times", 1)
+
+    def _table_works(self, values: Values) -> None:
+        self.metrics.lease_failed += values.get("times", 0)
 
     def _leads(self, _: Values) -> None:
         self.leader, self.leader_since = True, self._clock.monotonic()
@@ -143,6 +148,10 @@ class Observer:
 
     def _follows(self, _: Values) -> None:
         self.leader, self.leader_since = False, None
+
+    def _loaded(self, _: Values) -> None:
+        """Problems of this file are told next."""
+        self.cron_problems = ()
 
     def _invalid(self, values: Values) -> None:
         self.cron_problems = tuple(values.get("problems", ()))

@@ -9,20 +9,29 @@ task that two environments with different tables put into one queue.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from sqsd.core.cron import Schedule
-from sqsd.core.occurrence import COPY_WINDOW_MAX, judge, window_of
+from sqsd.core.occurrence import (
+    COPY_WINDOW_MAX,
+    OVERLAP_MAX,
+    copies_end,
+    judge,
+    window_of,
+)
 from sqsd.errors import SqsdError
 from sqsd.ports import Clock, EventLog, LeaderTable
 from sqsd.service.election import TableTrouble
 
 #: How long a message waits for an answer of the table before it is dispatched without one.
 ADMIT_SECONDS: Final = 8.0
-#: How long the record of an answer is tried for; the message is deleted meanwhile.
+#: How long the record of an answer is tried for at the least; the message is deleted meanwhile.
 FINISH_SECONDS: Final = 60.0
 _RETRY_SECONDS: Final = 0.5
+_RETRY_MAX_SECONDS: Final = 5.0
+#: What a process may ask of a table in trouble, in calls a second, however many answers wait.
+_CALLS_A_SECOND: Final = 10
 #: A copy may be taken over by a third in between; more than this is not chance.
 _MAX_CHANGES: Final = 5
 
@@ -46,10 +55,15 @@ class OccurrenceGuard:
         log: EventLog,
         trouble: TableTrouble | None = None,
     ) -> None:
-        self._windows = {task.name: window_of(task) for task in schedule.tasks}
+        self._unfinished = 0
+        self.follow(schedule)
         self._table, self._clock, self._log = table, clock, log
         self._trouble = trouble or TableTrouble(table.name, clock, log)
         self.suppressed = 0
+
+    def follow(self, schedule: Schedule) -> None:
+        """These are the tasks from now on."""
+        self._tasks = {task.name: task for task in schedule.tasks}
 
     async def is_duplicate(
         self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
@@ -74,11 +88,15 @@ class OccurrenceGuard:
         return duplicate
 
     async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
-        """Told after a 200: a later copy or redelivery is a duplicate. Never raises."""
+        """Told after a 200: a later copy or redelivery is a duplicate. Never raises.
+
+        While the table fails this is tried for as long as a copy may be sent, and with `overlap:
+        skip` for as long as the occurrence would hold back the next.
+        """
         await self._finish(task, scheduled, message_id, done=True)
 
     async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
-        """Told when the last attempt failed and the dead-letter queue is next. Never raises.
+        """Told when no attempt follows: dead-lettered, expired, or the last failed. Never raises.
 
         `overlap: skip` then waits no longer, and a redriven message is dispatched.
         """
@@ -87,7 +105,7 @@ class OccurrenceGuard:
     async def _ask(
         self, task: str, scheduled: datetime, message_id: str, sent: datetime | None
     ) -> bool:
-        window = self._windows.get(task, COPY_WINDOW_MAX)
+        window = self._window(task)
         over = None
         for _ in range(_MAX_CHANGES):
             if await self._table.dispatch_run(task, scheduled, message_id, self._now(), over):
@@ -103,7 +121,23 @@ class OccurrenceGuard:
         async def write() -> None:
             await self._table.finish_run(task, scheduled, message_id, self._now(), done=done)
 
-        await self._persist(write, FINISH_SECONDS)
+        self._unfinished += 1
+        try:
+            await self._persist(write, self._patience(task, scheduled))
+        finally:
+            self._unfinished -= 1
+
+    def _window(self, task: str) -> timedelta:
+        known = self._tasks.get(task)
+        return COPY_WINDOW_MAX if known is None else window_of(known)
+
+    def _patience(self, task: str, scheduled: datetime) -> float:
+        """Seconds for which a record of what became of a message is worth trying."""
+        known = self._tasks.get(task)
+        wanted = copies_end(scheduled, self._window(task)) - self._now()
+        if known is not None and known.overlap == "skip":
+            wanted = max(wanted, OVERLAP_MAX)
+        return max(wanted.total_seconds(), FINISH_SECONDS)
 
     async def _persist(
         self, call: Callable[[], Awaitable[_Result]], seconds: float
@@ -113,13 +147,17 @@ class OccurrenceGuard:
         wait = _RETRY_SECONDS
         while True:
             try:
-                return await call()
+                result = await call()
             except SqsdError as error:
                 self._trouble.failed(error)
+            else:
+                self._trouble.worked("UpdateItem")
+                return result
             if self._clock.monotonic() + wait >= deadline:
                 return None
             await self._clock.sleep(wait)
-            wait *= 2
+            longest = max(_RETRY_MAX_SECONDS, self._unfinished / _CALLS_A_SECOND)
+            wait = min(wait * 2, longest)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), UTC)

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from sqsd import logs
-from sqsd.core.cron import Schedule
-from sqsd.core.cron_yaml import Problem
+from sqsd.core.cron import Schedule, Task
 from sqsd.core.lease import Election, LeaseSettings
 from sqsd.ports import Clock, EventLog, LeaderTable, Sender
 from sqsd.service.election import LeaseKeeper, TableTrouble, first_of, pause
-from sqsd.service.enqueuer import RETRY_MAX_SECONDS, RETRY_SECONDS, TaskEnqueuer
+from sqsd.service.enqueuer import RETRY_MAX_SECONDS, Tally, TaskEnqueuer
 
 #: What a drain waits for enqueuings in progress.
 _DRAIN_SECONDS: Final = 5.0
-_PROBLEMS_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +40,6 @@ class SchedulerStatus:
     skipped: int
     last_sent_at: float | None
     late_seconds: float | None
-    problems: tuple[str, ...]
 
 
 class Scheduler:
@@ -55,7 +52,6 @@ class Scheduler:
         clock, log: as elsewhere.
         identity: unique to this process, such as the instance's id and a random number.
         fifo: whether the queue is FIFO.
-        problems: what of `cron.yaml` could not be used; told once a minute.
         settings: the lease's durations.
         trouble: shared with the `OccurrenceGuard`.
         spread: gives numbers from 0 to below 1.
@@ -71,109 +67,123 @@ class Scheduler:
         identity: str,
         *,
         fifo: bool = False,
-        problems: Sequence[Problem] = (),
         settings: LeaseSettings | None = None,
         trouble: TableTrouble | None = None,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._clock, self._log = clock, log
-        self._problems = tuple(map(str, problems))
-        trouble = trouble or TableTrouble(table.name, clock, log)
+        self._table, self._sender, self._clock, self._log = table, sender, clock, log
+        self._identity, self._fifo = identity, fifo
+        self._trouble = trouble or TableTrouble(table.name, clock, log)
         election = Election(identity, settings or LeaseSettings())
-        self._keeper = LeaseKeeper(election, table, clock, log, trouble, spread)
+        self._keeper = LeaseKeeper(election, table, clock, log, self._trouble, spread)
+        self._tally = Tally()
         self._draining = asyncio.Event()
-        self._tasks = [
-            TaskEnqueuer(task, table, sender, self._keeper, clock, log, trouble, fifo=fifo)
-            for task in schedule.enabled
-        ]
+        #: While it runs: where a task's coroutine is started, and all that were not done since.
+        self._group: asyncio.TaskGroup | None = None
+        self._running: dict[TaskEnqueuer, asyncio.Task[None]] = {}
+        self._enqueuers = {task.name: self._enqueuer(task) for task in schedule.tasks}
 
     def drain(self) -> None:
         """Ask `run` to finish: enqueue nothing more, release the lease, return."""
         self._draining.set()
         self._keeper.wake.set()
-        for task in self._tasks:
-            task.wake.set()
+        for enqueuer in self._enqueuers.values():
+            enqueuer.stop()
+
+    def replace(self, schedule: Schedule) -> None:
+        """Enqueue these tasks from now on. Those that did not change go on undisturbed."""
+        wanted = {task.name: task for task in schedule.tasks}
+        for name, enqueuer in list(self._enqueuers.items()):
+            if wanted.get(name) == enqueuer.task:
+                del wanted[name]
+                continue
+            enqueuer.stop()
+            if name not in wanted:
+                del self._enqueuers[name]
+        for task in wanted.values():
+            before = self._enqueuers.get(task.name)
+            self._enqueuers[task.name] = enqueuer = self._enqueuer(task)
+            if self._draining.is_set():
+                enqueuer.stop()
+            if self._group is not None:
+                self._start(enqueuer, after=None if before is None else self._running.get(before))
 
     def status(self) -> SchedulerStatus:
         """A snapshot."""
-        since = self._keeper.since
-        last = max((task for task in self._tasks if task.sent), key=_last_sent, default=None)
+        since, tally = self._keeper.since, self._tally
         return SchedulerStatus(
             leader=self._keeper.holds(),
             leader_since=None if since is None else self._clock.monotonic() - since,
-            sent=sum(task.sent for task in self._tasks),
-            repaired=sum(task.repaired for task in self._tasks),
-            missed=sum(task.missed for task in self._tasks),
-            skipped=sum(task.skipped for task in self._tasks),
-            last_sent_at=None if last is None else last.last_sent_at,
-            late_seconds=None if last is None else last.late_seconds,
-            problems=self._problems,
+            sent=tally.sent,
+            repaired=tally.repaired,
+            missed=tally.missed,
+            skipped=tally.skipped,
+            last_sent_at=tally.last_sent_at,
+            late_seconds=tally.late_seconds,
         )
 
     async def run(self) -> None:
-        """Compete and enqueue until `drain`; a cancellation leaves the lease to run out."""
-        async with asyncio.TaskGroup() as group:
-            running = [
-                group.create_task(self._enqueue(task), name=f"cron {task.name}")
-                for task in self._tasks
-            ]
-            reporting = group.create_task(self._report_problems(), name="cron problems")
-            while not self._draining.is_set():
-                await self._compete()
-            reporting.cancel()
-            await self._finish(running)
+        """Compete and enqueue until `drain`; a cancellation leaves the lease to run out.
+
+        What it raises is a defect; it may be run again.
+        """
+        self._log.emit(logs.LEASE_STARTED, identity=self._identity)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for enqueuer in self._enqueuers.values():
+                    self._start(enqueuer)
+                while not self._draining.is_set():
+                    await self._compete()
+                await self._finish()
+        except Exception as error:
+            self._keeper.forget(f"a defect: {error!r}")
+            raise
+        finally:
+            self._group = None
+            self._running.clear()
+        self._log.emit(logs.LEASE_STOPPED, identity=self._identity)
+
+    def _enqueuer(self, task: Task) -> TaskEnqueuer:
+        return TaskEnqueuer(
+            task,
+            self._table,
+            self._sender,
+            self._keeper,
+            self._clock,
+            self._log,
+            self._trouble,
+            self._tally,
+            fifo=self._fifo,
+        )
+
+    def _start(self, enqueuer: TaskEnqueuer, after: asyncio.Task[None] | None = None) -> None:
+        """Run it; `after` its predecessor, which may still be between a send and its mark."""
+        assert self._group is not None
+
+        async def run() -> None:
+            if after is not None:
+                await asyncio.wait([after])
+            await enqueuer.run()
+
+        running = self._group.create_task(run(), name=f"cron {enqueuer.name}")
+        self._running[enqueuer] = running
+        running.add_done_callback(lambda _: self._running.pop(enqueuer, None))
 
     async def _compete(self) -> None:
         try:
             await self._keeper.step()
         except Exception as error:  # any bug: messages, and the tasks of others, must go on
-            self._log.emit(logs.LEASE_FAILED, reason=repr(error))
+            self._log.emit(logs.LEASE_FAILED, reason=repr(error), times=1)
             await pause(self._clock, RETRY_MAX_SECONDS, self._keeper.wake)
 
-    async def _finish(self, running: list[asyncio.Task[None]]) -> None:
+    async def _finish(self) -> None:
         """Let enqueuings in progress end while the lease is ours; then free it."""
-        patience = min(_DRAIN_SECONDS, self._keeper.remaining())
-        await first_of(self._clock.sleep(patience), asyncio.wait(running))
+        running = list(self._running.values())
+        if running:
+            patience = min(_DRAIN_SECONDS, self._keeper.remaining())
+            await first_of(self._clock.sleep(patience), asyncio.wait(running))
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._keeper.release()
-
-    async def _enqueue(self, task: TaskEnqueuer) -> None:
-        failures = 0
-        while not self._draining.is_set() or task.has_mark_to_make:
-            if not (self._keeper.leading.is_set() or task.has_mark_to_make):
-                await first_of(self._keeper.leading.wait(), self._draining.wait())
-                continue
-            try:
-                wait = await task.step()
-                failures = 0
-            except Exception as error:  # any bug: the other tasks, and this one's next, must go on
-                task.failed(error)
-                wait = min(RETRY_SECONDS * 2.0**failures, RETRY_MAX_SECONDS)
-                failures = min(failures + 1, 30)
-            await pause(self._clock, wait, task.wake)
-
-    async def _report_problems(self) -> None:
-        while self._problems:
-            self._log.emit(logs.CRON_INVALID, problems=self._problems)
-            await self._clock.sleep(_PROBLEMS_SECONDS)
-
-
-class CronProblems:
-    """Tells once a minute why no periodic task runs; where some do, the scheduler tells."""
-
-    name = "cron problems"
-
-    def __init__(self, problems: tuple[str, ...], clock: Clock, log: EventLog) -> None:
-        self._problems, self._clock, self._log = problems, clock, log
-
-    async def run(self, _: object) -> None:
-        """Never returns."""
-        while True:
-            self._log.emit(logs.CRON_INVALID, problems=self._problems)
-            await self._clock.sleep(_PROBLEMS_SECONDS)
-
-
-def _last_sent(task: TaskEnqueuer) -> float:
-    return task.last_sent_at or 0.0
+        await self._keeper.release("stopping")

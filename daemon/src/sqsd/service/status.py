@@ -67,7 +67,7 @@ class Status:
     """Reads the parts of a daemon; changes nothing.
 
     Args:
-        tasks: the enabled periodic tasks.
+        tasks: gives the periodic tasks that are enabled now.
         log_lines_dropped: lines that standard output would not take, so far.
         log_trouble: why it takes none now, and the cure; None: it does.
     """
@@ -79,12 +79,12 @@ class Status:
         dispatcher: AnyDispatcher,
         observer: Observer,
         clock: Clock,
-        tasks: Sequence[Task] = (),
+        tasks: Callable[[], Sequence[Task]] = tuple,
         log_lines_dropped: Callable[[], int] = lambda: 0,
         log_trouble: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._identity, self._dispatcher, self._observer = identity, dispatcher, observer
-        self._clock, self._tasks = clock, tuple(tasks)
+        self._clock, self._tasks = clock, tasks
         self._log_lines_dropped, self._log_trouble = log_lines_dropped, log_trouble
         self._started = clock.monotonic()
 
@@ -229,7 +229,7 @@ class Status:
 
     def _cron(self, levels: Levels) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock.time(), UTC)
-        upcoming = [(next_after(task, at), task.name) for task in self._tasks]
+        upcoming = [(next_after(task, at), task.name) for task in self._tasks()]
         age, since = levels.last_cron_send_age, levels.leader_for
         return {
             "leader": levels.leader,

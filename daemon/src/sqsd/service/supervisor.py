@@ -10,20 +10,24 @@ from typing import Any, Final, Protocol
 from sqsd import logs
 from sqsd.ports import Clock, EventLog
 from sqsd.service.dispatchers import AnyDispatcher
+from sqsd.service.election import first_of
 from sqsd.service.status import is_stuck
 
 #: Seconds that word to Auto Scaling may take when the process is told to end meanwhile.
 _FAREWELL_SECONDS: Final = 10.0
+#: Seconds before what enqueues periodic tasks is run again after a defect: first, doubled, most.
+_FIRST_RESTART_SECONDS: Final = 1.0
+_LONGEST_RESTART_SECONDS: Final = 60.0
 STOPPED_CLEAN: Final = 0
 #: Requests were cut, by `drain_timeout`, a second signal or a defect.
 STOPPED_SHORT: Final = 1
 
 
 class Periodic(Protocol):
-    """What enqueues periodic tasks: `service.scheduler.Scheduler`."""
+    """What enqueues periodic tasks: `service.periodic_tasks.PeriodicTasks`."""
 
     async def run(self) -> None:
-        """Until drained."""
+        """Until drained; may be run again after it raised."""
 
     def drain(self) -> None:
         """Stop enqueuing and release the lease."""
@@ -66,6 +70,7 @@ class Supervisor:
         self._companions = companions
         self._forced = asyncio.Event()
         self._stopping = False
+        self._drain_asked = asyncio.Event()
         self._failed = False
         self._signalled = False
         #: Whether to wait, once drained, until told to end; and what is told.
@@ -145,6 +150,7 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
+        self._drain_asked.set()
         self._log.emit(logs.DAEMON_DRAINING, reason=reason, in_flight=self._dispatcher.in_flight)
         if self._scheduler is not None:
             self._scheduler.drain()
@@ -172,13 +178,21 @@ class Supervisor:
             )
 
     async def _run_scheduler(self) -> None:
-        """Trouble with periodic tasks never disturbs messages."""
-        if self._scheduler is None:
-            return
-        try:
-            await self._scheduler.run()
-        except Exception as error:
-            self._log.emit(logs.CRON_FAILED, reason=f"{type(error).__name__}: {error}")
+        """Trouble with periodic tasks never disturbs messages, and does not end them for good."""
+        wait = _FIRST_RESTART_SECONDS
+        while self._scheduler is not None and not self._stopping:
+            began = self._clock.monotonic()
+            try:
+                await self._scheduler.run()
+                return
+            except Exception as error:
+                inner = _inner(error)
+                reason = f"{type(inner).__name__}: {inner}"
+            if self._clock.monotonic() - began > _LONGEST_RESTART_SECONDS:
+                wait = _FIRST_RESTART_SECONDS
+            self._log.emit(logs.CRON_FAILED, reason=reason, restart_seconds=wait)
+            await first_of(self._clock.sleep(wait), self._drain_asked.wait())
+            wait = min(wait * 2, _LONGEST_RESTART_SECONDS)
 
     async def _pat_watchdog(self) -> None:
         """Tell systemd that we live, as long as polling does; else it restarts us."""
@@ -203,3 +217,10 @@ class Supervisor:
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self._stopping = True
             self._forced.set()
+
+
+def _inner(error: BaseException) -> BaseException:
+    """What went wrong in the first of a group's tasks."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -21,6 +21,11 @@ class Tasks:
         task.add_done_callback(self._finished)
         return task
 
+    async def settle(self) -> None:
+        """Wait for all that run to end by themselves; who waits sets the deadline."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
     async def close(self) -> None:
         """Cancel all that run, and wait for them."""
         for task in self._tasks:
