@@ -23,7 +23,9 @@ class PeriodicTask:
         overlap: `allow` or `skip` while the one before still runs. Default: `allow`.
         catch_up: seconds by which a missed occurrence may still be late. Default: 300.
         enabled: Default: True.
-        jitter: seconds within which an occurrence is sent at random. Default: 0.
+        jitter: seconds over which tasks are spread by their names: each is sent by a fixed delay of
+            up to so much after its time. Default: 0.
+        description: for people.
     """
 
     name: str
@@ -34,6 +36,7 @@ class PeriodicTask:
     catch_up: int | None = None
     enabled: bool | None = None
     jitter: int | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,16 +106,98 @@ FAILED = {"message_id": "m-1", "receive_count": 3, "dispatch_seconds": 0.5, "app
                 "scheduler: initialized 2 job's pending time",
             ],
         ),
+        (
+            logs.CRON_LOADED,
+            {"tasks": [], "file": "/var/app/current/cron.yaml"},
+            [
+                "schedule-parser: Successfully loaded 0 scheduled tasks from file"
+                " /var/app/current/cron.yaml .",
+                "scheduler: Starting scheduler",
+                "scheduler: initialized 0 job's pending time",
+            ],
+        ),
+        (
+            logs.CRON_INVALID,
+            {"problems": ("line 3: " + "x" * 300, "line 4: y"), "file": "/etc/cron.yaml"},
+            [
+                f"schedule-parser: Failed of parsing file '/etc/cron.yaml', because: line 3:"
+                f" {'x' * 300}",
+                "schedule-parser: Failed of parsing file '/etc/cron.yaml', because: line 4: y",
+            ],
+        ),
+        (
+            logs.CRON_ENQUEUED,
+            {"task": "a", "late_seconds": 0.1},
+            ["cron: enqueued task=a late_seconds=0.1"],
+        ),
+        (
+            logs.CRON_ENQUEUED,
+            {"task": "a", "late_seconds": 12.0},
+            [
+                "scheduler: Sending missed message for 'a'",
+                "cron: enqueued task=a late_seconds=12.0",
+            ],
+        ),
+        (logs.CRON_REPAIRED, {"task": "a"}, ["scheduler: Sending missed message for 'a'"]),
+        (
+            logs.CRON_FAILED,
+            {"task": "a", "reason": "no"},
+            ["scheduler: failed to send message for job 'a', because: no"],
+        ),
+        (logs.CRON_FAILED, {"reason": "no"}, ["scheduler: fatal error, because: no"]),
+        (
+            logs.LEASE_STARTED,
+            {},
+            [
+                "leader-election:  initialized leader election",
+                "leader-election:  Starting leader election",
+                "leader-election:  current role: worker",
+            ],
+        ),
+        (
+            logs.LEASE_EXPIRED,
+            {"expired_at": "2017-03-13T12:45:09Z"},
+            ["leader-election:  leader expired at 2017-03-13T12:45:09Z, electing new leader ..."],
+        ),
         (logs.LEASE_ACQUIRED, {}, ["leader-election:  we're now the leader"]),
         (
-            logs.LEASE_LOST,
+            logs.LEASE_CONTESTED,
             {},
+            ["leader-election:  failed to be elected as leader. current role: worker"],
+        ),
+        (
+            logs.LEASE_LOST,
+            {"reason": "another instance holds it"},
             ["leader-election:  we've lost leadership. current role: worker"],
         ),
         (
+            logs.LEASE_LOST,
+            {"reason": "not renewed in time", "expired_at": "2017-03-13T12:45:09Z"},
+            [
+                "leader-election:  timeout, give up leadership. current role: worker",
+                "leader-election:  failed to refresh leadership. leadership expired at:"
+                " 2017-03-13T12:45:09Z",
+            ],
+        ),
+        (
             logs.LEASE_RELEASED,
-            {},
+            {"reason": "PutItem was refused"},
             ["leader-election:  demote requested. giving up leadership. current role: worker"],
+        ),
+        (
+            logs.LEASE_RELEASED,
+            {"reason": "SendMessage got no answer", "task": "a"},
+            [
+                "scheduler: dropping leader, due to failed to send message for job 'a'",
+                "leader-election:  demote requested. giving up leadership. current role: worker",
+            ],
+        ),
+        (logs.LEASE_RELEASED, {"reason": "stopping"}, []),
+        (logs.LEASE_STOPPED, {}, ["leader-election:  stopping leader election"]),
+        (
+            logs.LEASE_FAILED,
+            {"table": "T", "action": "GetItem", "times": 1, "reason": "no", "cure": "do it"},
+            ['lease: failed table=T action=GetItem times=1 reason=no cure="do it"'],
         ),
         (
             logs.GATE_CLOSED,

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 Reply = tuple[int, bytes]
 _THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow"}'
 _BROKEN = b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"oops"}'
+#: Longer than a daemon waits for any call to the leader table.
+_HANG_SECONDS = 5.0
 _PASSED_ON = ("content-type", "x-amz-target", "x-amz-date", "authorization", "host")
 
 
@@ -37,7 +39,11 @@ class Relay:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 action = self.headers["X-Amz-Target"].rpartition(".")[2]
                 relay.calls.append((time.monotonic(), action))
-                status, answer = relay.reply(action, lambda: relay._forward(self.headers, body))
+                reply = relay.reply(action, lambda: relay._forward(self.headers, body))
+                if reply is None:
+                    self.close_connection = True
+                    return
+                status, answer = reply
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
@@ -52,8 +58,8 @@ class Relay:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply:
-        """What a call is answered."""
+    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply | None:
+        """What a call is answered; None: the connection is cut."""
         return forward()
 
     def called(self, action: str) -> list[float]:
@@ -92,25 +98,34 @@ class RefusingEndpoint(Relay):
 
 
 class FaultyEndpoint(Relay):
-    """A share of the calls is refused; the seed says which.
+    """A share of the calls is refused, hangs, or has its connection cut; the seed says which.
 
-    A refused call may have been carried out before: then it is its answer that is lost.
+    A call that fails may have been carried out before: then it is its answer that is lost.
     """
 
     def __init__(self, target: str, share: float, seed: int) -> None:
         self._dice, self._lock, self._share = random.Random(seed), threading.Lock(), share
-        self.refused = self.forwarded = 0
+        self.refused = self.hung = self.cut = self.forwarded = 0
         super().__init__(target)
 
-    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply:
+    def reply(self, action: str, forward: Callable[[], Reply]) -> Reply | None:
         with self._lock:
             fails = self._dice.random() < self._share
             after = self._dice.random() < 0.5
+            how = self._dice.choice(("refused", "refused", "hung", "cut"))
         if not fails:
             self.forwarded += 1
             return forward()
-        self.refused += 1
-        if not after:
-            return 400, _THROTTLED
-        forward()
-        return 500, _BROKEN
+        if after:
+            forward()
+        match how:
+            case "refused":
+                self.refused += 1
+                return (500, _BROKEN) if after else (400, _THROTTLED)
+            case "hung":
+                self.hung += 1
+                time.sleep(_HANG_SECONDS)
+                return None
+            case _:
+                self.cut += 1
+                return None

@@ -126,6 +126,8 @@ class Daemon:
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         self._log = log
+        #: Where its periodic tasks are.
+        self.cron_file = settings.parent / contract.CRON_FILE_NAME
         wanted = {**os.environ, **aws.environment(), **(environment or {})}
         with log.open("w") as output:
             self._process = subprocess.Popen(

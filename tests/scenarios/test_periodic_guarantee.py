@@ -11,6 +11,7 @@ import signal
 import time
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,6 @@ cron:
 """
 #: The lease, and 5 s: how late an occurrence may be enqueued after its leader died.
 LATEST = 15.0
-#: A call that the table refused is tried again; each refusal in a row may cost this much more.
-CALL_SECONDS = 2.5
 
 
 def leader_of(daemons: list[Daemon]) -> Daemon | None:
@@ -58,6 +57,7 @@ def test_each_occurrence_is_answered_once_while_leaders_die(
     daemons = [start() for _ in range(FLEET)]
     dice = random.Random(3)
     kills: list[float] = []
+    blows: list[float] = []  # by the wall clock, as the daemons' lines
     eventually(lambda: tier.application.posts, what="the first occurrence")
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
@@ -66,6 +66,7 @@ def test_each_occurrence_is_answered_once_while_leaders_die(
         if leader is None:
             continue
         kills.append(time.monotonic())
+        blows.append(time.time())
         if dice.random() < 0.5:
             leader.kill()
             daemons[daemons.index(leader)] = start()
@@ -79,7 +80,7 @@ def test_each_occurrence_is_answered_once_while_leaders_die(
     assert [daemon.stop() for daemon in daemons] == [0] * FLEET
     endpoint.stop()
     assert len(kills) >= 10
-    assert endpoint.refused >= 20
+    assert min(endpoint.refused, endpoint.hung, endpoint.cut) >= 5
 
     # then no occurrence is missing
     by_time: dict[float, list[Post]] = defaultdict(list)
@@ -95,16 +96,21 @@ def test_each_occurrence_is_answered_once_while_leaders_die(
         assert any(
             post.at - 0.5 <= kill <= post.until + 0.5 for post in repeated for kill in kills
         ), repeated
-    # and none was late beyond what the lease explains
-    late = [
-        event["late_seconds"]
+    # and none was sent later than that after its time and after the last death before it was
+    late = sorted(
+        (late_by(event, blows), event["scheduled_time"])
         for daemon in tier.daemons
         for name in ("cron.enqueued", "cron.repaired")
         for event in daemon.events(name)
-    ]
-    assert max(late) <= LATEST + 2 * CALL_SECONDS
-    on_time = sum(seconds <= LATEST for seconds in late)
-    assert on_time >= 0.98 * len(late)
+    )
+    assert late[-1][0] <= LATEST, late[-5:]
+
+
+def late_by(event: dict[str, Any], blows: list[float]) -> float:
+    """Seconds after its time, or after the last leader died before it was sent, if that is less."""
+    sent = datetime.fromisoformat(event["time"]).timestamp()
+    due = sent - float(event["late_seconds"])
+    return sent - max([due, *(blow for blow in blows if blow < sent)])
 
 
 def scheduled_at(post: Post) -> float:

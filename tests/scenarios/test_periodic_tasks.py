@@ -8,7 +8,9 @@ import signal
 import time
 import urllib.request
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,6 +167,75 @@ def test_a_bad_task_is_shown_on_the_status_page(tier: Tier) -> None:
     assert [task["task"] for task in status["cron"]["next"]] == ["tick"]
     assert status["cron"]["leader"]
     assert status["cron"]["last_send_age_seconds"] < 10
+
+
+def status_of(port: int) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_a_file_that_is_replaced_is_followed_and_what_is_bad_in_it_is_reported(tier: Tier) -> None:
+    tier.set_up()
+    tier.add_leader_table()
+    relay = Relay(tier.aws.endpoint_url)
+    port = free_port()
+    daemon = tier.start_daemon(
+        cron=EVERY_2_SECONDS,
+        status_port=port,
+        environment={"AWS_ENDPOINT_URL_DYNAMODB": relay.url},
+    )
+
+    def tasks() -> set[str]:
+        return {post.headers["x-aws-sqsd-taskname"] for post in tier.application.posts}
+
+    try:
+        eventually(lambda: len(occurrences(tier)) >= 1)
+        # when somebody adds a good task and a bad one
+        more = '  - {name: second, url: /second, schedule: "@every 2s"}\n'
+        bad = '  - {name: broken, url: /broken, schedule: "61 * * * *"}\n'
+        daemon.cron_file.write_text(EVERY_2_SECONDS + more + bad)
+        # then the good ones run, and the bad one is told
+        eventually(lambda: tasks() == {"tick", "second"}, seconds=30)
+        assert '"61" is out of range' in str(daemon.wait_for("cron.invalid")[0]["problems"])
+        assert "61" in str(status_of(port)["cron"]["problems"])
+        assert {t["task"] for t in status_of(port)["cron"]["next"]} == {"tick", "second"}
+        # a file that is none leaves everything as it is
+        daemon.cron_file.write_text("version: 1\ncron: [")
+        eventually(lambda: "not YAML" in str(status_of(port)["cron"]["problems"]), seconds=30)
+        before = len(tier.application.posts)
+        eventually(lambda: len(tier.application.posts) >= before + 4)
+        # one without an enabled task ends the calls to the table
+        daemon.cron_file.write_text(EVERY_2_SECONDS + "    enabled: false\n")
+        daemon.wait_for("lease.stopped")
+        assert status_of(port)["cron"] | {"last_send_age_seconds": 0} == {
+            "leader": False,
+            "leader_for_seconds": None,
+            "problems": [],
+            "last_send_age_seconds": 0,
+            "next": [],
+        }
+        eventually(lambda: tier.counts()["visible"] + tier.counts()["in_flight"] == 0)
+        time.sleep(2)
+        silent = len(relay.calls)
+        time.sleep(6)
+        assert len(relay.calls) == silent
+        # and with one again they go on, with nothing made up for
+        posts = len(tier.application.posts)
+        back = time.time()
+        daemon.cron_file.write_text(EVERY_2_SECONDS)
+        eventually(lambda: len(tier.application.posts) >= posts + 3, seconds=30)
+        for post in tier.application.posts[posts:]:
+            at = datetime.fromisoformat(post.headers["x-aws-sqsd-scheduled-at"]).timestamp()
+            assert at >= back
+        assert set(
+            Counter(
+                (p.headers["x-aws-sqsd-taskname"], p.headers["x-aws-sqsd-scheduled-at"])
+                for p in tier.application.posts
+            ).values()
+        ) == {1}
+        assert daemon.stop() == 0
+    finally:
+        relay.stop()
 
 
 @pytest.mark.parametrize("cron", [None, EVERY_2_SECONDS + "    enabled: false\n"])

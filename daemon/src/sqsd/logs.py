@@ -53,6 +53,8 @@ TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks
 CRON_LOADED: Final = "cron.loaded"
 CRON_INVALID: Final = "cron.invalid"
+#: Seen, not written: when a task was last sent, by whomever.
+CRON_RECALLED: Final = "cron.recalled"
 CRON_ENQUEUED: Final = "cron.enqueued"
 CRON_REPAIRED: Final = "cron.repaired"
 CRON_MISSED: Final = "cron.missed"
@@ -68,6 +70,8 @@ LEASE_RELEASED: Final = "lease.released"
 LEASE_FAILED: Final = "lease.failed"
 LEASE_RECOVERED: Final = "lease.recovered"
 LEASE_STOPPED: Final = "lease.stopped"
+#: Why a lease is released when the scheduler ends.
+STOPPING: Final = "stopping"
 
 
 _text_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode

@@ -17,13 +17,15 @@ from sqsd import __version__, contract, logs
 from sqsd.core.dispatch import Broken, Outcome, Unreachable
 from sqsd.core.gate import Probe
 from sqsd.core.request import Request
-from sqsd.logs import LineStream
+from sqsd.logs import STOPPING, LineStream
 from sqsd.ports import Application
 
 Values = Mapping[str, Any]
 #: A line that cannot be told from two must not be made of what came with a message.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
 _LONGEST_VALUE: Final = 500
+#: An occurrence that is sent so late was missed by somebody.
+MISSED_SECONDS: Final = 5.0
 #: Ruby's names for what EB's HTTP client met.
 RUBY_ERRORS: Final = {
     Unreachable.REFUSED.value: "Errno::ECONNREFUSED",
@@ -129,18 +131,64 @@ def _cron_loaded(values: Values) -> list[str]:
     ]
 
 
+def _cron_invalid(values: Values) -> list[str]:
+    file = values.get("file", contract.CRON_FILE_NAME)
+    return [
+        f"schedule-parser: Failed of parsing file '{file}', because: {_short(problem)}"
+        for problem in values.get("problems", ())
+    ]
+
+
 def _cron_failed(values: Values) -> list[str]:
-    name, reason = _short(values.get("task", "")), _short(values.get("reason", ""))
+    reason = _short(values.get("reason", ""))
+    if values.get("task") is None:  # no one task: a defect, after which EB's daemon dies
+        return [f"scheduler: fatal error, because: {reason}"]
+    name = _short(values["task"])
     return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
 
 
-def _election(text: str) -> Callable[[Values], list[str]]:
+def _cron_repaired(values: Values) -> list[str]:
+    return [f"scheduler: Sending missed message for '{_short(values.get('task', ''))}'"]
+
+
+def _cron_enqueued(values: Values) -> list[str]:
+    """EB has a line for what nobody sent in time, and none for the rest."""
+    late = values.get("late_seconds", 0.0) > MISSED_SECONDS
+    return [*(_cron_repaired(values) if late else ()), _ours(logs.CRON_ENQUEUED, values)]
+
+
+def _election(*texts: str) -> Callable[[Values], list[str]]:
+    return lambda values: [_elected(text) for text in texts]
+
+
+def _elected(text: str) -> str:
     # Two blanks after this category, as EB has them.
-    return lambda values: [f"leader-election:  {text}"]
+    return f"leader-election:  {text}"
 
 
-def _lease_failed(values: Values) -> list[str]:
-    return [f"leader-election:  failed to refresh leadership. {_short(values.get('reason', ''))}"]
+def _lease_expired(values: Values) -> list[str]:
+    return [_elected(f"leader expired at {values.get('expired_at')}, electing new leader ...")]
+
+
+def _lease_lost(values: Values) -> list[str]:
+    expired_at = values.get("expired_at")
+    if expired_at is None:
+        return [_elected("we've lost leadership. current role: worker")]
+    return [
+        _elected("timeout, give up leadership. current role: worker"),
+        _elected(f"failed to refresh leadership. leadership expired at: {expired_at}"),
+    ]
+
+
+def _lease_released(values: Values) -> list[str]:
+    if values.get("reason") == STOPPING:
+        return []  # and `lease.stopped` follows
+    demoted = _elected("demote requested. giving up leadership. current role: worker")
+    task = values.get("task")
+    if task is None:
+        return [demoted]
+    why = f"failed to send message for job '{_short(task)}'"
+    return [f"scheduler: dropping leader, due to {why}", demoted]
 
 
 _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
@@ -154,11 +202,19 @@ _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
         f"attribute skipped: {_short(values.get('reason'))}"
     ],
     logs.CRON_LOADED: _cron_loaded,
+    logs.CRON_INVALID: _cron_invalid,
+    logs.CRON_ENQUEUED: _cron_enqueued,
+    logs.CRON_REPAIRED: _cron_repaired,
     logs.CRON_FAILED: _cron_failed,
+    logs.LEASE_STARTED: _election(
+        "initialized leader election", "Starting leader election", "current role: worker"
+    ),
+    logs.LEASE_EXPIRED: _lease_expired,
+    logs.LEASE_CONTESTED: _election("failed to be elected as leader. current role: worker"),
     logs.LEASE_ACQUIRED: _election("we're now the leader"),
-    logs.LEASE_LOST: _election("we've lost leadership. current role: worker"),
-    logs.LEASE_RELEASED: _election("demote requested. giving up leadership. current role: worker"),
-    logs.LEASE_FAILED: _lease_failed,
+    logs.LEASE_LOST: _lease_lost,
+    logs.LEASE_RELEASED: _lease_released,
+    logs.LEASE_STOPPED: _election("stopping leader election"),
 }
 
 

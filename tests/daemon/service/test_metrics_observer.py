@@ -247,6 +247,26 @@ def test_periodic_tasks_and_the_lease_are_counted() -> None:
     run()
 
 
+def test_a_leader_that_has_not_sent_yet_is_silent_since_it_leads_or_since_another_sent() -> None:
+    @in_virtual_time
+    async def run() -> None:
+        world = World()
+        observer = world.log
+        assert world.status.levels().last_cron_send_age is None, "a follower that never sent"
+        observer.emit(logs.LEASE_ACQUIRED, holder="a", term=1)
+        await world.clock.advance(40)
+        assert world.status.levels().last_cron_send_age == pytest.approx(40, abs=0.1)
+        # it learns when the leader before it sent
+        observer.emit(logs.CRON_RECALLED, task="t", sent_at=world.clock.time() - 500)
+        observer.emit(logs.CRON_RECALLED, task="u", sent_at=world.clock.time() - 300)
+        observer.emit(logs.CRON_RECALLED, task="v", sent_at=world.clock.time() - 400)
+        assert world.status.levels().last_cron_send_age == pytest.approx(300, abs=0.1)
+        observer.emit(logs.CRON_ENQUEUED, task="t", late_seconds=0.25)
+        assert world.status.levels().last_cron_send_age == pytest.approx(0, abs=0.1)
+
+    run()
+
+
 # ---- what it says of itself
 
 

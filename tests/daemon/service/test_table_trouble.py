@@ -311,7 +311,7 @@ def test_a_scheduler_that_fails_altogether_leads_no_longer_and_can_be_run_again(
             leader.scheduler._keeper.wake.set()
             await asyncio.wait([leader.running])
         assert leader.running.exception() is not None
-        assert not leader.log.leader
+        assert leader.log.leader_since is None
         assert "ZeroDivisionError" in leader.recorded.of(logs.LEASE_LOST)[0]["reason"]
         leader.running = asyncio.create_task(leader.scheduler.run())
         await asyncio.sleep(40)

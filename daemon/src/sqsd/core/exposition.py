@@ -83,7 +83,7 @@ def _levels(levels: Levels) -> Iterator[str]:
         yield from _single(
             "last_cron_send_age_seconds",
             "gauge",
-            "Since this process last enqueued a periodic task.",
+            "Since a periodic task was last enqueued, as far as this process knows.",
             levels.last_cron_send_age,
         )
     yield from _single(

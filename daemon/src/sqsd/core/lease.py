@@ -22,43 +22,38 @@ lost, delayed or repeated and however long a process is paused, provided that
 - identities are unique to a process, not to a machine.
 
 A process that lost the lease, whatever the reason, competes again. A holder that releases is
-followed at the next look of any follower: within 1.1 to 2 s in fleets of up to nine. One that dies
-is followed when `lease_seconds` have passed since a follower first read its last version, which
-the first of them does within about 1.2 s (below): 11.5 s after the death at the latest while the
-table answers. Calls that fail add what they last and the pause after them, 0.1 s for the first
-refusal, 0.6 s for the first that hangs, and twice that with each that follows in a row; only the
-delay of the *first* follower counts for the look and the acquisition.
+followed at the next look of any follower, in fleets of up to nine within 2.5 s. One that dies is
+followed when `lease_seconds` have passed since a follower first read its last version. In such a
+fleet the first of them does so within about 1.2 s, and within 3 s when that one fails: occurrences
+are sent within about 12 s of the death while the table answers. Calls that fail add what they last
+and the pause after them: 0.1 s for the first refusal, 0.6 s for the first that hangs, and twice
+that with each that follows in a row. For the look and the acquisition only the delay of the
+fastest follower counts. In larger fleets the first look is a matter of chance: a few seconds, and
+seldom half a minute.
 
 **Not promised.** Holding the lease is not a fence: a process may be paused between looking and
 acting. What two of them could do at once is therefore claimed by conditional writes of its own
 (`occurrence`).
 
 **What it costs.** The holder makes one write every `renew_seconds`. Followers together make at
-most one strongly consistent read a second. They share a cycle of one or two renewals: the
-census gives each its place in it, from just after the renewal on, at equal distances. When the
-renewal is due each knows by itself, from which looks showed the old version and which the new: it
-halves that window when it has grown too wide. A renewal that does not come is looked for once a
-second by each, until it comes or the lease is over. In a fleet too large for that (nine followers
-and more) each looks twice, a lease apart, in a time that grows with the fleet, and a death is
-noticed a few seconds later. The holder opens a census now and then, in a write that it makes
-anyway, and each follower adds itself to it once, by a write in place of a read.
+most one strongly consistent read a second: in turns (`lease_looks`), and in fleets too large for
+that at random, each twice, a lease apart, in twice as many seconds as there are of them. A renewal
+that does not come is looked for once a second by each of a small fleet, until it comes or the lease
+is over. The holder opens a census now and then, in a write that it makes anyway, and each follower
+adds itself to it once, by a write in place of a read.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil, floor, inf
+from math import inf
 from typing import Final
+
+from sqsd.core.lease_looks import Window, is_late, is_small, next_look, window_seen
 
 LEASE_ID: Final = "lease"
 #: Nobody holds the lease.
 FREE: Final = ""
-#: A look just after a renewal is so much later than the renewal can have been.
-_AFTER_SECONDS: Final = 0.2
-#: A follower that knows the moment of the renewals no better than this looks where it halves that.
-_WINDOW_SECONDS: Final = 1.0
-#: By which a renewal may be earlier and later than `renew_seconds` after the one before it.
-_EARLY_SECONDS, _LATE_SECONDS = 0.002, 0.005
 #: From one look for a renewal that is late to the next.
 _LATE_LOOK_SECONDS: Final = 1.0
 
@@ -182,7 +177,7 @@ class Follower:
     next_action: Register | Acquire | None = None
     registered: int | None = None
     ordinal: int = 1
-    renewal: tuple[float, float] = (0.0, 0.0)
+    renewal: Window = (0.0, 0.0)
     asked_at: float = 0.0
     confirming: bool = False
     failures: int = 0
@@ -342,60 +337,26 @@ class Election:
         """The state from *before* a release is sent: not a holder, competing again after a rest."""
         return Follower(next_read=now + rest_seconds)
 
-    def _renewal(
-        self, before: Follower, record: LeaseRecord, now: float, started: float
-    ) -> tuple[float, float]:
-        """When the version that was just read was written, at the earliest and at the latest."""
-        known, renew = before.record, self.settings.renew_seconds
-        earliest, latest = before.renewal
-        if known is None or known.term != record.term:
-            return now - renew, now
-        renewals = record.version - known.version
-        if renewals == 0:  # and the next one comes after the look that did not show it
-            return (
-                max(earliest, started - renew) if started - renew < latest else earliest
-            ), latest
-        seen = max(before.asked_at, now - renew), now
-        foreseen = (
-            earliest + renewals * (renew - _EARLY_SECONDS),
-            latest + renewals * (renew + _LATE_SECONDS),
-        )
-        both = max(seen[0], foreseen[0]), min(seen[1], foreseen[1])
-        return both if both[0] < both[1] else seen
-
     def _look_again(self, state: Follower, changed: bool, now: float, spread: float) -> Follower:
-        record = state.record
+        record, renew = state.record, self.settings.renew_seconds
         assert record is not None
         lease, followers = record.lease_seconds, record.followers
         overdue_at = max(state.seen_at + lease, now)
-        if followers + 2 <= lease:
-            renewals = ceil((followers + 1) / self.settings.renew_seconds)
-            _, latest = state.renewal
-            if state.asked_at >= latest + self.settings.renew_seconds + _LATE_SECONDS:
+        if is_small(followers, lease):
+            if is_late(state.renewal, state.asked_at, renew):
                 when = min(now + _LATE_LOOK_SECONDS * (1 + spread / 4), overdue_at)
-            else:
-                when = self._place(state, followers, renewals, now)
+                return replace(state, next_read=when)
+            when = next_look(state.renewal, record.version, state.ordinal, followers, now, renew)
             return replace(state, next_read=when, confirming=False)
         # In a large fleet half the looks confirm the other half, at the end of the lease.
         if changed and not state.confirming:
             return replace(state, next_read=overdue_at, confirming=True)
         interval = followers * (1 + spread / 4)
-        when = max(now + 2 * interval - lease, now + 1.0)
-        return replace(state, next_read=when, confirming=False)
+        return replace(state, next_read=now + 2 * interval - lease, confirming=False)
 
-    def _place(self, state: Follower, followers: int, renewals: int, now: float) -> float:
-        """When to look next in a cycle of so many renewals."""
-        record, renew = state.record, self.settings.renew_seconds
-        assert record is not None
-        earliest, latest = state.renewal
-        cycle = renewals * renew
-        looks = max(1, floor((cycle - 1) / followers))
-        apart = cycle / (looks * followers)
-        first = latest - record.version % renewals * renew
-        place = first + _AFTER_SECONDS + (state.ordinal - 1) % followers * apart
-        # The next of this process's own; not the one just taken, should it have moved a little.
-        turn = apart * followers
-        when = place + (floor((now - place) / turn + 0.25) + 1) * turn
-        middle = (earliest + latest) / 2 + renew
-        wide = latest - earliest > _WINDOW_SECONDS and middle > now
-        return min(when, middle) if wide else when
+    def _renewal(self, before: Follower, record: LeaseRecord, now: float, started: float) -> Window:
+        known, renew = before.record, self.settings.renew_seconds
+        if known is None or known.term != record.term:
+            return now - renew, now
+        renewals = record.version - known.version
+        return window_seen(before.renewal, renewals, before.asked_at, started, now, renew)

@@ -29,6 +29,7 @@ from sqsd.core.occurrence import (
     message_group,
     next_step,
     scheduled_text,
+    signature,
     still_running,
     window_of,
 )
@@ -148,9 +149,16 @@ class TaskEnqueuer:
             self._record = await self._patient_table().read_task(self.name)
             self._trouble.worked("GetItem")
             self._record_term = term
+            self._recall(self._record)
         return await self._perform(
             next_step(self.task, self._record, self._now(), self._keeper.identity)
         )
+
+    def _recall(self, record: TaskRecord | None) -> None:
+        """Tell when another sent this task last; of one that begins anew that says nothing."""
+        if record is None or record.sent_at is None or record.schedule != signature(self.task):
+            return
+        self._log.emit(logs.CRON_RECALLED, task=self.name, sent_at=record.sent_at.timestamp())
 
     def _call_seconds(self) -> float:
         """How long the next call may take."""

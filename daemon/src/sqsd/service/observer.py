@@ -16,8 +16,8 @@ from sqsd.core.redact import redact
 from sqsd.ports import Clock, EventLog
 from sqsd.service.message_counts import MessageCounts, Values, counter
 
-#: Counted, and written by no log: they come with every batch and say nothing alone.
-_NOT_WRITTEN: Final = frozenset({logs.HEARTBEAT_SENT})
+#: Counted, and written by no log: they come often and say nothing alone.
+_NOT_WRITTEN: Final = frozenset({logs.HEARTBEAT_SENT, logs.CRON_RECALLED})
 #: Remembered for `/status`.
 _TROUBLE: Final = frozenset(
     {
@@ -63,7 +63,8 @@ class Observer:
         self.leader_since: float | None = None
         #: What of `cron.yaml` cannot be run.
         self.cron_problems: tuple[str, ...] = ()
-        #: Monotonic seconds of the newest `cron.enqueued` or `cron.repaired`.
+        #: Monotonic seconds of the newest message of a periodic task, also of another's as far as
+        #: the leader table tells.
         self.last_cron_send: float | None = None
         #: The newest troubles: epoch seconds, event, values.
         self.troubles: deque[tuple[float, str, Values]] = deque(maxlen=_TROUBLES_KEPT)
@@ -77,6 +78,7 @@ class Observer:
             logs.LIFECYCLE_RESUMED: self._lifecycle,
             logs.CRON_ENQUEUED: self._enqueued,
             logs.CRON_REPAIRED: self._repaired,
+            logs.CRON_RECALLED: self._recalled,
             logs.CRON_MISSED: self._missed,
             logs.CRON_INVALID: self._invalid,
             logs.CRON_LOADED: self._loaded,
@@ -128,6 +130,14 @@ class Observer:
         late = values.get("late_seconds")
         if late is not None:
             self.metrics.cron_late.observe(max(0.0, late))
+
+    def _recalled(self, values: Values) -> None:
+        # The other's clock may be ahead.
+        now = self._clock.time()
+        ago = max(0.0, now - values.get("sent_at", now))
+        sent = self._clock.monotonic() - ago
+        if self.last_cron_send is None or sent > self.last_cron_send:
+            self.last_cron_send = sent
 
     def _missed(self, values: Values) -> None:
         self.metrics.cron_missed += values["missed"]

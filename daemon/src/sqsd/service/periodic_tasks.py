@@ -164,6 +164,7 @@ class PeriodicTasks:
     async def _tell(self) -> None:
         """Say what cannot be run: at once, and then once a minute."""
         while True:
+            self._to_tell.clear()
             if self._problems:
                 self._log.emit(logs.CRON_INVALID, problems=self._problems, file=self._file.name)
             await pause(self._clock, _PROBLEMS_SECONDS, self._to_tell)

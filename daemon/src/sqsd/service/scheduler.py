@@ -186,4 +186,4 @@ class Scheduler:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._keeper.release("stopping")
+        await self._keeper.release(logs.STOPPING)

@@ -124,6 +124,8 @@ class Status:
         """The levels as of now."""
         observer, now = self._observer, self._clock.monotonic()
         sent = observer.last_cron_send
+        if sent is None:  # a leader that has never sent is silent since it leads
+            sent = observer.leader_since
         return Levels(
             in_flight=self._dispatcher.in_flight,
             gate_open=self._dispatcher.gate_is_open,
