@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
+from sqsd.core.cron import Task
 from sqsd.core.cron_yaml import parse_cron_yaml
 from tests.worker_tier.stacks import (
     CRON_YAML,
@@ -190,6 +191,10 @@ def test_tasks_as_values_become_the_cron_yaml_of_the_instances() -> None:
     (task,) = parse_cron_yaml(text, "cron.yaml").tasks
     assert (task.name, task.enabled) == ("nightly", True)
     assert template.all("AWS::DynamoDB::GlobalTable")
+
+
+def test_a_task_as_a_value_has_every_key_of_the_file() -> None:
+    assert {field.name for field in fields(PeriodicTask)} == {field.name for field in fields(Task)}
 
 
 def test_a_task_added_later_makes_the_leader_table_its_rights_and_its_alarm(

@@ -91,6 +91,10 @@ def test_a_task_that_is_added_runs_and_those_that_did_not_change_do_not_notice()
         assert instance.sender.times("tick") == [at(1), at(2)]
         assert instance.sender.times("other") == [at(2)]
         assert [task.name for task in instance.periodic.tasks] == ["tick", "other"]
+        assert instance.recorded.of(logs.CRON_LOADED) == [
+            {"tasks": ["tick"], "file": "cron.yaml"},
+            {"tasks": ["tick", "other"], "file": "cron.yaml"},
+        ]
         assert len(instance.recorded.of(logs.LEASE_ACQUIRED)) == terms
         await instance.drain()
 

@@ -92,6 +92,8 @@ class Scheduler:
 
     def replace(self, schedule: Schedule) -> None:
         """Enqueue these tasks from now on. Those that did not change go on undisturbed."""
+        if self._draining.is_set():
+            return
         wanted = {task.name: task for task in schedule.tasks}
         for name, enqueuer in list(self._enqueuers.items()):
             if wanted.get(name) == enqueuer.task:
@@ -103,8 +105,6 @@ class Scheduler:
         for task in wanted.values():
             before = self._enqueuers.get(task.name)
             self._enqueuers[task.name] = enqueuer = self._enqueuer(task)
-            if self._draining.is_set():
-                enqueuer.stop()
             if self._group is not None:
                 self._start(enqueuer, after=None if before is None else self._running.get(before))
 
