@@ -150,6 +150,33 @@ def test_a_large_fleet_reads_twice_in_twice_the_time_to_see_an_end_of_a_lease_so
     assert ME.decide(state, 110.0) == Wait(180.0)
 
 
+def test_a_call_waits_longer_from_failure_to_failure_and_at_a_cold_start() -> None:
+    state: State = ME.read(follower(), OTHERS, 100.0, 0)
+    patience = []
+    for now in (101.0, 102.0, 103.0, 104.0):
+        patience.append(ME.call_seconds(state, now))
+        state = ME.failed(state, now, 0)
+    assert patience == [0.5, 1.0, 2.0, 2.0]
+    assert ME.call_seconds(follower(), 100.0) == 2.0
+
+
+def test_a_renewal_is_not_waited_for_beyond_the_end_of_the_lease() -> None:
+    state = held(100.0)
+    for now in (105.0, 105.6, 106.8):
+        state = ME.failed(state, now, 0)
+    assert ME.call_seconds(state, 106.9) == 2.0
+    assert ME.call_seconds(state, 108.0) == 1.0
+
+
+def test_an_acquisition_that_is_refused_is_followed_by_a_look() -> None:
+    state: State = ME.read(follower(), OTHERS, 100.0, 0, started=99.9)
+    state = ME.read(state, OTHERS, 108.0, 0, started=107.9)
+    # a look since the renewal was due showed no change, so the acquisition is the last look
+    assert not isinstance(ME.decide(state, 109.9), Acquire)
+    assert ME.decide(state, 110.0) == Acquire(OTHERS)
+    assert ME.decide(ME.refused(state, 110.1), 110.1) == Read()
+
+
 # ---- holding
 
 HELD = LeaseRecord(version=8, term=4, holder="me", lease_seconds=10.0)

@@ -233,6 +233,8 @@ class Election:
     def call_seconds(self, state: State, now: float) -> float:
         """How long the next call may take."""
         s = self.settings
+        if isinstance(state, Follower) and state.record is None:
+            return s.call_seconds  # a cold start: keys, names and connections are still to come
         patience = min(s.first_call_seconds * 2.0**state.failures, s.call_seconds)
         if isinstance(state, Holder) and now < state.valid_until:
             return min(patience, max(state.valid_until - now, s.first_call_seconds / 2))
