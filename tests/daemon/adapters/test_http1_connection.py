@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from sqsd.adapters.http1 import Answer, Connection, Failure, tcp_state
+from sqsd.adapters.http1 import Answer, Connection, Failure
+from sqsd.adapters.tcp_state import tcp_state
 from tests.fakes.application import OK, Peer, Script, ScriptedApplication, answering
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody"

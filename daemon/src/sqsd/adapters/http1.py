@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
-import struct
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from sqsd.adapters.tcp_state import tcp_state
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
@@ -378,30 +378,3 @@ class Connection(asyncio.BufferedProtocol):
             and state.was_reset
             and state.acknowledged_bytes <= self._earlier_bytes + 1
         )
-
-
-class TcpState(NamedTuple):
-    """What the kernel knows of a connection that has been written to and has seen its end."""
-
-    was_reset: bool
-    acknowledged_bytes: int
-
-
-#: `TCP_CLOSE` of Linux's states (linux/tcp_states.h): with a socket still open, after a reset.
-_TCP_CLOSE: Final = 7
-#: Where Linux's `struct tcp_info` has `tcpi_bytes_acked`: a 64-bit number after 8 bytes of flags,
-#: 24 32-bit numbers and two pacing rates (linux/tcp.h, since 4.1).
-_BYTES_ACKED_AT: Final = 8 + 24 * 4 + 2 * 8
-
-
-def tcp_state(sock: socket.socket | None) -> TcpState | None:
-    """The state of a TCP connection, or None where the system does not tell."""
-    if sock is None or not hasattr(socket, "TCP_INFO"):
-        return None
-    try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED_AT + 8)
-    except OSError:
-        return None
-    if len(info) < _BYTES_ACKED_AT + 8:
-        return None
-    return TcpState(info[0] == _TCP_CLOSE, struct.unpack_from("=Q", info, _BYTES_ACKED_AT)[0])
