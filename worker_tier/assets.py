@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ _BOTOCORE_DATA = PurePosixPath("botocore/data")
 #: Licences ask to travel with the code; the metadata names each version.
 _METADATA_FILES: Final = ("METADATA", "LICENSE", "LICENCE", "NOTICE", "COPYING")
 _EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
+#: Where a wheel has the archive; a checkout has none.
+BUILT: Final = Path(__file__).with_name("_bundle") / "daemon.zip"
+#: Name -> version and digest of each distribution in the archive; `make bundle` writes it.
+PINS: Final = Path(__file__).with_name("bundle_pins.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +68,54 @@ class Entry:
 
 @cache
 def daemon_archive() -> Archive:
-    """The archive that instances fetch; about 5 MB, made once a process.
+    """The archive that instances fetch; about 5 MB.
+
+    An installed wheel has it, made when the wheel was. A checkout makes it once a process, of what
+    is installed, which must be what is pinned: what instances run is decided in this repository and
+    not by whoever synthesizes.
 
     Raises:
-        PackagingError: the daemon or something it needs is not installed, or not in full.
+        PackagingError: the daemon or something it needs is not installed, not in full, or not as
+            pinned.
+    """
+    if BUILT.is_file():
+        content = BUILT.read_bytes()
+        return Archive(content=content, sha256=hashlib.sha256(content).hexdigest())
+    return build_archive()
+
+
+def build_archive() -> Archive:
+    """Make the archive of what is installed.
+
+    Raises:
+        PackagingError: as for `daemon_archive`, with every problem at once.
     """
     entries = {**dict(_package_files("sqsd")), **dict(_package_files("worker_tier_bootstrap"))}
+    pins = json.loads(PINS.read_text(encoding="utf-8"))
+    problems = []
     for name in DISTRIBUTIONS:
-        entries.update(_distribution_files(name))
+        files = dict(_distribution_files(name))
+        entries.update(files)
+        if (found := pin_of(name, files)) != pins.get(name):
+            problems.append(f"{name} {found['version']} is not as pinned: {pins.get(name)}")
+    if problems:
+        raise PackagingError(
+            f"what instances would get differs from {PINS.name}: {'; '.join(problems)}. Install"
+            " what is pinned: pip install --require-hashes -r requirements.txt; to change the"
+            " pins, run make bundle"
+        )
     return archive_of(entries)
+
+
+def pin_of(name: str, files: Mapping[str, bytes]) -> dict[str, str]:
+    """A distribution's version, and a digest of all that is packed of it."""
+    return {"version": _distribution(name).version, "sha256": archive_of(files).sha256}
+
+
+def write_pins() -> None:
+    """Pin what is installed now."""
+    pins = {name: pin_of(name, dict(_distribution_files(name))) for name in DISTRIBUTIONS}
+    PINS.write_text(json.dumps(pins, indent=1) + "\n", encoding="utf-8")
 
 
 def archive_of(entries: Mapping[str, bytes | Entry]) -> Archive:
@@ -139,3 +183,7 @@ def _wanted(path: PurePosixPath) -> bool:
 def _wanted_data(path: PurePosixPath) -> bool:
     at_top = len(path.parts) == 1  # endpoints, partitions, retries, defaults
     return at_top or (path.parts[0] in SERVICES and not path.name.startswith("examples-"))
+
+
+if __name__ == "__main__":
+    write_pins()

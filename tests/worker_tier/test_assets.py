@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import requires
@@ -191,6 +192,34 @@ def test_the_archive_runs_as_the_unit_runs_it(unpacked: Path, tmp_path: Path) ->
     )
     assert completed.returncode == 0, completed.stderr
     assert completed.stdout.startswith(f"sqsd {sqsd.__version__}")
+
+
+def test_what_is_packed_is_pinned_here_in_the_lock_and_for_who_builds_a_wheel() -> None:
+    pins = json.loads(assets.PINS.read_text())
+    assert set(pins) == set(assets.DISTRIBUTIONS)
+    versions = {_normal(name): pin["version"] for name, pin in pins.items()}
+    root = assets.PINS.parents[1]
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-demo.txt"):
+        locked = dict(re.findall(r"^([\w.-]+)==(\S+)", (root / name).read_text(), re.MULTILINE))
+        assert versions.items() <= locked.items(), name
+    requires = tomllib.loads((root / "pyproject.toml").read_text())["build-system"]["requires"]
+    built_with = dict(line.split("==") for line in requires if "==" in line)
+    assert versions == {_normal(name): version for name, version in built_with.items()}
+
+
+def test_what_is_not_as_pinned_is_not_packed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pins = json.loads(assets.PINS.read_text())
+    pins["six"]["version"] = "1.0"
+    pins["cronsim"]["sha256"] = "0" * 64
+    monkeypatch.setattr(assets, "PINS", tmp_path / "pins.json")
+    assets.PINS.write_text(json.dumps(pins))
+    with pytest.raises(
+        PackagingError, match=r"cronsim .* is not as pinned.*six .*'1\.0'"
+    ) as caught:
+        assets.build_archive()
+    assert "pip install --require-hashes" in str(caught.value)
 
 
 def test_a_missing_distribution_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:

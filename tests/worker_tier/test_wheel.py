@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from worker_tier.assets import daemon_archive
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.cdk, pytest.mark.timeout(240)]
 
@@ -49,7 +51,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for project in (ROOT / "daemon", ROOT):
         # A copy, for a build leaves files beside its source.
         source = directory / f"source-{project.name}"
-        names = ("pyproject.toml", "README.md", "LICENSE", "src", "worker_tier")
+        names = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "src", "worker_tier")
         source.mkdir()
         for name in names:
             if (project / name).exists():
@@ -81,6 +83,20 @@ def test_an_app_elsewhere_synthesizes_and_finds_the_daemon(
         if asset["source"]["path"].endswith(".zip")
     ]
     assert (tmp_path / "out" / file).stat().st_size > 1_000_000
+
+
+def test_the_wheel_brings_what_instances_get_and_takes_nothing_of_the_machine(
+    environment: Path, tmp_path: Path
+) -> None:
+    # given a machine whose other packages are of other versions, or are not there
+    program = """
+from worker_tier import assets
+assets.distribution = assets.find_spec = None
+assert assets.daemon_archive().content == assets.BUILT.read_bytes()
+print(assets.daemon_archive().sha256)
+"""
+    python = environment / "bin" / "python"
+    assert run(python, "-c", program, cwd=tmp_path).strip() == daemon_archive().sha256
 
 
 def test_a_template_can_be_written_elsewhere(environment: Path, tmp_path: Path) -> None:
