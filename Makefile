@@ -40,7 +40,7 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test test-long boot-test check synth template bench lock clean distclean
+.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench lock clean distclean
 .PHONY: environment local-aws checkov need-python need-node
 
 help: ## say what there is (the default)
@@ -60,8 +60,12 @@ test: environment local-aws checkov $(NODE_STAMP) ## run the tests, but those th
 test-long: environment local-aws $(NODE_STAMP) ## run those that take minutes each
 	@$(PY) -m pytest -m long -n 2 --dist=load
 
-boot-test: environment local-aws ## boot real systems with the rendered user data; needs root and systemd-nspawn
-	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -n 2 --dist=load -m long -rP tests/bootstrap
+# One process of pytest: it starts the boots itself, BOOT_JOBS at a time.
+boot-test: environment local-aws boot-images ## boot real systems with the rendered user data; needs root and systemd-nspawn
+	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -m boot -rP tests/bootstrap
+
+boot-images: environment ## build the systems that boot-test boots; two minutes, once a week, for every checkout
+	@$(PY) -m tests.bootstrap.images
 
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
 check: environment ## check format, lint and types
@@ -101,6 +105,10 @@ lock: environment ## bring the lock files up to date with requirements*.in and p
 			--output-file="$$name.txt" "$$name.in"; \
 	done
 	@npm install --package-lock-only --no-audit --no-fund --silent
+
+bundle: environment ## pin what instances get to what is installed, and pack anew what user data carries
+	@$(PY) -m worker_tier.assets
+	@$(PY) -m worker_tier.bootstrap
 
 clean: ## remove what runs leave behind
 	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -66,6 +66,12 @@ _RPM: Final = """\
 [ "$1" = -qa ] || exit 1
 sort -u /var/lib/rpm.names 2> /dev/null | sed 's/^/ii  /'
 """
+_OLD_PYTHON: Final = """\
+#!/bin/sh
+# Python 3.9, by what it says of itself.
+case "$*" in *version_info*) exit 1 ;; esac
+exec /usr/lib/hidden/python3.11 "$@"
+"""
 #: rpm packages start no service.
 _POLICY: Final = "#!/bin/sh\nexit 101\n"
 
@@ -77,8 +83,13 @@ def dress(root: Path) -> None:
     _write(release, _RELEASE, 0o644)
     hidden = root / "usr/lib/hidden"
     hidden.mkdir()
-    for name in ("apt", "apt-get"):
+    # Its Python is too old for the daemon. This image's own, which cloud-init runs by, becomes one
+    # that says so; a newer one comes by dnf.
+    for name in ("apt", "apt-get", "python3.11"):
         shutil.move(root / "usr/bin" / name, hidden / name)
+    (root / "usr/bin/python3").unlink()
+    (root / "usr/bin/python3").symlink_to("/usr/lib/hidden/python3.11")
+    _write(root / "usr/local/bin/python3", _OLD_PYTHON, 0o755)
     cases = "\n".join(
         f"    {name}) {f'names+=({package})' if package else ':'} ;;"
         for name, package in _PACKAGES.items()

@@ -10,19 +10,16 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tests.bootstrap.images import Image
+from tests.bootstrap.images import NAMESPACES
 from tests.bootstrap.vpc import ADDRESS, DNS, GATEWAY, MAC, METADATA, MIRROR, Vpc
 
-NAMESPACES: Final = (
-    *("unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork"),
-    *("--kill-child", "--mount-proc"),
-)
 _TOOLS: Final = ("systemd-nspawn", "mmdebstrap", "dpkg-scanpackages", "ip", "nsenter", "openssl")
 _INSIDE: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GROUP: Final = "worker-tier-test-"
@@ -103,10 +100,10 @@ def remove_empty_cgroups() -> None:
 
 
 class Box:
-    """One instance after another, each fresh from an image."""
+    """One instance after another, each fresh from the file system `base`."""
 
-    def __init__(self, image: Image, vpc: Vpc, work: Path) -> None:
-        self.image, self.vpc, self.work = image, vpc, work
+    def __init__(self, base: Path, vpc: Vpc, work: Path) -> None:
+        self.base, self.vpc, self.work = base, vpc, work
         self.root = work / "root"
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = ""
@@ -120,7 +117,7 @@ class Box:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir()
         self.root.mkdir(exist_ok=True)
-        options = f"lowerdir={self.image.base},upperdir={layers['upper']},workdir={layers['inner']}"
+        options = f"lowerdir={self.base},upperdir={layers['upper']},workdir={layers['inner']}"
         _sh("mount", "-t", "overlay", "overlay", "-o", options, str(self.root))
         self._write("etc/resolv.conf", f"nameserver {DNS}\noptions timeout:1 attempts:1\n")
         self._write("etc/hostname", "ip-10-77-0-10\n")
@@ -222,12 +219,19 @@ class Box:
     def kill(self) -> None:
         """Pull the plug."""
         if self._process is not None and self._process.poll() is None:
+            if self._leader:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(self._leader), signal.SIGKILL)
             self._process.kill()
             self._process.wait()
         self._process = None
 
     def read(self, path: str) -> str:
         return (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+
+    def console(self) -> str:
+        """What was written to the console, of every boot."""
+        return (self.work / "console.log").read_text(errors="replace")
 
     def log_tail(self, lines: int = 40) -> str:
         """The end of the boot's own log."""

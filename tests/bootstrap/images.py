@@ -1,36 +1,47 @@
 """Root file systems to boot: built once a week from the distribution's own mirror, then cached.
 
 An image is what a cloud image is before user data: systemd, cloud-init, Python, no more. Beside it
-lies a repository of the packages that the boots install, so that they need no network.
+lies a repository of the packages that the boots install, so that they need no network. A second
+file system has most of them installed, as a machine image that people bake.
+
+The cache is shared by every checkout: an image is a directory with its recipe's key in the name,
+held by a lock while it is built or booted.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local_aws.instance import CACHE
-
-IMAGES: Final = CACHE / "bootstrap"
+#: Around what makes or boots a file system: its mounts, processes and network end with it.
+NAMESPACES: Final = (
+    *("unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork"),
+    *("--kill-child", "--mount-proc"),
+)
 _BASE: Final = (
     "systemd,systemd-sysv,dbus,udev,cloud-init,python3,ca-certificates,iproute2,procps,netbase,"
     "lsb-release,openssh-client"
 )
 #: Raise it when the way of building changes.
-_RECIPE: Final = "1"
+_RECIPE: Final = "2"
+#: A directory that no run has used for so long is removed.
+_STALE_SECONDS: Final = 14 * 86_400
 _TIER: Final = ("nginx", "logrotate", "nodejs")
+#: Preinstalled in the second file system. PHP is not: a boot installs it, and what Debian starts.
 _PLATFORMS: Final = (
-    *("gunicorn", "ruby", "puma", "php-fpm", "golang-go"),
+    *("gunicorn", "python3-venv", "ruby", "puma", "golang-go"),
     *("default-jre-headless", "default-jdk-headless"),
 )
 _DEBIAN: Final = """\
@@ -59,17 +70,28 @@ Trusted: yes
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A distribution's release."""
+    """A distribution's release.
+
+    Args:
+        packages: what boots install.
+        preinstalled: what the second file system has; nothing where there is none.
+    """
 
     name: str
     suite: str
-    mirror: str
     sources: str
     packages: tuple[str, ...] = _TIER
+    preinstalled: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Changes with the recipe, and every week."""
+        parts = [repr(self), _BASE, _RECIPE, time.strftime("%G-%V")]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     @property
     def directory(self) -> Path:
-        return IMAGES / self.name
+        return place() / f"{self.name}-{self.key}"
 
     @property
     def base(self) -> Path:
@@ -77,70 +99,86 @@ class Image:
         return self.directory / "base"
 
     @property
+    def full(self) -> Path:
+        """The same with packages installed."""
+        return self.directory / "full"
+
+    @property
     def repository(self) -> Path:
         return self.directory / "packages"
+
+    def is_built(self) -> bool:
+        return (self.directory / "done").exists()
+
+
+def place() -> Path:
+    """Where images are kept, for every checkout of this user."""
+    if given := os.environ.get("WORKER_TIER_IMAGES"):
+        return Path(given).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "worker-tier", "images")
 
 
 DEBIAN_12: Final = Image(
     name="debian-12",
     suite="bookworm",
-    mirror="http://deb.debian.org/debian",
     sources=_DEBIAN.format(suite="bookworm"),
-    packages=_TIER + _PLATFORMS,
+    packages=(*_TIER, *_PLATFORMS, "php-fpm"),
+    preinstalled=_TIER + _PLATFORMS,
 )
 DEBIAN_13: Final = Image(
     name="debian-13",
     suite="trixie",
-    mirror="http://deb.debian.org/debian",
     sources=_DEBIAN.format(suite="trixie"),
 )
 UBUNTU_24_04: Final = Image(
     name="ubuntu-24.04",
     suite="noble",
-    mirror="http://archive.ubuntu.com/ubuntu",
     sources=_UBUNTU.format(suite="noble"),
 )
 
 
+IMAGES: Final = {image.name: image for image in (DEBIAN_12, DEBIAN_13, UBUNTU_24_04)}
+
+
 def ensure(image: Image) -> None:
     """Build an image unless the cache has it from this week; another process's build is awaited."""
+    if image.is_built():
+        return
     image.directory.mkdir(parents=True, exist_ok=True)
-    with _lock(image.directory / "lock"):
-        mark = image.directory / f"{_key(image)}.done"
-        if mark.exists():
+    with _lock(image, fcntl.LOCK_EX):
+        if image.is_built():
             return
-        for stale in image.directory.glob("*.done"):
-            stale.unlink()
         started = time.monotonic()
-        print(f"building the {image.name} root file system (about a minute, once a week) ...")
+        print(f"building the {image.name} root file system (once a week) ...", flush=True)
         _build(image)
-        mark.touch()
-        print(f"built in {time.monotonic() - started:.0f} s: {image.base}")
-
-
-def mirror_answers(image: Image) -> bool:
-    """Whether its mirror can be reached from here."""
-    url = f"{image.mirror}/dists/{image.suite}/InRelease"
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def is_built(image: Image) -> bool:
-    return any(image.directory.glob(f"{_key(image)}.done"))
-
-
-def _key(image: Image) -> str:
-    parts = [repr(image), _BASE, _RECIPE, time.strftime("%G-%V")]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        (image.directory / "done").touch()
+        seconds = time.monotonic() - started
+        print(f"built {image.directory} in {seconds:.0f} s", flush=True)
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def held(image: Image) -> Iterator[None]:
+    """Keep an image from being swept while it is booted."""
+    with _lock(image, fcntl.LOCK_SH):
+        os.utime(image.directory)
+        yield
+
+
+def sweep() -> None:
+    """Remove the images that nothing has used for two weeks and nothing uses now."""
+    for path in place().glob("*-*"):
+        if time.time() - path.stat().st_mtime < _STALE_SECONDS:
+            continue
+        with (path / "lock").open("a") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _lock(image: Image, how: int) -> Iterator[None]:
+    with (image.directory / "lock").open("a") as file:
+        fcntl.flock(file, how)
         yield
 
 
@@ -160,6 +198,8 @@ def _build(image: Image) -> None:
                 stderr=subprocess.DEVNULL,
                 check=True,
             )
+        if image.preinstalled:
+            _preinstall(image, work)
         _unpack(work / "root.tar", image.base)
 
 
@@ -201,3 +241,61 @@ def _unpack(archive: Path, target: Path) -> None:
     subprocess.run(["tar", "-C", fresh, "-xf", archive], check=True)
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
+
+
+#: Run in namespaces of its own. Nothing is started at installation, as where a machine image is
+#: made, and what the repository was for is gone afterwards.
+_INSTALL: Final = """
+set -eu
+mount -t tmpfs tmpfs /run
+exec systemd-nspawn -q -D "$1" --register=no --keep-unit --pipe --resolv-conf=off --timezone=off \
+  --private-network --bind-ro="$2":/packages sh -euc '
+    mkdir -p /usr/share/man/man1
+    printf "#!/bin/sh\\nexit 101\\n" > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    echo "deb [trusted=yes] file:/packages ./" > /etc/apt/sources.list
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -y --no-install-recommends install "$@"
+    rm -rf /usr/sbin/policy-rc.d /etc/apt/sources.list /var/lib/apt/lists/*
+    : > /etc/machine-id
+  ' sh {packages}
+"""
+
+
+def _preinstall(image: Image, work: Path) -> None:
+    """The second file system: the first, and packages from the repository."""
+    script = _INSTALL.format(packages=" ".join(image.preinstalled))
+    full = work / "full"
+    full.mkdir()
+    subprocess.run(["tar", "-C", full, "-xf", work / "root.tar"], check=True)
+    command = [*NAMESPACES, "sh", "-c", script, "sh", str(full), str(image.repository)]
+    completed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if completed.returncode != 0:
+        said = (completed.stdout + completed.stderr)[-3000:]
+        raise RuntimeError(f"packages could not be installed in {image.name}:\n{said}")
+    shutil.rmtree(image.full, ignore_errors=True)
+    full.rename(image.full)
+
+
+def main() -> None:
+    """Build what is missing, two at a time: each mostly waits for its mirror or its disk."""
+    from tests.bootstrap import box  # which needs this module
+
+    if lacking := box.missing():
+        sys.exit(f"a system to boot needs {lacking}")
+    place().mkdir(parents=True, exist_ok=True)
+    sweep()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for _ in pool.map(ensure, wanted()):
+            pass
+
+
+def wanted() -> list[Image]:
+    """Every image but those that somebody has given up on purpose, by name."""
+    without = os.environ.get("BOOTSTRAP_WITHOUT", "").replace(",", " ").split()
+    return [image for name, image in IMAGES.items() if name not in without]
+
+
+if __name__ == "__main__":
+    main()

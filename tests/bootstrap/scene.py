@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,9 +114,3 @@ class Scene:
         log = self.box.read("/var/log/worker-tier/bootstrap.log")
         last = log[log.rindex("== write the settings") :]
         return ", ".join(f"{m['name']} {m['seconds']} s" for m in _STEP.finditer(last))
-
-
-def empty_zip() -> bytes:
-    buffer = io.BytesIO()
-    zipfile.ZipFile(buffer, "w").close()
-    return buffer.getvalue()

@@ -1,7 +1,8 @@
-"""The tier that instances boot for: synthesized by the CDK, deployed to the embedded AWS.
+"""The stack that instances boot for, deployed to the embedded AWS.
 
-One stack in several versions, as people change their application: each version is an assembly of
-its own, deployed over the one before.
+It comes in several versions, as people change their application: each is an assembly of its own,
+deployed over the one before. Nothing here needs the CDK, which takes seconds to start; `assembly`
+makes what this deploys.
 """
 
 from __future__ import annotations
@@ -13,43 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aws_cdk import App, Duration, Stack
-from aws_cdk import aws_ec2 as ec2
-
 from local_aws import LocalAws
-from worker_tier import WorkerApplication, WorkerTier
 
 STACK: Final = "Boot"
 _ASSETS: Final = "cdk-hnb659fds-assets-{account}-{region}"
-DRAIN_SECONDS: Final = 20
-
-
-def synthesize(directory: Path, application: WorkerApplication, **props: Any) -> Path:
-    """Write a version's assembly into `directory`; its path."""
-    app = App(outdir=str(directory))
-    stack = Stack(app, STACK)
-    vpc = ec2.Vpc.from_vpc_attributes(
-        stack,
-        "Vpc",
-        vpc_id="vpc-0a1b2c3d4e5f60718",
-        availability_zones=["us-east-1a", "us-east-1b"],
-        private_subnet_ids=["subnet-0a1b2c3d4e5f60718", "subnet-1a1b2c3d4e5f60718"],
-    )
-    WorkerTier(
-        stack,
-        "Worker",
-        vpc=vpc,
-        application=application,
-        **{
-            "drain_timeout": Duration.seconds(DRAIN_SECONDS),
-            "error_visibility_timeout": Duration.seconds(2),
-            # A receive on an empty queue is what readiness waits for.
-            "wait_time_seconds": 1,
-            **props,
-        },
-    )
-    app.synth()
-    return directory
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Vpc:
     """Serves until `close`.
 
     Args:
-        directory: gets the certificates.
+        directory: has the certificates of `make_certificates`.
         aws: address of the embedded AWS.
     """
 
@@ -65,10 +65,11 @@ class Vpc:
         #: Actions of AWS that were called, with their parameters and times.
         self.calls: list[dict[str, Any]] = []
         self.refused_metadata = 0
+        #: Names of AWS's that were asked of DNS.
+        self.names: set[str] = set()
         self.tokens: set[str] = set()
         #: Requests to these hosts get this status instead of an answer.
         self.broken: dict[str, int] = {}
-        _make_certificates(directory)
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(directory / "server.pem", directory / "server.key")
         self._servers = [
@@ -97,6 +98,11 @@ class Vpc:
     def signals(self) -> list[tuple[str, str]]:
         """(status, instance id) of every signal to CloudFormation."""
         return [(call["Status"], call["UniqueId"]) for call in self.called("SignalResource")]
+
+    def services(self) -> set[str]:
+        """AWS's services that the instance asked for, by the names of their hosts."""
+        hosts = (name.removesuffix(f".{REGION}.amazonaws.com") for name in self.names)
+        return {host.rpartition(".")[2] for host in hosts}
 
     def metadata(self) -> dict[str, str]:
         """What the metadata service knows, by path below the version."""
@@ -166,6 +172,8 @@ class Vpc:
                 at += query[at] + 1
             name, kind = ".".join(labels), query[at + 1 : at + 3]
             known = name.endswith(".amazonaws.com") or name == MIRROR
+            if known and name != MIRROR:
+                self.names.add(name)
             address = known and kind == b"\0\1"
             flags = b"\x85\x80" if known else b"\x85\x83"
             counts = b"\0\1" + (b"\0\1" if address else b"\0\0") + b"\0\0\0\0"
@@ -275,8 +283,8 @@ def _iso(hours: int) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _make_certificates(directory: Path) -> None:
-    """An authority that only this test's instances trust, and a server's certificate."""
+def make_certificates(directory: Path) -> None:
+    """An authority that only these tests' instances trust, and a server's certificate."""
 
     def openssl(*arguments: str) -> None:
         command = ["openssl", *arguments]

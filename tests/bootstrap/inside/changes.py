@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 from local_aws.instance import REPOSITORY
 from tests.bootstrap.box import REBOOTED
 from tests.bootstrap.scene import Scene
-from worker_tier.application import bundle_entries
 from worker_tier.assets import Entry
 
 SAMPLE = REPOSITORY / "examples" / "node_worker"
@@ -22,7 +19,8 @@ AWKWARD = "a b _ . : / = + \\ - @ ' \" $HOME `id` %h #"
 
 def sample(**more: str | Entry) -> dict[str, str | Entry]:
     """The sample application's files, and others."""
-    return {**dict(bundle_entries(Path(SAMPLE))), **more}
+    files = {path.name: Entry(content=path.read_bytes()) for path in SAMPLE.iterdir()}
+    return {**files, **more}
 
 
 def hook(text: str) -> str:
@@ -36,6 +34,8 @@ def log(scene: Scene) -> str:
 def test_the_first_release_runs(scene: Scene) -> None:
     scene.box.boot()
     assert "status: done" in scene.box.cloud_init(), scene.box.log_tail()
+    seconds = time.time() - scene.box.booted_at
+    print(f"\n{seconds:.1f} s, with packages in the image: {scene.durations()}")
     scene.dispatch("first")
 
 
@@ -146,7 +146,7 @@ def test_a_change_of_properties_runs_the_config_hooks_only(scene: Scene) -> None
 def test_a_change_of_the_daemons_options_leaves_the_application_running(scene: Scene) -> None:
     web, daemon = scene.pid("web"), scene.pid("sqsd")
     text = scene.vpc.user_data
-    scene.vpc.user_data = text.replace('"http_connections": 50', '"http_connections": 20')
+    scene.vpc.user_data = text.replace('"http_connections":50', '"http_connections":20')
     assert scene.vpc.user_data != text
     assert scene.box.run_user_data().strip().endswith("exit=0")
     assert scene.pid("web") == web
@@ -201,14 +201,14 @@ def test_a_disk_of_a_used_instance_boots_as_another_one(scene: Scene) -> None:
     scene.box.boot()
     assert "status: done" in scene.box.cloud_init(), scene.box.log_tail()
     seconds = time.time() - scene.box.booted_at
-    print(f"\n{seconds:.1f} s from power-on to ready with every package on the disk")
+    print(f"\n{seconds:.1f} s from power-on to ready on a used disk")
     assert scene.vpc.signals()[signals:] == [("SUCCESS", "i-0fedcba9876543210")]
     assert scene.all_active()
 
 
 def test_an_instance_that_auto_scaling_ends_drains_and_says_so(scene: Scene) -> None:
     box, vpc = scene.box, scene.vpc
-    scene.send("the last message", demo="slow")
+    last = scene.send("the last message", demo="slow")
     box.wait(lambda: "the last message" in scene.received(), 20, "the slow message")
     vpc.lifecycle_state = "Terminated"
     sent = time.time()
@@ -218,14 +218,16 @@ def test_an_instance_that_auto_scaling_ends_drains_and_says_so(scene: Scene) -> 
     assert complete["LifecycleHookName"] == "drain"
     assert complete["InstanceId"] == "i-0fedcba9876543210"
     assert complete["at"] - sent < 20
-    assert scene.left() == (0, 0)
-    assert scene.events("message.deleted")[-1]["status"] == 200
+    # by then it was answered and deleted; periodic tasks may come and go meanwhile
+    assert [e["status"] for e in scene.events("message.deleted") if e["message_id"] == last] == [
+        200
+    ]
     # what comes now is somebody else's
-    scene.send("for another instance")
+    other = scene.send("for another instance")
     _, code = box.stop("poweroff")
     assert code == 0
-    assert scene.left() == (1, 0)
-    assert "for another instance" not in json.dumps(scene.events("message.deleted"))
+    assert scene.left()[0] >= 1
+    assert other not in scene.box.read("/var/log/worker-tier/sqsd.log")
 
 
 def test_services_had_stopped_in_order(scene: Scene) -> None:

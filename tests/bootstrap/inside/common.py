@@ -29,6 +29,23 @@ def test_a_bare_image_becomes_a_worker(scene: Scene) -> None:
     assert box.run("systemctl is-system-running", check=False).strip() == "running"
 
 
+def test_python_is_new_enough_and_the_systems_own(scene: Scene) -> None:
+    box = scene.box
+    python = box.run("readlink /opt/worker-tier/python").strip()
+    box.run(f"{python} -c 'import sys; assert sys.version_info >= (3, 11)'")
+    if "amzn" in box.read("/etc/os-release"):
+        assert python == "/usr/bin/python3.11"
+        assert box.read("/var/log/dnf.calls").startswith("dnf -y -q install python3.11\n")
+
+
+def test_the_log_is_in_the_journal_and_on_the_console_too(scene: Scene) -> None:
+    last = "Z == done: the application answered, and the daemon completed a receive"
+    assert last in scene.box.log_tail(1)
+    # of cloud-final.service, or from cloud-init 24.3 on of cloud-init-main.service
+    assert last in scene.box.run("journalctl -b -o cat --no-pager -u 'cloud-*'")
+    scene.box.wait(lambda: last in scene.box.console(), 10, "the log's end on the console")
+
+
 def test_services_were_started_in_order(scene: Scene) -> None:
     show = f"systemctl show -p ActiveEnterTimestampMonotonic --value {' '.join(SERVICES)}"
     times = [int(line) for line in scene.box.run(show).split()]

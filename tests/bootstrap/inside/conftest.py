@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local_aws import LocalAws
+from local_aws.instance import CACHE, REPOSITORY
+
+# The constructs' package without its `__init__`, which would start the CDK: some of its modules are
+# plain Python, and that is all that is needed here.
+FLAVOUR = os.environ.get("WORKER_TIER_BOOT_FLAVOUR", "")
+if FLAVOUR:
+    _bare = types.ModuleType("worker_tier")
+    _bare.__path__ = [str(REPOSITORY / "worker_tier")]
+    sys.modules["worker_tier"] = _bare
+
+# ruff: noqa: E402 - after the package is in place
 from tests.bootstrap import amazon, box, images, stack
 from tests.bootstrap.scene import Scene
 from tests.bootstrap.vpc import Vpc
 
-FLAVOUR = os.environ.get("WORKER_TIER_BOOT_FLAVOUR", "")
-IMAGES = {image.name: image for image in (images.DEBIAN_12, images.DEBIAN_13, images.UBUNTU_24_04)}
+#: Not below /tmp, which may be memory: an overlay's upper layer holds hundreds of megabytes.
+DISKS = CACHE / "bootstrap"
 
 
 def _sweep() -> None:
     """Remove the disks of runs that were killed; none lives for an hour."""
-    for stale in images.IMAGES.glob("boot-*"):
+    for stale in DISKS.glob("boot-*"):
         if time.time() - stale.stat().st_mtime > 3_600:
             shutil.rmtree(stale, ignore_errors=True)
 
@@ -30,25 +43,29 @@ def _sweep() -> None:
 @pytest.fixture(scope="session")
 def scene() -> Iterator[Scene]:
     """A VPC, a deployed stack, and an instance that is not switched on yet."""
-    image = images.DEBIAN_12 if FLAVOUR == "amazon-2023" else IMAGES[FLAVOUR]
+    dressed = FLAVOUR == "amazon-2023"
+    image = images.DEBIAN_12 if dressed else images.IMAGES[FLAVOUR]
+    base = image.full if os.environ.get("WORKER_TIER_BOOT_FULL") else image.base
     box.make_network()
     group = box.OwnCgroup()
+    DISKS.mkdir(parents=True, exist_ok=True)
     _sweep()
-    # Not below /tmp, which may be memory: an overlay's upper layer holds hundreds of megabytes.
-    work = Path(tempfile.mkdtemp(prefix="boot-", dir=images.IMAGES))
-    for name in ("aws", "vpc"):
-        (work / name).mkdir()
+    work = Path(tempfile.mkdtemp(prefix="boot-", dir=DISKS))
+    (work / "aws").mkdir()
     try:
-        with LocalAws(directory=work / "aws") as aws:
+        with images.held(image), LocalAws(directory=work / "aws") as aws:
             deployed = stack.deploy(aws, Path(os.environ["WORKER_TIER_BOOT_ASSEMBLY"]))
-            vpc = Vpc(work / "vpc", f"http://127.0.0.1:{aws.port}")
+            certificates = Path(os.environ["WORKER_TIER_BOOT_CERTIFICATES"])
+            vpc = Vpc(certificates, f"http://127.0.0.1:{aws.port}")
             vpc.user_data, vpc.repository = deployed.user_data, image.repository
-            instance = box.Box(image, vpc, work)
+            instance = box.Box(base, vpc, work)
             instance.fresh()
-            if FLAVOUR == "amazon-2023":
+            if dressed:
                 amazon.dress(instance.root)
             try:
                 yield Scene(aws, vpc, instance, deployed)
+                # In a network without a way out, an instance would miss every other.
+                assert vpc.services() <= set(os.environ["WORKER_TIER_BOOT_ENDPOINTS"].split())
             finally:
                 instance.kill()
                 instance.discard()

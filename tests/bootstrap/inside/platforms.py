@@ -6,9 +6,11 @@ import pytest
 
 from tests.bootstrap.inside.changes import SAMPLE, sample
 from tests.bootstrap.scene import Scene
-from worker_tier.assets import Entry
+from worker_tier.assets import Entry, archive_of
+from worker_tier_bootstrap.contract import CONTAINER
 from worker_tier_bootstrap.platforms import PLATFORMS
 
+LOG = "/tmp/sample-app.log"
 PYTHON_SAMPLE = SAMPLE.parent / "python_worker" / "application.py"
 
 GO = """\
@@ -56,9 +58,22 @@ PHP = """\
 file_put_contents('/tmp/sample-app.log', file_get_contents('php://input') . "\\n", FILE_APPEND);
 echo 'ok';
 """
+#: What is required comes with the bundle, for an instance that reaches no index.
+WHEEL = {
+    "greeting.py": b"WORD = 'hello'\n",
+    "greeting-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+    "greeting-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: a test\n"
+    b"Root-Is-Purelib: true\nTag: py3-none-any\n",
+    "greeting-1.0.dist-info/RECORD": b"",
+}
+PYTHON = PYTHON_SAMPLE.read_text(encoding="utf-8")
 BUNDLES: dict[str, dict[str, str | Entry]] = {
     "node": sample(),
-    "python": {"application.py": PYTHON_SAMPLE.read_text(encoding="utf-8")},
+    "python": {
+        "application.py": PYTHON + "\n\nimport greeting\n\nassert greeting.WORD == 'hello'\n",
+        "requirements.txt": "./wheels/greeting-1.0-py3-none-any.whl\n",
+        "wheels/greeting-1.0-py3-none-any.whl": Entry(content=archive_of(WHEEL).content),
+    },
     "ruby": {"config.ru": RUBY},
     "php": {"index.php": PHP},
     "go": {"go.mod": "module sample\n", "main.go": GO},
@@ -69,10 +84,39 @@ BUNDLES: dict[str, dict[str, str | Entry]] = {
         # what a bundle for this platform is known by
         "lib.jar": "",
     },
-    "procfile": {"Procfile": "web: exec python3 run.py\n", "run.py": ""},
+    "procfile": {"Procfile": "web: exec python3 run.py\n", "run.py": PYTHON},
 }
 BUNDLES["node"].pop("Procfile")
-BUNDLES["procfile"]["run.py"] = PYTHON_SAMPLE.read_text(encoding="utf-8")
+#: Stands for Docker, which is too large for a test: it takes the same words, and what it runs is no
+#: container.
+DOCKER = """\
+#!/bin/sh
+echo "$*" >> /var/log/docker.calls
+[ "$1" = run ] || exit 0
+while [ $# -gt 1 ]; do
+  [ "$1" = --env-file ] && environment=$2
+  shift
+done
+set -a
+. "$environment"
+exec python3 /root/docker/usr/share/application.py
+"""
+PACKAGE = """\
+Package: docker.io
+Version: 1
+Architecture: all
+Maintainer: a test <test@example.com>
+Description: stands for Docker
+"""
+UNIT = """\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+
+[Install]
+WantedBy=basic.target
+"""
 
 
 def test_the_instance_is_up(scene: Scene) -> None:
@@ -84,9 +128,7 @@ def test_the_instance_is_up(scene: Scene) -> None:
 def test_a_platform_is_detected_built_and_started_on_its_own_port(
     scene: Scene, platform: str
 ) -> None:
-    scene.box.run(
-        "rm -f /tmp/sample-app.log; touch /tmp/sample-app.log; chmod 666 /tmp/sample-app.log"
-    )
+    scene.box.run(f"rm -f {LOG}; touch {LOG}; chmod 666 {LOG}")
     scene.vpc.user_data = scene.bundle(BUNDLES[platform], port=None)
     said = scene.box.run_user_data()
     assert said.strip().endswith("exit=0"), said[-4000:]
@@ -96,6 +138,27 @@ def test_a_platform_is_detected_built_and_started_on_its_own_port(
     scene.dispatch(f"a message for {platform}")
     scene.box.wait(lambda: scene.left() == (0, 0), 10, "the message's deletion")
     print(f"\n{platform}: {scene.durations()}")
+
+
+def test_a_container_is_pulled_and_started(scene: Scene) -> None:
+    box, place = scene.box, "/root/docker"
+    for name, text in (
+        ("DEBIAN/control", PACKAGE),
+        ("usr/bin/docker", DOCKER),
+        ("lib/systemd/system/docker.service", UNIT),
+        ("usr/share/application.py", PYTHON),
+    ):
+        box.write(f"{place}/{name}", text, 0o755 if "/bin/" in name else 0o644)
+    box.run(f"dpkg-deb -b {place} /root/docker.deb && dpkg -i /root/docker.deb && rm -f {LOG}")
+    image = "registry.test/worker:1"
+    scene.vpc.user_data = scene.told(kind=CONTAINER, image=image, port=8081, platform=None)
+    said = box.run_user_data()
+    assert said.strip().endswith("exit=0"), said[-4000:]
+    scene.dispatch("a message for a container")
+    pull, *_, started = box.read("/var/log/docker.calls").splitlines()
+    assert pull.endswith(f"pull -q {image}")
+    assert started.endswith(f"--publish 127.0.0.1:8081:8081 {image}")
+    assert scene.all_active()
 
 
 def test_every_platform_that_says_it_was_booted_was(scene: Scene) -> None:
