@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from aws_cdk import IgnoreStrategy, Size, Stage
+from aws_cdk import IgnoreStrategy, Size, Stage, Token
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
@@ -65,8 +65,8 @@ class WorkerApplication:
 
         Args:
             directory: what `.ebignore` names stays out.
-            platform: one of `worker_tier_bootstrap.platforms.PLATFORMS`. Default: what its files
-                tell, such as `package.json`.
+            platform: one of `worker_tier_bootstrap.platforms.PLATFORMS`, not `docker`. Default:
+                what its files tell, such as `package.json`.
             port: where it listens, given to it as PORT. Default: the platform's, as in EB.
             environment: environment properties, at most 4 096 bytes. They stand in user data: for
                 secrets, name a parameter of Parameter Store instead.
@@ -154,9 +154,10 @@ class WorkerApplication:
         )
 
     def _problems(self) -> list[str]:
+        unknown = Token.is_unresolved(self.image)  # until CloudFormation has made it
         described = {
             "kind": self.kind,
-            "image": self.image,
+            "image": "known-at-deployment" if unknown else self.image,
             "platform": self.platform,
             "port": self.port,
             "environment": self.environment,

@@ -5,6 +5,8 @@ Pure: the text holds whatever tokens the values hold, and CloudFormation resolve
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,7 @@ from worker_tier_bootstrap.contract import (
     Instance,
     S3Object,
 )
+from worker_tier_bootstrap.systems import SYSTEMS
 
 #: EC2's limit on user data before it is encoded.
 USER_DATA_LIMIT_BYTES: Final = 16_384
@@ -35,7 +38,13 @@ _LEAST_DEADLINE_SECONDS: Final = 60
 _PATIENCE: Final = 0.4
 
 _HOLE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
-_HERE_DOCUMENT = re.compile(r"^write_file (/\S+) <<'(\w+)'$")
+_HERE_DOCUMENT = re.compile(r"^write_file (/\S+) \d+ <<'(\w+)'$")
+_PACKED_DOCUMENT = re.compile(r"^base64 -d <<'(\w+)' \| gzip -dc \| write_packed (/\S+)$")
+#: The early part as user data carries it; `make bundle` writes it anew from its source.
+PACKED_EARLY: Final = "early.py.gz.b64"
+
+#: Holds the application's properties, which may be what not every user shall read.
+_PRIVATE: Final = frozenset({INSTANCE_PATH})
 #: What people read and machines do not: each a line of its own, so that Python stays Python.
 _REMARK = re.compile(r'^ *(""".*"""|# .*)$')
 _LONG_REMARK = re.compile(r'^( *)"""(?:(?!""")[\s\S])*"""\n', re.MULTILINE)
@@ -94,7 +103,6 @@ def render_user_data(
     documents = {
         SETTINGS_PATH: _line(document),
         INSTANCE_PATH: _line(instance.to_document()),
-        EARLY_PATH: _early(),
     }
     if cron_yaml is not None:
         documents[CRON_PATH] = cron_yaml
@@ -102,6 +110,8 @@ def render_user_data(
         "BUNDLE_SHA256": bundle.sha256,
         "INSTANCE_PATH": INSTANCE_PATH,
         "EARLY_PATH": EARLY_PATH,
+        "EARLY": _template(PACKED_EARLY),
+        "SYSTEMS": ", ".join(system.name for system in SYSTEMS.values()),
         "PATIENCE_SECONDS": str(int(instance.deadline_seconds * _PATIENCE)),
         "FILES": "".join(_here_document(path, text) for path, text in documents.items()),
     }
@@ -111,6 +121,20 @@ def render_user_data(
 def deadline_seconds(signal_timeout_seconds: int) -> int:
     """How long a boot may take, so that its failure is heard before nobody listens any more."""
     return max(_LEAST_DEADLINE_SECONDS, signal_timeout_seconds - _SIGNAL_MARGIN_SECONDS)
+
+
+def patience_problem(signal: Signal, application: Application | None) -> str | None:
+    """Why a slow application would be told too late; None when its start fits into the boot."""
+    if application is None or not signal.awaited:
+        return None
+    allowed = deadline_seconds(signal.timeout_seconds)
+    if application.start_timeout <= allowed:
+        return None
+    return (
+        f"start_timeout ({application.start_timeout} s) must be at most {allowed} s, what"
+        f" signal_timeout ({signal.timeout_seconds} s) leaves a boot, or CloudFormation stops"
+        " waiting before the application is given up; raise one or lower the other"
+    )
 
 
 def size_problem(user_data: str) -> str | None:
@@ -143,6 +167,9 @@ def files_in_user_data(text: str) -> dict[str, str]:
         if start := _HERE_DOCUMENT.match(line):
             path, end = start.groups()
             found[path] = "\n".join(_until(lines, end, path))
+        elif packed := _PACKED_DOCUMENT.match(line):
+            end, path = packed.groups()
+            found[path] = unpacked("\n".join(_until(lines, end, path)))
     return found
 
 
@@ -161,7 +188,8 @@ def _here_document(path: str, content: str) -> str:
     end = _end_mark(content)
     # One line break more than the content has; write_file takes it off again, so that a content
     # without a last line break stays as it is.
-    return f"write_file {path} <<'{end}'\n{content}\n{end}\n"
+    mode = "0600" if path in _PRIVATE else "0644"
+    return f"write_file {path} {mode} <<'{end}'\n{content}\n{end}\n"
 
 
 def _end_mark(content: str) -> str:
@@ -174,15 +202,25 @@ def _end_mark(content: str) -> str:
 
 
 def _line(document: Mapping[str, object]) -> str:
-    return json.dumps(document) + "\n"
+    return json.dumps(document, separators=(",", ":")) + "\n"
 
 
-def _early() -> str:
-    """The early part's program, without the remarks that would take a third of its room."""
+def packed_early() -> str:
+    """The early part's program as text that a script can carry: without the remarks, compressed.
+
+    It is kept as a file of this package, not made at each synth: a compressor's output differs
+    between its builds, and any new byte of user data replaces every instance.
+    """
     import worker_tier_bootstrap
 
     source = Path(worker_tier_bootstrap.__path__[0], "early.py").read_text(encoding="utf-8")
-    return without_remarks(source)
+    content = gzip.compress(without_remarks(source).encode(), mtime=0)
+    return base64.encodebytes(content).decode()
+
+
+def unpacked(text: str) -> str:
+    """What `packed_early` packed."""
+    return gzip.decompress(base64.b64decode(text)).decode()
 
 
 def without_remarks(source: str) -> str:
@@ -212,3 +250,7 @@ def _without_comments(script: str) -> str:
 def _fill(text: str, values: Mapping[str, str]) -> str:
     """A text with its holes filled in one pass, so that a value's own at signs stay."""
     return _HOLE.sub(lambda hole: values[hole[1]], text)
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("templates").joinpath(PACKED_EARLY).write_text(packed_early())

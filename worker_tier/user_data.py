@@ -124,8 +124,12 @@ class TierUserData(TierOperations):
             cron_yaml=self._tasks.text,
         )
         script = with_commands(script, self._commands)
-        if problem := bootstrap.size_problem(script):
-            raise InvalidProps(self.node.path, [problem])
+        problems = [
+            bootstrap.size_problem(script),
+            bootstrap.patience_problem(self.fleet.signal, self._application),
+        ]
+        if found := [problem for problem in problems if problem is not None]:
+            raise InvalidProps(self.node.path, found)
         self.fleet.set_user_data(script)
 
 

@@ -92,8 +92,8 @@ def remove_empty_cgroups() -> None:
     """Remove the groups of instances of which no process is left; another's are not touched."""
     for root in _CGROUPS:
         for place in Path(root).glob(f"{_GROUP}*"):
-            inner = sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True)
-            with contextlib.suppress(OSError):  # it runs, or another process removes it too
+            with contextlib.suppress(OSError):  # it runs, or ends meanwhile, or another removes it
+                inner = sorted((path for path in place.rglob("*") if path.is_dir()), reverse=True)
                 if not any((path / "cgroup.procs").read_text() for path in [*inner, place]):
                     for path in [*inner, place]:
                         path.rmdir()

@@ -95,6 +95,13 @@ class Scene:
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in found if event.get("event") == name]
 
+    def answers(self, id: str) -> list[int]:
+        """The statuses for which a message was deleted. Of one message, not of the queue: periodic
+        tasks come and go at any moment.
+        """
+        deleted = self.events("message.deleted")
+        return [event["status"] for event in deleted if event["message_id"] == id]
+
     # ---- services
 
     def states(self) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import http.client
 import io
 import json
 import time
@@ -61,6 +63,19 @@ def test_it_is_python_3_9() -> None:
     ast.parse(source, feature_version=(3, 9))
 
 
+class Answer(io.BytesIO):
+    """A body, and how long its sender said that it is."""
+
+    def __init__(self, body: bytes, length: int | None = None) -> None:
+        super().__init__(body)
+        self.headers = {"Content-Length": str(len(body) if length is None else length)}
+
+
+def refusal(status: int, code: str) -> urllib.error.HTTPError:
+    said = f"<Error><Code>{code}</Code><Message>never</Message></Error>".encode()
+    return urllib.error.HTTPError("https://", status, "", Message(), io.BytesIO(said))
+
+
 class Answers:
     """What stands for the network: answers by the start of the URL."""
 
@@ -68,14 +83,18 @@ class Answers:
         self.answers = answers
         self.asked: list[urllib.request.Request] = []
 
-    def __call__(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
+    def __call__(self, request: urllib.request.Request, timeout: float) -> Answer:
         self.asked.append(request)
-        for start, answer in self.answers.items():
+        for start, answers in self.answers.items():
             if request.full_url.startswith(start):
+                answer = answers.pop(0) if isinstance(answers, list) else answers
+                if isinstance(answer, Exception):
+                    raise answer
+                if isinstance(answer, Answer):
+                    return answer
                 if isinstance(answer, int):
-                    said = io.BytesIO(b"<Error><Code>No</Code><Message>never</Message></Error>")
-                    raise urllib.error.HTTPError(start, answer, "", Message(), said)
-                return io.BytesIO(answer)
+                    raise refusal(answer, "No")
+                return Answer(answer)
         raise urllib.error.URLError("no route")
 
 
@@ -123,6 +142,58 @@ def test_an_object_that_may_not_be_read_is_told_with_its_name(
         early.fetch("cn-north-1", "assets", "daemon.zip", SHA256, str(tmp_path / "bundle.zip"))
 
 
+OBJECT = "https://assets.s3.cn-north-1.amazonaws.com.cn/daemon.zip"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(b"cont", 7), "ended after 4 of 7 bytes"),
+        (http.client.IncompleteRead(b"cont", 3), "IncompleteRead"),
+        (http.client.RemoteDisconnected("no word"), "no word"),
+        (503, "HTTP 503"),
+        (refusal(400, "Throttling"), "Throttling"),
+    ],
+)
+def test_a_transfer_that_is_cut_is_worth_another_try(
+    network: Answers, tmp_path: Path, answer: object, says: str
+) -> None:
+    network.answers[OBJECT] = answer
+    with pytest.raises(early.Refused, match=says) as caught:
+        early.fetch("cn-north-1", "assets", "daemon.zip", SHA256, str(tmp_path / "bundle.zip"))
+    assert not caught.value.definite
+
+
+def test_a_full_disk_is_told_as_that(
+    network: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        (tmp_path / "bundle.zip.part").touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(early, "_copy", full)
+    with pytest.raises(early.Refused, match=r"the disk is full at .*root_volume_size") as caught:
+        early.fetch("cn-north-1", "assets", "daemon.zip", SHA256, str(tmp_path / "bundle.zip"))
+    assert caught.value.definite
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metadata_service_that_is_silent_does_not_mean_that_there_is_no_role(
+    network: Answers,
+) -> None:
+    role = f"{early.METADATA}meta-data/iam/security-credentials/"
+    network.answers = {
+        f"{early.METADATA}api/token": b"token",
+        role: [TimeoutError("timed out"), 404],
+    }
+    with pytest.raises(early.Refused, match="has no role") as caught:
+        early.role_keys()
+    assert not caught.value.definite
+    with pytest.raises(early.Refused, match="attach an instance profile") as caught:
+        early.role_keys()
+    assert caught.value.definite
+
+
 INSTANCE = {"region": "cn-north-1", "stack": "arn:s", "resource": "Group", "awaited": True}
 
 
@@ -168,3 +239,58 @@ def test_where_nothing_waits_nothing_is_signalled(network: Answers, tmp_path: Pa
     path.write_text(json.dumps({**INSTANCE, "awaited": False}), encoding="utf-8")
     assert early.main(["signal", str(path), "true", "log"]) == 0
     assert network.asked == []
+
+
+SIGNALLED = "https://cloudformation.cn-north-1.amazonaws.com.cn/"
+
+
+def command(tmp_path: Path, *arguments: str, **tier: str) -> int:
+    """The early part's command on an instance with these settings."""
+    path = tmp_path / "instance.json"
+    path.write_text(json.dumps(INSTANCE), encoding="utf-8")
+    (tmp_path / "tier.json").write_text(json.dumps(tier), encoding="utf-8")
+    return early.main(["signal", str(path), *arguments])
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+def test_a_signal_is_repeated_while_that_may_help(
+    network: Answers, tmp_path: Path, slept: list[float]
+) -> None:
+    busy = [refusal(400, "Throttling"), 503, TimeoutError("timed out"), 500]
+    network.answers[SIGNALLED] = [*busy, b"<Response/>"]
+    assert command(tmp_path, "true") == 0
+    assert slept == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(("status", "tries", "code"), [(400, 1, 3), (503, 6, 1)])
+def test_a_signal_that_is_refused_is_given_up_at_last(
+    network: Answers, tmp_path: Path, slept: list[float], status: int, tries: int, code: int
+) -> None:
+    network.answers[SIGNALLED] = [status] * 10
+    assert command(tmp_path, "false", str(tmp_path / "log"), str(tmp_path / "outcome")) == code
+    assert len(slept) == tries - 1
+
+
+def test_the_reason_is_kept_even_where_the_log_does_not_have_it_yet(
+    network: Answers, tmp_path: Path
+) -> None:
+    network.answers["https://logs.cn-north-1.amazonaws.com.cn/"] = [b"{}"] * 4
+    log, outcome = tmp_path / "log", tmp_path / "outcome"
+    log.write_bytes(b"one\ntwo d\xe9\n")
+    outcome.write_text("step build: no compiler\nCure: install it.\n", encoding="utf-8")
+    assert command(tmp_path, "false", str(log), str(outcome), log_group="g") == 0
+    put = [r for r in network.asked if r.headers.get("X-amz-target", "").endswith("PutLogEvents")]
+    assert isinstance(put[0].data, bytes)
+    messages = [event["message"] for event in json.loads(put[0].data)["logEvents"]]
+    assert messages == [
+        "one",
+        "two d\ufffd",
+        "failed: step build: no compiler",
+        "failed: Cure: install it.",
+    ]

@@ -4,92 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sqsd.contract import SqsdOptions, TierResources, TierSettings
+from tests.fakes.machine import INSTANCE, SETTINGS, FakeMachine
 from worker_tier_bootstrap import __main__ as command
 from worker_tier_bootstrap import early
 from worker_tier_bootstrap.boot import Boot, Step, StepFailed, plan_lines, run_steps
-from worker_tier_bootstrap.contract import INSTANCE_PATH, Instance, S3Object
-from worker_tier_bootstrap.errors import BootstrapError, CommandFailed, InvalidInstance
-from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.contract import Instance
+from worker_tier_bootstrap.errors import InvalidInstance
 from worker_tier_bootstrap.steps import STEPS
-
-INSTANCE = Instance(
-    stack="arn:stack",
-    region="eu-west-1",
-    resource="Group",
-    awaited=True,
-    deadline_seconds=60,
-    bundle=S3Object(bucket="b", key="k", sha256="a" * 64),
-)
-TIER = TierSettings(
-    resources=TierResources(queue_url="https://q", region="eu-west-1", tier_name="T"),
-    options=SqsdOptions(),
-)
-
-
-class FakeMachine(Machine):
-    """A directory, and commands that are only recorded."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(deadline_seconds=60, root=root)
-        self.commands: list[str] = []
-        self.said: list[str] = []
-        self.installed: set[str] = set()
-        self.running: set[str] = set()
-        self.users: set[str] = set()
-        self.failing: dict[str, str] = {}
-        self.slept: list[float] = []
-
-    def run(self, command: Sequence[str], *, cure: str, **_: Any) -> str:
-        words = " ".join(command)
-        self.commands.append(words)
-        for start, output in self.failing.items():
-            if words.startswith(start):
-                raise CommandFailed(f"`{words}` ended with exit code 1", cure=cure, output=output)
-        if "install" in command[:12]:
-            self.installed |= set(command[command.index("install") + 1 :])
-        if words.startswith("systemctl restart"):
-            self.running |= set(command[2:])
-        if command[0] == "useradd":
-            self.users.add(command[-1])
-        return ""
-
-    def answer(self, command: Sequence[str]) -> str:
-        if command[0] == "dpkg-query":
-            return "".join(f"ii  {name}\n" for name in self.installed)
-        return ""
-
-    def succeeds(self, command: Sequence[str]) -> bool:
-        return command[:2] == ["systemctl", "is-active"] and command[-1] in self.running
-
-    def has_user(self, name: str) -> bool:
-        return name in self.users
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-
-    def free_bytes(self, path: str) -> int:
-        return 10**10
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    machine = FakeMachine(tmp_path)
-    machine.write("/etc/os-release", "ID=debian\nVERSION_ID=12\n")
-    machine.write(INSTANCE_PATH, json.dumps(INSTANCE.to_document()))
-    machine.write("/etc/worker-tier/tier.json", json.dumps(TIER.to_document()))
-    xml = "<PhysicalResourceId>the-group</PhysicalResourceId>"
-    monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
-    return machine
 
 
 def run(machine: FakeMachine) -> None:
@@ -103,7 +30,8 @@ def test_a_tier_without_an_application_gets_the_daemon_only(machine: FakeMachine
     assert "sqsd.service" in machine.running
     unit = machine.read("/etc/systemd/system/sqsd.service")
     assert unit is not None
-    assert "After=network-online.target web.service nginx.service\n" in unit
+    agent = "amazon-cloudwatch-agent.service"
+    assert f"After=network-online.target {agent} web.service nginx.service\n" in unit
     assert not any("nginx" in command for command in machine.commands)
 
 
@@ -147,9 +75,10 @@ def test_packages_are_tried_again_and_services_do_not_start_at_their_installatio
     machine: FakeMachine,
 ) -> None:
     machine.failing["apt-get -qq -y"] = "E: Unable to fetch"
-    with pytest.raises(StepFailed, match="step install packages: `apt-get"):
+    with pytest.raises(StepFailed, match="step install packages: `apt-get") as caught:
         run(machine)
     assert machine.slept == [5, 15]
+    assert "let the subnet reach the system's package mirror" in str(caught.value)
     # what kept services from starting is gone again
     assert machine.read("/usr/sbin/policy-rc.d") is None
 
@@ -180,8 +109,9 @@ def test_a_failure_is_left_where_user_data_finds_it(
     assert "no route to the queue" in outcome
 
 
-def test_a_machine_without_settings_or_of_another_system_is_told(tmp_path: Path) -> None:
+def test_a_machine_without_settings_is_told(tmp_path: Path) -> None:
     empty = FakeMachine(tmp_path)
+    empty.remove(SETTINGS)
     assert command.main(["run"], empty) == command.UNUSABLE
     assert "run the instance's user data" in (empty.read("/run/worker-tier/outcome") or "")
 
@@ -202,44 +132,3 @@ def test_an_instance_file_comes_back_as_it_was() -> None:
     assert Instance.from_json(json.dumps(INSTANCE.to_document())) == INSTANCE
     changed = dataclasses.replace(INSTANCE, awaited=False)
     assert Instance.from_json(json.dumps(changed.to_document())) == changed
-
-
-# ---- commands, for real
-
-
-def test_a_command_that_fails_tells_what_it_was_and_its_last_words(tmp_path: Path) -> None:
-    machine = Machine(deadline_seconds=30)
-    with pytest.raises(CommandFailed) as caught:
-        machine.run(["sh", "-c", "echo out; echo err >&2; exit 3"], cure="mend it")
-    text = str(caught.value)
-    assert "ended with exit code 3" in text
-    assert "Cure: mend it." in text
-    assert "  out\n  err" in text
-
-
-def test_a_command_that_hangs_ends_with_all_it_started() -> None:
-    machine = Machine(deadline_seconds=30)
-    with pytest.raises(CommandFailed, match="did not end within 1 s"):
-        machine.run(["sh", "-c", "sleep 60 & echo waiting; wait"], cure="", timeout=0.1)
-
-
-def test_a_command_that_leaves_something_behind_is_not_waited_for() -> None:
-    machine = Machine(deadline_seconds=30)
-    started = machine.monotonic()
-    assert machine.run(["sh", "-c", "sleep 5 & echo done"], cure="").strip() == "done"
-    assert machine.monotonic() - started < 4
-
-
-def test_a_command_sees_no_environment_but_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/ours")
-    monkeypatch.setenv("https_proxy", "http://proxy")
-    seen: Mapping[str, str] = Machine(deadline_seconds=1).environment({"A": "1"})
-    assert "PYTHONPATH" not in seen
-    assert (seen["A"], seen["https_proxy"]) == ("1", "http://proxy")
-
-
-def test_a_directory_of_somebody_else_is_not_replaced_by_a_link(tmp_path: Path) -> None:
-    machine = Machine(deadline_seconds=1, root=tmp_path)
-    (tmp_path / "var/app/current").mkdir(parents=True)
-    with pytest.raises(BootstrapError, match="did not make"):
-        machine.link("/var/app/current", "/elsewhere")

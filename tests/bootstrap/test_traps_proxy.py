@@ -19,6 +19,7 @@ def configuration(system: tuple[str, str], platform: str, inactivity_timeout: in
         inactivity_timeout=inactivity_timeout,
         connect_timeout=5,
         drain_timeout=300,
+        http_connections=50,
         ipv6=True,
     )
     release = Release(

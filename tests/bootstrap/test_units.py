@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_aws.ports import free_port
+from sqsd.__main__ import UNUSABLE
 from worker_tier_bootstrap import units
 from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.release import Release
@@ -26,6 +28,7 @@ def front(**given: int) -> units.Front:
         "inactivity_timeout": 299,
         "connect_timeout": 5,
         "drain_timeout": 300,
+        "http_connections": 50,
         **given,
     }
     return units.Front(**values, ipv6=False)
@@ -48,30 +51,51 @@ def release(
 
 
 def test_the_daemon_starts_after_all_it_posts_to_and_so_stops_before() -> None:
-    text = units.sqsd_unit(front(), release(worker="x"), "/etc/worker-tier/tier.json")
-    assert "\nAfter=network-online.target web.service worker.service nginx.service\n" in text
+    text = units.sqsd_unit(front(), release(worker="x"), DEBIAN, "/etc/worker-tier/tier.json")
+    (after,) = re.findall(r"\nAfter=network-online.target (.*)\n", text)
+    assert after == f"{units.LOG_AGENT} web.service worker.service nginx.service"
     drop_in = units.nginx_drop_in(release(worker="x"))
     assert "\nAfter=web.service worker.service\n" in drop_in
 
 
 @pytest.mark.parametrize(("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230)])
 def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -> None:
-    unit = units.sqsd_unit(front(drain_timeout=drain), None, "/etc/worker-tier/tier.json")
+    unit = units.sqsd_unit(front(drain_timeout=drain), None, DEBIAN, "/etc/worker-tier/tier.json")
     assert f"TimeoutStopSec={stop}\n" in unit
     assert "TimeoutStartSec=300\n" in unit
     assert "WatchdogSec=120\n" in unit
+
+
+def test_a_daemon_that_cannot_use_its_settings_is_not_started_again_and_others_ever_later() -> None:
+    for system in SYSTEMS.values():
+        unit = units.sqsd_unit(front(), None, system, "/etc/worker-tier/tier.json")
+        assert "Restart=always\n" in unit
+        assert f"RestartPreventExitStatus={UNUSABLE}\n" in unit
+        # systemd knows these from 254 on, and warns of them before
+        assert ("RestartMaxDelaySec=60\n" in unit) == (system.name in ("Debian 13", "Ubuntu 24.04"))
+
+
+def test_the_daemons_memory_is_bounded_by_what_its_connections_may_hold() -> None:
+    for connections, mebibytes in ((1, 264), (50, 656)):
+        unit = units.sqsd_unit(front(http_connections=connections), None, DEBIAN, "/x.json")
+        assert f"MemoryMax={mebibytes}M\n" in unit
+        assert "TasksMax=256\n" in unit
 
 
 @pytest.fixture
 def unit_files(tmp_path: Path) -> list[Path]:
     """Every unit, with this machine's programs and users in place of an instance's."""
     texts = {
-        "sqsd.service": units.sqsd_unit(front(), release(), "/etc/worker-tier/tier.json"),
+        "sqsd.service": units.sqsd_unit(front(), release(), DEBIAN, "/etc/worker-tier/tier.json"),
         "web.service": units.process_unit("web", release()),
         "docker-web.service": units.process_unit("web", release("docker")),
         "worker-tier-logrotate.service": units.template("logrotate.service"),
         "worker-tier-logrotate.timer": units.template("logrotate.timer"),
     }
+    drop_in = tmp_path / "nginx.service.d" / "worker-tier.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(units.nginx_drop_in(release()), encoding="utf-8")
+    texts["nginx.service"] = "[Service]\nExecStart=/bin/true\n"
     for name, text in texts.items():
         here = text.replace("/opt/worker-tier/python", "/bin/true")
         here = here.replace("/usr/sbin/logrotate", "/bin/true")
@@ -85,19 +109,21 @@ def test_systemd_understands_every_unit(
     analyze = require_tool("systemd-analyze")
     command = [str(analyze), "verify", "--man=no", *map(str, unit_files)]
     said = subprocess.run(command, capture_output=True, text=True).stderr
-    ours = [line for line in said.splitlines() if any(p.name in line for p in unit_files)]
+    names = {*(path.name for path in unit_files), "worker-tier.conf"}
+    ours = [line for line in said.splitlines() if any(name in line for name in names)]
     assert ours == []
 
 
 def test_the_daemon_is_confined(require_tool: Callable[[str], Path], tmp_path: Path) -> None:
     analyze = require_tool("systemd-analyze")
     unit = tmp_path / "sqsd.service"
-    unit.write_text(units.sqsd_unit(front(), release(), "/x.json"), encoding="utf-8")
+    unit.write_text(units.sqsd_unit(front(), release(), DEBIAN, "/x.json"), encoding="utf-8")
     command = [str(analyze), "security", "--offline=true", "--threshold=20", str(unit)]
     completed = subprocess.run(command, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-300:]
 
 
+@settings(deadline=None)  # a shell each time
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=60))
 def test_an_environment_file_gives_back_any_value(value: str) -> None:
     # systemd's quoting is a shell's for these: double quotes with four escapes
@@ -126,6 +152,36 @@ def test_a_shell_understands_every_command_of_the_platforms(
     shellcheck = [str(require_tool("shellcheck")), "--severity", "warning", "-"]
     completed = subprocess.run(shellcheck, input=script, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout
+
+
+def test_a_shell_understands_the_command_on_the_instance(
+    require_tool: Callable[[str], Path],
+) -> None:
+    text = units.template("command.sh")
+    shellcheck = [str(require_tool("shellcheck")), "-"]
+    completed = subprocess.run(shellcheck, input=text, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout
+
+
+def test_logrotate_understands_its_configuration(
+    require_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "logrotate.conf"
+    path.write_text(units.logrotate_configuration(), encoding="utf-8")
+    path.chmod(0o644)
+    command = [str(require_tool("logrotate")), "--debug", "--state", str(tmp_path / "s"), str(path)]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
+    assert "error:" not in completed.stderr
+    assert "rotating pattern: /var/log/worker-tier/*.log /var/log/nginx/*.log" in completed.stderr
+
+
+def test_phps_pool_is_as_its_manager_reads_it() -> None:
+    # PHP-FPM itself reads it where the platform is booted
+    pool = configparser.ConfigParser(comment_prefixes=";", interpolation=None)
+    pool.read_string(units.template("php-fpm.conf").replace("$PORT", "9000"))
+    assert pool["global"]["daemonize"] == "no"
+    assert pool["www"]["listen"] == "127.0.0.1:9000"
 
 
 # ---- nginx

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
 from tests.worker_tier.stacks import CRON_YAML
-from worker_tier import bootstrap
+from worker_tier import bootstrap, user_data
 from worker_tier.assets import Archive, archive_of
 from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier_bootstrap.contract import EARLY_PATH, INSTANCE_PATH
@@ -121,8 +124,14 @@ class Instance:
         tools = "PATH=" + str(self._stubs)
         moved = re.sub(r"^export PATH=.*$", f"export {tools}", moved, count=1, flags=re.MULTILINE)
         self._link_tools()
+        file = self.root.parent / "user-data"
+        file.write_text(moved, encoding="utf-8")
+        return self.execute(file)
+
+    def execute(self, file: Path) -> Outcome:
+        """Run a script as cloud-init runs it, by its file."""
         completed = subprocess.run(
-            ["bash", "-c", moved],
+            ["bash", str(file)],
             capture_output=True,
             text=True,
             timeout=60,
@@ -136,11 +145,11 @@ class Instance:
         )
 
     def _link_tools(self) -> None:
-        tools = "bash cat chmod cp date head ln mkdir mv rm tee"
+        tools = "base64 bash cat chmod cp date gzip head ln mkdir mv rm tee"
         for name in tools.split():
-            self._link_tool(name)
+            self.link_tool(name)
 
-    def _link_tool(self, name: str) -> None:
+    def link_tool(self, name: str) -> None:
         if not (self._stubs / name).exists():
             (self._stubs / name).symlink_to(_which(name))
 
@@ -185,14 +194,22 @@ def test_an_instance_gets_its_files_and_the_bundle_and_hands_over(instance: Inst
     assert TierSettings.from_json(outcome.file(SETTINGS_PATH).read_text()).cron_file == "cron.yaml"
     assert "engine ['run'] ['cron.yaml', 'instance.json', 'tier.json']" in outcome.output
     assert not [path for path in outcome.root.rglob("*") if path.suffix in (".new", ".part")]
+    # it may hold what only root shall read
+    assert outcome.file(INSTANCE_PATH).stat().st_mode & 0o777 == 0o600
+    assert outcome.file(SETTINGS_PATH).stat().st_mode & 0o777 == 0o644
     assert outcome.calls[-1] == "signal true"
 
 
 def test_the_log_has_every_step_with_its_time_in_utc(instance: Instance) -> None:
+    # given a machine image that is set to the time of Tokyo
+    instance.environment["TZ"] = "JST-9"
     outcome = instance.boot(script_for())
     log = outcome.file("/var/log/worker-tier/bootstrap.log").read_text()
-    steps = re.findall(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ == (.*)$", log, flags=re.MULTILINE)
-    assert steps == [
+    lines = re.findall(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z == (.*)$", log, flags=re.MULTILINE)
+    times, steps = zip(*lines, strict=True)
+    first = datetime.fromisoformat(f"{times[0]}+00:00")
+    assert abs(datetime.now(UTC) - first) < timedelta(minutes=5)
+    assert list(steps) == [
         "write the settings",
         "find Python 3.11 or later",
         "fetch the bundle",
@@ -263,12 +280,121 @@ def test_what_needs_a_cure_is_told_while_it_is_still_tried(instance: Instance) -
     assert "HTTP 403 AccessDenied; next try in 2 s" in outcome.output
 
 
-def test_a_machine_switched_off_while_it_fetches_starts_over(instance: Instance) -> None:
+def test_a_machine_switched_off_while_it_fetches_goes_on_at_its_next_boot(
+    instance: Instance,
+) -> None:
     instance.environment["REFUSALS"] = "1"
     instance.command("sleep", "kill -9 $PPID\n")
     assert instance.boot(script_for()).status != 0
+    # cloud-init runs user data once, and what is there at every boot
+    again = instance.root / "var/lib/cloud/scripts/per-boot/worker-tier"
+    assert os.access(again, os.X_OK)
     instance.command("sleep", RECORD)
-    assert instance.boot(script_for()).status == 0
+    outcome = instance.execute(again)
+    assert outcome.status == 0, outcome.output
+    assert outcome.called("signal") == ["signal true"]
+    assert not again.exists()
+
+
+@pytest.mark.parametrize("command", ["exit 0", "kill -TERM $$", "false"])
+def test_only_an_engine_that_ended_well_is_success(instance: Instance, command: str) -> None:
+    outcome = instance.boot(user_data.with_commands(script_for(), [command]))
+    assert outcome.status != 0
+    assert "engine" not in outcome.output
+    assert "signal true" not in outcome.calls
+    assert (instance.root / "var/lib/cloud/scripts/per-boot/worker-tier").exists()
+
+
+def test_a_boot_that_a_shutdown_cuts_has_not_failed(instance: Instance) -> None:
+    # given an engine that the shutdown made fail, and a script that it ends
+    instance.environment["ENGINE_STATUS"] = "1"
+    instance.command("systemctl", "echo stopping; exit 1\n")
+    outcome = instance.boot(script_for())
+    assert "interrupted in hand over; the next boot goes on with it" in outcome.output
+    assert outcome.called("signal") == []
+    instance.command("systemctl", "echo running\n")
+    outcome = instance.boot(user_data.with_commands(script_for(), ["kill -TERM $$"]))
+    assert outcome.status == 143
+    assert outcome.called("signal") == []
+
+
+def test_a_package_mirror_that_is_silent_is_tried_again(instance: Instance) -> None:
+    instance.command("python3", PYTHON.replace("exec INTERPRETER", "exit 1 #"))
+    target = instance.root.parent / "stubs" / "python3.11"
+    instance.command(
+        "dnf",
+        f"{RECORD}[ $(grep -c dnf $CALLS) -gt 2 ] || {{ echo no mirror; exit 1; }}\n"
+        f"ln -s {Path(sys.executable).resolve()} {target}\n",
+    )
+    instance.link_tool("grep")
+    outcome = instance.boot(script_for())
+    assert outcome.status == 0, outcome.output
+    assert "no mirror; next try in 4 s" in outcome.output
+
+
+def test_a_system_without_a_python_that_is_new_enough_is_told_which_have_one(
+    instance: Instance,
+) -> None:
+    instance.command("python3", PYTHON.replace("exec INTERPRETER", "exit 1 #"))
+    instance.remove("dnf")
+    outcome = instance.boot(script_for())
+    assert outcome.status == 1
+    assert "choose a machine image of one of Amazon Linux 2023, Debian 12" in outcome.output
+    assert outcome.called("signal") == ["signal false"]
+
+
+#: The system's Python, of which only what it leaves behind matters here.
+QUICK_PYTHON = """
+case "$*" in
+  *early.py\\ fetch*) cp "$ARCHIVE" "$4" ;;
+  *early.py\\ signal*) echo "signal $4" >> "$CALLS" ;;
+  *zipfile*) mkdir "$5" && echo engine > "$5/engine" ;;
+  *compileall*) [ -e "$6/engine" ] && echo compiled > "$6/compiled" ;;
+  *worker_tier_bootstrap*) cat "$PYTHONPATH/engine" "$PYTHONPATH/compiled" ;;
+esac
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_boot_killed_at_any_line_is_finished_by_the_next_run(tmp_path: Path) -> None:
+    def boot(place: str, script: str) -> tuple[Outcome, dict[str, bytes]]:
+        if place not in instances:
+            (tmp_path / place).mkdir()
+            instances[place] = Instance(tmp_path / place)
+            instances[place].command("python3", QUICK_PYTHON)
+        instance = instances[place]
+        outcome = instance.boot(script)
+        return outcome, {
+            str(path.relative_to(outcome.root)): path.read_bytes()
+            for path in outcome.root.rglob("*")
+            if path.is_file() and path.suffix != ".log" and path.name != "python"
+        }
+
+    def kill(line: int) -> tuple[str, int, dict[str, bytes]]:
+        place = str(line)
+        trap = f"set -T; trap '((++commands_run == {line})) && kill -9 $$' DEBUG"
+        killed, files = boot(place, script.replace("\n", f"\n{trap}\n", 1))
+        return place, killed.status, files
+
+    instances: dict[str, Instance] = {}
+    script = script_for()
+    undisturbed = boot("undisturbed", script)
+    assert undisturbed[0].status == 0, undisturbed[0].output
+    left: dict[str, bytes] | None = None
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in itertools.count(1, 8):
+            killed = list(pool.map(kill, range(first, first + 8)))
+            for place, status, files in killed:
+                # What leaves the same behind as the line before is finished in the same way.
+                if status != 0 and files != left:
+                    after, found = boot(place, script)
+                    assert after.status == 0, f"killed at {place}: {after.output}"
+                    assert found == undisturbed[1], f"killed at {place}"
+                    assert after.called("signal") == ["signal true"]
+                left = files
+            if killed[-1][1] == 0:
+                break
+    assert first > 60
 
 
 def test_a_failure_is_signalled_with_the_reason_in_the_log(instance: Instance) -> None:

@@ -61,12 +61,12 @@ def test_without_tasks_there_is_no_cron_file(fresh_aws: LocalAws, tmp_path: Path
 def test_user_data_without_settings_is_an_error_that_says_what_it_has(
     fresh_aws: LocalAws, tmp_path: Path
 ) -> None:
-    text = "#!/bin/bash\nwrite_file /etc/motd <<'END'\nhello\nEND\n"
+    text = "#!/bin/bash\nwrite_file /etc/motd 0644 <<'END'\nhello\nEND\n"
     with pytest.raises(DemoError, match=r"writes no /etc/worker-tier/tier.json, only /etc/motd"):
         instance.read_settings(fresh_aws, deployed(fresh_aws, text), tmp_path)
 
 
 def test_settings_that_the_daemon_refuses_are_an_error(fresh_aws: LocalAws, tmp_path: Path) -> None:
-    broken = user_data(None).replace('"http_port": 8123', '"http_port": 0')
+    broken = user_data(None).replace('"http_port":8123', '"http_port":0')
     with pytest.raises(DemoError, match="http_port must be a whole number from 1 to 65535, got 0"):
         instance.read_settings(fresh_aws, deployed(fresh_aws, broken), tmp_path)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import Duration
 from aws_cdk import aws_ecr as ecr
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
-from worker_tier import InvalidApplication, WorkerApplication, WorkerTier
+from worker_tier import InvalidApplication, InvalidProps, WorkerApplication, WorkerTier
 from worker_tier.application import bundle_entries
 from worker_tier.assets import archive_of
 from worker_tier.bootstrap import files_in_user_data
@@ -133,6 +134,24 @@ def test_a_directory_that_no_instance_could_start_is_refused_at_synth(
         (tmp_path / name).write_text(text)
     with pytest.raises(InvalidApplication, match=says):
         WorkerApplication.from_asset(str(tmp_path))
+
+
+@pytest.mark.parametrize("image", ["", "two words", "$(reboot)", "a;b", "-v"])
+def test_what_is_no_name_of_an_image_is_refused(image: str) -> None:
+    with pytest.raises(InvalidApplication, match="must name an image, such as"):
+        WorkerApplication.from_container(image)
+
+
+def test_a_directory_is_not_run_by_docker(app: Path) -> None:
+    with pytest.raises(InvalidApplication, match="pass it by WorkerApplication"):
+        WorkerApplication.from_asset(str(app), platform="docker")
+
+
+def test_an_application_that_starts_slower_than_cloudformation_waits_is_refused(app: Path) -> None:
+    application = WorkerApplication.from_asset(str(app), start_timeout=300)
+    with pytest.raises(InvalidProps, match=r"start_timeout \(300 s\) must be at most 255 s"):
+        template_of(application, signal_timeout=Duration.minutes(5))
+    template_of(application, signal_timeout=Duration.minutes(6))
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 # runs this once, as root, at the first boot; running it again changes nothing.
 set -Eeuo pipefail
 umask 022
+# Exported before the log's writer is forked: it dates the lines.
+export TZ=UTC PYTHONUNBUFFERED=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 readonly home=/opt/worker-tier sha256='@BUNDLE_SHA256@'
 readonly log=/var/log/worker-tier/bootstrap.log outcome=/run/worker-tier/outcome
 readonly instance=@INSTANCE_PATH@ early=@EARLY_PATH@
 readonly bundle="$home/bundles/${sha256:0:16}"
+readonly again=/var/lib/cloud/scripts/per-boot/worker-tier
 
 # To the file and to cloud-init, which passes it on to the journal and the console; dated in UTC.
 mkdir -p "${log%/*}" "${outcome%/*}"
@@ -15,9 +18,8 @@ rm -f "$outcome"
 exec 3>&1
 exec > >(while IFS= read -r line; do
   printf '%(%Y-%m-%dT%H:%M:%SZ)T %s\n' -1 "$line"
-done | TZ=UTC tee -a "$log" >&3) 2>&1
+done | tee -a "$log" >&3) 2>&1
 writer=$!
-export TZ=UTC PYTHONUNBUFFERED=1
 
 step='start'
 begin() {
@@ -25,32 +27,59 @@ begin() {
   echo "== $step"
 }
 
+# Only the engine's own end is success: what add_user_data brings may end this script with 0. And a
+# boot that is cut by a shutdown has not failed; the next one goes on with it.
+ready=
 finish() {
   local status=$?
   trap - EXIT
-  if [ "$status" -eq 0 ]; then
-    python3 "$early" signal "$instance" true "$log" ||
+  if [ -n "$ready" ]; then
+    python3 "$early" signal "$instance" true ||
       echo 'CloudFormation took no signal; it takes one only while it waits'
     echo '== done: the application answered, and the daemon completed a receive'
+  elif [ "$status" -eq 143 ] || [ "$(systemctl is-system-running 2> /dev/null)" = stopping ]; then
+    echo "== interrupted in $step; the next boot goes on with it"
   else
     [ -s "$outcome" ] || echo "$step ended with exit code $status" > "$outcome"
     echo "== failed: $(cat "$outcome")"
-    # The log is kept by what comes next, so let it be written to its end.
-    sleep 0.2
-    python3 "$early" signal "$instance" false "$log" || echo 'CloudFormation took no signal'
+    python3 "$early" signal "$instance" false "$log" "$outcome" ||
+      echo 'CloudFormation took no signal'
+    [ "$status" -ne 0 ] || status=1
   fi
   exec >&- 2>&-
   wait "$writer" || :
   exit "$status"
 }
 trap finish EXIT
+trap 'exit 143' TERM INT HUP
 
-# Standard input, less the line break that ends every here-document, becomes the file.
+# write_file PATH MODE: standard input, less the line break that ends every here-document.
 write_file() {
   mkdir -p "${1%/*}"
-  head -c -1 > "$1.new"
-  chmod 0644 "$1.new"
+  rm -f "$1.new"
+  (umask 077 && head -c -1 > "$1.new")
+  chmod "$2" "$1.new"
   mv -f "$1.new" "$1"
+}
+write_packed() {
+  mkdir -p "${1%/*}"
+  cat > "$1.new"
+  mv -f "$1.new" "$1"
+}
+
+# What is not there yet, or a cut network, heals by itself, so this never gives up. But CloudFormation
+# and people are told in time when nothing but a cure will help.
+persist() {
+  local pause=2 told=
+  until "$@" > "$outcome" 2>&1; do
+    echo "$(cat "$outcome"); next try in $pause s"
+    if [ -z "$told" ] && [ "$SECONDS" -ge @PATIENCE_SECONDS@ ]; then
+      python3 "$early" signal "$instance" false "$log" "$outcome" && told=yes
+    fi
+    sleep "$pause"
+    pause=$((pause * 2 > 3600 ? 3600 : pause * 2))
+  done
+  rm -f "$outcome"
 }
 
 find_python() {
@@ -65,27 +94,26 @@ find_python() {
   return 1
 }
 
-# What is not there yet, or a cut network, heals by itself, so this never gives up. But CloudFormation
-# and people are told in time when nothing but a cure will help.
-fetch_bundle() {
-  local pause=2 told=
-  until python3 "$early" fetch "$instance" "$bundle.zip" > "$outcome"; do
-    echo "$(cat "$outcome"); next try in $pause s"
-    if [ -z "$told" ] && [ "$SECONDS" -ge @PATIENCE_SECONDS@ ]; then
-      python3 "$early" signal "$instance" false "$log" || :
-      told=yes
-    fi
-    sleep "$pause"
-    pause=$((pause * 2 > 3600 ? 3600 : pause * 2))
-  done
-  rm -f "$outcome"
-}
-
 begin 'write the settings'
+base64 -d <<'END_OF_EARLY' | gzip -dc | write_packed @EARLY_PATH@
+@EARLY@END_OF_EARLY
 @FILES@
+# cloud-init runs user data once. Were the machine switched off now, nothing would go on with this;
+# so until it has come to its end, cloud-init finds it among what it runs at every boot.
+if [ -f "$0" ] && ! [ "$0" -ef "$again" ]; then
+  mkdir -p "${again%/*}"
+  cp "$0" "$home/again"
+  chmod 0700 "$home/again"
+  mv -f "$home/again" "$again"
+fi
+
 begin 'find Python 3.11 or later'
 if ! python=$(find_python); then
-  dnf -y -q install python3.11
+  if ! command -v dnf > /dev/null; then
+    echo 'this system has no Python 3.11 or later; choose a machine image of one of @SYSTEMS@' > "$outcome"
+    exit 1
+  fi
+  persist dnf -y -q install python3.11
   python=$(find_python)
 fi
 ln -sfn "$python" "$home/python.new"
@@ -94,13 +122,15 @@ mv -fT "$home/python.new" "$home/python"
 if ! [ -d "$bundle" ]; then
   begin 'fetch the bundle'
   mkdir -p "$home/bundles"
-  fetch_bundle
+  persist python3 "$early" fetch "$instance" "$bundle.zip"
   begin 'unpack the bundle'
   rm -rf "$bundle.new"
   "$home/python" -m zipfile -e "$bundle.zip" "$bundle.new"
   "$home/python" -m compileall -q -j 0 "$bundle.new"
   mv "$bundle.new" "$bundle"
-  rm -f "$bundle.zip"
 fi
+rm -f "$bundle.zip"
 begin 'hand over'
 PYTHONPATH=$bundle "$home/python" -P -s -m worker_tier_bootstrap run
+rm -f "$again"
+ready=yes

@@ -7,7 +7,9 @@ nothing. Each step leaves a finished state behind in one action: a rename, or a 
 
 from __future__ import annotations
 
+import errno
 import json
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,10 +18,19 @@ from worker_tier_bootstrap import units
 from worker_tier_bootstrap.contract import EXTERNAL, INSTANCE_PATH, Application, Instance
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
-from worker_tier_bootstrap.release import Release, deployed, is_current, recorded, release_id
+from worker_tier_bootstrap.release import (
+    Deployed,
+    Release,
+    deployed,
+    is_current,
+    recorded,
+    release_id,
+)
 from worker_tier_bootstrap.systems import MANAGERS, PackageManager, System, system_of
 
 SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
+#: cloud-init's, on every system of ours.
+_INSTANCE_ID: Final = "/var/lib/cloud/data/instance-id"
 OUTCOME_PATH: Final = "/run/worker-tier/outcome"
 
 
@@ -30,8 +41,8 @@ class Boot:
         self.machine, self.instance = machine, instance
         self.tier = tier
         self.system: System = system_of(machine.read("/etc/os-release") or "")
-        #: The last one that came to its end; what is returned to when this boot fails.
-        self.previous: Release | None = deployed(machine)
+        #: What the last boot that came to its end left running; what a failed one returns to.
+        self.deployed: Deployed | None = deployed(machine)
         self.release_id = release_id(instance.application)
         #: Known once the bundle is unpacked.
         self.release: Release | None = recorded(machine, self.release_id)
@@ -55,6 +66,22 @@ class Boot:
         except ValueError as error:
             raise BootstrapError(f"{SETTINGS_PATH} is not JSON: {error}") from error
         return cls(machine, Instance.from_json(texts[INSTANCE_PATH] or ""), tier)
+
+    @property
+    def previous(self) -> Release | None:
+        """The release of the last boot that came to its end."""
+        release_id = None if self.deployed is None else self.deployed.release
+        return None if release_id is None else recorded(self.machine, release_id)
+
+    @property
+    def instance_id(self) -> str:
+        """Tells an instance from the one that its image was made of; empty when it is not known."""
+        return (self.machine.read(_INSTANCE_ID) or "").strip()
+
+    @property
+    def daemon_home(self) -> str:
+        """Where user data unpacked the daemon and this."""
+        return f"{units.HOME}/bundles/{self.instance.bundle.sha256[:16]}"
 
     @property
     def application(self) -> Application:
@@ -89,7 +116,12 @@ class Boot:
         )
 
     def need_release(self) -> Release:
-        assert self.release is not None, "the bundle is unpacked before anything asks for it"
+        """
+        Raises:
+            BootstrapError: nothing is unpacked yet; only `plan` asks so early.
+        """
+        if self.release is None:
+            raise BootstrapError("it is known once the bundle is unpacked")
         return self.release
 
     @property
@@ -100,6 +132,7 @@ class Boot:
             inactivity_timeout=options["inactivity_timeout"],
             connect_timeout=options["connect_timeout"],
             drain_timeout=options["drain_timeout"],
+            http_connections=options["http_connections"],
             ipv6=_has_ipv6_loopback(self.machine),
         )
 
@@ -149,7 +182,7 @@ def run_steps(steps: Sequence[Step], boot: Boot, roll_back: Callable[[Boot], Non
             if reason is None:
                 _check_deadline(boot)
                 step.do(boot)
-        except (BootstrapError, OSError) as error:
+        except Exception as error:  # whatever it is, what ran before must run again
             failed = _told(error)
             machine.say(f"== {step.name}: failed after {machine.monotonic() - started:.1f} s")
             if step.changes_service:
@@ -183,11 +216,15 @@ def _check_deadline(boot: Boot) -> None:
         )
 
 
-def _told(error: BootstrapError | OSError) -> BootstrapError:
+def _told(error: Exception) -> BootstrapError:
     if isinstance(error, BootstrapError):
         return error
-    import errno
-
+    if not isinstance(error, OSError):
+        return BootstrapError(
+            f"{type(error).__name__}: {error}",
+            cure="this is a mistake of the bootstrap; please report it with these lines",
+            output="".join(traceback.format_exception(error)[-4:]),
+        )
     where = "" if error.filename is None else f" at {error.filename}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return BootstrapError(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from worker_tier_bootstrap.errors import InvalidInstance
-from worker_tier_bootstrap.platforms import PLATFORMS
+from worker_tier_bootstrap.platforms import DOCKER, PLATFORMS
 
 INSTANCE_VERSION: Final = 1
 #: Where user data writes what this module describes.
@@ -31,6 +31,8 @@ KINDS: Final = (EXTERNAL, BUNDLE, CONTAINER)
 ENVIRONMENT_LIMIT_BYTES: Final = 4_096
 DEFAULT_START_TIMEOUT: Final = 120
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Registry, path, tag and digest; what is no name of an image would be a word of a shell's.
+_IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +152,20 @@ def application_problems(document: Mapping[str, Any]) -> list[str]:
         problems.append(f"application.kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == BUNDLE:
         problems += _object_problems(document.get("bundle"), "application.bundle")
-    if kind == CONTAINER and not document.get("image"):
-        problems.append("application.image must name an image, got nothing")
+    image = document.get("image")
+    if kind == CONTAINER and not (isinstance(image, str) and _IMAGE.fullmatch(image)):
+        problems.append(
+            "application.image must name an image, such as public.ecr.aws/nginx/nginx:1.27,"
+            f" got {image!r:.80}"
+        )
     platform = document.get("platform")
-    if platform is not None and platform not in PLATFORMS:
-        allowed = ", ".join(sorted(PLATFORMS))
+    if platform == DOCKER and kind != CONTAINER:
+        problems.append(
+            "application.platform docker is for an image; pass it by WorkerApplication"
+            ".from_container"
+        )
+    elif platform is not None and platform not in PLATFORMS:
+        allowed = ", ".join(sorted(PLATFORMS.keys() - {DOCKER}))
         problems.append(f"application.platform must be one of {allowed}, got {platform!r}")
     if port is not None and not (type(port) is int and 1 <= port <= 65_535):
         problems.append(f"application.port must be 1 to 65535, got {port!r}")

@@ -7,6 +7,7 @@ boot that fails before the bundle is there can still say so. Standard library on
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import http.client
@@ -23,6 +24,9 @@ METADATA = "http://169.254.169.254/latest/"
 _TIMEOUT_SECONDS = 20
 _ROLE = "meta-data/iam/security-credentials/"
 _LOG_TAIL_LINES = 40
+#: Seconds between tries of a signal, which nothing else repeats.
+_SIGNAL_PAUSES = (1, 2, 4, 8, 16, None)
+_BUSY = re.compile("Throttl|RequestLimitExceeded|TooManyRequests")
 
 
 class Refused(Exception):
@@ -40,8 +44,9 @@ def metadata(path: str) -> str:
         token = _open(METADATA + "api/token", "PUT", limit).decode()
         return _open(METADATA + path, "GET", {"X-aws-ec2-metadata-token": token}).decode()
     except urllib.error.HTTPError as error:
-        raise Refused(f"the metadata service answers {path} with {error.code}") from error
-    except OSError as error:
+        text = f"the metadata service answers {path} with {error.code}"
+        raise Refused(text, error.code == 404) from error
+    except (OSError, http.client.HTTPException) as error:
         raise Refused(f"the metadata service does not answer {path}: {error}") from error
 
 
@@ -53,7 +58,7 @@ def role_keys() -> dict[str, str]:
         return {name: keys[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")}
     except (Refused, LookupError, ValueError) as error:
         text = "the instance has no role that gives it keys (%s); attach an instance profile"
-        raise Refused(text % error, definite=True) from error
+        raise Refused(text % error, getattr(error, "definite", False)) from error
 
 
 def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
@@ -65,24 +70,40 @@ def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
         path = "/" + bucket + path
     else:
         host = f"{bucket}.{host}"
-    digest = hashlib.sha256()
+    headers = _signed("s3", region, "GET", host, path, {}, b"")
     part = Path(target + ".part")
     try:
-        headers = _signed("s3", region, "GET", host, path, {}, b"")
-        request = _request("https://" + host + path, "GET", headers)
-        with _answer(request) as answer, part.open("wb") as file:
-            for piece in iter(lambda: answer.read(1 << 20), b""):
-                digest.update(piece)
-                file.write(piece)
+        with _answer(_request("https://" + host + path, "GET", headers)) as answer:
+            told = _copy(answer, part)
     except urllib.error.HTTPError as error:
-        raise Refused(f"{name}: {_reason(error)}", 400 <= error.code < 500) from error
-    except OSError as error:
-        raise Refused(f"{name}: {error}") from error
-    if digest.hexdigest() != sha256:
+        text, definite = _reason(error)
+        raise Refused(f"{name}: {text}", definite) from error
+    except (OSError, http.client.HTTPException) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            part.unlink()
+            text = f"the disk is full at {target}; give instances a larger root_volume_size"
+            raise Refused(text, definite=True) from error
+        raise Refused(f"{name}: {error or type(error).__name__}") from error
+    if told != sha256:
         part.unlink()
         text = "%s has SHA-256 %s instead of %s; deploy the stack again"
-        raise Refused(text % (name, digest.hexdigest(), sha256), definite=True)
+        raise Refused(text % (name, told, sha256), definite=True)
     part.replace(target)
+
+
+def _copy(answer: http.client.HTTPResponse, part: Path) -> str:
+    """The SHA-256 of what was copied; a transfer that was cut short is no other content."""
+    digest = hashlib.sha256()
+    size = 0
+    with part.open("wb") as file:
+        for piece in iter(lambda: answer.read(1 << 20), b""):
+            digest.update(piece)
+            file.write(piece)
+            size += len(piece)
+    wanted = answer.headers.get("Content-Length")
+    if wanted is not None and int(wanted) != size:
+        raise http.client.HTTPException(f"ended after {size} of {wanted} bytes")
+    return digest.hexdigest()
 
 
 def cloudformation(region: str, action: str, **parameters: str) -> str:
@@ -145,8 +166,9 @@ def _call(action: str, url: str, headers: dict[str, str], body: bytes) -> str:
     try:
         return _open(url, "POST", headers, body).decode()
     except urllib.error.HTTPError as error:
-        raise Refused(f"{action}: {_reason(error)}", 400 <= error.code < 500) from error
-    except OSError as error:
+        text, definite = _reason(error)
+        raise Refused(f"{action}: {text}", definite) from error
+    except (OSError, http.client.HTTPException) as error:
         raise Refused(f"{action}: {error}") from error
 
 
@@ -167,10 +189,13 @@ def _answer(request: urllib.request.Request) -> http.client.HTTPResponse:
     return answer
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(error: urllib.error.HTTPError) -> tuple[str, bool]:
+    """(what was answered, whether the same request will be answered so again)"""
     text = error.read().decode("utf-8", "replace")
     found = re.findall(r"<(?:Code|Message)>([^<]*)<", text) or [text[:200]]
-    return "HTTP {} {}".format(error.code, " ".join(": ".join(found).split()))
+    busy = error.code in (408, 429) or _BUSY.search(text)
+    said = "HTTP {} {}".format(error.code, " ".join(": ".join(found).split()))
+    return said, 400 <= error.code < 500 and not busy
 
 
 def _signed(
@@ -205,7 +230,8 @@ def _signed(
 
 
 def main(arguments: list[str]) -> int:
-    """`fetch INSTANCE TARGET`, or `signal INSTANCE true|false LOG`; INSTANCE is instance.json.
+    """`fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`; INSTANCE is
+    instance.json.
 
     Exit codes: 0 done; 1 failed, a retry may help; 3 failed, and a retry needs a cure.
     """
@@ -217,28 +243,47 @@ def main(arguments: list[str]) -> int:
             where = (bundle["bucket"], bundle["key"], bundle["sha256"], arguments[2])
             fetch(instance["region"], *where)
         elif command == "signal":
-            success = arguments[2] == "true"
-            if not success:
-                _keep_end_of(arguments[3], path, instance["region"])
+            if arguments[2] == "false":
+                _keep_end_of(arguments[3], arguments[4], path, instance["region"])
             if instance["awaited"]:
-                signal(instance, success)
+                _signal_at_last(instance, arguments[2] == "true")
     except Refused as error:
         print(error)
         return 3 if error.definite else 1
     return 0
 
 
-def _keep_end_of(log: str, instance_path: str, region: str) -> None:
-    """Into the tier's log group, when its settings name one."""
+def _signal_at_last(instance: dict[str, object], success: bool) -> None:
+    """Signal, and try again while that may help."""
+    for pause in _SIGNAL_PAUSES:
+        try:
+            signal(instance, success)
+            return
+        except Refused as error:
+            if error.definite or pause is None:
+                raise
+            print(f"{error}; next try in {pause} s")
+            time.sleep(pause)
+
+
+def _keep_end_of(log: str, outcome: str, instance_path: str, region: str) -> None:
+    """Into the tier's log group, when its settings name one. The outcome comes from its own file:
+    what writes the log may not have come so far.
+    """
     try:
         tier = Path(instance_path).with_name("tier.json").read_text(encoding="utf-8")
         log_group = json.loads(tier).get("log_group")
-        text = Path(log).read_text(encoding="utf-8", errors="replace")
-        lines = text.splitlines()[-_LOG_TAIL_LINES:]
+        lines, reason = (_end(path) for path in (log, outcome))
+        if lines[-len(reason) :] != reason:
+            lines += ["failed: " + line for line in reason]
         if log_group:
             report(region, log_group, lines)
     except (OSError, ValueError, Refused) as error:
         print(f"the end of the log could not be kept: {error}")
+
+
+def _end(path: str) -> list[str]:
+    return Path(path).read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
 
 
 if __name__ == "__main__":

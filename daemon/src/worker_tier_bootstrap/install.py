@@ -31,8 +31,18 @@ _POLICY_TEXT: Final = (
     "#!/bin/sh\n# worker-tier-bootstrap: no service starts at its installation\nexit 101\n"
 )
 _GROUP_TRIES: Final = (1, 2, 4, 8)
-#: Files of ours that a bundle's own may not be called.
+#: Which group this very instance is in, which never changes.
+_GROUP: Final = "/var/lib/worker-tier/group.json"
 _HOOKS: Final = ("hooks", "confighooks")
+#: Of a bundle, what root runs or reads; the build, which is webapp's, must not reach it.
+_PLATFORM: Final = ".platform"
+#: Another process has the package manager, such as the system's own upgrade at its first boot.
+_LOCKED: Final = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is locked by another")
+_LOCK_PAUSE_SECONDS: Final = 5
+_LOCK_SECONDS: Final = 120
+#: Where dpkg keeps what an interrupted run had not finished.
+_JOURNAL: Final = "/var/lib/dpkg/updates"
+_LONGEST_PAUSE_SECONDS: Final = 60
 
 
 # ---- the system
@@ -40,6 +50,7 @@ _HOOKS: Final = ("hooks", "confighooks")
 
 def check_system(boot: Boot) -> None:
     """What would otherwise fail later, and less plainly."""
+    _NoServices(boot).close()  # a boot that was killed may have left it
     free = boot.machine.free_bytes("/var/app")
     if free < _LEAST_FREE_BYTES:
         raise BootstrapError(
@@ -72,21 +83,25 @@ def missing(boot: Boot, packages: list[str]) -> list[str]:
 
 
 def install_packages(boot: Boot, packages: list[str]) -> None:
-    """Install packages; a mirror that does not answer, and a lock, get two more chances."""
+    """Install packages. A mirror that does not answer gets two more chances; a process that holds
+    the package manager gets two minutes.
+    """
     manager = boot.manager
     cure = (
         "let the subnet reach the system's package mirror, or use a machine image that has"
         f" {', '.join(packages)}"
     )
     delays = list(manager.retry_seconds)
+    locked = [_LOCK_PAUSE_SECONDS] * (_LOCK_SECONDS // _LOCK_PAUSE_SECONDS)
     while True:
         try:
             _install_once(boot, packages, cure)
         except CommandFailed as error:
-            if not delays or boot.machine.remaining() < delays[0] * 2:
+            left = locked if _LOCKED.search(error.output) else delays
+            if not left or boot.machine.remaining() < left[0] * 2:
                 raise
-            boot.machine.say(f"{error.text}; trying again in {delays[0]} s")
-            boot.machine.sleep(delays.pop(0))
+            boot.machine.say(f"{error.text}; trying again in {left[0]} s")
+            boot.machine.sleep(left.pop(0))
         else:
             return
 
@@ -94,6 +109,8 @@ def install_packages(boot: Boot, packages: list[str]) -> None:
 def _install_once(boot: Boot, packages: list[str], cure: str) -> None:
     machine, manager = boot.machine, boot.manager
     with _NoServices(boot):
+        if manager.repair and machine.names(_JOURNAL):
+            machine.run(manager.repair, cure=cure, environment=manager.environment)
         if manager.refresh:
             machine.run(manager.refresh, cure=cure, environment=manager.environment)
         command = [*manager.install, *packages]
@@ -117,6 +134,9 @@ class _NoServices:
             self._machine.write(_POLICY, _POLICY_TEXT, 0o755)
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._machine.read(_POLICY) == _POLICY_TEXT:
             self._machine.remove(_POLICY)
 
@@ -141,20 +161,16 @@ def make_users(boot: Boot) -> None:
 # ---- the daemon
 
 
-def daemon_home(boot: Boot) -> str:
-    return f"{units.HOME}/bundles/{boot.instance.bundle.sha256[:16]}"
-
-
 def daemon_skip(boot: Boot) -> str | None:
     place = boot.machine.path(f"{units.HOME}/daemon")
-    done = place.is_symlink() and str(place.readlink()) == daemon_home(boot)
-    return f"{daemon_home(boot)} is in place" if done else None
+    done = place.is_symlink() and str(place.readlink()) == boot.daemon_home
+    return f"{boot.daemon_home} is in place" if done else None
 
 
 def place_daemon(boot: Boot) -> None:
     """User data unpacked and compiled it, to run this; here it becomes the one that is used."""
     boot.machine.write("/usr/local/bin/worker-tier-bootstrap", units.template("command.sh"), 0o755)
-    boot.machine.link(f"{units.HOME}/daemon", daemon_home(boot))
+    boot.machine.link(f"{units.HOME}/daemon", boot.daemon_home)
 
 
 def settings_skip(boot: Boot) -> str | None:
@@ -168,12 +184,19 @@ def complete_settings(boot: Boot) -> None:
     Without it messages are dispatched all the same; only the hook on termination is left to end by
     its own timeout. So this says what is wrong, and the boot goes on.
     """
-    group = _group_name(boot)
+    group = _known_group(boot) or _group_name(boot)
     if group is None:
         return
     boot.tier["auto_scaling_group"] = group
     boot.tier["lifecycle_hook"] = boot.tier.get("lifecycle_hook") or LIFECYCLE_HOOK
     boot.machine.write(SETTINGS_PATH, json.dumps(boot.tier, indent=1) + "\n")
+
+
+def _known_group(boot: Boot) -> str | None:
+    """What an earlier boot of this very instance found out; not of one that its image is of."""
+    known = json.loads(boot.machine.read(_GROUP) or "{}")
+    same = boot.instance_id and known.get("instance") == boot.instance_id
+    return str(known["group"]) if same else None
 
 
 def _group_name(boot: Boot) -> str | None:
@@ -186,15 +209,18 @@ def _group_name(boot: Boot) -> str | None:
                 StackName=instance.stack,
                 LogicalResourceId=instance.resource,
             )
+            found = re.search(r"<PhysicalResourceId>([^<]+)<", answer)
+            if found is None:
+                return None
+            known = {"instance": boot.instance_id, "group": found[1]}
+            boot.machine.write(_GROUP, json.dumps(known) + "\n")
+            return found[1]
         except early.Refused as error:
             boot.machine.say(f"the group's name cannot be found out: {error}")
             if delay is None or error.definite:
                 boot.machine.say("the daemon will not complete the hook on termination")
                 return None
             boot.machine.sleep(delay)
-        else:
-            found = re.search(r"<PhysicalResourceId>([^<]+)<", answer)
-            return None if found is None else found[1]
     return None
 
 
@@ -230,19 +256,20 @@ def fetch_bundle(boot: Boot) -> None:
     assert bundle is not None
     target = boot.machine.path(archive_path(boot))
     target.parent.mkdir(parents=True, exist_ok=True)
-    for delay in (2, 4, 8, None):
+    delay = 2
+    while True:
         try:
             early.fetch(boot.instance.region, bundle.bucket, bundle.key, bundle.sha256, str(target))
+            return
         except early.Refused as error:
-            if delay is None or error.definite:
+            if error.definite or boot.machine.remaining() < 2 * delay:
                 raise BootstrapError(
                     f"the source bundle cannot be fetched: {error}",
                     cure="check that the object is there, and that the instance's role may read it",
                 ) from error
             boot.machine.say(f"{error}; trying again in {delay} s")
-            boot.machine.sleep(delay)
-        else:
-            return
+        boot.machine.sleep(delay)
+        delay = min(2 * delay, _LONGEST_PAUSE_SECONDS)
 
 
 def unpack_bundle(boot: Boot) -> None:
@@ -263,7 +290,7 @@ def unpack_bundle(boot: Boot) -> None:
     boot.release, boot.build = plan_release(
         boot.application, machine, directory, boot.system.family
     )
-    machine.give(directory, "webapp")
+    machine.give(directory, "webapp", keep=_PLATFORM)
     machine.link(STAGING, directory)
     machine.say(
         f"platform {PLATFORMS[boot.release.platform].title}, PORT {boot.release.port},"
@@ -283,6 +310,8 @@ def sum_of_sizes(archive: Path) -> int | None:
 
 def plan_container(boot: Boot) -> None:
     boot.release = container_release(boot.application)
+    # Where its unit is started, as every process's is.
+    boot.machine.path(boot.release.directory).mkdir(parents=True, exist_ok=True)
 
 
 def build_commands(boot: Boot) -> list[tuple[str, str]]:
@@ -306,7 +335,7 @@ def build(boot: Boot) -> None:
             cure="build the bundle on a machine like this one until it works",
             directory=release.directory,
             user="webapp",
-            environment=units.process_environment(release) | {"HOME": "/home/webapp"},
+            environment=units.process_environment(release, release.directory),
             shown=f"{what}: {command}",
         )
 
@@ -325,23 +354,25 @@ def hook_directory(boot: Boot) -> str:
 
 def hooks_of(boot: Boot, phase: str) -> list[str]:
     release = boot.need_release()
-    directory = f"{release.directory}/.platform/{hook_directory(boot)}/{phase}"
+    directory = f"{release.directory}/{_PLATFORM}/{hook_directory(boot)}/{phase}"
     return [f"{directory}/{name}" for name in boot.machine.names(directory)]
 
 
 def run_hooks(boot: Boot, phase: str) -> None:
     """As root, in the order of their names, in the staging or the current directory (EB's rule)."""
     release = boot.need_release()
-    where = CURRENT if phase == "postdeploy" else STAGING
+    entered = phase == "postdeploy"
+    where, found_at = (CURRENT, CURRENT) if entered else (STAGING, release.directory)
     for hook in hooks_of(boot, phase):
         # EB makes hooks executable too, since archives made on Windows do not say it.
-        boot.machine.path(hook).chmod(0o755)
+        if not boot.machine.path(hook).is_symlink():
+            boot.machine.path(hook).chmod(0o755)
         name = hook.removeprefix(f"{release.directory}/")
         boot.machine.run(
             [str(boot.machine.path(hook))],
             cure=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
             directory=where,
-            environment=units.process_environment(release) | {"HOME": "/root"},
+            environment=units.process_environment(release, found_at) | {"HOME": "/root"},
             shown=name,
         )
 
@@ -350,7 +381,6 @@ def record(boot: Boot) -> None:
     """The release is built: from here on it is never built again."""
     release = boot.need_release()
     if boot.application.kind != CONTAINER:
-        boot.machine.give(release.directory, "webapp")
-    boot.machine.path(RECORDS).mkdir(parents=True, exist_ok=True)
-    boot.machine.write(f"{RECORDS}/{release.id}.json", release.to_json())
-    boot.machine.remove(STAGING)
+        boot.machine.give(release.directory, "webapp", keep=_PLATFORM)
+    # Properties may be secrets.
+    boot.machine.write(f"{RECORDS}/{release.id}.json", release.to_json(), 0o600)

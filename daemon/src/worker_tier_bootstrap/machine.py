@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
 import pwd
 import shutil
@@ -20,6 +19,8 @@ from typing import Final
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 
 _TAIL_LINES: Final = 20
+_TAIL_BYTES: Final = 65_536
+_LOOK_SECONDS: Final = 60
 _LAST_WORDS_SECONDS: Final = 2.0
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -42,11 +43,32 @@ class Machine:
         return self._root / path.lstrip("/")
 
     def read(self, path: str) -> str | None:
-        """A file's text, or None where there is no file."""
+        """A file's text, or None where there is no file. What is no UTF-8 becomes U+FFFD: of
+        other people's files only some words are looked for.
+        """
         try:
-            return self.path(path).read_text(encoding="utf-8")
+            return self.path(path).read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def size(self, path: str) -> int:
+        """Bytes of a file; 0 where there is none."""
+        place = self.path(path)
+        return place.stat().st_size if place.is_file() else 0
+
+    def tail(self, path: str, lines: int = 15, since: int = 0) -> str:
+        """The last lines of a file, of which it may have very many.
+
+        Args:
+            since: bytes at the file's beginning that are left out.
+        """
+        size = self.size(path)
+        if size <= since:  # it was not written to, or was cut by the rotation
+            return ""
+        with self.path(path).open("rb") as file:
+            file.seek(max(since, size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
 
     def write(self, path: str, text: str, mode: int = 0o644) -> bool:
         """Make a file what it should be; False when it was so already. Readers never see half."""
@@ -112,14 +134,24 @@ class Machine:
     def user_id(self, name: str) -> int:
         return pwd.getpwnam(name).pw_uid
 
-    def give(self, path: str, user: str) -> None:
-        """Make a tree the property of a user, links themselves and not what they point to."""
+    def give(self, path: str, user: str, keep: str) -> None:
+        """Make what a directory holds the property of a user, links themselves and not what they
+        point to; all but the entry `keep`, which stays root's.
+
+        The directory itself stays root's too, with the sticky bit: the user may make entries in it,
+        and can neither rename nor replace the one that is kept.
+        """
         entry = pwd.getpwnam(user)
-        group = grp.getgrgid(entry.pw_gid)
         place = self.path(path)
-        for directory, folders, files in os.walk(place):
-            for name in (".", *folders, *files):
-                os.lchown(Path(directory, name), entry.pw_uid, group.gr_gid)
+        os.chown(place, 0, entry.pw_gid)
+        place.chmod(0o1775)
+        for top in place.iterdir():
+            if top.name == keep:
+                continue
+            os.lchown(top, entry.pw_uid, entry.pw_gid)
+            for directory, folders, files in os.walk(top):
+                for name in (*folders, *files):
+                    os.lchown(Path(directory, name), entry.pw_uid, entry.pw_gid)
 
     # ---- time
 
@@ -195,30 +227,40 @@ class Machine:
         return "\n".join(lines)
 
     def answer(self, command: Sequence[str]) -> str:
-        """What a command that only looks prints; empty when it fails."""
-        completed = subprocess.run(  # noqa: S603 - words of ours
-            list(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-            env=self.environment({}),
-        )
-        return completed.stdout
+        """What a command that only looks prints; empty when it fails.
+
+        Raises:
+            CommandFailed: it does not end within a minute.
+        """
+        completed = self._look(command)
+        return completed.stdout if completed.returncode == 0 else ""
 
     def succeeds(self, command: Sequence[str]) -> bool:
-        """Whether a command that only looks ends with 0."""
-        completed = subprocess.run(  # noqa: S603 - words of ours
-            list(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=False,
-            env=self.environment({}),
-        )
-        return completed.returncode == 0
+        """Whether a command that only looks ends with 0.
+
+        Raises:
+            CommandFailed: it does not end within a minute.
+        """
+        return self._look(command).returncode == 0
+
+    def _look(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603 - words of ours
+                list(command),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_LOOK_SECONDS,
+                check=False,
+                env=self.environment({}),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(
+                f"`{' '.join(command)}` did not end within {_LOOK_SECONDS} s",
+                cure="see what keeps the machine busy",
+            ) from error
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """A command's whole environment: nothing of ours leaks into an application's build."""

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+#: The one platform that is no source bundle's.
+DOCKER: Final = "docker"
 #: The text of a file of the bundle by its path, or None where there is no such file.
 Read = Callable[[str], str | None]
 

@@ -30,7 +30,9 @@ def parse(text: str, name: str) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line)
-        if match is None:
+        if "\ufffd" in line:
+            problems.append(f"line {number} is not UTF-8, got {line!r:.80}")
+        elif match is None:
             problems.append(f"line {number} is not `name: command`, got {line!r:.80}")
         elif match[1] in found:
             problems.append(f"line {number} names {match[1]} a second time")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ RELEASES: Final = "/var/app/releases"
 STAGING: Final = "/var/app/staging"
 CURRENT: Final = "/var/app/current"
 RECORDS: Final = "/var/lib/worker-tier/releases"
-DEPLOYED: Final = "/var/lib/worker-tier/deployed"
+DEPLOYED: Final = "/var/lib/worker-tier/deployed.json"
 #: EB's limit for a source bundle; beyond it something was packed by mistake.
 _MOST_UNPACKED_BYTES: Final = 4 * 1024**3
 
@@ -59,6 +61,28 @@ class Release:
         return cls(**json.loads(text))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """What a boot that came to its end left running.
+
+    Args:
+        instance: its id; another one's is only what this machine's image was made of.
+        release: its id; None where the application is external.
+        daemon: directory of the daemon's bundle.
+        settings: text of `tier.json`.
+        cron: text of the periodic tasks' file, None where there is none.
+    """
+
+    instance: str
+    release: str | None
+    daemon: str
+    settings: str
+    cron: str | None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
 def release_id(application: Application) -> str:
     """Changes with everything that makes another release."""
     source = application.image if application.bundle is None else application.bundle.sha256
@@ -77,10 +101,10 @@ def recorded(machine: Machine, id: str) -> Release | None:
     return None if text is None else Release.from_json(text)
 
 
-def deployed(machine: Machine) -> Release | None:
-    """The last release that a boot brought to its end, postdeploy hooks included, or None."""
-    id = (machine.read(DEPLOYED) or "").strip()
-    return recorded(machine, id) if id else None
+def deployed(machine: Machine) -> Deployed | None:
+    """What the last boot that came to its end left, postdeploy hooks included, or None."""
+    text = machine.read(DEPLOYED)
+    return None if text is None else Deployed(**json.loads(text))
 
 
 def is_current(machine: Machine, id: str) -> bool:
@@ -101,7 +125,7 @@ def unpack(archive: Path, target: Path) -> None:
             _check(entries, target)
             for entry in entries:
                 _unpack_entry(bundle, entry, target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BootstrapError(
             f"the source bundle is no readable ZIP archive: {error}",
             cure="upload it again; it must be a ZIP archive without a password",
@@ -199,7 +223,7 @@ def container_release(application: Application) -> Release:
     command = (
         "docker rm --force worker-tier-web >/dev/null 2>&1; exec docker run --rm --init"
         " --name worker-tier-web --env-file /etc/worker-tier/container.env"
-        f" --publish 127.0.0.1:{port}:{port} {application.image}"
+        f" --publish 127.0.0.1:{port}:{port} {shlex.quote(application.image)}"
     )
     return Release(
         id=release_id(application),

@@ -1,10 +1,11 @@
-"""The steps that change what runs: files of the services, start in order, and back again."""
+"""The steps that change what runs: files of the services, started in order. `back` undoes it."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from worker_tier_bootstrap import procfile, units
@@ -12,18 +13,29 @@ from worker_tier_bootstrap.answer import wait_for_application
 from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 from worker_tier_bootstrap.machine import Machine
-from worker_tier_bootstrap.release import CURRENT, DEPLOYED, RECORDS, RELEASES, Release
+from worker_tier_bootstrap.release import (
+    CURRENT,
+    DEPLOYED,
+    RECORDS,
+    RELEASES,
+    STAGING,
+    Deployed,
+    Release,
+)
 
 STATE: Final = "/var/lib/worker-tier/units"
-_DAEMON: Final = "sqsd.service"
+DAEMON: Final = "sqsd.service"
 _PROXY: Final = "nginx.service"
 _BUNDLES: Final = "/var/app/bundles"
 _TIMER: Final = "worker-tier-logrotate.timer"
 _AGENT: Final = "/opt/aws/amazon-cloudwatch-agent"
 _AGENT_CONFIGURATION: Final = "/etc/worker-tier/amazon-cloudwatch-agent.json"
-#: What was started, told by a digest; gone after a reboot, when systemd starts everything anew.
-_APPLICATION_MARK: Final = "/run/worker-tier/application"
-_DAEMON_MARK: Final = "/run/worker-tier/daemon"
+#: What was started, told by a digest. True for as long as the units are up: a reboot starts them by
+#: the same files, and whatever is going to change these removes the mark first.
+_APPLICATION_MARK: Final = "/var/lib/worker-tier/application"
+_DAEMON_MARK: Final = "/var/lib/worker-tier/daemon"
+_AGENT_MARK: Final = "/var/lib/worker-tier/agent"
+_NGINX_ROTATION: Final = "/etc/logrotate.d/nginx"
 _SYSTEM_UNITS: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -34,7 +46,10 @@ def service_files(boot: Boot, release: Release | None) -> dict[str, tuple[str, i
     """Path -> (text, mode) of every file by which services run, for a release or for none."""
     front = boot.front
     found = {
-        f"{units.UNITS}/{_DAEMON}": (units.sqsd_unit(front, release, SETTINGS_PATH), 0o644),
+        f"{units.UNITS}/{DAEMON}": (
+            units.sqsd_unit(front, release, boot.system, SETTINGS_PATH),
+            0o644,
+        ),
         "/etc/worker-tier/logrotate.conf": (units.logrotate_configuration(), 0o644),
         f"{units.UNITS}/worker-tier-logrotate.service": (
             units.template("logrotate.service"),
@@ -59,6 +74,8 @@ def service_files(boot: Boot, release: Release | None) -> dict[str, tuple[str, i
     additions = _nginx_additions(boot.machine, release)
     text = units.nginx_configuration(front, release, boot.system, additions)
     found[units.NGINX] = (text, 0o644)
+    # Two that rotate the same files by different rules would each spoil the other's.
+    found[_NGINX_ROTATION] = ("# nginx's logs are rotated by worker-tier-logrotate.timer.\n", 0o644)
     found[units.NGINX_DROP_IN] = (units.nginx_drop_in(release), 0o644)
     return found
 
@@ -81,9 +98,11 @@ def files_skip(boot: Boot) -> str | None:
 
 def check_names(boot: Boot) -> None:
     """A process must not take the name of a unit that is not ours."""
+    if not boot.has_application:
+        return
     ours = set((boot.machine.read(STATE) or "").split())
     for unit in procfile.units(boot.need_release().processes):
-        taken = unit in (_DAEMON, _PROXY) or any(
+        taken = unit in (DAEMON, _PROXY) or any(
             boot.machine.path(f"{place}/{unit}").exists() for place in _SYSTEM_UNITS
         )
         if taken and unit not in ours:
@@ -96,15 +115,27 @@ def check_names(boot: Boot) -> None:
 
 def stop_daemon(boot: Boot) -> None:
     """It finishes what is in flight, so that nothing is cut by the restart of the application."""
-    boot.machine.run(["systemctl", "stop", _DAEMON], cure="look at /var/log/worker-tier/sqsd.log")
+    boot.machine.run(["systemctl", "stop", DAEMON], cure="look at /var/log/worker-tier/sqsd.log")
 
 
 def stop_skip(boot: Boot) -> str | None:
-    if not boot.machine.succeeds(["systemctl", "is-active", "-q", _DAEMON]):
+    if not boot.machine.succeeds(["systemctl", "is-active", "-q", DAEMON]):
         return "it does not run"
     if daemon_start_skip(boot) is not None and files_skip(boot) is not None:
         return "nothing changes for it"
     return None
+
+
+def forget_what_changes(boot: Boot) -> None:
+    """Before anything is changed: what was started is no longer what the files say."""
+    machine = boot.machine
+    marks: Mapping[str, str | None] = {
+        _APPLICATION_MARK: None if boot.release is None else _application_mark(boot),
+        _DAEMON_MARK: _daemon_mark(boot, ""),
+    }
+    for path, wanted in marks.items():
+        if wanted is None or not (machine.read(path) or "").startswith(wanted):
+            machine.remove(path)
 
 
 def enter(boot: Boot, release: Release | None) -> None:
@@ -160,16 +191,26 @@ def application_skip(boot: Boot) -> str | None:
 def _application_mark(boot: Boot) -> str:
     """Changes with everything that the application and nginx were started by."""
     files = service_files(boot, boot.need_release())
-    parts = [text for path, (text, _) in sorted(files.items()) if not path.endswith(_DAEMON)]
+    parts = [text for path, (text, _) in sorted(files.items()) if not path.endswith(DAEMON)]
     return _digest([boot.release_id, *parts])
 
 
-def _daemon_mark(boot: Boot) -> str:
-    """Changes with everything that the daemon was started by."""
-    unit = units.sqsd_unit(boot.front, boot.release, SETTINGS_PATH)
-    cron = boot.machine.read(f"/etc/worker-tier/{boot.tier.get('cron_file')}") or ""
-    settings = json.dumps(boot.tier, sort_keys=True)
-    return _digest([boot.instance.bundle.sha256, unit, settings, cron])
+def _daemon_mark(boot: Boot, group: str | None = None) -> str:
+    """Changes with everything that the daemon was started by.
+
+    Args:
+        group: the group's name as it ends the mark. Default: the settings'; user data writes these
+            without it, and a later step adds it.
+    """
+    unit = units.sqsd_unit(boot.front, boot.release, boot.system, SETTINGS_PATH)
+    cron = boot.machine.read(cron_path(boot)) or ""
+    tier = {name: value for name, value in boot.tier.items() if name != "auto_scaling_group"}
+    digest = _digest([boot.instance.bundle.sha256, unit, json.dumps(tier, sort_keys=True), cron])
+    return f"{digest} {boot.tier.get('auto_scaling_group') if group is None else group}"
+
+
+def cron_path(boot: Boot) -> str:
+    return f"/etc/worker-tier/{boot.tier.get('cron_file') or 'cron.yaml'}"
 
 
 def _digest(parts: list[str]) -> str:
@@ -188,7 +229,8 @@ def start_application(boot: Boot, release: Release) -> None:
     )
     machine.run(["systemctl", "enable", "-q", *names, _PROXY], cure=cure)
     machine.run(["systemctl", "restart", *names], cure=cure)
-    machine.run(["systemctl", "reload-or-restart", _PROXY], cure="look at journalctl -u nginx")
+    # Not reloaded: where the image's own nginx has all addresses, it could not listen on one.
+    machine.run(["systemctl", "restart", _PROXY], cure="look at journalctl -u nginx")
     wait_for_application(boot, release)
     if release == boot.release:
         machine.write(_APPLICATION_MARK, _application_mark(boot))
@@ -198,7 +240,7 @@ def start_application(boot: Boot, release: Release) -> None:
 
 
 def daemon_start_skip(boot: Boot) -> str | None:
-    running = boot.machine.succeeds(["systemctl", "is-active", "-q", _DAEMON])
+    running = boot.machine.succeeds(["systemctl", "is-active", "-q", DAEMON])
     if running and boot.machine.read(_DAEMON_MARK) == _daemon_mark(boot):
         return "it runs, and nothing changed for it"
     return None
@@ -207,21 +249,21 @@ def daemon_start_skip(boot: Boot) -> str | None:
 def start_daemon(boot: Boot) -> None:
     """systemd returns when the daemon says that it completed a receive (Type=notify)."""
     machine = boot.machine
-    machine.run(["sh", "-c", f"systemctl reset-failed {_DAEMON} 2>/dev/null || :"], cure="")
-    machine.run(["systemctl", "enable", "-q", _DAEMON, _TIMER], cure="look at systemctl status")
+    machine.run(["sh", "-c", f"systemctl reset-failed {DAEMON} 2>/dev/null || :"], cure="")
+    machine.run(["systemctl", "enable", "-q", DAEMON, _TIMER], cure="look at systemctl status")
     machine.run(["systemctl", "start", _TIMER], cure="look at systemctl status")
-    before = len(machine.read(f"{units.LOGS}/sqsd.log") or "")
+    before = machine.size(f"{units.LOGS}/sqsd.log")
     try:
         machine.run(
-            ["systemctl", "restart", _DAEMON],
+            ["systemctl", "restart", DAEMON],
             cure="see what it logs: the queue must be reachable, its role must allow to receive,"
             " and the application must accept connections",
         )
     except CommandFailed as error:
-        said = (machine.read(f"{units.LOGS}/sqsd.log") or "")[before:].splitlines()
-        error.output = "\n".join([*error.output.splitlines(), *said[-15:]])
+        said = machine.tail(f"{units.LOGS}/sqsd.log", since=before)
+        error.output = "\n".join([*error.output.splitlines(), said])
         with contextlib.suppress(CommandFailed):
-            machine.run(["systemctl", "stop", "--no-block", _DAEMON], cure="")
+            machine.run(["systemctl", "stop", "--no-block", DAEMON], cure="")
         raise
     machine.write(_DAEMON_MARK, _daemon_mark(boot))
 
@@ -231,20 +273,27 @@ def agent_skip(boot: Boot) -> str | None:
         return "no log group is given"
     if not boot.machine.path(f"{_AGENT}/bin/amazon-cloudwatch-agent-ctl").exists():
         return "the CloudWatch agent is not installed"
-    wanted = _agent_text(boot)
-    return "it ships these logs" if boot.machine.read(_AGENT_CONFIGURATION) == wanted else None
+    shipped = boot.machine.read(_AGENT_MARK) == _digest([_agent_text(boot)])
+    return "it ships these logs" if shipped else None
 
 
 def start_agent(boot: Boot) -> None:
-    boot.machine.write(_AGENT_CONFIGURATION, _agent_text(boot))
-    boot.machine.run(
-        [
-            f"{_AGENT}/bin/amazon-cloudwatch-agent-ctl",
-            *("-a", "append-config", "-m", "ec2", "-s"),
-            *("-c", f"file:{_AGENT_CONFIGURATION}"),
-        ],
-        cure="look at /opt/aws/amazon-cloudwatch-agent/logs",
-    )
+    """A worker whose logs stay on the instance works all the same, so this only warns."""
+    text = _agent_text(boot)
+    boot.machine.write(_AGENT_CONFIGURATION, text)
+    try:
+        boot.machine.run(
+            [
+                f"{_AGENT}/bin/amazon-cloudwatch-agent-ctl",
+                *("-a", "append-config", "-m", "ec2", "-s"),
+                *("-c", f"file:{_AGENT_CONFIGURATION}"),
+            ],
+            cure="look at /opt/aws/amazon-cloudwatch-agent/logs, then run the user data again",
+        )
+    except CommandFailed as error:
+        boot.machine.say(f"logs stay on this instance: {error}")
+    else:
+        boot.machine.write(_AGENT_MARK, _digest([text]))
 
 
 def _agent_text(boot: Boot) -> str:
@@ -253,49 +302,40 @@ def _agent_text(boot: Boot) -> str:
     return units.log_agent_configuration(boot.log_group, names)
 
 
-# ---- back, and the end
-
-
-def roll_back(boot: Boot) -> None:
-    """Let the previous release run again; without one, stop what does not work."""
-    machine, previous = boot.machine, boot.previous
-    if not boot.has_application:
-        return
-    if previous is None or previous.id == boot.release_id:
-        machine.say("there is no earlier release to return to")
-        return
-    machine.say(f"returning to release {previous.id}")
-    try:
-        enter(boot, previous)
-        start_application(boot, previous)
-        machine.run(["systemctl", "start", _DAEMON], cure="")
-    except BootstrapError as error:
-        machine.say(f"the earlier release does not start either: {error}")
-    else:
-        machine.say(f"release {previous.id} runs again")
+# ---- the end
 
 
 def finish_skip(boot: Boot) -> str | None:
-    if boot.has_application and not boot.runs_already:
+    if boot.deployed != _now_deployed(boot) or (boot.has_application and not boot.runs_already):
         return None
-    kept = {boot.release_id} if boot.has_application else set()
-    return None if _leftovers(boot, kept) else "nothing is left of earlier boots"
+    return None if _leftovers(boot) else "nothing is left of earlier boots"
 
 
 def finish(boot: Boot) -> None:
-    """This release is deployed; keep it and the one before it, and nothing of older ones."""
-    if boot.has_application:
-        boot.machine.write(DEPLOYED, f"{boot.release_id}\n")
-    kept = {boot.release_id, *([boot.previous.id] if boot.previous else [])}
-    for path in _leftovers(boot, kept):
+    """This is what runs now; keep its release and the one before it, and nothing of older ones."""
+    boot.machine.write(DEPLOYED, _now_deployed(boot).to_json())
+    for path in _leftovers(boot):
         boot.machine.remove(path)
 
 
-def _leftovers(boot: Boot, kept: set[str]) -> list[str]:
+def _now_deployed(boot: Boot) -> Deployed:
+    machine = boot.machine
+    return Deployed(
+        instance=boot.instance_id,
+        release=boot.release_id if boot.has_application else None,
+        daemon=boot.daemon_home,
+        settings=machine.read(SETTINGS_PATH) or "",
+        cron=machine.read(cron_path(boot)),
+    )
+
+
+def _leftovers(boot: Boot) -> list[str]:
     machine, bundle = boot.machine, boot.application.bundle
-    if boot.previous is not None:
-        kept = kept | {boot.previous.id}
-    found = [f"{RELEASES}/{id}" for id in machine.names(RELEASES) if id not in kept]
+    kept = {boot.release_id} if boot.has_application else set()
+    if boot.deployed is not None and boot.deployed.release is not None:
+        kept.add(boot.deployed.release)
+    found = [STAGING] if machine.path(STAGING).is_symlink() else []
+    found += [f"{RELEASES}/{id}" for id in machine.names(RELEASES) if id not in kept]
     found += [f"{RECORDS}/{name}" for name in machine.names(RECORDS) if name[:-5] not in kept]
     archive = None if bundle is None else f"{bundle.sha256}.zip"
     found += [f"{_BUNDLES}/{name}" for name in machine.names(_BUNDLES) if name != archive]

@@ -80,10 +80,14 @@ def _run_hooks(phase: str) -> Callable[[Boot], None]:
     return lambda boot: install.run_hooks(boot, phase)
 
 
-def _enter(boot: Boot) -> None:
-    if boot.has_application:
-        services.check_names(boot)
-    services.enter(boot, boot.release)
+def _check(boot: Boot) -> None:
+    install.check_system(boot)
+    services.forget_what_changes(boot)
+
+
+def _record(boot: Boot) -> None:
+    services.check_names(boot)
+    install.record(boot)
 
 
 def _install_wanted(boot: Boot) -> None:
@@ -95,7 +99,7 @@ def _install_platform(boot: Boot) -> None:
 
 
 STEPS: Final[tuple[Step, ...]] = (
-    Step(name="check the system", skip=lambda _: None, do=install.check_system, undo="nothing"),
+    Step(name="check the system", skip=lambda _: None, do=_check, undo="nothing"),
     Step(
         name="install packages",
         skip=_packages_skip,
@@ -150,7 +154,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         name="record the release",
         skip=_record_skip,
-        do=install.record,
+        do=_record,
         undo="remove its file from /var/lib/worker-tier/releases, to have it built again",
     ),
     Step(
@@ -163,7 +167,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         name="enter the release",
         skip=services.files_skip,
-        do=_enter,
+        do=lambda boot: services.enter(boot, boot.release),
         undo="link /var/app/current to an earlier release and run the bootstrap of that release",
         changes_service=True,
     ),

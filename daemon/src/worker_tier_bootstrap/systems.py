@@ -24,6 +24,7 @@ class System:
         nginx_user: as whom nginx's workers run.
         python: packages that bring Python 3.11 or later, where the system's own is older.
         starts_services_at_install: the unit must be masked while its package is installed.
+        restart_steps: systemd is 254 or later, which waits ever longer between restarts.
         log_agent: packages of the CloudWatch agent, where the system's own repositories have it.
         default_sites: nginx configuration of the package, which would also listen on port 80.
         proven: how the boot was tested.
@@ -35,6 +36,7 @@ class System:
     proven: str
     python: tuple[str, ...] = ()
     log_agent: tuple[str, ...] = ()
+    restart_steps: bool = False
     starts_services_at_install: bool = False
     default_sites: tuple[str, ...] = ()
 
@@ -45,6 +47,8 @@ class PackageManager:
 
     refresh: tuple[str, ...]
     install: tuple[str, ...]
+    #: Finishes what a run that was killed left half done.
+    repair: tuple[str, ...]
     #: Prints one line per installed package, the name first.
     query: tuple[str, ...]
     environment: Mapping[str, str]
@@ -69,12 +73,14 @@ MANAGERS: Final = {
             "--no-install-recommends",
             "install",
         ),
+        repair=("dpkg", "--force-confold", "--configure", "-a"),
         query=("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"),
         environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"},
     ),
     DNF: PackageManager(
         refresh=(),
         install=("dnf", "-y", "-q", "install"),
+        repair=(),
         query=("rpm", "-qa", "--qf", "ii  %{NAME}\\n"),
         environment={},
     ),
@@ -102,6 +108,7 @@ SYSTEMS: Final[Mapping[tuple[str, str], System]] = {
         name="Debian 13",
         family=APT,
         nginx_user="www-data",
+        restart_steps=True,
         starts_services_at_install=True,
         default_sites=("/etc/nginx/sites-enabled/default",),
         proven="booted",
@@ -110,6 +117,7 @@ SYSTEMS: Final[Mapping[tuple[str, str], System]] = {
         name="Ubuntu 24.04",
         family=APT,
         nginx_user="www-data",
+        restart_steps=True,
         starts_services_at_install=True,
         default_sites=("/etc/nginx/sites-enabled/default",),
         proven="booted",

@@ -23,6 +23,12 @@ NGINX: Final = "/etc/nginx/nginx.conf"
 NGINX_DROP_IN: Final = f"{UNITS}/nginx.service.d/worker-tier.conf"
 #: After `drain_timeout` the daemon flushes deletes and gives up its lease; then systemd kills it.
 STOP_MARGIN_SECONDS: Final = 30
+#: The CloudWatch agent's unit: it goes after the daemon, so that the last lines are shipped too.
+LOG_AGENT: Final = "amazon-cloudwatch-agent.service"
+LONGEST_RESTART_SECONDS: Final = 60
+#: What the daemon may take at most: a request holds a body of 1 MiB a few times over.
+LEAST_MEMORY_MIB: Final = 256
+MEMORY_MIB_A_REQUEST: Final = 8
 #: Seconds by which nginx is more patient than the daemon: only one of them gives a request up.
 _PROXY_MARGIN_SECONDS: Final = 10
 _HOLE: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
@@ -36,19 +42,23 @@ class Front:
     inactivity_timeout: int
     connect_timeout: int
     drain_timeout: int
+    http_connections: int
     ipv6: bool
 
 
-def sqsd_unit(front: Front, release: Release | None, settings_path: str) -> str:
+def sqsd_unit(front: Front, release: Release | None, system: System, settings_path: str) -> str:
     """The daemon: started after everything it POSTs to, and so stopped before it."""
+    steps = f"RestartSteps=6\nRestartMaxDelaySec={LONGEST_RESTART_SECONDS}\n"
     served = [] if release is None else [*procfile.units(release.processes), "nginx.service"]
     return fill(
         "sqsd.service",
         {
             "SETTINGS_PATH": settings_path,
+            "RESTART_STEPS": steps if system.restart_steps else "",
+            "MEMORY_MIB": str(LEAST_MEMORY_MIB + MEMORY_MIB_A_REQUEST * front.http_connections),
             "STOP_SECONDS": str(front.drain_timeout + STOP_MARGIN_SECONDS),
             "AFTER": " ".join(
-                ["network-online.target", *(served or ["web.service", "nginx.service"])]
+                ["network-online.target", LOG_AGENT, *(served or ["web.service", "nginx.service"])]
             ),
         },
     )
@@ -74,9 +84,13 @@ def process_script(command: str) -> str:
     return f"#!/bin/sh\n# Written by worker-tier-bootstrap from the Procfile.\n{command}\n"
 
 
-def process_environment(release: Release) -> dict[str, str]:
-    """What the application, its build and its hooks see, as EB gives it."""
-    bins = ":".join(f"{CURRENT}/{place}" for place in (".venv/bin", "node_modules/.bin"))
+def process_environment(release: Release, directory: str = CURRENT) -> dict[str, str]:
+    """What the application, its build and its hooks see, as EB gives it.
+
+    Args:
+        directory: where the release is found; its own until it is the current one.
+    """
+    bins = ":".join(f"{directory}/{place}" for place in (".venv/bin", "node_modules/.bin"))
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {
         "HOME": "/home/webapp",

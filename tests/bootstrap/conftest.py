@@ -1,0 +1,58 @@
+"""A machine that is only a directory, and around it what an instance would ask over the network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fakes.machine import FakeMachine
+from worker_tier_bootstrap import answer, early
+from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object
+
+if TYPE_CHECKING:
+    from worker_tier.assets import Entry
+
+#: Files of a source bundle, and what else is said of the application -> its description.
+Bundles = Callable[..., Application]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    """An instance on which user data ran, in a stack whose group has a name."""
+    xml = "<PhysicalResourceId>the-group</PhysicalResourceId>"
+    monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
+    monkeypatch.setattr(answer, "_ask", lambda boot, seconds: "")
+    machine = FakeMachine(tmp_path / "root")
+    machine.write("/var/lib/cloud/data/instance-id", "i-1\n")
+    machine.path("/opt/worker-tier/bundles/aaaaaaaaaaaaaaaa").mkdir(parents=True)
+    return machine
+
+
+@pytest.fixture
+def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundles:
+    """Makes source bundles that the instance can fetch."""
+    # Not above: what is inside of a boot has this file too, and does without the CDK.
+    from worker_tier.assets import archive_of
+
+    store = tmp_path / "store"
+    store.mkdir()
+
+    def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
+        assert hashlib.sha256((store / key).read_bytes()).hexdigest() == sha256
+        shutil.copy(store / key, target)
+
+    monkeypatch.setattr(early, "fetch", fetch)
+
+    def make(files: Mapping[str, bytes | Entry] | bytes, **more: Any) -> Application:
+        content = files if isinstance(files, bytes) else archive_of(files).content
+        sha256 = hashlib.sha256(content).hexdigest()
+        (store / sha256).write_bytes(content)
+        where = S3Object(bucket="applications", key=sha256, sha256=sha256)
+        return Application(kind=BUNDLE, bundle=where, **more)
+
+    return make

@@ -1,0 +1,233 @@
+"""What people get wrong, told by the table of steps; a few of these are booted too (`inside/`)."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.bootstrap.conftest import Bundles
+from tests.fakes.machine import FakeMachine
+from worker_tier.assets import Entry
+from worker_tier_bootstrap import answer, back, early, install
+from worker_tier_bootstrap.boot import Boot, StepFailed, plan_lines, run_steps
+from worker_tier_bootstrap.contract import Application
+from worker_tier_bootstrap.errors import CommandFailed
+from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.steps import STEPS
+
+APP: dict[str, bytes | Entry] = {"app.js": b"", "Procfile": b"web: node app.js\n"}
+HOOK = b"#!/bin/sh\nexit 4\n"
+
+
+def run(machine: FakeMachine, application: Application | None = None) -> None:
+    machine.told(application)
+    run_steps(STEPS, Boot.read(machine), back.roll_back)
+
+
+def failure(machine: FakeMachine, application: Application) -> str:
+    with pytest.raises(StepFailed) as caught:
+        run(machine, application)
+    return str(caught.value)
+
+
+def empty_zip() -> bytes:
+    buffer = io.BytesIO()
+    zipfile.ZipFile(buffer, "w").close()
+    return buffer.getvalue()
+
+
+def damaged_zip() -> bytes:
+    """Its directory can be read, and what a file was deflated to cannot."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("Procfile", b"web: x\n" * 100)
+    content = bytearray(buffer.getvalue())
+    content[40] = 0xFF
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "says", "cure"),
+    [
+        (empty_zip(), "step unpack: nothing says how to start the application", "add a Procfile"),
+        (empty_zip(), "it has no file", ""),
+        (damaged_zip(), "step unpack: the source bundle is no readable ZIP", "upload it again"),
+        (
+            {"Procfile": b"web node app.js\n"},
+            "Procfile: line 1 is not `name: command`",
+            "correct the Procfile",
+        ),
+        (
+            {"Procfile": "web: ./dépêche\n".encode("latin-1")},
+            "Procfile: line 1 is not UTF-8",
+            "correct the Procfile",
+        ),
+        (
+            {"Procfile": b"web: true", "../../etc/cron.d/x": b"x"},
+            "the source bundle holds the path '../../etc/cron.d/x', which leaves its directory",
+            "pack the bundle from inside its directory",
+        ),
+    ],
+)
+def test_a_bundle_that_cannot_be_used_is_told(
+    machine: FakeMachine,
+    bundles: Bundles,
+    files: dict[str, bytes | Entry] | bytes,
+    says: str,
+    cure: str,
+) -> None:
+    told = failure(machine, bundles(files))
+    assert says in told
+    assert cure in told
+    assert "systemctl restart web.service" not in machine.commands
+
+
+def test_a_process_called_as_a_unit_of_the_system_is_told_before_anything_is_stopped(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    run(machine, bundles(APP))
+    machine.write("/usr/lib/systemd/system/dbus.service", "")
+    machine.commands.clear()
+    told = failure(machine, bundles({**APP, "Procfile": b"web: x\ndbus: sleep 1000\n"}))
+    assert "the Procfile's process dbus would replace the system's own dbus.service" in told
+    assert "give the process another name" in told
+    assert "systemctl stop sqsd.service" not in machine.commands
+
+
+@pytest.mark.parametrize("phase", ["prebuild", "predeploy", "postdeploy"])
+def test_a_hook_that_fails_is_told_by_its_name(
+    machine: FakeMachine, bundles: Bundles, phase: str
+) -> None:
+    name = f".platform/hooks/{phase}/01_migrate.sh"
+    machine.failing[str(machine.path("/var/app"))] = "cannot migrate"
+    told = failure(machine, bundles({**APP, name: HOOK}))
+    assert f"step run {phase} hooks: `{name}` ended with exit code" in told
+    assert "cannot migrate" in told
+
+
+def test_a_build_that_fails_is_told_by_its_name(machine: FakeMachine, bundles: Bundles) -> None:
+    machine.failing["sh -c exit 5"] = "no compiler here"
+    told = failure(machine, bundles({**APP, "Buildfile": b"make: exit 5\n"}))
+    assert "step build: `make of the Buildfile: exit 5` ended with exit code 1" in told
+    assert "no compiler here" in told
+
+
+def test_a_hook_that_no_system_can_run_is_told(tmp_path: Path) -> None:
+    hook = tmp_path / "01.sh"
+    hook.write_bytes(b"\x7fELF nonsense")
+    hook.chmod(0o755)
+    with pytest.raises(CommandFailed, match=r"`01.sh` cannot be run: .*Exec format"):
+        Machine(deadline_seconds=9).run([str(hook)], cure="", shown="01.sh")
+
+
+def test_a_bundle_that_is_not_there_is_told_at_once(
+    machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: str) -> None:
+        raise early.Refused("s3://applications/gone.zip: HTTP 404 NoSuchKey", definite=True)
+
+    application = bundles(APP)
+    monkeypatch.setattr(early, "fetch", gone)
+    told = failure(machine, application)
+    assert "the source bundle cannot be fetched: s3://applications/gone.zip: HTTP 404" in told
+    assert "check that the object is there" in told
+    assert machine.slept == []
+
+
+def test_a_bundle_behind_a_cut_network_is_tried_until_the_deadline(
+    machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: str) -> None:
+        raise early.Refused("s3://applications/a.zip: no route")
+
+    application = bundles(APP)
+    monkeypatch.setattr(early, "fetch", cut)
+    assert "no route" in failure(machine, application)
+    assert machine.slept[:6] == [2, 4, 8, 16, 32, 60]
+    assert 400 < machine.now < 600
+
+
+def test_a_process_that_dies_at_once_is_told_though_the_application_answers(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    machine.restarts["worker.service"] = int  # once a second
+    files = {**APP, "Procfile": b"web: node app.js\nworker: ./missing\n"}
+    told = failure(machine, bundles(files))
+    assert "the process worker exits as soon as it is started (worker: ./missing)" in told
+
+
+def test_several_processes_are_up_when_none_has_ended_for_a_while(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    machine.restarts["worker.service"] = lambda now: 7  # of an earlier time
+    run(machine, bundles({**APP, "Procfile": b"web: node app.js\nworker: ./work\n"}))
+    assert machine.now >= 3
+
+
+def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_ours(
+    machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer, "_ask", lambda boot, seconds: "GET / answers 502")
+    log = machine.path("/var/log/worker-tier/web.log")
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * 100_000 + b"\ncannot open d\xe9p\xeache\n")
+    machine.restarts["web.service"] = lambda now: int(now * 10)
+    conf = "# réglages\nclient_max_body_size 20m;\n".encode("latin-1")
+    told = failure(machine, bundles({**APP, ".platform/nginx/conf.d/a.conf": conf}))
+    assert "the application exits as soon as it is started" in told
+    assert told.endswith("cannot open d\ufffdp\ufffdche")
+
+
+def test_a_plan_of_a_bundle_that_is_not_built_says_what_is_known_later(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    machine.told(bundles(APP))
+    lines = plan_lines(STEPS, Boot.read(machine))
+    assert len(lines) == len(STEPS)
+    later = [line for line in lines if "it is known once the bundle is unpacked" in line]
+    assert "install the platform's packages" in later[0]
+
+
+def test_a_lock_of_another_package_manager_is_waited_for(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = "apt-get -qq -o APT::Update::Error-Mode=any update"
+    machine.failing[update] = "E: Could not get lock /var/lib/apt/lists/lock. It is held by 7"
+
+    def sleep(seconds: float) -> None:
+        FakeMachine.sleep(machine, seconds)
+        if machine.now >= 60:
+            machine.failing.clear()
+
+    monkeypatch.setattr(machine, "sleep", sleep)
+    run(machine)
+    assert machine.slept == [5] * 12
+    assert "logrotate" in machine.installed
+
+
+def test_what_an_interrupted_installation_left_is_finished_first(machine: FakeMachine) -> None:
+    machine.write("/var/lib/dpkg/updates/0001", "")
+    machine.write("/usr/sbin/policy-rc.d", install._POLICY_TEXT, 0o755)
+    run(machine)
+    repair, update = (
+        next(i for i, words in enumerate(machine.commands) if words.startswith(start))
+        for start in ("dpkg --force-confold --configure -a", "apt-get -qq -o APT")
+    )
+    assert repair < update
+    assert machine.read("/usr/sbin/policy-rc.d") is None
+
+
+def test_what_a_killed_boot_left_to_keep_services_from_starting_is_removed(
+    machine: FakeMachine,
+) -> None:
+    run(machine)
+    machine.write("/usr/sbin/policy-rc.d", install._POLICY_TEXT, 0o755)
+    run(machine)
+    assert machine.read("/usr/sbin/policy-rc.d") is None
+    # somebody else's stays
+    machine.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
+    run(machine)
+    assert machine.read("/usr/sbin/policy-rc.d") is not None
