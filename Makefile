@@ -48,6 +48,7 @@ help: ## say what there is (the default)
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
 	@echo "make demo takes APP=path/to/your/app, PORT=8080 and LOCAL_AWS_PORT=4566, all optional."
+	@echo "make template takes APP, and TEMPLATE_ARGS='--max 8', for example; --help of it lists them."
 	@echo "make test takes PYTEST_ARGS='-k name', for example."
 
 demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
@@ -87,12 +88,12 @@ synth: environment $(NODE_STAMP) ## make the templates of app.py and of every ex
 			--output "cdk.out/examples/$$(basename "$$(dirname "$$app")")"; \
 	done
 	@.venv/bin/cfn-lint --template cdk.out/*.template.json
-	@# The CDK makes a function wait for its role in two ways, which W3005 finds one too many.
-	@.venv/bin/cfn-lint --ignore-checks W3005 --template cdk.out/examples/*/*.template.json
+	@.venv/bin/cfn-lint --template cdk.out/examples/*/*.template.json
 	@echo "the templates are in cdk.out; CloudFormation Validate and cfn-lint found nothing"
 
-template: environment ## write a template for people without the CDK, and its archive, in dist/template
-	@$(CDK_ENV) $(PY) -m worker_tier.standalone --out dist/template $(TEMPLATE_ARGS)
+template: environment ## write a template for people without the CDK, and its archives, in dist/template
+	@$(CDK_ENV) $(PY) -m worker_tier.standalone --out dist/template \
+		--application '$(or $(APP),examples/node_worker)' $(TEMPLATE_ARGS)
 
 bench: environment ## measure the daemon against others, about half an hour
 	@$(PY) -m bench

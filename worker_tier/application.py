@@ -19,7 +19,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
-from worker_tier.assets import Entry, archive_of
+from worker_tier.assets import Archive, Entry, archive_of
 from worker_tier.errors import InvalidApplication
 from worker_tier_bootstrap import contract, platforms, procfile
 from worker_tier_bootstrap.errors import BootstrapError
@@ -136,6 +136,25 @@ class WorkerApplication:
         path = self.directory / _CRON_FILE
         return str(path) if path.is_file() else None
 
+    def archive(self) -> Archive:
+        """The source bundle of a directory, as instances fetch it.
+
+        Raises:
+            InvalidApplication: it is larger than EB takes.
+        """
+        assert self.directory is not None
+        # Not the CDK's own zip: only an archive that is made here has a SHA-256 that is known here.
+        archive = archive_of(dict(bundle_entries(self.directory)))
+        if len(archive.content) > _LARGEST.to_bytes():
+            raise InvalidApplication(
+                str(self.directory),
+                [
+                    f"the source bundle has {len(archive.content)} bytes and may have"
+                    f" {_LARGEST.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
+                ],
+            )
+        return archive
+
     def bind(self, scope: Construct, grantee: iam.IGrantable) -> contract.Application:
         """Upload it with the stack, and let `grantee` read it.
 
@@ -169,17 +188,7 @@ class WorkerApplication:
         return contract.application_problems(described)
 
     def _upload(self, scope: Construct, grantee: iam.IGrantable) -> contract.S3Object:
-        assert self.directory is not None
-        # Not the CDK's own zip: only an archive that is made here has a SHA-256 that is known here.
-        archive = archive_of(dict(bundle_entries(self.directory)))
-        if len(archive.content) > _LARGEST.to_bytes():
-            raise InvalidApplication(
-                str(self.directory),
-                [
-                    f"the source bundle has {len(archive.content)} bytes and may have"
-                    f" {_LARGEST.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
-                ],
-            )
+        archive = self.archive()
         outdir = cast(Any, Stage.of(scope)).asset_outdir
         path = Path(outdir, f"worker-tier-application.{archive.sha256[:16]}.zip")
         path.write_bytes(archive.content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import aws_ec2 as ec2
@@ -61,12 +62,14 @@ def add_vpc_endpoints(
     encryption_key: bool = False,
     container: bool = False,
     secrets: bool = False,
+    clients: Sequence[ec2.IConnectable] | None = None,
 ) -> None:
     """Give a network of this app every endpoint that an isolated tier needs.
 
     Args:
         subnets: where the interface endpoints are. Default: private subnets.
         session_manager, encryption_key, container, secrets: as for `required_interface_endpoints`.
+        clients: who may reach the interface endpoints, such as a tier. Default: all in the network.
     """
     gateways = (
         ec2.GatewayVpcEndpointAwsService.S3,
@@ -81,4 +84,8 @@ def add_vpc_endpoints(
         secrets=secrets,
     )
     for id, interface in needed.items():
-        vpc.add_interface_endpoint(id, service=interface, subnets=subnets)
+        endpoint = vpc.add_interface_endpoint(
+            id, service=interface, subnets=subnets, open=clients is None
+        )
+        for client in clients or ():
+            endpoint.connections.allow_default_port_from(client)

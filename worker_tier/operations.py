@@ -374,6 +374,7 @@ class TierOperations(Construct):
         encryption_key: bool = False,
         container: bool = False,
         secrets: bool = False,
+        clients: Sequence[ec2.IConnectable] | None = None,
     ) -> None:
         """`network.add_vpc_endpoints`: all that a tier in isolated subnets needs."""
         network.add_vpc_endpoints(
@@ -383,4 +384,5 @@ class TierOperations(Construct):
             encryption_key=encryption_key,
             container=container,
             secrets=secrets,
+            clients=clients,
         )

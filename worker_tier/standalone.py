@@ -1,9 +1,10 @@
-"""A template for people without the CDK, and the archive it needs: two files, no bootstrap.
+"""A template for people without the CDK, and the archives it needs: no bootstrap.
 
-    python -m worker_tier.standalone --out DIRECTORY [--cron cron.yaml] [--min 1] [--max 4] ...
+    python -m worker_tier.standalone --application DIRECTORY --out DIRECTORY [--min 1] [--max 4] ...
 
-The network and the place of the archive are parameters; all else is settled when the template is
-written. It can be deployed under any name, in any region and partition: docs/stack.md tells how.
+The network, the image and the places of the archives are parameters; all else is settled when the
+template is written. It can be deployed under any name, in any region and partition: docs/stack.md
+tells how. Without an application the image is asked for, for then it must have one.
 """
 
 from __future__ import annotations
@@ -12,37 +13,62 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from aws_cdk import App, CfnOutput, CfnParameter, DefaultStackSynthesizer, Duration, Stack, Token
+import jsii
+from aws_cdk import (
+    App,
+    CfnCondition,
+    CfnOutput,
+    CfnParameter,
+    DefaultStackSynthesizer,
+    Duration,
+    Fn,
+    Stack,
+    Token,
+)
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from constructs import Construct
 
+from worker_tier.application import WorkerApplication
 from worker_tier.assets import daemon_archive
 from worker_tier.capacity import DEFAULT_INSTANCE_TYPE
-from worker_tier.errors import InvalidProps, PackagingError
+from worker_tier.errors import InvalidApplication, InvalidProps, PackagingError
+from worker_tier.machine_image import WorkerMachineImage
 from worker_tier.tier import WorkerTier
+from worker_tier_bootstrap.contract import S3Object
 
 TEMPLATE_NAME = "worker-tier.template.json"
 _STACK = "WorkerTier"
 
 
 def bundle_name() -> str:
-    """The archive's file name, and its key's default; another daemon has another name."""
+    """The file name of the daemon's archive; another daemon has another name."""
     return f"worker-tier-daemon.{daemon_archive().sha256[:16]}.zip"
 
 
+def application_name(application: WorkerApplication) -> str:
+    """The file name of an application's archive; another content has another name."""
+    return f"worker-tier-application.{application.archive().sha256[:16]}.zip"
+
+
 class StandaloneStack(Stack):
-    """A worker tier in a network that exists, from an archive that was uploaded by hand.
+    """A worker tier in a network that exists, from archives that were uploaded by hand.
 
     Args:
-        props: of `WorkerTier`, but for its network and `daemon_location`.
+        application: a directory (`WorkerApplication.from_asset`). None: the image has it.
+        props: of `WorkerTier`, but for its network, image, application and `daemon_location`.
     """
 
-    def __init__(self, scope: App, id: str, props: dict[str, Any]) -> None:
+    def __init__(
+        self, scope: App, id: str, application: WorkerApplication | None, props: dict[str, Any]
+    ) -> None:
         super().__init__(
             scope,
             id,
@@ -57,11 +83,28 @@ class StandaloneStack(Stack):
             "Subnets of the instances, in two zones or more, with a way out or with endpoints.",
         )
         bucket = self._parameter(
-            "BundleBucket", "String", "Bucket of the stack's region that holds the archive."
+            "BundleBucket", "String", "Bucket of the stack's region that holds the archives."
         )
-        key = self._parameter(
-            "BundleKey", "String", "The archive's key in it.", default=bundle_name()
+        prefix = self._parameter(
+            "BundlePrefix",
+            "String",
+            "What their keys begin with, such as worker-tier/.",
+            default="",
         )
+        prefix.allowed_pattern = "(.*/)?"
+
+        # Names stand in the template and not in parameters: an update keeps a parameter's old
+        # value, and with it would keep the old archive under a new template's hash.
+        def location(name: str) -> s3.Location:
+            return s3.Location(
+                bucket_name=bucket.value_as_string, object_key=f"{prefix.value_as_string}{name}"
+            )
+
+        installed = WorkerApplication.external()
+        if application is not None:
+            installed = _Uploaded(
+                **vars(application), location=location(application_name(application))
+            )
         self.tier = WorkerTier(
             self,
             "Worker",
@@ -73,9 +116,9 @@ class StandaloneStack(Stack):
                 availability_zones=["zone"],
                 private_subnet_ids=["subnet"],
             ),
-            daemon_location=s3.Location(
-                bucket_name=bucket.value_as_string, object_key=key.value_as_string
-            ),
+            daemon_location=location(bundle_name()),
+            application=installed,
+            machine_image=self._image(needed=application is None),
             **props,
         )
         group = cast(
@@ -83,6 +126,31 @@ class StandaloneStack(Stack):
         )
         group.vpc_zone_identifier = subnets.value_as_list
         self._outputs()
+
+    def _image(self, *, needed: bool) -> WorkerMachineImage:
+        """An image that a parameter names; it must, where nothing else brings an application."""
+        amazon = WorkerMachineImage.amazon_linux_2023()
+        wanted = "Image for the instance type's processor, made from Amazon Linux 2023"
+        if needed:
+            own = self._parameter(
+                "ImageId",
+                "AWS::EC2::Image::Id",
+                f"{wanted}, with your application on it, listening on the port.",
+            )
+            return replace(amazon, image=lambda kind: _Image(own.value_as_string))
+        own = self._parameter(
+            "ImageId", "String", f"{wanted}. Default: the newest Amazon Linux 2023.", default=""
+        )
+        own.allowed_pattern = "(ami-[0-9a-f]{8,17})?"
+        given = CfnCondition(
+            self,
+            "HasImageId",
+            expression=Fn.condition_not(Fn.condition_equals(own.value_as_string, "")),
+        )
+        return replace(
+            amazon,
+            image=lambda kind: _Image(own.value_as_string, given, otherwise=amazon.image(kind)),
+        )
 
     def _parameter(
         self, name: str, kind: str, description: str, default: str | None = None
@@ -103,45 +171,103 @@ class StandaloneStack(Stack):
                 CfnOutput(self, name, value=value)
 
 
-def template(**props: Any) -> dict[str, Any]:
-    """The template, for props of `WorkerTier` but for its network and `daemon_location`.
+@jsii.implements(ec2.IMachineImage)
+class _Image:
+    """An image by its id, or another one where a condition does not hold."""
+
+    def __init__(
+        self,
+        image_id: str,
+        condition: CfnCondition | None = None,
+        otherwise: ec2.IMachineImage | None = None,
+    ) -> None:
+        self._image_id, self._condition, self._otherwise = image_id, condition, otherwise
+
+    def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
+        """What the launch template asks for."""
+        image_id = self._image_id
+        if self._condition is not None and self._otherwise is not None:
+            other = self._otherwise.get_image(scope).image_id
+            chosen = Fn.condition_if(self._condition.logical_id, image_id, other)
+            image_id = Token.as_string(chosen)
+        return ec2.MachineImageConfig(
+            image_id=image_id,
+            os_type=ec2.OperatingSystemType.LINUX,
+            user_data=ec2.UserData.for_linux(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Uploaded(WorkerApplication):
+    """An application whose archive somebody uploads."""
+
+    location: s3.Location
+
+    def _upload(self, scope: Construct, grantee: iam.IGrantable) -> S3Object:
+        bucket, key = self.location.bucket_name, self.location.object_key
+        arn = Stack.of(scope).format_arn(
+            service="s3", region="", account="", resource=bucket, resource_name=key
+        )
+        iam.Grant.add_to_principal(grantee=grantee, actions=["s3:GetObject"], resource_arns=[arn])
+        return S3Object(bucket=bucket, key=key, sha256=self.archive().sha256)
+
+
+def template(application: WorkerApplication | None = None, **props: Any) -> dict[str, Any]:
+    """The template, for an application and the props that `StandaloneStack` leaves open.
 
     Raises:
-        InvalidProps: with every problem found.
+        InvalidProps, InvalidApplication: with every problem found.
         PackagingError: the daemon is not installed.
     """
     with TemporaryDirectory() as directory:
         # No paths of this machine's constructs in somebody else's stack.
         app = App(outdir=directory, context={"aws:cdk:disable-asset-staging": True})
         app.node.set_context("aws:cdk:enable-path-metadata", False)
-        StandaloneStack(app, _STACK, props)
+        StandaloneStack(app, _STACK, application, props)
         path = Path(app.synth().directory, f"{_STACK}.template.json")
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
 
-def write(directory: Path, **props: Any) -> tuple[Path, Path]:
-    """Write template and archive into a directory; gives their paths."""
-    document = template(**props)
+def write(
+    directory: Path, application: WorkerApplication | None = None, **props: Any
+) -> tuple[Path, ...]:
+    """Write template and archives into a directory; gives their paths, the template's first."""
+    document = template(application, **props)
+    text = json.dumps(document, indent=1) + "\n"
+    contents = {TEMPLATE_NAME: text.encode(), bundle_name(): daemon_archive().content}
+    if application is not None:
+        contents[application_name(application)] = application.archive().content
     directory.mkdir(parents=True, exist_ok=True)
-    paths = directory / TEMPLATE_NAME, directory / bundle_name()
-    paths[0].write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    paths[1].write_bytes(daemon_archive().content)
-    return paths
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
+    return tuple(directory / name for name in contents)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m worker_tier.standalone",
-        description="Write a worker tier's CloudFormation template and the archive it needs.",
+        description="Write a worker tier's CloudFormation template and the archives it needs.",
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("dist/template"), help="directory (%(default)s)")
-    add("--cron", help="path of a cron.yaml, for periodic tasks")
+    add(
+        "--application",
+        metavar="DIRECTORY",
+        help="source bundle to install on the instances (default: none; the template then asks for"
+        " an image that has one)",
+    )
+    add(
+        "--application-port",
+        type=int,
+        metavar="PORT",
+        help="PORT of its process, behind nginx (default: its platform's)",
+    )
+    add("--cron", help="path of a cron.yaml, for periodic tasks (default: the application's)")
     add("--min", type=int, default=1, help="least instances (%(default)s)")
     add("--max", type=int, default=4, help="most instances (%(default)s)")
     add("--instance-type", default=DEFAULT_INSTANCE_TYPE, help="(%(default)s)")
-    add("--http-port", type=int, default=80, help="where the application listens (%(default)s)")
+    add("--http-port", type=int, default=80, help="where the daemon POSTs to (%(default)s)")
     add("--http-connections", type=int, default=50, help="POSTs at a time (%(default)s)")
     add("--visibility-timeout", type=int, default=300, metavar="SECONDS", help="(%(default)s)")
     add("--inactivity-timeout", type=int, default=299, metavar="SECONDS", help="(%(default)s)")
@@ -153,8 +279,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; a mistake ends with its description, not with a traceback."""
     given = _arguments(arguments)
     try:
-        written, archive = write(
+        application = None
+        if given.application is not None:
+            application = WorkerApplication.from_asset(
+                given.application, port=given.application_port
+            )
+        written = write(
             given.out,
+            application,
             periodic_tasks=given.cron,
             min_capacity=given.min,
             max_capacity=given.max,
@@ -165,10 +297,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             inactivity_timeout=Duration.seconds(given.inactivity_timeout),
             fifo=given.fifo or None,
         )
-    except (InvalidProps, PackagingError) as error:
+    except (InvalidProps, InvalidApplication, PackagingError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{written}\n{archive}")
+    print(*written, sep="\n")
     return 0
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jsii
-from aws_cdk import App, Aws, Environment, Stack
+from aws_cdk import App, Aws, Environment, Fn, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from worker_tier import WorkerTier
+from worker_tier import WorkerApplication, WorkerTier
+
+APPLICATION = Path(__file__).resolve().parents[1] / "node_worker"
 
 
 class China(Stack):
@@ -19,6 +23,7 @@ class China(Stack):
             "Vpc",
             max_azs=2,
             nat_gateways=0,
+            flow_logs={"Rejected": ec2.FlowLogOptions(traffic_type=ec2.FlowLogTrafficType.REJECT)},
             subnet_configuration=[
                 ec2.SubnetConfiguration(
                     name="Workers", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=24
@@ -26,23 +31,24 @@ class China(Stack):
             ],
         )
         isolated = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
-        WorkerTier.add_vpc_endpoints(vpc, subnets=isolated)
-        WorkerTier(
+        tier = WorkerTier(
             self,
             "Worker",
             vpc=vpc,
             vpc_subnets=isolated,
+            application=WorkerApplication.from_asset(str(APPLICATION), port=3000),
             # For accounts that take no other; leave it out where `ec2.amazonaws.com` works.
             instance_principal=iam.ServicePrincipal.from_static_service_principle_name(
                 f"ec2.{Aws.URL_SUFFIX}"
             ),
         )
+        WorkerTier.add_vpc_endpoints(vpc, subnets=isolated, clients=[tier])
 
     @property
     @jsii.member(jsii_name="availabilityZones")
     def availability_zones(self) -> list[str]:
-        """Named, so that synth asks no account for them."""
-        return ["cn-north-1a", "cn-north-1b"]
+        """The region's first two, found at deployment, so that synth asks no account for them."""
+        return [Fn.select(number, Fn.get_azs()) for number in range(2)]
 
 
 if __name__ == "__main__":

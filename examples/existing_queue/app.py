@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier import ExistingQueue, WorkerTier
+from worker_tier import ExistingQueue, WorkerApplication, WorkerTier
+
+APPLICATION = Path(__file__).resolve().parents[1] / "python_worker"
 
 
 class Existing(Stack):
@@ -34,8 +38,19 @@ class Existing(Stack):
         WorkerTier(
             self,
             "Worker",
-            vpc=ec2.Vpc(self, "Vpc", max_azs=2, nat_gateways=1),
+            vpc=ec2.Vpc(
+                self,
+                "Vpc",
+                max_azs=2,
+                nat_gateways=1,
+                flow_logs={
+                    "Rejected": ec2.FlowLogOptions(traffic_type=ec2.FlowLogTrafficType.REJECT)
+                },
+            ),
             queue=queue,
+            application=WorkerApplication.from_asset(str(APPLICATION)),
+            # Not its cron.yaml: what is sent to this queue is its owner's to say.
+            periodic_tasks=[],
             dead_letter_statuses=["422"],
         )
 

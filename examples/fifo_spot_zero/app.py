@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aws_cdk import App, CfnOutput, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier import WorkerCapacity, WorkerScaling, WorkerTier
+from worker_tier import WorkerApplication, WorkerCapacity, WorkerScaling, WorkerTier
+
+APPLICATION = Path(__file__).resolve().parents[1] / "node_worker"
 
 
 class FifoSpotZero(Stack):
@@ -17,7 +21,18 @@ class FifoSpotZero(Stack):
         tier = WorkerTier(
             self,
             "Worker",
-            vpc=ec2.Vpc(self, "Vpc", max_azs=2, nat_gateways=1),
+            vpc=ec2.Vpc(
+                self,
+                "Vpc",
+                max_azs=2,
+                nat_gateways=1,
+                flow_logs={
+                    "Rejected": ec2.FlowLogOptions(traffic_type=ec2.FlowLogTrafficType.REJECT)
+                },
+            ),
+            application=WorkerApplication.from_asset(str(APPLICATION)),
+            # Not its cron.yaml: an empty fleet would enqueue nothing.
+            periodic_tasks=[],
             fifo=True,
             content_based_deduplication=True,
             # As many messages at a time as there are groups, not one at a time for the queue.

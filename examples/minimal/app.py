@@ -19,7 +19,15 @@ class Minimal(Stack):
         tier = WorkerTier(
             self,
             "Worker",
-            vpc=ec2.Vpc(self, "Vpc", max_azs=2, nat_gateways=1),
+            vpc=ec2.Vpc(
+                self,
+                "Vpc",
+                max_azs=2,
+                nat_gateways=1,
+                flow_logs={
+                    "Rejected": ec2.FlowLogOptions(traffic_type=ec2.FlowLogTrafficType.REJECT)
+                },
+            ),
             application=WorkerApplication.from_asset(str(APPLICATION)),
         )
         CfnOutput(self, "QueueUrl", value=tier.queue.queue_url)

@@ -7,6 +7,7 @@ from pathlib import Path
 from aws_cdk import App, Stack
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -28,10 +29,27 @@ class Periodic(Stack):
         key = kms.Key(self, "Key", enable_key_rotation=True)
         topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=key)
         topic.add_subscription(subscriptions.EmailSubscription(mail))
+        # `enforce_ssl` writes a policy, and with it SNS's own is gone, by which alarms may publish.
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sns:Publish"],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
         tier = WorkerTier(
             self,
             "Worker",
-            vpc=ec2.Vpc(self, "Vpc", max_azs=2, nat_gateways=1),
+            vpc=ec2.Vpc(
+                self,
+                "Vpc",
+                max_azs=2,
+                nat_gateways=1,
+                flow_logs={
+                    "Rejected": ec2.FlowLogOptions(traffic_type=ec2.FlowLogTrafficType.REJECT)
+                },
+            ),
             # Its cron.yaml is found in the directory.
             application=WorkerApplication.from_asset(str(APPLICATION)),
             encryption_key=key,

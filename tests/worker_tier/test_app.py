@@ -11,7 +11,10 @@ import pytest
 from aws_cdk import App
 
 import app as example
+from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized
+from worker_tier.bootstrap import files_in_user_data
+from worker_tier_bootstrap.contract import INSTANCE_PATH
 
 PROGRAM = Path(example.__file__)
 
@@ -43,7 +46,7 @@ def test_the_producer_knows_the_queue_may_send_to_it_and_logs_to_its_own_group(
     assert function["Environment"]["Variables"] == {"QUEUE_URL": {"Ref": queue}}
     assert function["Handler"] == "index.handler"
     assert function["Timeout"] == 120
-    statements = template.statements("AWS::IAM::Policy", "ProducerRole")
+    statements = template.statements("AWS::IAM::ManagedPolicy", "ProducerPolicy")
     resources = [statement["Resource"]["Fn::GetAtt"][0] for statement in statements]
     assert sorted(resources) == sorted([queue, template.id_of("AWS::Logs::LogGroup", "Producer")])
 
@@ -53,7 +56,33 @@ def test_the_network_costs_nothing_by_the_hour(template: Synthesized) -> None:
     assert len(template.all("AWS::EC2::Subnet")) == 2
 
 
+def test_the_producer_waits_for_its_rights_by_naming_them(template: Synthesized) -> None:
+    role, policy = (
+        template.id_of("AWS::IAM::Role", "ProducerRole"),
+        template.id_of("AWS::IAM::ManagedPolicy", "ProducerPolicy"),
+    )
+    assert template.one("AWS::Lambda::Function")["Role"] == {"Fn::GetAtt": [role, "Arn"]}
+    assert template.resources[role]["Properties"]["ManagedPolicyArns"] == [{"Ref": policy}]
+
+
+def test_the_sample_is_installed_behind_nginx(template: Synthesized) -> None:
+    told = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])["application"]
+    assert (told["kind"], told["port"]) == ("bundle", 3000)
+    settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
+    assert settings.options.http_port == 8123
+
+
+def test_nginx_and_the_application_never_share_a_port() -> None:
+    app = App()
+    stack = example.WorkerTierExample(
+        app, "Example", http_port=3000, application=example.application(app)
+    )
+    files = files_in_user_data(Synthesized(stack).user_data())
+    assert json.loads(files[INSTANCE_PATH])["application"]["port"] == 3001
+
+
 def test_an_application_without_tasks_has_no_table_and_no_output_of_one(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: ./run\n")
     stack = example.WorkerTierExample(App(), "Example", http_port=80, application=tmp_path)
     template = Synthesized(stack)
     assert template.all("AWS::DynamoDB::GlobalTable") == {}
@@ -94,7 +123,17 @@ def run(tmp_path: Path, context: dict[str, str]) -> subprocess.CompletedProcess[
     )
 
 
+def test_an_application_that_nothing_starts_ends_with_the_cure_and_no_traceback(
+    tmp_path: Path,
+) -> None:
+    completed = run(tmp_path, {example.APPLICATION_KEY: str(tmp_path)})
+    assert completed.returncode == 1
+    assert "Traceback" not in completed.stderr
+    assert "add a Procfile with a line such as" in completed.stderr
+
+
 def test_a_bad_cron_yaml_ends_with_its_problems_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: ./run\n")
     (tmp_path / "cron.yaml").write_text(CRON_YAML.replace("* * * * *", "nonsense"))
     completed = run(tmp_path, {example.APPLICATION_KEY: str(tmp_path)})
     assert completed.returncode == 1

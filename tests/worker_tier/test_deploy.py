@@ -17,7 +17,7 @@ from local_aws import LocalAws, LocalAwsError
 from local_aws.deploy import CDK, Deployment, cdk_environment, deploy
 from sqsd import contract
 from sqsd.contract import SETTINGS_PATH, TierSettings
-from worker_tier import standalone
+from worker_tier import WorkerApplication, standalone
 from worker_tier.bootstrap import files_in_user_data
 
 pytestmark = [pytest.mark.local_aws, pytest.mark.cdk, pytest.mark.timeout(240)]
@@ -180,16 +180,19 @@ def test_destroying_leaves_nothing(aws: LocalAws, deployment: Deployment, direct
 def test_a_template_without_the_cdk_deploys_under_any_name(
     fresh_aws: LocalAws, tmp_path: Path, cron_file: str
 ) -> None:
-    # given the two files, the archive in a bucket, and an account that was never bootstrapped
-    written, archive = standalone.write(tmp_path, periodic_tasks=cron_file)
+    # given the three files, the archives in a bucket, and an account that was never bootstrapped
+    application = WorkerApplication.from_asset(str(ROOT / "examples" / "node_worker"))
+    written, *archives = standalone.write(tmp_path, application, periodic_tasks=cron_file)
+    assert len(archives) == 2
     s3, cloudformation = fresh_aws.client("s3"), fresh_aws.client("cloudformation")
     s3.create_bucket(Bucket="my-files")
-    s3.upload_file(str(archive), "my-files", f"daemons/{archive.name}")
+    for archive in archives:
+        s3.upload_file(str(archive), "my-files", f"workers/{archive.name}")
     parameters = {
         "VpcId": "vpc-0a1b2c3d4e5f60718",
         "SubnetIds": "subnet-0a1b2c3d4e5f60718,subnet-1a1b2c3d4e5f60718",
         "BundleBucket": "my-files",
-        "BundleKey": f"daemons/{archive.name}",
+        "BundlePrefix": "workers/",
     }
     # when CloudFormation gets it under a name of somebody's choice
     cloudformation.create_stack(
@@ -200,7 +203,7 @@ def test_a_template_without_the_cdk_deploys_under_any_name(
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
     )
-    # then it is up, and instances are told of this stack, this queue and this archive
+    # then it is up, and instances are told of this stack, this queue and these archives
     (stack,) = cloudformation.describe_stacks(StackName="orders-workers")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE", stack
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -210,8 +213,8 @@ def test_a_template_without_the_cdk_deploys_under_any_name(
     assert settings.resources.tier_name == "orders-workers-Worker"
     instance = next(json.loads(t) for p, t in files.items() if p.endswith("instance.json"))
     assert instance["stack"] == stack["StackId"]
-    bundle = instance["bundle"]
-    body = s3.get_object(Bucket=bundle["bucket"], Key=bundle["key"])["Body"].read()
-    assert hashlib.sha256(body).hexdigest() == bundle["sha256"]
+    for bundle in (instance["bundle"], instance["application"]["bundle"]):
+        body = s3.get_object(Bucket=bundle["bucket"], Key=bundle["key"])["Body"].read()
+        assert hashlib.sha256(body).hexdigest() == bundle["sha256"]
     found = group(fresh_aws, outputs["AutoScalingGroupName"])
     assert found["VPCZoneIdentifier"] == parameters["SubnetIds"]

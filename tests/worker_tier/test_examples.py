@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment
+from aws_cdk import App
+from aws_cdk.assertions import Annotations, Match
 
-from tests.worker_tier.stacks import Synthesized, resolved
-
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-#: Directory -> class of the stack, its arguments.
-STACKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "minimal": ("Minimal", {}),
-    "existing_queue": ("Existing", {"queue_name": "orders", "key_id": "0a1b"}),
-    "fifo_spot_zero": ("FifoSpotZero", {}),
-    "periodic": ("Periodic", {"mail": "me@example.com"}),
-    "producer_lambda": ("ProducerLambda", {}),
-    "china": ("China", {"env": Environment(account="111122223333", region="cn-north-1")}),
-}
+from tests.worker_tier.examples import ALL, EXAMPLES, STACKS, build_example
+from tests.worker_tier.stacks import Synthesized, new_stack, resolved, vpc_of
+from worker_tier import WorkerApplication, WorkerMachineImage, WorkerTier
+from worker_tier.bootstrap import files_in_user_data
+from worker_tier_bootstrap.contract import INSTANCE_PATH
 
 
+@cache
 def synthesized(name: str) -> Synthesized:
-    path = EXAMPLES / name / "app.py"
-    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    class_name, props = STACKS[name]
-    return Synthesized(getattr(module, class_name)(App(), "Example", **props))
+    return Synthesized(build_example(name, App()))
 
 
 def test_every_example_with_a_stack_is_here_and_tells_how_to_deploy_it() -> None:
@@ -47,10 +35,44 @@ def test_every_example_with_a_stack_is_here_and_tells_how_to_deploy_it() -> None
         assert f'cdk deploy --app "python examples/{name}/app.py"' in readme
 
 
-@pytest.mark.parametrize("name", STACKS)
-def test_an_example_is_one_tier(name: str) -> None:
+@pytest.mark.parametrize("name", ALL)
+def test_an_example_is_one_tier_with_something_that_answers(name: str) -> None:
     template = synthesized(name)
     assert len(template.all("AWS::AutoScaling::AutoScalingGroup")) == 1
+    # an instance without an application receives nothing, and its boot never succeeds
+    told = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])
+    assert told["application"]["kind"] == "bundle"
+
+
+def test_a_tier_that_nothing_would_answer_for_is_warned_of() -> None:
+    def warnings(**props: Any) -> list[str]:
+        stack = new_stack()
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props)
+        found = Annotations.from_stack(stack).find_warning("/Test/Worker", Match.any_value())
+        return [str(message.entry.data) for message in found]
+
+    (warning,) = warnings()
+    assert "pass application=WorkerApplication.from_asset(...)" in warning
+    assert warnings(application=WorkerApplication.external()) == []
+    assert warnings(machine_image=WorkerMachineImage.debian_12()) == []
+
+
+def test_the_periodic_examples_topic_lets_alarms_publish() -> None:
+    template = synthesized("periodic")
+    topic = template.id_of("AWS::SNS::Topic", "Alarms")
+    policies = template.all("AWS::SNS::TopicPolicy").values()
+    (policy,) = [p for p in policies if p["Topics"] == [{"Ref": topic}]]
+    allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert allowed == [
+        {
+            "Action": "sns:Publish",
+            "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Resource": {"Ref": topic},
+            "Sid": "1",
+        }
+    ]
 
 
 def test_the_fifo_example_is_ordered_cheap_and_may_be_empty() -> None:

@@ -16,8 +16,10 @@ from aws_cdk import aws_iam as iam
 
 import app as example
 from tests.conftest import _missing
+from tests.worker_tier.examples import ALL, build_example
 from tests.worker_tier.stacks import Synthesized
 from tests.worker_tier.variants import VARIANTS, build
+from worker_tier import WorkerApplication, standalone
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
@@ -45,6 +47,15 @@ def test_cdk_nag_finds_nothing(variant: str, tmp_path: Path) -> None:
     assert violations(tmp_path) <= ACKNOWLEDGED.get(variant, set())
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_cdk_nag_finds_nothing_in_an_example(name: str, tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path))
+    build_example(name, app)
+    Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
+    app.synth()  # raises when a rule is violated
+    assert violations(tmp_path) <= ACKNOWLEDGED.get(name, set())
+
+
 def test_cdk_nag_really_looks(tmp_path: Path) -> None:
     # given a tier that somebody spoils
     app = App(outdir=str(tmp_path))
@@ -67,10 +78,19 @@ def violations(directory: Path) -> set[str]:
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
+    application = WorkerApplication.from_asset(str(ROOT / "examples" / "node_worker"))
+    templates = {
+        **{variant: template_of(variant) for variant in VARIANTS},
+        **{f"{n}-example": Synthesized(build_example(n, App())).document for n in ALL},
+        "standalone": standalone.template(application),
+        "standalone-image": standalone.template(),
+    }
     files = []
-    for variant in VARIANTS:
-        file = tmp_path / f"{variant}.template.json"
-        file.write_text(json.dumps(template_of(variant)), encoding="utf-8")
+    for name, template in templates.items():
+        # what a template says of itself would count as a suppression
+        assert "cfn-lint" not in json.dumps(template)
+        file = tmp_path / f"{name}.template.json"
+        file.write_text(json.dumps(template), encoding="utf-8")
         files.append(str(file))
     completed = subprocess.run(
         [Path(sys.executable).with_name("cfn-lint"), "--template", *files],
