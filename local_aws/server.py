@@ -11,6 +11,7 @@ math is stored and not evaluated.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -100,6 +101,24 @@ def add_composite_alarms(provisioners: Module, cloudwatch: Module) -> None:
     }
 
 
+def add_message_moves(sqs: Module) -> None:
+    """Teach SQS `StartMessageMoveTask`; what can be received moves at once, as it is."""
+
+    def start(request: dict[str, Any], _url: str) -> dict[str, str]:
+        source = sqs._queue_by_arn(request["SourceArn"])
+        target = sqs._queue_by_arn(request.get("DestinationArn", ""))
+        if source is None or target is None:
+            raise sqs._Err("ResourceNotFoundException", "The resource that you specified is none.")
+        now = time.time()
+        moving = [message for message in source["messages"] if message["visible_at"] <= now]
+        source["messages"][:] = [m for m in source["messages"] if m["visible_at"] > now]
+        for message in moving:
+            target["messages"].append({**message, "receive_count": 0, "first_receive_at": None})
+        return {"TaskHandle": sqs.new_uuid()}
+
+    sqs._HANDLERS["StartMessageMoveTask"] = start
+
+
 def apply_table_options_on_create(provisioners: Module, dynamodb: Module) -> None:
     """Apply expiry, point-in-time recovery and encryption, which ministack does on update only."""
     create = provisioners._ddb_create
@@ -134,6 +153,7 @@ def main() -> None:
     add_public_images(import_module(service("ssm")))
     keep_metric_math(provisioners, cloudwatch)
     add_composite_alarms(provisioners, cloudwatch)
+    add_message_moves(import_module(service("sqs")))
     apply_table_options_on_create(provisioners, import_module(service("dynamodb")))
     # Its command line reads arguments of its own; the port and address come by environment.
     sys.argv = [sys.argv[0]]

@@ -158,12 +158,13 @@ class StandaloneStack(Stack):
         return CfnParameter(self, name, type=kind, description=description, default=default)
 
     def _outputs(self) -> None:
-        dead_letters = self.tier.queues.dead_letter_queue
+        dead_letters, table = self.tier.queues.dead_letter_queue, self.tier.leader_table
         outputs = {
             "QueueUrl": self.tier.queue.queue_url,
             "DeadLetterQueueUrl": None if dead_letters is None else dead_letters.queue_url,
             "AutoScalingGroupName": self.tier.auto_scaling_group.auto_scaling_group_name,
             "LaunchTemplateId": Token.as_string(self.tier.launch_template.launch_template_id),
+            "LeaderTableName": None if table is None else table.table.table_name,
             "LogGroupName": self.tier.log_group.log_group_name,
         }
         for name, value in outputs.items():

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import yaml
 
-from sqsd import __version__, contract, cron_cli, periodic, settings
+from sqsd import __version__, contract, cron_cli, operator_cli, periodic, settings
 from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.core.cron_yaml import InvalidCronFile
 from sqsd.signing_key import read_signing_key
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_settings(sub)
         sub.set_defaults(command=command)
     _add_cron(commands.add_parser("cron", help="print what a cron.yaml means"))
+    operator_cli.add_to(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 
+from sqsd.core.columns import table
 from sqsd.core.cron import Schedule, Task, next_after, zone_of
 
 _FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -18,7 +18,7 @@ def list_tasks(schedule: Schedule, at: datetime) -> str:
     for task in schedule.tasks:
         due = next_after(task, at) if task.enabled else None
         rows.append((task.name, task.url, task.schedule.text, _options(task), *_times(task, due)))
-    return _table(rows) if len(rows) > 1 else "no tasks\n"
+    return table(rows) if len(rows) > 1 else "no tasks\n"
 
 
 def next_occurrences(schedule: Schedule, count: int, at: datetime) -> str:
@@ -35,7 +35,7 @@ def next_occurrences(schedule: Schedule, count: int, at: datetime) -> str:
     ordered = islice(merge(*due, key=lambda entry: entry[:2]), count * len(due))
     rows = [("UTC", "OWN ZONE", "NAME", "URL")]
     rows += [(*_times(task, moment), name, task.url) for moment, name, task in ordered]
-    return _table(rows) if len(rows) > 1 else "no enabled tasks\n"
+    return table(rows) if len(rows) > 1 else "no enabled tasks\n"
 
 
 def _times(task: Task, due: datetime | None) -> tuple[str, str]:
@@ -57,12 +57,3 @@ def _options(task: Task) -> str:
         if value != default
     ]
     return ",".join(given) or "-"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines) + "\n"

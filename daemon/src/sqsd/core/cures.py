@@ -69,11 +69,13 @@ def cure_for_queue(action: str, code: str, url: str) -> str | None:
     return cure_for_keys(code)
 
 
-def statement(actions: Sequence[str], service: str, resource: str) -> str:
+def statement(
+    actions: Sequence[str], service: str, resource: str, whose: str = "the instance's role"
+) -> str:
     """A policy statement to add, without account and partition, which are not known here."""
     listed = '", "'.join(actions)
     return (
-        f'add to the instance\'s role {{"Effect": "Allow", "Action": ["{listed}"],'
+        f'add to {whose} {{"Effect": "Allow", "Action": ["{listed}"],'
         f' "Resource": "arn:*:{service}:*:*:{resource}"}}'
     )
 

@@ -1,0 +1,15 @@
+"""Rows as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Left-aligned columns, two blanks apart; each row has as many cells as the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines) + "\n"
