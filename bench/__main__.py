@@ -14,7 +14,7 @@ from typing import Final
 
 from rich.console import Console
 
-from bench import report
+from bench import report, synth
 from bench.bars import judge
 from bench.clients import CONSUMERS, WRK, Client
 from bench.errors import BenchError, NotMeasured
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     console = Console()
     try:
+        if chosen.what == "synth":
+            return synth.run(chosen.runs or 5, chosen.results, console)
         wanted = _wanted(chosen)
         results = report.Results(quick=chosen.quick)
         _run_all(wanted, chosen, results, console)
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["soak"], help="a very long run instead")
+    parser.add_argument(
+        "what", nargs="?", choices=["soak", "synth"], help="a very long run, or synthesis instead"
+    )
     parser.add_argument("--quick", action="store_true", help="a look in about a minute; no figures")
     parser.add_argument("--runs", type=int, metavar="N", help="runs of each (5; with --quick 1)")
     parser.add_argument(

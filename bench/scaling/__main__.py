@@ -37,7 +37,7 @@ def simulate(load: Load) -> dict[str, Result]:
             boot=contender.boot,
             latency=LATENCY,
         ).run()
-        for contender in contenders(load.expected_seconds)
+        for contender in contenders(load)
     }
 
 

@@ -12,9 +12,10 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_ecs_patterns as patterns
 from aws_cdk.assertions import Template
 
+from bench.scaling.loads import BOUNDED, STEPS, ZERO, Load
 from bench.scaling.policies import Scaler, read_group, read_tasks
 from sqsd.contract import SqsdOptions
-from worker_tier import Trigger, WorkerScaling, WorkerTier
+from worker_tier import Trigger, WorkerApplication, WorkerScaling, WorkerTier
 
 CONNECTIONS: Final = 10
 LATENCY: Final = 60.0
@@ -37,27 +38,22 @@ class Contender:
     boot: float
 
 
-def contenders(expected_seconds: float) -> list[Contender]:
-    """Ours, Elastic Beanstalk's defaults, and the CDK's pattern for queues.
-
-    Args:
-        expected_seconds: for a message; the other two have no use for it.
-    """
-    ours = _tier(
-        WorkerScaling.target_latency(
-            Duration.seconds(int(LATENCY)), Duration.millis(round(expected_seconds * 1_000))
-        )
+def contenders(load: Load) -> list[Contender]:
+    """Ours, Elastic Beanstalk's defaults, the CDK's pattern for queues, and what the load adds."""
+    latency = WorkerScaling.target_latency(
+        Duration.seconds(int(LATENCY)), Duration.millis(round(load.expected_seconds * 1_000))
     )
+    ways: dict[str, Callable[[], Mapping[str, Any]]] = {
+        STEPS: lambda: _tier(WorkerScaling.steps([(100, 1), (500, 5)])),
+        ZERO: lambda: _tier(latency, min_capacity=0),
+        BOUNDED: lambda: _tier(latency, max_capacity=2),
+    }
+    more = [_ours(name, ways[name]()) for name in load.also]
     beanstalk = _tier(WorkerScaling.trigger(Trigger()))
     tasks = _queue_processing()
     return [
-        Contender(
-            name="worker-tier",
-            scaler=lambda: read_group(ours),
-            # The daemon renews the hook for so long.
-            grace=float(SqsdOptions().drain_timeout),
-            boot=_BOOT_SECONDS,
-        ),
+        _ours("worker-tier", _tier(latency)),
+        *more,
         Contender(
             name="Elastic Beanstalk",
             scaler=lambda: _cooled(read_group(beanstalk)),
@@ -73,12 +69,22 @@ def contenders(expected_seconds: float) -> list[Contender]:
     ]
 
 
+def _ours(name: str, resources: Mapping[str, Any]) -> Contender:
+    return Contender(
+        name=name,
+        scaler=lambda: read_group(resources),
+        # The daemon renews the hook for so long.
+        grace=float(SqsdOptions().drain_timeout),
+        boot=_BOOT_SECONDS,
+    )
+
+
 def _cooled(scaler: Scaler) -> Scaler:
     scaler.cooldown = _EB_COOLDOWN
     return scaler
 
 
-def _tier(scaling: WorkerScaling) -> Mapping[str, Any]:
+def _tier(scaling: WorkerScaling, **more: int) -> Mapping[str, Any]:
     stack = Stack(App(), "Tier")
     WorkerTier(
         stack,
@@ -86,7 +92,8 @@ def _tier(scaling: WorkerScaling) -> Mapping[str, Any]:
         vpc=ec2.Vpc(stack, "Vpc", max_azs=2),
         scaling=scaling,
         http_connections=CONNECTIONS,
-        max_capacity=MOST,
+        application=WorkerApplication.external(),
+        **{"max_capacity": MOST, **more},
     )
     return _resources(stack)
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOUR: Final = 3_600.0
+#: Ours in other ways: steps on all waiting messages, a fleet that may be empty, one no larger than
+#: the message groups can use.
+STEPS: Final = "worker-tier, steps"
+ZERO: Final = "worker-tier, min 0"
+BOUNDED: Final = "worker-tier, max 2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +26,8 @@ class Load:
         expected_seconds: what the operator believes it takes, and tells `target_latency`.
         message_bytes: that leave an instance for one: calls to SQS, what the application sends.
         poison: share of messages that fail each time.
+        groups: message groups of a FIFO queue, each taking its messages one at a time; 0: no FIFO.
+        also: contenders besides the usual three, by their names.
     """
 
     name: str
@@ -30,6 +37,8 @@ class Load:
     expected_seconds: float = 2.0
     message_bytes: int = 10_000
     poison: float = 0.0
+    groups: int = 0
+    also: tuple[str, ...] = ()
 
 
 def _step(at: float) -> float:
@@ -53,11 +62,18 @@ def _slow(at: float) -> float:
     return 10.0 if _HOUR <= at < 2 * _HOUR else 2.0
 
 
+def _seldom(at: float) -> float:
+    # a single message or two, and a batch two hours later; nothing else all day
+    if _HOUR / 2 <= at < _HOUR / 2 + 2:
+        return 1.0
+    return 10.0 if 2.5 * _HOUR <= at < 2.5 * _HOUR + 60 else 0.0
+
+
 LOADS: Final = (
-    Load(name="step", rate=_step, seconds=3 * _HOUR),
+    Load(name="step", rate=_step, seconds=3 * _HOUR, also=(STEPS,)),
     Load(name="step, small", rate=_step, seconds=3 * _HOUR, message_bytes=1_000),
     Load(name="ramp", rate=_ramp, seconds=3.5 * _HOUR),
-    Load(name="spike", rate=_spike, seconds=3 * _HOUR),
+    Load(name="spike", rate=_spike, seconds=3 * _HOUR, also=(STEPS,)),
     Load(name="diurnal", rate=_diurnal, seconds=6 * _HOUR),
     Load(name="poison", rate=lambda at: 6.0, seconds=3 * _HOUR, poison=0.02),
     Load(name="slow app", rate=lambda at: 4.0, seconds=3 * _HOUR, mean_seconds=_slow),
@@ -67,5 +83,13 @@ LOADS: Final = (
         seconds=4 * _HOUR,
         mean_seconds=lambda at: 240.0,
         expected_seconds=240.0,
+    ),
+    Load(name="seldom", rate=_seldom, seconds=6 * _HOUR, also=(ZERO,)),
+    Load(
+        name="fifo",
+        rate=lambda at: 12.0 if _HOUR / 2 <= at < _HOUR else 4.0,
+        seconds=3 * _HOUR,
+        groups=20,
+        also=(BOUNDED,),
     ),
 )

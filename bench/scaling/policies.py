@@ -133,7 +133,10 @@ def _wish(
 def _track(policy: Tracking, history: Sequence[Sample], *, size: int, warm: int) -> int | None:
     out = _values(policy.measure, history, _TRACKING_OUT_MINUTES)
     if out is not None and all(value > policy.target for value in out):
-        return max(size, math.ceil(max(warm, 1) * out[-1] / policy.target))
+        # What is measured for each instance in service is scaled by those, warm or not; what warm
+        # instances measure of themselves by the warm ones.
+        counted = size if "instances" in policy.measure.words.values() else warm
+        return max(size, math.ceil(max(counted, 1) * out[-1] / policy.target))
     inward = _values(policy.measure, history, _TRACKING_IN_MINUTES)
     limit = policy.target * _TRACKING_IN_SHARE
     if policy.scales_in and inward is not None and all(value < limit for value in inward):

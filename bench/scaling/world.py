@@ -25,6 +25,7 @@ class _Message:
     poison: bool
     receives: int = 0
     settled: bool = False
+    group: int = 0
 
 
 @dataclass(eq=False)
@@ -74,7 +75,9 @@ class World:
         self._random, self._ids = random.Random(self.seed), count()
         self._events: list[tuple[float, int, str, object]] = []
         self._waiting: deque[tuple[float, _Message]] = deque()
-        self._fleet = [_Instance(0.0, 0.0) for _ in range(max(1, self.scaler.low))]
+        self._fleet = [_Instance(0.0, 0.0) for _ in range(self.scaler.low)]
+        #: Message groups with a message in flight or hidden; SQS gives no other of theirs.
+        self._busy_groups: set[int] = set()
         self._history: list[Sample] = []
         self._result = Result()
         self._hidden = 0
@@ -105,14 +108,19 @@ class World:
 
     def _on_arrival(self, now: float, _: object) -> None:
         poison = self._random.random() < self.load.poison
-        self._waiting.append((now, _Message(now, poison)))
+        group = self._random.randrange(self.load.groups) if self.load.groups else 0
+        self._waiting.append((now, _Message(now, poison, group=group)))
         self._result.messages += 1
         self._arrive_next(now)
         self._dispatch(now)
 
     def _on_visible(self, now: float, message: _Message) -> None:
         self._hidden -= 1
-        self._waiting.append((now, message))
+        self._busy_groups.discard(message.group)
+        if self.load.groups:
+            self._waiting.appendleft((now, message))
+        else:
+            self._waiting.append((now, message))
         self._dispatch(now)
 
     def _on_done(self, now: float, about: tuple[_Instance, int]) -> None:
@@ -121,6 +129,7 @@ class World:
         if message is None:
             return  # it was killed with its instance
         instance.sent_bytes += self.load.message_bytes
+        self._busy_groups.discard(message.group)
         if message.poison and message.receives < _MAX_RETRIES:
             self._hide(now, message)
         if instance.leaving and not instance.work:
@@ -169,7 +178,10 @@ class World:
             if not free:
                 return
             instance = min(free, key=lambda i: len(i.work))
-            since, message = self._waiting.popleft()
+            next_one = self._take()
+            if next_one is None:
+                return
+            since, message = next_one
             if message.receives == 0 and now - since > self.latency:
                 self._result.messages_late += 1
             message.receives += 1
@@ -178,8 +190,24 @@ class World:
             takes = self._random.expovariate(1 / self.load.mean_seconds(now))
             self._at(now + takes, "done", (instance, id))
 
+    def _take(self) -> tuple[float, _Message] | None:
+        """The first that SQS would give; None when every group that waits has one in flight."""
+        if not self.load.groups:
+            return self._waiting.popleft()
+        if len(self._busy_groups) == self.load.groups:
+            return None
+        for position, (_, message) in enumerate(self._waiting):
+            if message.group not in self._busy_groups:
+                self._busy_groups.add(message.group)
+                found = self._waiting[position]
+                del self._waiting[position]
+                return found
+        return None
+
     def _hide(self, now: float, message: _Message) -> None:
         self._hidden += 1
+        if self.load.groups:
+            self._busy_groups.add(message.group)
         self._at(now + _VISIBILITY_SECONDS, "visible", message)
 
     def _gone(self, now: float, instance: _Instance) -> None:
@@ -187,7 +215,9 @@ class World:
         self._result.instance_hours += (now - instance.started) / 3_600
 
     def _record(self, now: float) -> None:
-        serving = [i for i in self._fleet if i.ready <= now and not i.leaving]
+        # Auto Scaling counts an instance from its launch, long before anything on it answers.
+        in_service = [i for i in self._fleet if not i.leaving]
+        serving = [i for i in in_service if i.ready <= now]
         busy = sum(len(instance.work) for instance in self._fleet)
         each = max(1, len(serving))
         self._history.append(
@@ -195,9 +225,9 @@ class World:
                 "visible": float(len(self._waiting)),
                 "in_flight": float(busy + self._hidden),
                 "delayed": 0.0,
-                "instances": float(len(serving)),
+                "instances": float(len(in_service)),
                 # Basic monitoring: bytes of five minutes, for each instance.
-                "network_out": 5 * sum(i.sent_bytes for i in serving) / each,
+                "network_out": 5 * sum(i.sent_bytes for i in serving) / max(1, len(in_service)),
                 "cpu": _BUSY_CPU * min(1.0, busy / (each * self.connections)),
             }
         )

@@ -1,4 +1,4 @@
-"""What an operator is told when AWS refuses; what works is in `tests/scenarios/test_operator.py`."""
+"""What an operator is told when AWS refuses; `tests/scenarios/test_operator.py` has the rest."""
 
 from __future__ import annotations
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from bench.scaling.contenders import CONNECTIONS, LATENCY, Contender, contenders
-from bench.scaling.loads import LOADS, Load
-from bench.scaling.policies import Measure, Scaler, Steps, Tracking
+from bench.scaling.loads import BOUNDED, LOADS, STEPS, ZERO, Load
+from bench.scaling.policies import Measure, Sample, Scaler, Steps, Tracking
 from bench.scaling.world import Result, World
 
 
 @pytest.fixture(scope="module")
 def by_name() -> dict[str, Contender]:
-    return {contender.name: contender for contender in contenders(2.0)}
+    load = Load(name="any", rate=lambda at: 1.0, seconds=60, also=(STEPS, ZERO, BOUNDED))
+    return {contender.name: contender for contender in contenders(load)}
 
 
 def result(contender: Contender, load: Load) -> Result:
@@ -44,6 +47,54 @@ def test_a_step_of_load_is_followed_without_killing_work(by_name: dict[str, Cont
     assert ours.killed == 0
     assert ours.minutes_late < 15 < beanstalk.minutes_late
     assert max(ours.instances) > 1 == ours.instances[-1]
+
+
+def test_one_message_wakes_an_empty_fleet_which_sleeps_again(
+    by_name: dict[str, Contender],
+) -> None:
+    (seldom,) = [load for load in LOADS if load.name == "seldom"]
+    asleep, awake = (result(by_name[name], seldom) for name in (ZERO, "worker-tier"))
+    first = next(minute for minute, size in enumerate(asleep.instances) if size)
+    assert asleep.waiting[first] > 0
+    assert asleep.instances[0] == asleep.instances[-1] == 0 < max(asleep.instances)
+    assert asleep.waiting[-1] == awake.waiting[-1] == 0
+    assert asleep.instance_hours < awake.instance_hours / 3
+
+
+def test_a_fleet_grows_in_vain_beyond_what_message_groups_can_use(
+    by_name: dict[str, Contender],
+) -> None:
+    (fifo,) = [load for load in LOADS if load.name == "fifo"]
+    free, bounded = (result(by_name[name], fifo) for name in ("worker-tier", BOUNDED))
+    assert max(bounded.instances) == 2 < max(free.instances)
+    assert bounded.minutes_late <= free.minutes_late * 1.1
+    assert bounded.instance_hours < free.instance_hours
+
+
+def test_a_group_has_one_message_in_flight() -> None:
+    # given two groups, and connections for ten
+    load = Load(name="pairs", rate=lambda at: 5.0, seconds=300, groups=2)
+    world = World(
+        load=load, scaler=steps((0, 0)), connections=10, grace=0.0, boot=0.0, latency=60.0
+    )
+    run = world.run()
+    # then two messages of 2 s each are worked on at a time, so one a second gets through
+    assert 0.7 < (run.messages - run.waiting[-1]) / 300 < 1.3
+
+
+def test_what_boots_counts_as_in_service() -> None:
+    # given a load that asks for more, and a boot that never ends
+    load = Load(name="flood", rate=lambda at: 30.0, seconds=600)
+    seen: list[float] = []
+
+    class Watching(Scaler):
+        def wanted(self, history: Sequence[Sample], *, now: float, size: int, warm: int) -> int:
+            seen.extend(sample["instances"] for sample in history[-1:])
+            return super().wanted(history, now=now, size=size, warm=warm)
+
+    scaler = Watching(policies=steps((0, 1)).policies, low=1, high=3, warmup=0)
+    World(load=load, scaler=scaler, connections=1, grace=0.0, boot=9_999.0, latency=60.0).run()
+    assert seen[-1] > 1
 
 
 def test_the_same_seed_gives_the_same_run(by_name: dict[str, Contender]) -> None:
