@@ -21,12 +21,10 @@ from typing import Any, cast
 import jsii
 from aws_cdk import (
     App,
-    CfnCondition,
     CfnOutput,
     CfnParameter,
     DefaultStackSynthesizer,
     Duration,
-    Fn,
     Stack,
     Token,
 )
@@ -118,39 +116,38 @@ class StandaloneStack(Stack):
             ),
             daemon_location=location(bundle_name()),
             application=installed,
-            machine_image=self._image(needed=application is None),
+            machine_image=self._image() if application is None else None,
             **props,
         )
         group = cast(
             autoscaling.CfnAutoScalingGroup, self.tier.auto_scaling_group.node.default_child
         )
         group.vpc_zone_identifier = subnets.value_as_list
+        self._name_image_parameter()
         self._outputs()
 
-    def _image(self, *, needed: bool) -> WorkerMachineImage:
-        """An image that a parameter names; it must, where nothing else brings an application."""
-        amazon = WorkerMachineImage.amazon_linux_2023()
-        wanted = "Image for the instance type's processor, made from Amazon Linux 2023"
-        if needed:
-            own = self._parameter(
-                "ImageId",
-                "AWS::EC2::Image::Id",
-                f"{wanted}, with your application on it, listening on the port.",
-            )
-            return replace(amazon, image=lambda kind: _Image(own.value_as_string))
+    def _image(self) -> WorkerMachineImage:
+        """An image that a parameter names, for one that has the application."""
         own = self._parameter(
-            "ImageId", "String", f"{wanted}. Default: the newest Amazon Linux 2023.", default=""
-        )
-        own.allowed_pattern = "(ami-[0-9a-f]{8,17})?"
-        given = CfnCondition(
-            self,
-            "HasImageId",
-            expression=Fn.condition_not(Fn.condition_equals(own.value_as_string, "")),
+            "ImageId",
+            "AWS::EC2::Image::Id",
+            "Image for the instance type's processor, made from Amazon Linux 2023, with your"
+            " application on it, listening on the port.",
         )
         return replace(
-            amazon,
-            image=lambda kind: _Image(own.value_as_string, given, otherwise=amazon.image(kind)),
+            WorkerMachineImage.amazon_linux_2023(),
+            image=lambda kind: _Image(own.value_as_string),
         )
+
+    def _name_image_parameter(self) -> None:
+        """Give the CDK's own parameter of the newest image a name that people can type."""
+        for child in self.node.children:
+            if isinstance(child, CfnParameter) and child.type.startswith("AWS::SSM::"):
+                child.override_logical_id("ImageParameter")
+                child.description = (
+                    "Name of the parameter (Parameter Store) that holds the image's id: for the"
+                    " instance type's processor, made from Amazon Linux 2023."
+                )
 
     def _parameter(
         self, name: str, kind: str, description: str, default: str | None = None
@@ -174,25 +171,15 @@ class StandaloneStack(Stack):
 
 @jsii.implements(ec2.IMachineImage)
 class _Image:
-    """An image by its id, or another one where a condition does not hold."""
+    """An image by its id."""
 
-    def __init__(
-        self,
-        image_id: str,
-        condition: CfnCondition | None = None,
-        otherwise: ec2.IMachineImage | None = None,
-    ) -> None:
-        self._image_id, self._condition, self._otherwise = image_id, condition, otherwise
+    def __init__(self, image_id: str) -> None:
+        self._image_id = image_id
 
     def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
         """What the launch template asks for."""
-        image_id = self._image_id
-        if self._condition is not None and self._otherwise is not None:
-            other = self._otherwise.get_image(scope).image_id
-            chosen = Fn.condition_if(self._condition.logical_id, image_id, other)
-            image_id = Token.as_string(chosen)
         return ec2.MachineImageConfig(
-            image_id=image_id,
+            image_id=self._image_id,
             os_type=ec2.OperatingSystemType.LINUX,
             user_data=ec2.UserData.for_linux(),
         )

@@ -81,13 +81,12 @@ def test_names_of_archives_are_no_parameters_for_an_update_keeps_those(
 
 
 def test_with_an_application_the_image_may_be_chosen(with_application: Written) -> None:
-    assert with_application.parameters["ImageId"]["Default"] == ""
-    condition, chosen, otherwise = with_application.image()["Fn::If"]
-    assert chosen == {"Ref": "ImageId"}
-    assert "al2023" in with_application.parameters[otherwise["Ref"]]["Default"]
-    assert with_application.document["Conditions"][condition] == {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "ImageId"}, ""]}]
-    }
+    assert with_application.image() == {"Ref": "ImageParameter"}
+    parameter = with_application.parameters["ImageParameter"]
+    assert parameter["Type"] == "AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>"
+    assert "al2023" in parameter["Default"]
+    without_default = {n for n, p in with_application.parameters.items() if "Default" not in p}
+    assert without_default == {"VpcId", "SubnetIds", "BundleBucket"}
 
 
 def test_without_an_application_an_image_must_be_named(with_image: Written) -> None:
