@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -101,6 +102,23 @@ def add_composite_alarms(provisioners: Module, cloudwatch: Module) -> None:
     }
 
 
+def add_flow_logs(provisioners: Module) -> None:
+    """Teach CloudFormation `AWS::EC2::FlowLog`: a record only, as no packet flows here."""
+
+    def create(logical_id: str, props: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:
+        id = f"fl-{zlib.crc32(f'{stack}/{logical_id}'.encode()):017x}"
+        return id, {"Id": id}
+
+    def update(id: str, _old: dict[str, Any], _new: dict[str, Any], _stack: str) -> Any:
+        return id, {"Id": id}
+
+    provisioners._RESOURCE_HANDLERS["AWS::EC2::FlowLog"] = {
+        "create": create,
+        "update": update,
+        "delete": lambda *_: None,
+    }
+
+
 def add_message_moves(sqs: Module) -> None:
     """Teach SQS `StartMessageMoveTask`; what can be received moves at once, as it is."""
 
@@ -153,6 +171,7 @@ def main() -> None:
     add_public_images(import_module(service("ssm")))
     keep_metric_math(provisioners, cloudwatch)
     add_composite_alarms(provisioners, cloudwatch)
+    add_flow_logs(provisioners)
     add_message_moves(import_module(service("sqs")))
     apply_table_options_on_create(provisioners, import_module(service("dynamodb")))
     # Its command line reads arguments of its own; the port and address come by environment.
