@@ -28,6 +28,14 @@ def caution(tier: Construct, props: Mapping[str, Any], *, role_takes_policies: b
 def _cautions(
     tier: Construct, props: Mapping[str, Any], role_takes_policies: bool
 ) -> Iterator[tuple[str, str]]:
+    if props["application"] is None and props["machine_image"] is None:
+        yield (
+            "no-application",
+            "nothing will answer the daemon's POSTs: there is neither an application nor a"
+            " machine_image that has one, so instances receive nothing and a deployment that waits"
+            " for them fails; pass application=WorkerApplication.from_asset(...), or .external()"
+            " if user data installs one",
+        )
     if not role_takes_policies:
         yield (
             "role",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, Unpack, cast
 
 import jsii
-from aws_cdk import Annotations, Aws, Duration, RemovalPolicy, Size, Stack
+from aws_cdk import Aws, Duration, RemovalPolicy, Size, Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -49,11 +49,6 @@ from worker_tier_bootstrap.contract import CONTAINER, Application
 
 #: For options that None switches off, so that it cannot stand for their default.
 _DEFAULTS: Final = contract.SqsdOptions()
-_NO_APPLICATION: Final = (
-    "nothing will answer the daemon's POSTs: there is neither an application nor a machine_image"
-    " that has one, so instances receive nothing and a deployment that waits for them fails; pass"
-    " application=WorkerApplication.from_asset(...), or .external() if user data installs one"
-)
 
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
@@ -256,8 +251,6 @@ class WorkerTier(TierUserData):
         props = dict(locals())  # by name, for the checks
         super().__init__(scope, id)
         plan = make_plan(self, props)
-        if application is None and machine_image is None:
-            Annotations.of(self).add_warning_v2("worker-tier:no-application", _NO_APPLICATION)
         warmup = Duration.seconds(plan.warmup_seconds)
         #: What the daemon is told, defaults included.
         self.options = plan.options

@@ -7,13 +7,12 @@ from pathlib import Path
 from aws_cdk import App, Stack
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from worker_tier import PeriodicTask, WorkerApplication, WorkerTier
+from worker_tier import PeriodicTask, WorkerApplication, WorkerTier, admit_alarms
 
 APPLICATION = Path(__file__).resolve().parents[1] / "python_worker"
 
@@ -30,14 +29,7 @@ class Periodic(Stack):
         topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=key)
         topic.add_subscription(subscriptions.EmailSubscription(mail))
         # `enforce_ssl` writes a policy, and with it SNS's own is gone, by which alarms may publish.
-        topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                actions=["sns:Publish"],
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
-            )
-        )
+        admit_alarms(topic)
         tier = WorkerTier(
             self,
             "Worker",

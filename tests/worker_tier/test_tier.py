@@ -406,6 +406,9 @@ def test_queues_are_kept_when_asked_for() -> None:
 
 # ---- warnings
 
+#: A tier without an application, and without an image that has one, is warned of.
+SOMEBODYS = WorkerApplication.external()
+
 
 def warnings_of(stack: Stack) -> list[str]:
     found = AnnotationAssertions.from_stack(stack).find_warning("*", Match.any_value())
@@ -416,7 +419,7 @@ def warnings_of(stack: Stack) -> list[str]:
 def test_an_ordinary_tier_warns_of_nothing() -> None:
     stack = new_stack()
     spot = WorkerCapacity.spot([ec2.InstanceType("t4g.small")])
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), capacity=spot)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), capacity=spot, application=SOMEBODYS)
     assert warnings_of(stack) == []
 
 
@@ -445,7 +448,7 @@ def test_what_may_not_be_meant_is_warned_of(
     props: Callable[[Stack], dict[str, Any]], words: str
 ) -> None:
     stack = new_stack()
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), **props(stack))
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=SOMEBODYS, **props(stack))
     (warning,) = warnings_of(stack)
     assert words in warning
 
@@ -473,7 +476,7 @@ def test_a_queue_whose_place_is_known_in_a_stack_for_any_place_is_warned_of() ->
         encryption_key=None,
         dead_letter_key=None,
     )
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue, application=SOMEBODYS)
     region, account = sorted(warnings_of(stack), key=lambda text: "account" in text)
     assert "queue is of the region us-east-1, and the stack is for any" in region
     assert "queue is of the account 111122223333" in account
