@@ -84,7 +84,9 @@ def _cooled(scaler: Scaler) -> Scaler:
     return scaler
 
 
-def _tier(scaling: WorkerScaling, **more: int) -> Mapping[str, Any]:
+def _tier(
+    scaling: WorkerScaling, *, min_capacity: int | None = None, max_capacity: int = MOST
+) -> Mapping[str, Any]:
     stack = Stack(App(), "Tier")
     WorkerTier(
         stack,
@@ -93,7 +95,8 @@ def _tier(scaling: WorkerScaling, **more: int) -> Mapping[str, Any]:
         scaling=scaling,
         http_connections=CONNECTIONS,
         application=WorkerApplication.external(),
-        **{"max_capacity": MOST, **more},
+        min_capacity=min_capacity,
+        max_capacity=max_capacity,
     )
     return _resources(stack)
 
