@@ -51,9 +51,9 @@ def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() ->
     polling = Polling(50, mean_app_seconds=1.0)
     first = polling.decide(3, 0, now=10.0)
     assert first.ask_for == 0
-    assert first.look_again_seconds == pytest.approx(0.04)
-    assert polling.decide(5, 0, now=10.03).look_again_seconds == pytest.approx(0.01)
-    assert polling.decide(5, 0, now=10.05) == Decision(ask_for=5)
+    assert first.look_again_seconds == pytest.approx(0.02)
+    assert polling.decide(5, 0, now=10.015).look_again_seconds == pytest.approx(0.005)
+    assert polling.decide(5, 0, now=10.025) == Decision(ask_for=5)
 
 
 def test_a_full_batch_waits_for_nothing() -> None:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 BATCH: Final = 10
 #: The share of the mean request time that a free slot may wait for company.
-_SHARE: Final = 0.04
+_SHARE: Final = 0.02
 #: Seconds it may wait at the most.
 _LONGEST_LINGER: Final = 0.25
 #: Weight of the newest request in the running mean of request times.
