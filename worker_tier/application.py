@@ -172,6 +172,12 @@ class WorkerApplication:
             start_timeout=self.start_timeout,
         )
 
+    def listens_on(self) -> int | None:
+        """Its port; None where that is nobody's word here, or shows only on the instance."""
+        name = "docker" if self.kind == contract.CONTAINER else self.platform
+        platform = None if name is None else platforms.PLATFORMS.get(name)
+        return self.port if self.port is not None or platform is None else platform.port
+
     def _problems(self) -> list[str]:
         unknown = Token.is_unresolved(self.image)  # until CloudFormation has made it
         described = {

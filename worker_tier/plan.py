@@ -10,6 +10,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from sqsd import contract
+from worker_tier.application import WorkerApplication
 from worker_tier.dead_letters import DeadLetterQueue
 from worker_tier.errors import InvalidProps
 from worker_tier.existing_queue import account_problem, described
@@ -112,6 +113,7 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
     )
     if checked is not None:
         problems += _dead_letter_problems(props, checked)
+        problems += _port_problems(props["application"], checked)
     if props["alarm_actions"] and not _alarms(props):
         problems.append(_NO_ALARMS)
     if problems or None in (checked, low, high, timeout, warmup):
@@ -130,6 +132,18 @@ def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
         figures=figures,
         tasks=tasks,
     )
+
+
+def _port_problems(
+    application: WorkerApplication | None, options: contract.SqsdOptions
+) -> list[str]:
+    port = None if application is None else application.listens_on()
+    if port != options.http_port:
+        return []
+    return [
+        f"the application's port ({port}) must not be http_port ({options.http_port}), on which"
+        " nginx stands before it; give the application another port"
+    ]
 
 
 def empty_fleet_problem(tasks: Tasks) -> str:

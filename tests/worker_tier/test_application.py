@@ -4,6 +4,7 @@ import io
 import json
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_an_application_that_starts_slower_than_cloudformation_waits_is_refused(
     with pytest.raises(InvalidProps, match=r"start_timeout \(300 s\) must be at most 255 s"):
         template_of(application, signal_timeout=Duration.minutes(5))
     template_of(application, signal_timeout=Duration.minutes(6))
+
+
+@pytest.mark.parametrize(
+    "application",
+    [
+        lambda app: WorkerApplication.from_asset(app, port=8080),
+        lambda app: WorkerApplication.from_asset(app, platform="node"),
+        lambda app: WorkerApplication.from_container("public.ecr.aws/docker/library/httpd:2"),
+    ],
+)
+def test_an_application_on_the_port_of_the_nginx_before_it_is_refused(
+    app: Path, application: Callable[[str], WorkerApplication]
+) -> None:
+    with pytest.raises(InvalidProps, match=r"port \(8080\) must not be http_port \(8080\)"):
+        template_of(application(str(app)), http_port=8080)
+    template_of(application(str(app)), http_port=8081)
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
