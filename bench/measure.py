@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench import environments
 from bench.clients import Client, Place, wrk_command
 from bench.errors import BenchError
 from bench.figures import Mark, Sample, growth_bytes_per_message, percentile, span, waits
@@ -48,9 +49,12 @@ def _stage(scenario: Scenario, messages: int, cores: Cores) -> Iterator[_Stage]:
     sink_options = {"messages": messages, "delay": scenario.delay}
     with tempfile.TemporaryDirectory(prefix="sqsd-bench-") as name:
         directory = Path(name)
+        python = environments.daemon_python(fast=True)  # it has all that the servers need
         with (
-            Server("bench.queue_server", queue_options, cores, directory / "queue.log") as queue,
-            Server("bench.sink", sink_options, cores, directory / "sink.log") as sink,
+            Server(
+                python, "bench.queue_server", queue_options, cores, directory / "queue.log"
+            ) as queue,
+            Server(python, "bench.sink", sink_options, cores, directory / "sink.log") as sink,
         ):
             yield _Stage(queue, sink, Place(queue.port, sink.port, directory), cores)
 

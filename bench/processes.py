@@ -138,9 +138,11 @@ class Process:
 class Server(Process):
     """One of the benchmark's own servers: `bench.queue_server` or `bench.sink`."""
 
-    def __init__(self, module: str, options: Mapping[str, Any], cores: Cores, log: Path) -> None:
+    def __init__(
+        self, python: Path, module: str, options: Mapping[str, Any], cores: Cores, log: Path
+    ) -> None:
         super().__init__(
-            [sys.executable, "-m", module, json.dumps(options)],
+            [python, "-m", module, json.dumps(options)],
             core=cores.servers,
             env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)},
             log=log,

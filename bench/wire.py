@@ -7,9 +7,10 @@ measured has the other for itself.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import os
 import re
-import selectors
 import sys
 import time
 from array import array
@@ -22,6 +23,8 @@ import uvloop
 #: Message ids are UUIDs in form; their last twelve digits are the message's number.
 ID_PREFIX: Final = "b0000000-0000-4000-8000-"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+_PR_SET_TIMERSLACK: Final = 29
+_TFD_TIMER_ABSTIME: Final = 1
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 
 
@@ -107,17 +110,11 @@ def _status_kb(pid: int, field: str) -> int:
 def serve(
     protocol: Callable[[], RequestProtocol],
     orders: dict[str, Callable[[dict[str, Any]], Any]],
-    *,
-    exact_timers: bool = False,
 ) -> None:
     """Listen on a free loopback port and obey orders until standard input closes.
 
     The first line on standard output is `{"port": ...}`; each order, a JSON line with the key `do`,
     is answered by one JSON line. Standard input closes when the benchmark ends, however it ends.
-
-    Args:
-        exact_timers: with a loop whose timers have microseconds, not milliseconds, and which
-            takes somewhat more CPU.
     """
 
     async def main() -> None:
@@ -138,14 +135,39 @@ def serve(
         loop.add_reader(sys.stdin, order)
         await ended.wait()
 
-    factory = _exact_loop if exact_timers else uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 
 
-def _exact_loop() -> asyncio.AbstractEventLoop:
-    # select takes microseconds where epoll takes milliseconds, and serves a hundred sockets well.
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+class ExactTimer:
+    """Calls back at a time, to some ten microseconds; event loops round to milliseconds.
+
+    One of Linux's timers behind a file descriptor, which the loop watches like a socket
+    (timerfd_create(2)). Python has them from 3.13 on.
+
+    Args:
+        ring: called in the running loop, once for each `set`.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._ring = ring
+        # Without this the kernel may be 50 us late, to wake up for several things at one time.
+        self._libc.prctl(_PR_SET_TIMERSLACK, 1)
+        self._fd = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create failed")
+        asyncio.get_running_loop().add_reader(self._fd, self._due)
+
+    def set(self, at: float) -> None:
+        """Ring at this time of the monotonic clock, or at once; a time set before is forgotten."""
+        nanoseconds = max(1, int(at * 1e9))
+        spec = (ctypes.c_long * 4)(0, 0, *divmod(nanoseconds, 1_000_000_000))
+        self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, spec, None)
+
+    def _due(self) -> None:
+        os.read(self._fd, 8)
+        self._ring()
 
 
 def _say(answer: object) -> None:

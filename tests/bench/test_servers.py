@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,14 +20,16 @@ from bench.errors import BenchError
 from bench.measure import _account
 from bench.processes import Cores, Server
 from bench.queue_server import body_of
+from bench.wire import ID_PREFIX
 
+PYTHON = Path(sys.executable)
 URL = "http://localhost/000000000000/bench-queue"
 
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[Server]:
     options = {"messages": 12, "body_bytes": 200, "marks": [12]}
-    with Server("bench.queue_server", options, Cores(), tmp_path / "queue.log") as server:
+    with Server(PYTHON, "bench.queue_server", options, Cores(), tmp_path / "queue.log") as server:
         yield server
 
 
@@ -89,7 +93,7 @@ def test_a_long_poll_waits_for_its_time_and_then_answers_empty(sqs: Any) -> None
 
 def test_the_application_counts_posts_and_takes_the_time_it_was_told(tmp_path: Path) -> None:
     options = {"messages": 2, "delay": 0.05}
-    with Server("bench.sink", options, Cores(), tmp_path / "sink.log") as sink:
+    with Server(PYTHON, "bench.sink", options, Cores(), tmp_path / "sink.log") as sink:
         message_id = "b0000000-0000-4000-8000-000000000001"
         for _ in range(2):
             request = urllib.request.Request(
@@ -101,6 +105,26 @@ def test_the_application_counts_posts_and_takes_the_time_it_was_told(tmp_path: P
     assert (status["posts"], status["posted"], status["posted_again"]) == (2, 1, 1)
     assert status["body_bytes"] == 6
     assert status["mean_delay"] == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_posts_are_answered_in_their_order_each_after_its_own_time(
+    tmp_path: Path, count: int
+) -> None:
+    options = {"messages": count, "delay": 0.02}
+    with Server(PYTHON, "bench.sink", options, Cores(), tmp_path / "sink.log") as sink:
+        post = b"POST / HTTP/1.1\r\nX-Aws-Sqsd-Msgid: %b%012d\r\nContent-Length: 0\r\n\r\n"
+        channels, sent = [], []
+        for number in range(count):
+            channels.append(socket.create_connection(("127.0.0.1", sink.port)))
+            sent.append(time.monotonic())
+            channels[-1].sendall(post % (ID_PREFIX.encode(), number))
+            time.sleep(0.0003)
+        for channel, at in zip(channels, sent, strict=True):
+            assert channel.recv(1000).startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() - at >= 0.0199
+            channel.close()
+        assert sink.order("status")["posted"] == count
 
 
 def test_a_run_whose_account_does_not_balance_gives_no_figures() -> None:
