@@ -26,7 +26,7 @@ async def test_ten_go_at_once_and_the_rest_after_the_linger() -> None:
     batches = Batches()
     for n in range(23):
         batches.batcher.add(n)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.000_001)
     assert batches.begun == [list(range(10)), list(range(10, 20))]
     await asyncio.sleep(LINGER_SECONDS + 0.001)
     assert batches.begun[2:] == [[20, 21, 22]]

@@ -34,6 +34,24 @@ async def test_an_entry_that_failed_to_be_deleted_is_tried_again_alone() -> None
 
 
 @in_virtual_time
+async def test_a_receive_for_the_slots_that_came_free_goes_before_the_deletes() -> None:
+    async with FakeTier(http_connections=10) as tier:
+        await tier.warm_up()
+        tier.application.answers(None)
+        for n in range(20):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(1)
+        running = list(tier.application.running)
+        assert len(running) == 10
+        calls = len(tier.sqs.calls)
+        for message_id in running:
+            tier.application.finish(message_id, 200)
+        await tier.clock.advance(0.001)
+        actions = [call.action for call in tier.sqs.calls[calls:]]
+        assert actions[:2] == ["ReceiveMessage", "DeleteMessageBatch"]
+
+
+@in_virtual_time
 async def test_a_delete_is_retried_with_the_newest_handle() -> None:
     async with FakeTier() as tier:
         tier.sqs.fault("DeleteMessageBatch", *[FailEntries(frozenset({0}))] * 4)

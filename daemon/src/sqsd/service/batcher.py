@@ -54,6 +54,9 @@ class Batcher(Generic[Item]):
         self.flush_now()
 
     async def _run(self, items: list[Item]) -> None:
+        # What made these due may have made room too: the receive that fills it goes first, for a
+        # slot waits for that and nobody waits for this.
+        await asyncio.sleep(0)
         await self._flush(items)
 
     def _finished(self, task: asyncio.Task[None]) -> None:

@@ -91,15 +91,16 @@ class Settler:
             messages = [flight.message for flight in flights]
             results = await self._results(self._queue.delete(messages), len(flights))
             now = self._clock.monotonic()
-            failed = []
+            failed, actions = [], []
             for flight, message, refused in zip(flights, messages, results, strict=True):
                 if refused is None:
-                    self._settled(self._consumer.deleted(flight, message, now))
+                    actions += self._consumer.deleted(flight, message, now)
                 elif refused.final and flight.message is message:  # else there is a newer handle
-                    self._settled(self._consumer.delete_failed(flight, refused.reason))
+                    actions += self._consumer.delete_failed(flight, refused.reason)
                 else:
                     failed.append(flight)
                     reason = refused.reason
+            self._settled(actions)
             flights = failed
             if not flights:
                 return
@@ -126,15 +127,16 @@ class Settler:
             wanted = [(change.flight.message, change.seconds) for change in changes]
             results = await self._results(self._queue.change_visibility(wanted), len(wanted))
             now = self._clock.monotonic()
-            failed = []
+            failed, actions = [], []
             for change, (message, _), refused in zip(changes, wanted, results, strict=True):
                 if refused is None:
-                    self._settled(self._consumer.released(change.flight, message, now))
+                    actions += self._consumer.released(change.flight, message, now)
                 elif refused.final and change.flight.message is message:
-                    self._settled(self._consumer.release_failed(change.flight, refused.reason))
+                    actions += self._consumer.release_failed(change.flight, refused.reason)
                 else:
                     failed.append(change)
                     reason = refused.reason
+            self._settled(actions)
             changes = failed
             if not changes:
                 return
