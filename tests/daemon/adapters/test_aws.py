@@ -14,7 +14,8 @@ import botocore.session
 import pytest
 
 from sqsd.adapters.aws import JsonApi
-from sqsd.adapters.credentials import CredentialSource, resolve_endpoint
+from sqsd.adapters.credentials import CredentialSource, Keys, resolve_endpoint
+from sqsd.adapters.sigv4 import Signer
 from sqsd.adapters.sqs import SqsQueue
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
 from tests.fakes.application import Peer, Script, ScriptedApplication, free_port
@@ -210,6 +211,81 @@ async def test_a_hung_server_costs_no_more_than_the_deadline(
             await api.call("ReceiveMessage", RECEIVE, timeout=0.1)
         assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
         assert server.connections == 2  # the hung one is not used again
+        api.close()
+
+
+async def test_an_answer_that_trickles_costs_no_more_than_the_deadline(
+    api_for: Callable[..., JsonApi],
+) -> None:
+    async def trickle(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n")
+        for _ in range(80):
+            await asyncio.sleep(0.05)
+            await peer.write(b" ")
+
+    async with ScriptedApplication(trickle) as server:
+        api = api_for(server.port)
+        with pytest.raises(AwsUnreachable, match=r"no answer within 0\.2 s"):
+            await api.call("ReceiveMessage", RECEIVE, timeout=0.2)
+        api.close()
+
+
+async def test_keys_that_do_not_come_cost_no_more_than_the_deadline(
+    api_for: Callable[..., JsonApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def never(self: CredentialSource, now: float) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(CredentialSource, "keys", never)
+    with pytest.raises(AwsUnreachable, match=r"no answer within 0\.1 s"):
+        await api_for(free_port()).call("ReceiveMessage", RECEIVE, timeout=0.1)
+    assert asked.is_set()
+
+
+async def test_receives_alike_are_signed_once_a_second_and_deletes_each(
+    api_for: Callable[..., JsonApi],
+    sqs: FakeSqs,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signed: list[tuple[str, bytes]] = []
+    sign = Signer.headers
+
+    def counting(self: Signer, body: bytes, target: str, keys: Keys, at: float) -> str:
+        signed.append((target, body))
+        return sign(self, body, target, keys, at)
+
+    monkeypatch.setattr(Signer, "headers", counting)
+    delete = {"QueueUrl": "u", "Entries": [{"Id": "0", "ReceiptHandle": "none"}]}
+    async with SqsServer(sqs) as server:
+        api = api_for(server.port)
+        for limit in (10, 10, 3, 10, 3):
+            request = RECEIVE | {"MaxNumberOfMessages": limit}
+            await api.call("ReceiveMessage", request, timeout=5.0)
+        for _ in range(2):
+            await api.call("DeleteMessageBatch", delete, timeout=5.0)
+        assert [target.partition(".")[2] for target, _ in signed] == [
+            "ReceiveMessage",
+            "ReceiveMessage",
+            "DeleteMessageBatch",
+            "DeleteMessageBatch",
+        ]
+        clock.step_wall(1.0)
+        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        assert len(signed) == 5
+        heads = [dict(head.headers) for head in server.heads]
+        dates = [head[b"x-amz-date"] for head in heads]
+        assert dates == [b"20260101T000000Z"] * 7 + [b"20260101T000001Z"]
+        limits = [call.request.get("MaxNumberOfMessages") for call in sqs.calls]
+        assert limits == [10, 10, 3, 10, 3, None, None, 10]
+        by_limit = {
+            (limit, head[b"authorization"]) for limit, head in zip(limits, heads, strict=True)
+        }
+        assert len(by_limit) == 4  # of 10, of 3, of the deletes, and of 10 a second later
         api.close()
 
 

@@ -162,6 +162,23 @@ async def test_a_trickle_that_stops_is_a_failure() -> None:
     assert result is Failure.INACTIVE
 
 
+async def test_a_whole_answer_has_its_time_however_it_trickles() -> None:
+    async def trickle(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n")
+        for _ in range(80):
+            await asyncio.sleep(0.05)
+            await peer.write(b".")
+
+    loop = asyncio.get_running_loop()
+    async with ScriptedApplication(trickle) as server:
+        connection = await connect(server)
+        started = loop.time()
+        assert await connection.request(REQUEST, 0.2, whole=True) is Failure.INACTIVE
+        assert 0.2 <= loop.time() - started < 1.0
+        assert not connection.reusable
+
+
 async def test_one_connection_serves_requests_one_after_the_other() -> None:
     async with ScriptedApplication(answering(OK)) as server:
         connection = await connect(server)

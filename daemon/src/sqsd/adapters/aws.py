@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from sqsd.adapters.credentials import CredentialSource, Endpoint, Keys
-from sqsd.adapters.http1 import Answer, Connection
+from sqsd.adapters.http1 import Answer, Connection, Failure
 from sqsd.adapters.sigv4 import Signer
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
 from sqsd.ports import Clock
@@ -53,6 +53,8 @@ _KEY_ERRORS: Final = frozenset(
 _CLOCK_ERRORS: Final = frozenset(
     {"RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"}
 )
+#: The action whose requests are alike.
+_ALIKE: Final = "ReceiveMessage"
 #: Seconds between looks at AWS's clock.
 _DATE_SECONDS: Final = 60.0
 _DATE: Final = re.compile(rb"\r\ndate:[ \t]*([^\r\n]+)\r\n", re.IGNORECASE)
@@ -90,6 +92,9 @@ class JsonApi:
         self._busy: set[Connection] = set()
         self._clock_offset = 0.0
         self._look_at_date_at = 0.0
+        #: Whole receives by their bodies, signed in one second with the same keys.
+        self._signed: dict[bytes, bytes] = {}
+        self._signed_for: tuple[int, Keys] | None = None
 
     @property
     def clock_offset(self) -> float:
@@ -101,15 +106,25 @@ class JsonApi:
     ) -> dict[str, Any]:
         """See `ports.AwsApi.call`; also raises `NoCredentials`."""
         body = _encode(request)
-        try:
-            async with asyncio.timeout(timeout):
-                keys = await self._credentials.keys(self._clock.monotonic())
-                answer = await self._exchange(action, body, keys, timeout)
-        except TimeoutError as error:
-            raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
-        if answer.status == 200:
-            return self._document(action, answer)
-        raise self._refusal(action, answer, keys)
+        until = self._loop.time() + timeout
+        keys = self._credentials.known(self._clock.monotonic())
+        connection = None if keys is None else self._idle_connection()
+        if keys is None or connection is None:
+            try:
+                async with asyncio.timeout_at(until):
+                    keys = keys or await self._credentials.keys(self._clock.monotonic())
+                    connection = self._idle_connection() or await self._connect(action)
+            except TimeoutError as error:
+                raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
+        result = await self._exchange(connection, self._request(action, body, keys), until)
+        if not isinstance(result, Answer):
+            late = result is Failure.INACTIVE
+            raise AwsUnreachable(
+                action, f"no answer within {timeout:g} s" if late else result.value
+            )
+        if result.status == 200:
+            return self._document(action, result)
+        raise self._refusal(action, result, keys)
 
     def close(self) -> None:
         """Close every connection; calls under way end as `AwsUnreachable`."""
@@ -117,34 +132,48 @@ class JsonApi:
             connection.abort()
         self._idle.clear()
 
-    async def _exchange(self, action: str, body: bytes, keys: Keys, timeout: float) -> Answer:
-        connection = await self._connection(action)
+    async def _exchange(
+        self, connection: Connection, request: bytes, until: float
+    ) -> Answer | Failure:
         self._busy.add(connection)
+        now = self._loop.time()
         try:
-            result = await connection.request(self._request(action, body, keys), timeout)
+            # The connection's own deadline: one timer serves many calls.
+            result = await connection.request(request, until - now, whole=True)
         finally:
             self._busy.discard(connection)
-        if not isinstance(result, Answer):
-            raise AwsUnreachable(action, result.value)
         if connection.reusable:
             self._idle.append(connection)
-        if self._loop.time() >= self._look_at_date_at:
-            self._look_at_date_at = self._loop.time() + _DATE_SECONDS
+        if isinstance(result, Answer) and now >= self._look_at_date_at:
+            self._look_at_date_at = now + _DATE_SECONDS
             self._correct_clock(result)
         return result
 
     def _request(self, action: str, body: bytes, keys: Keys) -> bytes:
-        at = self._clock.time() + self._clock_offset
+        at = int(self._clock.time() + self._clock_offset)
+        # Signatures have whole seconds, and receives are alike: on a busy queue most are signed.
+        if self._signed_for != (at, keys):
+            self._signed_for = (at, keys)
+            self._signed.clear()
+        elif (known := self._signed.get(body)) is not None:
+            return known
         signed = self._signer.headers(body, f"{self._prefix}.{action}", keys, at)
-        return f"{self._start}{signed}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        head = f"{self._start}{signed}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode() + body
+        if action == _ALIKE:
+            self._signed[body] = request
+        return request
 
-    async def _connection(self, action: str) -> Connection:
+    def _idle_connection(self) -> Connection | None:
         oldest = self._loop.time() - _IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and connection.idle_since > oldest:
                 return connection
             connection.abort()
+        return None
+
+    async def _connect(self, action: str) -> Connection:
         endpoint = self._endpoint
         try:
             _, connection = await self._loop.create_connection(

@@ -35,7 +35,7 @@ class Keys(NamedTuple):
 class CredentialSource:
     """The standard chain (environment, profile, container, instance), shared by every call.
 
-    Providers may wait for the network, so they run in a thread; between renewals `keys` costs one
+    Providers may wait for the network, so they run in a thread; between renewals a look costs one
     comparison.
     """
 
@@ -47,14 +47,18 @@ class CredentialSource:
         self._look_at = 0.0
         self._renewing = asyncio.Lock()
 
+    def known(self, now: float) -> Keys | None:
+        """Those that can be used at once; None: `keys` has to ask for some."""
+        return self._keys if now < self._look_at else None
+
     async def keys(self, now: float) -> Keys:
         """Usable keys; `now` in monotonic seconds.
 
         Raises:
             NoCredentials: nothing in the chain has any, or a renewal failed.
         """
-        if self._keys is not None and now < self._look_at:
-            return self._keys
+        if (known := self.known(now)) is not None:
+            return known
         async with self._renewing:
             if self._keys is None or now >= self._look_at:
                 self._keys = await asyncio.to_thread(self._load)

@@ -233,6 +233,7 @@ class Connection(asyncio.BufferedProtocol):
         self._done: Callable[[Answer | Failure], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._inactivity = 0.0
+        self._whole = False
         self._last_byte = 0.0
         self._answered = False
         self._earlier_bytes = self._sent_bytes = 0
@@ -254,14 +255,21 @@ class Connection(asyncio.BufferedProtocol):
         request: bytes,
         done: Callable[[Answer | Failure], None],
         inactivity: float,
+        *,
+        whole: bool = False,
     ) -> None:
-        """Send a request. `inactivity`: seconds without a byte after which it is given up."""
+        """Send a request.
+
+        Args:
+            inactivity: seconds without a byte after which it is given up; with `whole`, seconds
+                after which it is given up whatever has come.
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             done(Failure.UNSENT)
             return
         self._done, self._answered = done, False
-        self._inactivity, self._last_byte = inactivity, self._loop.time()
+        self._inactivity, self._whole, self._last_byte = inactivity, whole, self._loop.time()
         self._earlier_bytes, self._sent_bytes = self._sent_bytes, self._sent_bytes + len(request)
         self._parser.reset()
         transport.write(request)
@@ -272,7 +280,9 @@ class Connection(asyncio.BufferedProtocol):
                 timer.cancel()
             self._timer = self._loop.call_later(inactivity, self._look_at_the_clock)
 
-    async def request(self, request: bytes, inactivity: float) -> Answer | Failure:
+    async def request(
+        self, request: bytes, inactivity: float, *, whole: bool = False
+    ) -> Answer | Failure:
         """`exchange` for callers that wait; cancelling it closes the connection."""
         result: asyncio.Future[Answer | Failure] = self._loop.create_future()
 
@@ -280,7 +290,7 @@ class Connection(asyncio.BufferedProtocol):
             if not result.done():
                 result.set_result(answer)
 
-        self.exchange(request, done, inactivity)
+        self.exchange(request, done, inactivity, whole=whole)
         try:
             return await result
         except asyncio.CancelledError:
@@ -304,7 +314,9 @@ class Connection(asyncio.BufferedProtocol):
         if done is None:  # bytes that nobody asked for
             self._close()
             return
-        self._last_byte = self._loop.time()
+        now = self._loop.time()
+        if not self._whole:
+            self._last_byte = now
         self._answered = True
         parser = self._parser
         try:
@@ -314,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if complete:
             self._done = None
-            self.idle_since = self._last_byte
+            self.idle_since = now
             if not parser.keep_alive:
                 self._close()
             done(Answer(parser.status, parser.head, parser.body))
