@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqsd.core.polling import BATCH, NOTHING, Decision, Polling
 
 
-@pytest.mark.parametrize(("slots", "most"), [(1, 1), (10, 1), (11, 2), (50, 5), (100, 10)])
+@pytest.mark.parametrize(("slots", "most"), [(1, 1), (5, 1), (10, 2), (11, 3), (50, 10), (100, 20)])
 def test_polls_are_limited_by_what_the_slots_can_take(slots: int, most: int) -> None:
     assert Polling(slots).most == most
 
@@ -26,8 +26,8 @@ def test_full_answers_double_the_polls_and_empty_ones_take_one_away() -> None:
     for _ in range(5):
         polling.polled(10, 10)
         targets.append(polling.target)
-    assert targets == [2, 4, 8, 10, 10]
-    for _ in range(12):
+    assert targets == [2, 4, 8, 16, 20]
+    for _ in range(22):
         polling.polled(10, 0)
     assert polling.target == 1
 
@@ -49,16 +49,28 @@ def test_a_fast_application_is_not_waited_for() -> None:
 
 def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() -> None:
     polling = Polling(50, mean_app_seconds=1.0)
-    first = polling.decide(3, 0, now=10.0)
+    first = polling.decide(1, 0, now=10.0)
     assert first.ask_for == 0
     assert first.look_again_seconds == pytest.approx(0.02)
-    assert polling.decide(5, 0, now=10.015).look_again_seconds == pytest.approx(0.005)
-    assert polling.decide(5, 0, now=10.025) == Decision(ask_for=5)
+    assert polling.decide(2, 0, now=10.015).look_again_seconds == pytest.approx(0.005)
+    assert polling.decide(2, 0, now=10.025) == Decision(ask_for=2)
 
 
-def test_a_full_batch_waits_for_nothing() -> None:
-    assert Polling(50, mean_app_seconds=9.0).decide(10, 0, now=0.0) == Decision(ask_for=10)
-    assert Polling(4, mean_app_seconds=9.0).decide(4, 0, now=0.0) == Decision(ask_for=4)
+def test_three_slots_are_worth_a_receive_at_once() -> None:
+    assert Polling(50, mean_app_seconds=9.0).decide(3, 0, now=0.0) == Decision(ask_for=3)
+    assert Polling(2, mean_app_seconds=9.0).decide(2, 0, now=0.0) == Decision(ask_for=2)
+
+
+@pytest.mark.parametrize(
+    ("app_seconds", "linger"),
+    [(0.0099, None), (0.01, 0.001), (0.02, 0.001), (0.05, 0.001), (0.1, 0.002), (60.0, 0.25)],
+)
+def test_the_wait_is_a_millisecond_or_more_or_none(
+    app_seconds: float, linger: float | None
+) -> None:
+    decision = Polling(50, mean_app_seconds=app_seconds).decide(1, 0, now=0.0)
+    assert decision.look_again_seconds == (linger and pytest.approx(linger))
+    assert decision.ask_for == (linger is None)
 
 
 @given(
@@ -75,7 +87,7 @@ def test_the_linger_is_bounded_whatever_the_application(
     first = polling.decide(room, 0, now=0.0)
     if first.ask_for == 0:
         assert first.look_again_seconds is not None
-        assert 0 < first.look_again_seconds <= min(0.25, 0.05 * max(times))
+        assert 0 < first.look_again_seconds <= min(0.25, 0.1 * max(times))
         assert polling.decide(room, 0, now=first.look_again_seconds).ask_for > 0
 
 
