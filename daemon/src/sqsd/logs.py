@@ -80,13 +80,37 @@ try:  # an extra: faster, and never needed
     import orjson
 except ImportError:
     _encode: Callable[[Any], str] = _text_of
+    _BY_HAND = True
 else:
+    _BY_HAND = False
 
     def _encode(value: Any) -> str:
         try:
             return orjson.dumps(value, default=str).decode()
         except TypeError:  # a lone surrogate, say, which the standard library writes
             return _text_of(value)
+
+
+#: The values of nearly every line there is, in their order: of a message that was answered 200.
+_USUAL: Final = (
+    "message_id",
+    "receive_count",
+    "dwell_seconds",
+    "dispatch_seconds",
+    "app_seconds",
+    "status",
+    "delete_seconds",
+)
+
+
+def _usual_line(now: str, values: dict[str, Any]) -> str:
+    """What the standard library gives in twice the time; these numbers are their own JSON."""
+    message_id, count, dwell, dispatch, app, status, delete = values.values()
+    return (
+        f'{{"time":"{now}","event":"{MESSAGE_DELETED}","message_id":{_text_of(message_id)},'
+        f'"receive_count":{count},"dwell_seconds":{dwell},"dispatch_seconds":{dispatch},'
+        f'"app_seconds":{app},"status":{status},"delete_seconds":{delete}}}'
+    )
 
 
 class LineStream(Protocol):
@@ -107,7 +131,10 @@ class JsonLog:
         self._second, self._second_text = -1, ""
 
     def emit(self, event: str, /, **values: Any) -> None:
-        line = _encode({"time": self._now(), "event": event, **values})
+        if _BY_HAND and event == MESSAGE_DELETED and tuple(values) == _USUAL:
+            line = _usual_line(self._now(), values)
+        else:
+            line = _encode({"time": self._now(), "event": event, **values})
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
