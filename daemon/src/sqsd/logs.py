@@ -129,6 +129,7 @@ class JsonLog:
     def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
         self._stream, self._time = stream, time
         self._second, self._second_text = -1, ""
+        self._millisecond, self._text = -1, ""
 
     def emit(self, event: str, /, **values: Any) -> None:
         if _BY_HAND and event == MESSAGE_DELETED and tuple(values) == _USUAL:
@@ -143,10 +144,14 @@ class JsonLog:
             return
 
     def _now(self) -> str:
-        """ISO 8601 to the millisecond; what is before the dot serves a whole second of events."""
-        at = self._time()
-        second = int(at)
-        if second != self._second:
-            self._second = second
-            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._second_text}.{int((at - second) * 1000):03d}+00:00"
+        """ISO 8601 to the millisecond; each text serves as long as it is true."""
+        millisecond = int(self._time() * 1000)
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            if second != self._second:
+                self._second = second
+                at = datetime.fromtimestamp(second, UTC)
+                self._second_text = at.strftime("%Y-%m-%dT%H:%M:%S")
+            self._text = f"{self._second_text}.{rest:03d}+00:00"
+        return self._text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from functools import lru_cache
 from hashlib import sha256
 
 from sqsd.adapters.credentials import Keys
@@ -25,7 +26,7 @@ class Signer:
 
     def headers(self, body: bytes, target: str, keys: Keys, at: float) -> str:
         """The headers that authenticate a request, each with its CRLF; `at` in epoch seconds."""
-        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(at))
+        date = _date(int(at))
         day = date[:8]
         if keys.token is None:
             token_line, signed = "", "content-type;host;x-amz-date;x-amz-target"
@@ -55,3 +56,8 @@ class Signer:
                 key = hmac.digest(key, part.encode(), "sha256")
             self._key, self._key_for = key, (day, keys)
         return self._key
+
+
+@lru_cache(maxsize=8)
+def _date(second: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))

@@ -15,6 +15,8 @@ from sqsd.ports import AwsApi, Clock, EventLog, TimedApi
 
 #: SQS's own limit for a receive and for a batch.
 BATCH: Final = 10
+#: Ids of a batch's entries: one message may stand in it twice, and ids must differ.
+_POSITIONS: Final = tuple(str(position) for position in range(BATCH))
 #: SQS's own limit for attributes of a message.
 MOST_ATTRIBUTES: Final = 10
 #: Seconds beyond a long poll's wait after which a receive counts as hung.
@@ -103,7 +105,11 @@ class SqsQueue:
         Raises:
             AwsError, AwsUnreachable, NoCredentials: the whole call failed.
         """
-        return await self._batch("DeleteMessageBatch", [{} for _ in messages], messages)
+        entries = [
+            {"Id": position, "ReceiptHandle": message.receipt_handle}
+            for position, message in zip(_POSITIONS[: len(messages)], messages, strict=True)
+        ]
+        return await self._batch("DeleteMessageBatch", entries)
 
     async def change_visibility(
         self, changes: Sequence[tuple[Message, int]]
@@ -113,11 +119,17 @@ class SqsQueue:
         Raises:
             AwsError, AwsUnreachable, NoCredentials: the whole call failed.
         """
-        return await self._batch(
-            "ChangeMessageVisibilityBatch",
-            [{"VisibilityTimeout": seconds} for _, seconds in changes],
-            [message for message, _ in changes],
-        )
+        entries = [
+            {
+                "Id": position,
+                "ReceiptHandle": message.receipt_handle,
+                "VisibilityTimeout": seconds,
+            }
+            for position, (message, seconds) in zip(
+                _POSITIONS[: len(changes)], changes, strict=True
+            )
+        ]
+        return await self._batch("ChangeMessageVisibilityBatch", entries)
 
     async def send(
         self,
@@ -180,13 +192,8 @@ class SqsQueue:
         await _call(self._control, "SendMessage", request, timeout=_CALL_SECONDS)
 
     async def _batch(
-        self, action: str, extras: Sequence[Mapping[str, Any]], messages: Sequence[Message]
+        self, action: str, entries: Sequence[Mapping[str, Any]]
     ) -> list[Refused | None]:
-        # Positions as ids: one message may stand in a batch twice, and ids must differ.
-        entries = [
-            {"Id": str(position), "ReceiptHandle": message.receipt_handle, **extra}
-            for position, (message, extra) in enumerate(zip(messages, extras, strict=True))
-        ]
         request = {"QueueUrl": self.url, "Entries": entries}
         answer = await _call(self._control, action, request, timeout=_CALL_SECONDS)
         # Of what SQS says nothing nobody knows anything: try again.

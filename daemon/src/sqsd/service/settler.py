@@ -16,11 +16,9 @@ from sqsd.ports import Clock, EventLog, Queue
 from sqsd.service.batcher import Batcher
 from sqsd.service.tasks import Tasks
 
-#: Tries to delete a message that was answered 200, with pauses doubling from the first to the last.
-_DELETE_TRIES: Final = 8
-_RELEASE_TRIES: Final = 3
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+#: Seconds before each try to delete a message that was answered 200, and to release one.
+_DELETE_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+_RELEASE_PAUSES: Final = (0.0, 0.1, 0.2)
 #: Seconds for deletes that are under way when everything else is cut.
 _LAST_SECONDS: Final = 1.0
 #: Seconds between log lines about a queue that goes on refusing.
@@ -85,7 +83,7 @@ class Settler:
 
     async def _delete(self, flights: list[Flight]) -> None:
         reason = ""
-        for pause in _pauses(_DELETE_TRIES):
+        for pause in _DELETE_PAUSES:
             if pause:
                 await self._clock.sleep(pause)
             messages = [flight.message for flight in flights]
@@ -121,7 +119,7 @@ class Settler:
 
     async def _change(self, changes: list[ChangeVisibility]) -> None:
         reason = ""
-        for pause in _pauses(_RELEASE_TRIES):
+        for pause in _RELEASE_PAUSES:
             if pause:
                 await self._clock.sleep(pause)
             wanted = [(change.flight.message, change.seconds) for change in changes]
@@ -166,8 +164,3 @@ class Settler:
         if now >= self._complain_not_before:
             self._complain_not_before = now + _REPEAT_SECONDS
             self._log.emit(logs.QUEUE_FAILED, reason=str(reason))
-
-
-def _pauses(tries: int) -> list[float]:
-    """Seconds before each try: none before the first."""
-    return [0.0, *(min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(tries - 1))]
