@@ -50,7 +50,7 @@ def test_what_is_no_region_is_refused(region: str) -> None:
         "https://sqs.eu-west-1.api.aws/123456789012/work",
         "https://vpce-0a-1b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/work",
         "http://localhost:4566/000000000000/work",
-        "http://127.0.0.1:9324/queue/work/",
+        "http://127.0.0.1:9324/queue/jobs/",
     ],
 )
 def test_every_form_of_a_queues_url_is_accepted(url: str) -> None:
