@@ -20,6 +20,7 @@ from worker_tier_bootstrap.steps import STEPS
 
 APP: dict[str, bytes | Entry] = {"app.js": b"", "Procfile": b"web: node app.js\n"}
 HOOK = b"#!/bin/sh\nexit 4\n"
+_NEVER = 10**9
 
 
 def run(machine: FakeMachine, application: Application | None = None) -> None:
@@ -191,11 +192,20 @@ def test_a_plan_of_a_bundle_that_is_not_built_says_what_is_known_later(
     assert "install the platform's packages" in later[0]
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        "E: Could not get lock /var/lib/apt/lists/lock. It is held by 7",
+        "dpkg: error: dpkg frontend lock is locked by another process",
+        "dpkg: error: dpkg frontend lock was locked by another process with pid 7",
+        "dpkg: error: dpkg frontend lock was locked by apt-get process with pid 7",
+    ],
+)
 def test_a_lock_of_another_package_manager_is_waited_for(
-    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, says: str
 ) -> None:
     update = "apt-get -qq -o APT::Update::Error-Mode=any update"
-    machine.failing[update] = "E: Could not get lock /var/lib/apt/lists/lock. It is held by 7"
+    machine.failing[update] = says
 
     def sleep(seconds: float) -> None:
         FakeMachine.sleep(machine, seconds)
@@ -208,16 +218,48 @@ def test_a_lock_of_another_package_manager_is_waited_for(
     assert "logrotate" in machine.installed
 
 
-def test_what_an_interrupted_installation_left_is_finished_first(machine: FakeMachine) -> None:
-    machine.write("/var/lib/dpkg/updates/0001", "")
-    machine.write("/usr/sbin/policy-rc.d", install._POLICY_TEXT, 0o755)
+@pytest.mark.parametrize("state", ["iU ", "iHR", "iUR", "iF ", "it ", "iW "])
+def test_what_an_interrupted_installation_left_is_finished_first(
+    machine: FakeMachine, state: str
+) -> None:
+    machine.states["libuv1"] = state
     run(machine)
-    repair, update = (
-        next(i for i, words in enumerate(machine.commands) if words.startswith(start))
-        for start in ("dpkg --force-confold --configure -a", "apt-get -qq -o APT")
-    )
-    assert repair < update
+    update, repair, wanted = _order_of_installation(machine)
+    assert update < repair < wanted < _NEVER
     assert machine.read("/usr/sbin/policy-rc.d") is None
+
+
+def test_what_is_only_in_the_package_managers_journal_is_finished_too(machine: FakeMachine) -> None:
+    machine.installed |= {"logrotate", "nginx", "nodejs"}
+    machine.write("/var/lib/dpkg/updates/0001", "")
+    run(machine)
+    update, repair, wanted = _order_of_installation(machine)
+    assert update < repair < _NEVER
+    assert wanted == _NEVER  # nothing was missing
+
+
+def test_a_package_manager_that_finished_is_not_repaired(machine: FakeMachine) -> None:
+    machine.states |= {"old": "rc ", "held": "hi ", "never": "un "}
+    run(machine)
+    assert _order_of_installation(machine)[1] == _NEVER
+
+
+def test_a_repair_that_fails_says_what_it_was(machine: FakeMachine) -> None:
+    machine.states["libuv1"] = "iHR"
+    machine.failing["sh -c #!/bin/sh\n# Finishes"] = "E: Unable to fetch some archives"
+    text = failure(machine, Application())
+    assert "`finish an interrupted installation of packages` ended with exit code 1" in text
+    assert "Unable to fetch some archives" in text
+
+
+def _order_of_installation(machine: FakeMachine) -> tuple[int, int, int]:
+    """Which command was the update, the repair, and the installation of what is wanted."""
+    starts = ("apt-get -qq -o APT", "sh -c #!/bin/sh\n# Finishes", "apt-get -qq -y")
+    first = (
+        next((i for i, words in enumerate(machine.commands) if words.startswith(start)), _NEVER)
+        for start in starts
+    )
+    return next(first), next(first), next(first)
 
 
 def test_what_a_killed_boot_left_to_keep_services_from_starting_is_removed(

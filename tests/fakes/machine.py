@@ -51,6 +51,8 @@ class FakeMachine(Machine):
         self.given: dict[str, dict[str, Any]] = {}
         self.said: list[str] = []
         self.installed: set[str] = set()
+        #: Packages in other states than installed, in dpkg's letters.
+        self.states: dict[str, str] = {}
         self.running: set[str] = set()
         self.users: set[str] = set()
         #: Start of a command -> what it prints when it fails.
@@ -91,7 +93,8 @@ class FakeMachine(Machine):
 
     def answer(self, command: Sequence[str]) -> str:
         if command[0] == "dpkg-query":
-            return "".join(f"ii  {name}\n" for name in self.installed)
+            states = dict.fromkeys(self.installed, "ii ") | self.states
+            return "".join(f"{state} {name}\n" for name, state in states.items())
         if "NRestarts" in command:
             given = [self.restarts.get(unit) for unit in command[5:]]
             counts = [0 if restarts is None else restarts(self.now) for restarts in given]

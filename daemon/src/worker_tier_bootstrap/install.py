@@ -21,7 +21,7 @@ from worker_tier_bootstrap.release import (
     plan_release,
     unpack,
 )
-from worker_tier_bootstrap.systems import installed
+from worker_tier_bootstrap.systems import has_unfinished, installed
 
 BUNDLES: Final = "/var/app/bundles"
 BUILDFILE: Final = "Buildfile"
@@ -37,11 +37,11 @@ _HOOKS: Final = ("hooks", "confighooks")
 #: Of a bundle, what root runs or reads; the build, which is webapp's, must not reach it.
 _PLATFORM: Final = ".platform"
 #: Another process has the package manager, such as the system's own upgrade at its first boot.
-_LOCKED: Final = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is locked by another")
+_LOCKED: Final = re.compile(
+    r"Could not get lock|Unable to (?:acquire|lock)|(?:is|was) locked by .*process"
+)
 _LOCK_PAUSE_SECONDS: Final = 5
 _LOCK_SECONDS: Final = 120
-#: Where dpkg keeps what an interrupted run had not finished.
-_JOURNAL: Final = "/var/lib/dpkg/updates"
 _LONGEST_PAUSE_SECONDS: Final = 60
 
 
@@ -82,15 +82,22 @@ def missing(boot: Boot, packages: list[str]) -> list[str]:
     return [package for package in packages if package not in have]
 
 
+def are_unfinished(boot: Boot) -> bool:
+    """A package manager was killed in the middle, by a power cut or a reboot."""
+    manager = boot.manager
+    if manager.journal is None:
+        return False
+    journal = boot.machine.names(manager.journal)
+    return bool(journal) or has_unfinished(boot.machine.answer(manager.query))
+
+
 def install_packages(boot: Boot, packages: list[str]) -> None:
-    """Install packages. A mirror that does not answer gets two more chances; a process that holds
-    the package manager gets two minutes.
+    """Install packages, after what an earlier run left unfinished. A mirror that does not answer
+    gets two more chances; a process that holds the package manager gets two minutes.
     """
     manager = boot.manager
-    cure = (
-        "let the subnet reach the system's package mirror, or use a machine image that has"
-        f" {', '.join(packages)}"
-    )
+    wanted = f"that has {', '.join(packages)}" if packages else "with nothing half installed"
+    cure = f"let the subnet reach the system's package mirror, or use a machine image {wanted}"
     delays = list(manager.retry_seconds)
     locked = [_LOCK_PAUSE_SECONDS] * (_LOCK_SECONDS // _LOCK_PAUSE_SECONDS)
     while True:
@@ -109,12 +116,18 @@ def install_packages(boot: Boot, packages: list[str]) -> None:
 def _install_once(boot: Boot, packages: list[str], cure: str) -> None:
     machine, manager = boot.machine, boot.manager
     with _NoServices(boot):
-        if manager.repair and machine.names(_JOURNAL):
-            machine.run(manager.repair, cure=cure, environment=manager.environment)
         if manager.refresh:
             machine.run(manager.refresh, cure=cure, environment=manager.environment)
-        command = [*manager.install, *packages]
-        machine.run(command, cure=cure, environment=manager.environment)
+        if manager.repair and are_unfinished(boot):
+            machine.run(
+                ["sh", "-c", units.template(manager.repair)],
+                cure=cure,
+                environment=manager.environment,
+                shown="finish an interrupted installation of packages",
+            )
+        if packages:
+            command = [*manager.install, *packages]
+            machine.run(command, cure=cure, environment=manager.environment)
     if boot.system.starts_services_at_install and any("php" in name for name in packages):
         # Ours is started as web.service; the package's own would run beside it after a reboot.
         listed = machine.answer(["systemctl", "list-unit-files", "--no-legend", "php*-fpm.service"])

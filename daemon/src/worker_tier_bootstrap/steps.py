@@ -12,7 +12,9 @@ from worker_tier_bootstrap.contract import CONTAINER
 
 def _packages_skip(boot: Boot) -> str | None:
     lacking = install.missing(boot, install.wanted_packages(boot))
-    return None if lacking else f"{', '.join(install.wanted_packages(boot))} are installed"
+    if lacking or install.are_unfinished(boot):
+        return None
+    return f"{', '.join(install.wanted_packages(boot))} are installed"
 
 
 def _platform_skip(boot: Boot) -> str | None:

@@ -13,6 +13,8 @@ from worker_tier_bootstrap.errors import BootstrapError
 
 APT: Final = "apt"
 DNF: Final = "dnf"
+#: dpkg's letters for half installed, unpacked, half configured, and the two of triggers.
+_UNFINISHED: Final = frozenset("HUFWt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +49,11 @@ class PackageManager:
 
     refresh: tuple[str, ...]
     install: tuple[str, ...]
-    #: Finishes what a run that was killed left half done.
-    repair: tuple[str, ...]
-    #: Prints one line per installed package, the name first.
+    #: Where a run keeps what it has not finished, and the template of the script that finishes it.
+    #: None: the manager does so by itself.
+    journal: str | None
+    repair: str | None
+    #: Prints one line per package: dpkg's three letters of its state, and its name.
     query: tuple[str, ...]
     environment: Mapping[str, str]
     #: Seconds between tries when a mirror does not answer or another process holds the lock.
@@ -73,14 +77,16 @@ MANAGERS: Final = {
             "--no-install-recommends",
             "install",
         ),
-        repair=("dpkg", "--force-confold", "--configure", "-a"),
+        journal="/var/lib/dpkg/updates",
+        repair="repair-apt.sh",
         query=("dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\\n"),
         environment={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"},
     ),
     DNF: PackageManager(
         refresh=(),
         install=("dnf", "-y", "-q", "install"),
-        repair=(),
+        journal=None,
+        repair=None,
         query=("rpm", "-qa", "--qf", "ii  %{NAME}\\n"),
         environment={},
     ),
@@ -149,3 +155,12 @@ def installed(answer: str) -> set[str]:
     """The installed packages by what a manager's `query` printed."""
     rows = (line.split() for line in answer.splitlines())
     return {row[1] for row in rows if len(row) == 2 and row[0].startswith("ii")}
+
+
+def has_unfinished(answer: str) -> bool:
+    """Whether a package is half installed or not configured, by what a manager's `query` printed.
+
+    The letters: wanted, state (`ii` is installed), and R where it must be installed again.
+    """
+    states = (line.split()[0] for line in answer.splitlines() if line.strip())
+    return any(state[1:2] in _UNFINISHED or state.endswith("R") for state in states)
