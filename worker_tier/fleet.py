@@ -24,11 +24,11 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
 from worker_tier.bootstrap import Signal
-from worker_tier.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
+from worker_tier.checks.fleet import LEAST_VOLUME_GIBIBYTES, fleet_problems
 from worker_tier.encryption import admit_alarms
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet_checks import LEAST_VOLUME_GIBIBYTES, fleet_problems
-from worker_tier.machine_image import WorkerMachineImage, chosen_image
+from worker_tier.props.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
+from worker_tier.props.machine_image import WorkerMachineImage, chosen_image
 from worker_tier.updates import awaited, one_at_a_time, termination_hook
 
 _SHEBANG: Final = "#!/bin/bash"

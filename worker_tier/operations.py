@@ -18,13 +18,13 @@ from constructs import Construct
 
 from sqsd.contract import SqsdOptions
 from worker_tier import network
-from worker_tier.dashboard import TierDashboard
 from worker_tier.encryption import admit_publisher
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
-from worker_tier.metrics import TierMetrics
-from worker_tier.monitoring import Monitoring
+from worker_tier.monitoring.alarms import Monitoring
+from worker_tier.monitoring.dashboard import TierDashboard
+from worker_tier.monitoring.metrics import TierMetrics
 from worker_tier.queues import WorkerQueues
 from worker_tier.scaling import QueueScaling
 

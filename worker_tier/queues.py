@@ -11,11 +11,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd.contract import ENQUEUE_ACTIONS
-from worker_tier.dead_letters import DeadLetterQueue, chosen_dead_letters
+from worker_tier.checks.queues import queue_problems
 from worker_tier.encryption import grant_key
 from worker_tier.errors import InvalidProps
-from worker_tier.existing_queue import ExistingQueue, described
-from worker_tier.queue_checks import queue_problems
+from worker_tier.props.dead_letters import DeadLetterQueue, chosen_dead_letters
+from worker_tier.props.existing_queue import ExistingQueue, described
 
 #: SQS's longest: a message keeps its first timestamp when it is dead-lettered, so its time in the
 #: work queue counts too, and people need days to look at it.

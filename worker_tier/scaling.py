@@ -17,8 +17,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier.scaling_figures import ScalingFigures
-from worker_tier.trigger import Trigger
+from worker_tier.props.scaling_figures import ScalingFigures
+from worker_tier.props.trigger import Trigger
 
 _PERIOD_SECONDS: Final = 60
 #: Minutes of quiet before an instance leaves, and before the last one does.

@@ -34,11 +34,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from worker_tier.application import WorkerApplication
 from worker_tier.assets import daemon_archive
-from worker_tier.capacity import DEFAULT_INSTANCE_TYPE
 from worker_tier.errors import InvalidApplication, InvalidProps, PackagingError
-from worker_tier.machine_image import WorkerMachineImage
+from worker_tier.props.application import WorkerApplication
+from worker_tier.props.capacity import DEFAULT_INSTANCE_TYPE
+from worker_tier.props.machine_image import WorkerMachineImage
 from worker_tier.tier import WorkerTier
 from worker_tier_bootstrap.contract import S3Object
 

@@ -13,12 +13,12 @@ from aws_cdk import aws_s3 as s3
 from sqsd import contract
 from worker_tier import bootstrap
 from worker_tier.assets import daemon_archive
+from worker_tier.checks.plan import Plan, empty_fleet_problem
 from worker_tier.errors import InvalidProps
 from worker_tier.leader_table import LeaderTable
 from worker_tier.operations import TierOperations
-from worker_tier.periodic import PeriodicTask, Tasks, with_task
 from worker_tier.permissions import allow_enqueuing
-from worker_tier.plan import Plan, empty_fleet_problem
+from worker_tier.props.periodic import PeriodicTask, Tasks, with_task
 from worker_tier_bootstrap.contract import Application
 
 #: The line of the script after which the engine sets the instance up and starts the daemon.

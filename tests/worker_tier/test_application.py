@@ -15,9 +15,9 @@ from aws_cdk import aws_ecr as ecr
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
 from worker_tier import InvalidApplication, InvalidProps, WorkerApplication, WorkerTier
-from worker_tier.application import bundle_entries
 from worker_tier.assets import archive_of
 from worker_tier.bootstrap import files_in_user_data
+from worker_tier.props.application import bundle_entries
 from worker_tier_bootstrap.contract import INSTANCE_PATH
 
 

@@ -16,7 +16,7 @@ from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
 from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
 from worker_tier import InvalidProps, WorkerApplication, WorkerMachineImage, WorkerTier
 from worker_tier.bootstrap import files_in_user_data
-from worker_tier.option_table import NAMESPACES
+from worker_tier.eb.option_table import NAMESPACES
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
 

@@ -19,7 +19,7 @@ from tests.worker_tier.stacks import (
     vpc_of,
 )
 from worker_tier import InvalidProps, PeriodicTask, Side, Trigger, WorkerScaling, WorkerTier
-from worker_tier.scaling_figures import ScalingFigures, figures_for_backlog, scaling_figures
+from worker_tier.props.scaling_figures import ScalingFigures, figures_for_backlog, scaling_figures
 
 POLICY = "AWS::AutoScaling::ScalingPolicy"
 ALARM = "AWS::CloudWatch::Alarm"

@@ -49,7 +49,7 @@ from worker_tier import (
     WorkerTier,
 )
 from worker_tier.bootstrap import CRON_PATH, files_in_user_data
-from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier.props.options import NONE_SWITCHES_OFF
 from worker_tier_bootstrap.contract import INSTANCE_PATH
 from worker_tier_bootstrap.platforms import PLATFORMS
 

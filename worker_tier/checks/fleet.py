@@ -8,9 +8,9 @@ from typing import Any, Final
 from aws_cdk import SizeRoundingBehavior
 from aws_cdk import aws_ec2 as ec2
 
-from worker_tier.capacity import capacity_problems
-from worker_tier.machine_image import chosen_image
-from worker_tier.options import in_range, seconds_in_range
+from worker_tier.props.capacity import capacity_problems
+from worker_tier.props.machine_image import chosen_image
+from worker_tier.props.options import in_range, seconds_in_range
 
 #: Auto Scaling's limits for an instance's life: a day and a year.
 _LIFETIME_SECONDS: Final = (86_400, 31_536_000)

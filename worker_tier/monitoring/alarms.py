@@ -10,8 +10,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from worker_tier.errors import InvalidProps
-from worker_tier.metrics import TierMetrics
-from worker_tier.options import seconds_in_range
+from worker_tier.monitoring.metrics import TierMetrics
+from worker_tier.props.options import seconds_in_range
 
 _MAX_AGE_SECONDS = 1_209_600
 _DEFAULT_AGE_SECONDS = 3_600

@@ -10,7 +10,7 @@ from aws_cdk import Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 
-from worker_tier.options import in_range, literal_count
+from worker_tier.props.options import in_range, literal_count
 
 DEFAULT_INSTANCE_TYPE: Final = "t4g.small"
 _STRATEGY: Final = autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED

@@ -10,9 +10,9 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd.contract import SqsdOptions
-from worker_tier.dead_letters import DeadLetterQueue, chosen_dead_letters, kind_problem
-from worker_tier.existing_queue import ExistingQueue, described, region_problem
-from worker_tier.options import in_range, seconds_in_range
+from worker_tier.props.dead_letters import DeadLetterQueue, chosen_dead_letters, kind_problem
+from worker_tier.props.existing_queue import ExistingQueue, described, region_problem
+from worker_tier.props.options import in_range, seconds_in_range
 
 _MAX_DELAY_SECONDS: Final = 900
 _MAX_WAIT_SECONDS: Final = 20

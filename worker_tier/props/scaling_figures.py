@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from aws_cdk import Duration
 
-from worker_tier.options import duration_seconds, literal_count
-from worker_tier.trigger import Trigger
+from worker_tier.props.options import duration_seconds, literal_count
+from worker_tier.props.trigger import Trigger
 
 _DEFAULT_LATENCY_SECONDS: Final = 60
 _DEFAULT_PROCESSING_SECONDS: Final = 1

@@ -11,7 +11,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from worker_tier.metrics import TierMetrics
+from worker_tier.monitoring.metrics import TierMetrics
 
 _WIDTH: Final = 24
 _LIGHTS_HEIGHT: Final = 3

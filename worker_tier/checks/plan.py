@@ -10,22 +10,22 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from sqsd import contract
-from worker_tier.application import WorkerApplication
-from worker_tier.dead_letters import DeadLetterQueue
+from worker_tier.checks.fleet import fleet_problems
+from worker_tier.checks.queues import queue_problems
 from worker_tier.errors import InvalidProps
-from worker_tier.existing_queue import account_problem, described
-from worker_tier.fleet_checks import fleet_problems
-from worker_tier.monitoring import age_problems
-from worker_tier.options import (
+from worker_tier.monitoring.alarms import age_problems
+from worker_tier.props.application import WorkerApplication
+from worker_tier.props.dead_letters import DeadLetterQueue
+from worker_tier.props.existing_queue import account_problem, described
+from worker_tier.props.options import (
     OPTION_NAMES,
     duration_seconds,
     literal_count,
     sqsd_options,
     taken_by,
 )
-from worker_tier.periodic import Tasks, read_tasks
-from worker_tier.queue_checks import queue_problems
-from worker_tier.scaling_figures import ScalingFigures, WorkerScaling, decide_figures
+from worker_tier.props.periodic import Tasks, read_tasks
+from worker_tier.props.scaling_figures import ScalingFigures, WorkerScaling, decide_figures
 
 _MAX_INSTANCES: Final = 10_000
 _DEFAULT_MAX_CAPACITY: Final = 4

@@ -12,8 +12,8 @@ from aws_cdk import Annotations, Duration
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from worker_tier.capacity import WorkerCapacity
-from worker_tier.existing_queue import place_warnings
+from worker_tier.props.capacity import WorkerCapacity
+from worker_tier.props.existing_queue import place_warnings
 
 #: Between EC2's notice and the end of a spot instance.
 _SPOT_NOTICE_SECONDS: Final = 120

@@ -16,14 +16,14 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from worker_tier.application import WorkerApplication
-from worker_tier.capacity import WorkerCapacity
-from worker_tier.choices import LogFormat, RetryPolicy
-from worker_tier.dead_letters import DeadLetterQueue
-from worker_tier.existing_queue import ExistingQueue
-from worker_tier.machine_image import WorkerMachineImage
-from worker_tier.periodic import PeriodicTask
-from worker_tier.scaling_figures import WorkerScaling
+from worker_tier.props.application import WorkerApplication
+from worker_tier.props.capacity import WorkerCapacity
+from worker_tier.props.choices import LogFormat, RetryPolicy
+from worker_tier.props.dead_letters import DeadLetterQueue
+from worker_tier.props.existing_queue import ExistingQueue
+from worker_tier.props.machine_image import WorkerMachineImage
+from worker_tier.props.periodic import PeriodicTask
+from worker_tier.props.scaling_figures import WorkerScaling
 
 
 class TierProps(TypedDict, total=False):

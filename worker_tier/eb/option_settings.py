@@ -12,9 +12,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from sqsd.contract import SqsdOptions
-from worker_tier.application import WorkerApplication
-from worker_tier.capacity import WorkerCapacity
-from worker_tier.option_table import (
+from worker_tier.eb.option_table import (
     APPLICATION,
     ASG,
     COMMAND,
@@ -31,7 +29,7 @@ from worker_tier.option_table import (
     loses_nothing,
     refusal,
 )
-from worker_tier.option_values import (
+from worker_tier.eb.option_values import (
     Unusable,
     allocation,
     boolean,
@@ -43,8 +41,10 @@ from worker_tier.option_values import (
     volume_type,
     whole,
 )
-from worker_tier.scaling_figures import WorkerScaling
-from worker_tier.trigger import Side, Trigger
+from worker_tier.props.application import WorkerApplication
+from worker_tier.props.capacity import WorkerCapacity
+from worker_tier.props.scaling_figures import WorkerScaling
+from worker_tier.props.trigger import Side, Trigger
 
 #: Namespace -> option -> value; a list as .ebextensions and the API write it; or all that `aws
 #: elasticbeanstalk describe-configuration-settings` prints.

@@ -1,0 +1,1 @@
+"""Elastic Beanstalk's option settings, read as props."""

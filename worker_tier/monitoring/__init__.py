@@ -1,0 +1,1 @@
+"""What a tier shows of itself: metrics, alarms, one dashboard."""

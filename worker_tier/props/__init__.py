@@ -1,0 +1,1 @@
+"""What people hand to the constructs, as values: each checks itself."""
