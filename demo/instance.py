@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
+from demo import modules
 from demo.errors import DemoError
 from local_aws import LocalAws
 from local_aws.deploy import Deployment
@@ -65,11 +64,4 @@ def has_tasks(settings: Path) -> bool:
 
 def _bootstrap_module() -> ModuleType:
     """`worker_tier/bootstrap.py` by its file: importing its package would start the CDK."""
-    source = REPOSITORY / "worker_tier" / "bootstrap.py"
-    specification = importlib.util.spec_from_file_location("worker_tier_user_data", source)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
+    return modules.load("worker_tier_user_data", REPOSITORY / "worker_tier" / "bootstrap.py")

@@ -6,26 +6,19 @@ accepted, and after each event `{"result": {...}}`.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from demo import modules
 from local_aws.instance import REPOSITORY
 
 
 def load_handler() -> ModuleType:
     """`examples/producer/index.py`, as Lambda loads it: by its file."""
-    source = REPOSITORY / "examples" / "producer" / "index.py"
-    specification = importlib.util.spec_from_file_location("index", source)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
+    return modules.load("producer_index", REPOSITORY / "examples" / "producer" / "index.py")
 
 
 def main(events: Sequence[str]) -> None:

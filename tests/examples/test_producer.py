@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo.produce import load_handler
 from local_aws import LocalAws
 
-_SOURCE = Path(__file__).resolve().parents[2] / "examples" / "producer" / "index.py"
-
-
-def _load() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("producer_index", _SOURCE)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-index = _load()
+index = load_handler()
 
 
 class Clock:

@@ -20,6 +20,8 @@ from typing import Any, Final, Protocol
 from sqsd.errors import AwsError, AwsUnreachable
 
 QUEUE_URL: Final = "http://127.0.0.1:1/123456789012/work"
+#: A receive, for who only calls.
+RECEIVE: Final = {"QueueUrl": "u", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
 _LONGEST_VISIBILITY: Final = 43_200
 _BATCH: Final = 10
 Document = dict[str, Any]

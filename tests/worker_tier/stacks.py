@@ -14,6 +14,13 @@ from worker_tier import InvalidProps, WorkerTier
 
 Resource = dict[str, Any]
 
+#: Types of resources that many tests look for.
+QUEUE = "AWS::SQS::Queue"
+GROUP = "AWS::AutoScaling::AutoScalingGroup"
+POLICY = "AWS::IAM::ManagedPolicy"
+#: A customer key that was made elsewhere.
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
 CRON_YAML = """version: 1
 cron:
  - name: "task1"

@@ -4,32 +4,28 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import Aws, Duration, Size, aws_autoscaling
+from aws_cdk import Duration, Size, aws_autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_iam as iam
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.contract import ENQUEUE_ACTIONS, QUEUE_ACTIONS
 from sqsd.service.lifecycle import HEARTBEAT_SECONDS
 from tests.worker_tier.stacks import (
+    GROUP,
+    POLICY,
     Synthesized,
     actions_of,
     new_stack,
     problems_of,
-    stack_in,
     synthesize,
     tier_with,
     vpc_of,
 )
-from worker_tier import InvalidProps, WorkerCapacity, WorkerFleet, WorkerMachineImage, WorkerTier
+from worker_tier import InvalidProps, WorkerFleet, WorkerTier
 from worker_tier.bootstrap import files_in_user_data
 from worker_tier.updates import hook_heartbeat_seconds
 from worker_tier_bootstrap.contract import INSTANCE_PATH
-
-GROUP = "AWS::AutoScaling::AutoScalingGroup"
-POLICY = "AWS::IAM::ManagedPolicy"
 
 
 @pytest.fixture
@@ -219,62 +215,6 @@ def test_a_fleet_of_one_size_can_still_be_replaced() -> None:
     assert rolling["MinInstancesInService"] == 1
 
 
-def test_instances_may_call_what_the_daemon_and_the_bootstrap_call_and_nothing_else(
-    with_tasks: Synthesized,
-) -> None:
-    statements = with_tasks.statements(POLICY, "FleetPolicy")
-    by_resource: dict[str, set[str]] = {}
-    for statement in statements:
-        by_resource.setdefault(str(statement["Resource"]), set()).update(actions_of([statement]))
-    queue = with_tasks.id_of("AWS::SQS::Queue", "QueuesQueue")
-    assert by_resource.pop(str({"Fn::GetAtt": [queue, "Arn"]})) == {
-        *QUEUE_ACTIONS,
-        *ENQUEUE_ACTIONS,
-    }
-    table = with_tasks.id_of("AWS::DynamoDB::GlobalTable")
-    by_resource.pop(str({"Fn::GetAtt": [table, "Arn"]}))
-    log_group = with_tasks.id_of("AWS::Logs::LogGroup")
-    assert by_resource.pop(str({"Fn::GetAtt": [log_group, "Arn"]})) == {
-        "logs:CreateLogStream",
-        "logs:PutLogEvents",
-    }
-    # its own stack, and nothing but telling it how the boot ended and asking for its own group
-    assert by_resource.pop(str({"Ref": "AWS::StackId"})) == {
-        "cloudformation:DescribeStackResource",
-        "cloudformation:SignalResource",
-    }
-    ((resource, actions),) = by_resource.items()
-    assert actions == {"s3:GetObject"}
-    assert ".zip" in resource
-
-
-def test_no_policy_has_a_wildcard_and_the_role_has_no_policy_of_its_own(
-    with_tasks: Synthesized,
-) -> None:
-    assert with_tasks.all("AWS::IAM::Policy") == {}
-    for role in with_tasks.all("AWS::IAM::Role").values():
-        assert "ManagedPolicyArns" not in role
-        assert "Policies" not in role
-    for policy in with_tasks.all(POLICY).values():
-        for statement in policy["PolicyDocument"]["Statement"]:
-            assert statement["Effect"] == "Allow"
-            assert "*" not in str(statement["Action"])
-            assert "*" not in str(statement["Resource"])
-
-
-def test_an_instance_may_end_its_own_wait_in_its_own_group_only(plain: Synthesized) -> None:
-    (statement,) = plain.statements(POLICY, "LifecyclePolicy")
-    assert actions_of([statement]) == {
-        "autoscaling:CompleteLifecycleAction",
-        "autoscaling:RecordLifecycleActionHeartbeat",
-    }
-    assert statement["Resource"] == {"Fn::GetAtt": [plain.id_of(GROUP), "AutoScalingGroupARN"]}
-
-
-def test_instances_boot_after_their_policy(plain: Synthesized) -> None:
-    assert plain.id_of(POLICY, "FleetPolicy") in plain.resources[plain.id_of(GROUP)]["DependsOn"]
-
-
 def test_the_signal_names_the_stack_by_pseudo_parameter(plain: Synthesized) -> None:
     # given a template that somebody deploys under another name
     instance = instance_of(plain)
@@ -287,185 +227,6 @@ def instance_of(template: Synthesized) -> dict[str, Any]:
     """What an instance is told of itself."""
     document: dict[str, Any] = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])
     return document
-
-
-# ---- what can be chosen
-
-SPOT = WorkerCapacity.spot(
-    [ec2.InstanceType("t4g.small"), ec2.InstanceType("m7g.medium")], on_demand_base=1
-)
-
-
-def test_spot_spreads_over_types_and_replaces_instances_at_risk_before_they_go() -> None:
-    template = tier_with(capacity=SPOT)
-    group = template.one(GROUP)
-    policy = group["MixedInstancesPolicy"]
-    assert "LaunchTemplate" not in group
-    overrides = policy["LaunchTemplate"]["Overrides"]
-    assert [override["InstanceType"] for override in overrides] == ["t4g.small", "m7g.medium"]
-    assert policy["InstancesDistribution"] == {
-        "OnDemandBaseCapacity": 1,
-        "OnDemandPercentageAboveBaseCapacity": 0,
-        "SpotAllocationStrategy": "price-capacity-optimized",
-    }
-    assert group["CapacityRebalance"] is True
-    # the hook, the signals and the metrics are the same as on demand
-    assert group["LifecycleHookSpecificationList"]
-    assert template.resources[template.id_of(GROUP)]["CreationPolicy"]
-
-
-def test_a_capacity_can_be_described_instead_of_named() -> None:
-    capacity = WorkerCapacity.requirements(
-        architecture=ec2.InstanceArchitecture.ARM_64,
-        vcpus=(2, 4),
-        memory=(Size.gibibytes(2), Size.gibibytes(16)),
-    )
-    template = tier_with(capacity=capacity)
-    (override,) = template.one(GROUP)["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]
-    requirements = override["InstanceRequirements"]
-    assert requirements["VCpuCount"] == {"Min": 2, "Max": 4}
-    assert requirements["MemoryMiB"] == {"Min": 2_048, "Max": 16_384}
-    assert requirements["CpuManufacturers"] == ["amazon-web-services"]
-    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert "InstanceType" not in data
-    assert template.document["Parameters"][data["ImageId"]["Ref"]]["Default"].endswith("arm64")
-
-
-@pytest.mark.parametrize(
-    ("capacity", "words"),
-    [
-        (WorkerCapacity.spot([]), "instance_types must have at least one type"),
-        (
-            WorkerCapacity.spot([ec2.InstanceType("t4g.small"), ec2.InstanceType("t3.small")]),
-            "instance_types must be of one processor architecture, got t4g.small, t3.small",
-        ),
-        (
-            WorkerCapacity.spot([ec2.InstanceType("t4g.small")], on_demand_percentage=101),
-            "on_demand_percentage must be a whole number from 0 to 100, got 101",
-        ),
-        (
-            WorkerCapacity.requirements(
-                architecture=ec2.InstanceArchitecture.X86_64,
-                vcpus=(4, 2),
-                memory=(Size.gibibytes(1), Size.gibibytes(2)),
-            ),
-            "vcpus must be at least 1 and at most its own maximum, got 4, 2",
-        ),
-    ],
-)
-def test_a_capacity_that_cannot_start_is_refused(capacity: WorkerCapacity, words: str) -> None:
-    (problem,) = problems_of(capacity=capacity)
-    assert words in problem
-
-
-def test_one_way_of_naming_the_type_is_enough() -> None:
-    (problem,) = problems_of(capacity=SPOT, instance_type=ec2.InstanceType("t4g.small"))
-    assert problem.startswith("instance_type and capacity both say what to launch")
-
-
-@pytest.mark.parametrize(
-    ("image", "parameter", "device"),
-    [
-        (WorkerMachineImage.amazon_linux_2023(), "al2023-ami-kernel", "/dev/xvda"),
-        (WorkerMachineImage.debian_12(), "/debian/release/12/latest/arm64", "/dev/xvda"),
-        (WorkerMachineImage.debian_13(), "/debian/release/13/latest/arm64", "/dev/xvda"),
-        (WorkerMachineImage.ubuntu_24_04(), "/24.04/stable/current/arm64/", "/dev/sda1"),
-    ],
-)
-def test_each_system_has_its_image_and_its_root_device(
-    image: WorkerMachineImage, parameter: str, device: str
-) -> None:
-    template = tier_with(machine_image=image)
-    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert parameter in template.document["Parameters"][data["ImageId"]["Ref"]]["Default"]
-    (volume,) = data["BlockDeviceMappings"]
-    assert volume["DeviceName"] == device
-    assert volume["Ebs"]["Encrypted"] is True
-
-
-def test_an_image_can_be_pinned() -> None:
-    image = WorkerMachineImage.custom(
-        ec2.MachineImage.generic_linux({"us-east-1": "ami-0a1b2c3d4e5f60718"}),
-        root_device="/dev/sda1",
-        ships_logs=False,
-    )
-    stack = stack_in("us-east-1")
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), machine_image=image)
-    data = Synthesized(stack).one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert data["ImageId"] == "ami-0a1b2c3d4e5f60718"
-
-
-def test_an_image_is_pinned_by_its_id_and_the_system_it_is_of() -> None:
-    image = WorkerMachineImage.pinned("ami-1a2b", like=WorkerMachineImage.ubuntu_24_04())
-    data = tier_with(machine_image=image).one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert data["ImageId"] == "ami-1a2b"
-    assert data["BlockDeviceMappings"][0]["DeviceName"] == "/dev/sda1"
-
-
-def test_a_plain_image_is_asked_what_it_is_unless_the_cdk_knows_it() -> None:
-    (problem,) = problems_of(machine_image=ec2.MachineImage.generic_linux({"us-east-1": "ami-1"}))
-    assert problem.startswith("machine_image is a plain image")
-    assert "WorkerMachineImage.custom(image, root_device=..., ships_logs=...)" in problem
-    image = ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType.ARM_64)
-    assert tier_with(machine_image=image).one("AWS::EC2::LaunchTemplate")
-
-
-def test_a_volume_has_another_type_when_asked_for_and_room_for_the_system() -> None:
-    template = tier_with(root_volume_type=ec2.EbsDeviceVolumeType.GP2)
-    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
-    assert data["BlockDeviceMappings"][0]["Ebs"]["VolumeType"] == "gp2"
-    (problem,) = problems_of(root_volume_type=ec2.EbsDeviceVolumeType.IO1)
-    assert problem.startswith("root_volume_type is IO1")
-    (problem,) = problems_of(root_volume_size=Size.gibibytes(7))
-    assert "from 8 to 16384, got 7" in problem
-
-
-def test_how_spot_instances_are_chosen_can_be_chosen() -> None:
-    capacity = WorkerCapacity.spot(
-        [ec2.InstanceType("t4g.small")],
-        allocation_strategy=aws_autoscaling.SpotAllocationStrategy.LOWEST_PRICE,
-        capacity_rebalance=False,
-    )
-    group = tier_with(capacity=capacity).one(GROUP)
-    distribution = group["MixedInstancesPolicy"]["InstancesDistribution"]
-    assert distribution["SpotAllocationStrategy"] == "lowest-price"
-    assert "CapacityRebalance" not in group
-
-
-def test_a_role_made_elsewhere_gets_the_two_policies_and_no_other_is_made() -> None:
-    stack = new_stack()
-    role = iam.Role.from_role_arn(stack, "Own", "arn:aws:iam::111122223333:role/own")
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), role=role)
-    template = Synthesized(stack)
-    assert template.all("AWS::IAM::Role") == {}
-    assert [policy["Roles"] for policy in template.all(POLICY).values()] == [["own"], ["own"]]
-
-
-def test_a_role_of_this_app_gets_the_two_policies_and_keeps_nothing_else() -> None:
-    stack = new_stack()
-    role = iam.Role(stack, "Own", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
-    WorkerTier(stack, "Worker", vpc=vpc_of(stack), role=role)
-    template = Synthesized(stack)
-    own = {"Ref": template.id_of("AWS::IAM::Role")}
-    assert [policy["Roles"] for policy in template.all(POLICY).values()] == [[own], [own]]
-    assert template.all("AWS::IAM::Policy") == {}
-
-
-def test_china_can_have_its_own_service_principal() -> None:
-    # given that accounts differ in which of the two names they take
-    principal = iam.ServicePrincipal.from_static_service_principle_name(f"ec2.{Aws.URL_SUFFIX}")
-    template = tier_with(instance_principal=principal)
-    (statement,) = template.one("AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"]
-    assert statement["Principal"]["Service"] == {
-        "Fn::Join": ["", ["ec2.", {"Ref": "AWS::URLSuffix"}]]
-    }
-
-
-def test_session_manager_is_let_in_only_when_asked_for(plain: Synthesized) -> None:
-    assert "ManagedPolicyArns" not in plain.one("AWS::IAM::Role")
-    (arn,) = tier_with(session_manager=True).one("AWS::IAM::Role")["ManagedPolicyArns"]
-    assert "AmazonSSMManagedInstanceCore" in str(arn)
-    assert {"Ref": "AWS::Partition"} in arn["Fn::Join"][1]
 
 
 def test_a_single_instance_has_neither_alarms_nor_policies_nor_a_second_instance() -> None:

@@ -25,7 +25,9 @@ def imported(source: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("source", sorted(ROOT.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "source", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_the_constructs_know_the_daemons_contract_and_cron_parser_only(source: Path) -> None:
     for name in imported(source):
         if name.split(".")[0] == "sqsd":
@@ -39,7 +41,7 @@ def test_pure_modules_do_without_the_cdk(source: str) -> None:
 
 
 def test_nothing_reads_the_environment_but_the_app() -> None:
-    for source in ROOT.glob("*.py"):
+    for source in ROOT.rglob("*.py"):
         text = source.read_text(encoding="utf-8")
         assert "environ" not in {part for name in imported(source) for part in name.split(".")}
         assert "os.environ" not in text

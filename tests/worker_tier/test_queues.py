@@ -3,15 +3,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Duration, Environment, Stack
-from aws_cdk import aws_ec2 as ec2
+from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
+from tests.worker_tier.imported_queue import imported
 from tests.worker_tier.stacks import (
+    QUEUE,
     Synthesized,
     actions_of,
     new_stack,
@@ -22,31 +22,26 @@ from tests.worker_tier.stacks import (
 )
 from worker_tier import (
     DeadLetterQueue,
-    ExistingQueue,
     InvalidProps,
     WorkerQueues,
-    WorkerScaling,
     WorkerTier,
 )
-from worker_tier.bootstrap import files_in_user_data
-
-KIND = "AWS::SQS::Queue"
 
 
 @pytest.fixture
 def work(plain: Synthesized) -> dict[str, Any]:
-    return plain.one(KIND, "QueuesQueue")
+    return plain.one(QUEUE, "QueuesQueue")
 
 
 @pytest.fixture
 def dead(plain: Synthesized) -> dict[str, Any]:
-    return plain.one(KIND, "DeadLetterQueue")
+    return plain.one(QUEUE, "DeadLetterQueue")
 
 
 def test_a_message_goes_to_the_dead_letter_queue_after_max_retries(
     plain: Synthesized, work: dict[str, Any]
 ) -> None:
-    dead_id = plain.id_of(KIND, "DeadLetterQueue")
+    dead_id = plain.id_of(QUEUE, "DeadLetterQueue")
     assert work["RedrivePolicy"] == {
         "deadLetterTargetArn": {"Fn::GetAtt": [dead_id, "Arn"]},
         "maxReceiveCount": 10,
@@ -71,7 +66,7 @@ def test_nothing_may_dead_letter_into_the_work_queue(
 
 
 def test_both_queues_are_encrypted_and_unnamed(plain: Synthesized) -> None:
-    queues = plain.all(KIND)
+    queues = plain.all(QUEUE)
     assert len(queues) == 2
     for properties in queues.values():
         assert properties["SqsManagedSseEnabled"] is True
@@ -87,7 +82,7 @@ def test_both_queues_refuse_every_request_without_tls(plain: Synthesized) -> Non
         assert statement["Action"] == "sqs:*"
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
         guarded |= {queue["Ref"] for queue in properties["Queues"]}
-    assert guarded == set(plain.all(KIND))
+    assert guarded == set(plain.all(QUEUE))
 
 
 @pytest.mark.parametrize(
@@ -133,8 +128,8 @@ def test_redrive_may_send_to_the_work_queue_only_and_receive_from_the_dead_lette
         statement["Resource"]["Fn::GetAtt"][0]: actions_of([statement])
         for statement in template.statements("AWS::IAM::Policy")
     }
-    assert by_queue[template.id_of(KIND, "QueuesQueue")] == {"sqs:SendMessage"}
-    assert "sqs:ReceiveMessage" in by_queue[template.id_of(KIND, "DeadLetterQueue")]
+    assert by_queue[template.id_of(QUEUE, "QueuesQueue")] == {"sqs:SendMessage"}
+    assert "sqs:ReceiveMessage" in by_queue[template.id_of(QUEUE, "DeadLetterQueue")]
 
 
 # ---- what can be chosen
@@ -147,12 +142,12 @@ def test_a_fifo_queue_has_a_fifo_dead_letter_queue() -> None:
         deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP,
         fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
     )
-    work = template.one(KIND, "QueuesQueue")
+    work = template.one(QUEUE, "QueuesQueue")
     assert work["FifoQueue"] is True
     assert work["ContentBasedDeduplication"] is True
     assert work["DeduplicationScope"] == "messageGroup"
     assert work["FifoThroughputLimit"] == "perMessageGroupId"
-    assert template.one(KIND, "DeadLetterQueue")["FifoQueue"] is True
+    assert template.one(QUEUE, "DeadLetterQueue")["FifoQueue"] is True
 
 
 def test_every_other_attribute_of_a_queue_can_be_set() -> None:
@@ -167,12 +162,12 @@ def test_every_other_attribute_of_a_queue_can_be_set() -> None:
         enforce_ssl=False,
         max_retries=3,
     )
-    work = template.one(KIND, "QueuesQueue")
+    work = template.one(QUEUE, "QueuesQueue")
     assert (work["DelaySeconds"], work["MaximumMessageSize"]) == (30, 65_536)
     assert work["ReceiveMessageWaitTimeSeconds"] == 5
     assert work["RedriveAllowPolicy"] == {"redrivePermission": "allowAll"}
     assert work["RedrivePolicy"]["maxReceiveCount"] == 3
-    assert template.one(KIND, "DeadLetterQueue")["MessageRetentionPeriod"] == 604_800
+    assert template.one(QUEUE, "DeadLetterQueue")["MessageRetentionPeriod"] == 604_800
     assert template.all("AWS::SQS::QueuePolicy") == {}
 
 
@@ -215,7 +210,7 @@ def test_a_queues_prop_that_cannot_be_used_is_told_by_name(
 
 def test_a_fifo_queues_dead_letters_count_their_time_anew() -> None:
     template = tier_with(fifo=True, dead_letter_retention_period=Duration.days(1))
-    assert template.one(KIND, "DeadLetterQueue")["MessageRetentionPeriod"] == 86_400
+    assert template.one(QUEUE, "DeadLetterQueue")["MessageRetentionPeriod"] == 86_400
 
 
 def test_a_data_key_can_be_reused_for_longer() -> None:
@@ -227,7 +222,7 @@ def test_a_data_key_can_be_reused_for_longer() -> None:
         encryption_key=kms.Key(stack, "Key"),
         data_key_reuse=Duration.hours(12),
     )
-    for queue in Synthesized(stack).all(KIND).values():
+    for queue in Synthesized(stack).all(QUEUE).values():
         assert queue["KmsDataKeyReusePeriodSeconds"] == 43_200
 
 
@@ -236,172 +231,12 @@ def test_a_dead_letter_queue_of_ones_own_is_used_and_must_be_of_the_same_kind() 
     own = sqs.Queue(stack, "Own")
     WorkerTier(stack, "Worker", vpc=vpc_of(stack), dead_letter_queue=own)
     template = Synthesized(stack)
-    assert len(template.all(KIND)) == 2
-    redrive = template.one(KIND, "QueuesQueue")["RedrivePolicy"]
-    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [template.id_of(KIND, "Own"), "Arn"]}
+    assert len(template.all(QUEUE)) == 2
+    redrive = template.one(QUEUE, "QueuesQueue")["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [template.id_of(QUEUE, "Own"), "Arn"]}
     fifo = sqs.Queue(stack, "Fifo", fifo=True)
     (problem,) = problems_of(dead_letter_queue=fifo)
     assert problem.startswith("dead_letter_queue is a FIFO queue, but the work queue is a standard")
-
-
-# ---- queues that exist
-
-
-def test_a_queue_of_this_app_is_used_as_it_is_with_all_its_facts() -> None:
-    stack = new_stack()
-    dead = sqs.Queue(stack, "Dead", fifo=True)
-    own = sqs.Queue(
-        stack,
-        "Own",
-        fifo=True,
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=7),
-        encryption_master_key=kms.Key(stack, "Key"),
-    )
-    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=own)
-    template = Synthesized(stack)
-    assert len(template.all(KIND)) == 2
-    assert tier.options.max_retries == 7
-    assert tier.queues.fifo
-    assert tier.queues.dead_letter_queue is dead
-    settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
-    assert settings.resources.queue_url == f"ref-{template.id_of(KIND, 'Own')}"
-    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
-    assert "kms:Decrypt" in actions_of(statements)
-
-
-ARN = "arn:aws:sqs:us-east-1:111122223333:orders"
-
-
-def imported(stack: Stack, **facts: Any) -> ExistingQueue:
-    dead = sqs.Queue.from_queue_arn(stack, "Dead", f"{ARN}-dead")
-    known: dict[str, Any] = {
-        "fifo": False,
-        "dead_letter_queue": dead,
-        "max_receive_count": 5,
-        "encryption_key": None,
-        "dead_letter_key": None,
-    }
-    queue = sqs.Queue.from_queue_arn(stack, "Orders", ARN)
-    return ExistingQueue.imported(queue, **(known | facts))
-
-
-def test_an_imported_queue_is_consumed_watched_and_scaled_on_and_left_alone() -> None:
-    stack = stack_in("us-east-1")
-    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
-    template = Synthesized(stack)
-    assert template.all(KIND) == {}
-    assert template.all("AWS::SQS::QueuePolicy") == {}
-    dimensions = template.one("AWS::CloudWatch::Alarm", "DeadLetters")["Dimensions"]
-    assert dimensions == [{"Name": "QueueName", "Value": "orders-dead"}]
-    assert template.all("AWS::AutoScaling::ScalingPolicy")
-    statements = template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
-    assert ARN in [statement["Resource"] for statement in statements]
-    assert tier.options.max_retries == 5
-
-
-def test_facts_of_an_import_are_asked_for_and_never_guessed() -> None:
-    queue = sqs.Queue.from_queue_arn(new_stack(), "Orders", ARN)
-    (problem,) = problems_of(queue=queue)
-    assert problem.startswith("queue is imported, so the CDK does not know")
-    for fact in (
-        "fifo=",
-        "dead_letter_queue=",
-        "max_receive_count=",
-        "encryption_key=",
-        "dead_letter_key=",
-    ):
-        assert fact in problem
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"fifo": True}, "fifo is True for the queue orders, but the names of FIFO queues"),
-        (
-            {"max_receive_count": None},
-            "two halves of a redrive policy, got only the former",
-        ),
-        (
-            {"dead_letter_queue": None},
-            "two halves of a redrive policy, got only the latter",
-        ),
-        ({"max_receive_count": 1_001}, "max_receive_count must be a whole number from 1 to 1000"),
-    ],
-)
-def test_facts_that_contradict_are_refused(facts: dict[str, Any], words: str) -> None:
-    (problem,) = problems_of(queue=imported(new_stack(), **facts))
-    assert words in problem
-
-
-def test_an_existing_queue_without_dead_letters_is_allowed_and_has_no_alarm_on_them() -> None:
-    stack = new_stack()
-    queue = imported(stack, dead_letter_queue=None, max_receive_count=None)
-    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
-    assert "DeadLetters" not in tier.alarms
-    role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    with pytest.raises(InvalidProps, match="grant_redrive needs a dead-letter queue"):
-        tier.grant_redrive(role)
-    assert tier.dead_letter_queue is None
-    with pytest.raises(InvalidProps, match="metric_dead_letters: there is no such queue"):
-        tier.metric_dead_letters()
-    (problem,) = problems_of(queue=queue, dead_letter_statuses=["410"])
-    assert problem.startswith("dead_letter_statuses (410) need a dead-letter queue")
-
-
-@pytest.mark.parametrize(
-    ("prop", "value"),
-    [
-        ("fifo", True),
-        ("max_retries", 3),
-        ("delivery_delay", Duration.seconds(1)),
-        ("max_message_size_bytes", 2_048),
-        ("dead_letter_retention_period", Duration.days(1)),
-        ("enforce_ssl", True),
-    ],
-)
-def test_what_an_existing_queue_cannot_honour_is_refused_by_name(prop: str, value: Any) -> None:
-    (problem,) = problems_of(queue=imported(new_stack()), **{prop: value})
-    assert problem.startswith(f"{prop} cannot be set for a queue that exists")
-
-
-def test_a_queue_of_another_region_is_refused() -> None:
-    stack = stack_in("eu-west-1")
-    with pytest.raises(InvalidProps, match="queue is in us-east-1 and the stack in eu-west-1"):
-        WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack))
-
-
-def test_a_queue_of_another_account_is_refused_unless_nothing_watches_it() -> None:
-    stack = Stack(App(), "Test", env=Environment(account="444455556666", region="us-east-1"))
-    queue = imported(stack)
-    with pytest.raises(InvalidProps, match="belongs to account 111122223333 and the stack to 4444"):
-        WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=queue)
-    with pytest.raises(InvalidProps, match="so nothing would ever scale or alarm"):
-        WorkerTier(
-            stack, "Scales", vpc=ec2.Vpc(stack, "A"), queue=queue, scaling=WorkerScaling.none()
-        )
-    tier = WorkerTier(
-        stack,
-        "Unwatched",
-        vpc=ec2.Vpc(stack, "B"),
-        queue=queue,
-        scaling=WorkerScaling.none(),
-        alarms=False,
-    )
-    assert tier.alarms == {}
-
-
-def test_a_number_of_receives_that_only_the_deployment_knows_is_not_compared() -> None:
-    stack = new_stack()
-    count = CfnParameter(stack, "Receives", type="Number").value_as_number
-    dead = sqs.Queue(stack, "Dead")
-    own = sqs.Queue(
-        stack,
-        "Own",
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead, max_receive_count=count),
-    )
-    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=own)
-    assert tier.options.max_retries == SqsdOptions().max_retries
-    assert tier.dead_letter_queue is dead
 
 
 # ---- dead letters elsewhere, or nowhere
@@ -413,7 +248,7 @@ def test_a_work_queue_can_do_without_dead_letters() -> None:
         stack, "Worker", vpc=vpc_of(stack), dead_letter_queue=DeadLetterQueue.none(), dashboard=True
     )
     template = Synthesized(stack)
-    assert "RedrivePolicy" not in template.one(KIND)
+    assert "RedrivePolicy" not in template.one(QUEUE)
     assert tier.dead_letter_queue is None
     assert "DeadLetters" not in tier.alarms
 
@@ -429,18 +264,6 @@ def test_a_work_queue_can_do_without_dead_letters() -> None:
 def test_what_needs_dead_letters_is_refused_without_them(props: dict[str, Any], words: str) -> None:
     (problem,) = problems_of(dead_letter_queue=DeadLetterQueue.none(), **props)
     assert problem.startswith(words)
-
-
-def test_an_imported_dead_letter_queues_facts_are_asked_for() -> None:
-    stack = new_stack()
-    dead = sqs.Queue.from_queue_arn(stack, "Dead", f"{ARN}-dead")
-    (problem,) = problems_of(dead_letter_queue=dead)
-    assert "DeadLetterQueue.imported(queue, fifo=..., encryption_key=...)" in problem
-    (problem,) = problems_of(
-        fifo=True,
-        dead_letter_queue=DeadLetterQueue.imported(dead, fifo=True, encryption_key=None),
-    )
-    assert "fifo of dead_letter_queue is True for the queue orders-dead" in problem
 
 
 @pytest.mark.parametrize("how", ["owned", "described"])
@@ -472,75 +295,6 @@ def test_a_dead_letter_queue_with_a_key_of_its_own_can_be_used(how: str) -> None
 
 def actions_on(statements: list[dict[str, Any]], resource: dict[str, Any]) -> set[str]:
     return actions_of([s for s in statements if s["Resource"] == resource])
-
-
-# ---- one key for everything
-
-
-@pytest.fixture(scope="module")
-def encrypted(cron_file: str) -> Synthesized:
-    stack = new_stack()
-    key = kms.Key(stack, "Key", enable_key_rotation=True)
-    WorkerTier(
-        stack, "Worker", vpc=vpc_of(stack), encryption_key=key, periodic_tasks=cron_file
-    ).grant_send_messages(
-        iam.Role(stack, "Producer", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    )
-    return Synthesized(stack)
-
-
-def test_one_key_encrypts_everything_that_is_kept(encrypted: Synthesized) -> None:
-    key = {"Fn::GetAtt": [encrypted.id_of("AWS::KMS::Key"), "Arn"]}
-    for queue in encrypted.all(KIND).values():
-        assert queue["KmsMasterKeyId"] == key
-    table = encrypted.one("AWS::DynamoDB::GlobalTable")
-    assert table["SSESpecification"] == {"SSEEnabled": True, "SSEType": "KMS"}
-    assert table["Replicas"][0]["SSESpecification"] == {"KMSMasterKeyId": key}
-    assert encrypted.one("AWS::Logs::LogGroup")["KmsKeyId"] == key
-    assert encrypted.one("AWS::SNS::Topic")["KmsMasterKeyId"] == key
-
-
-def test_the_key_is_used_by_name_of_each_action_never_by_wildcard(encrypted: Synthesized) -> None:
-    instances = encrypted.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
-    producer = encrypted.statements("AWS::IAM::Policy", "Producer")
-    for statements in (instances, producer):
-        used = {action for action in actions_of(statements) if action.startswith("kms:")}
-        assert {"kms:Decrypt", "kms:GenerateDataKey"} <= used
-        assert not any("*" in action for action in used)
-
-
-SERVICE_LINKED_ROLE = {
-    "Fn::Join": [
-        "",
-        [
-            "arn:",
-            {"Ref": "AWS::Partition"},
-            ":iam::",
-            {"Ref": "AWS::AccountId"},
-            ":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
-        ],
-    ]
-}
-
-
-def test_the_key_admits_the_services_that_work_for_the_tier_and_nobody_else_twice(
-    encrypted: Synthesized,
-) -> None:
-    statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
-    services = [str(s["Principal"]["Service"]) for s in statements if "Service" in s["Principal"]]
-    assert sum("logs." in service for service in services) == 1
-    assert sum("cloudwatch." in service for service in services) == 1
-
-
-def test_auto_scaling_may_use_the_key_by_the_role_that_it_publishes_as(
-    encrypted: Synthesized,
-) -> None:
-    # a statement for the account would only delegate to policies, and that role has none on keys
-    statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
-    (admitted,) = [s for s in statements if s["Principal"].get("AWS") == SERVICE_LINKED_ROLE]
-    assert admitted["Effect"] == "Allow"
-    assert set(admitted["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
-    assert "Condition" not in admitted
 
 
 # ---- topics

@@ -3,76 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator
 from email.utils import formatdate
 
 import pytest
 
-from sqsd.adapters.application import LocalApplication, retry_after_seconds
+from sqsd.adapters.application import retry_after_seconds
 from sqsd.adapters.http1 import Connection
-from sqsd.contract import SqsdOptions
 from sqsd.core.dispatch import Answered, Broken, Outcome, Unreachable
-from sqsd.core.gate import Probe
-from sqsd.core.request import Request
+from tests.daemon.adapters.posters import (
+    Poster,
+    poster,
+    read_and_close,
+    read_and_hang,
+    read_and_reset,
+)
 from tests.fakes.application import OK, Peer, Script, ScriptedApplication, answering, free_port
-
-
-def request(body: bytes = b"body") -> Request:
-    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
-    return Request(head, body, "/", None, None, ())
-
-
-class Poster:
-    """A `LocalApplication` whose `done` calls are counted."""
-
-    def __init__(self, port: int, *, inactivity: int = 5, connect: int = 1) -> None:
-        self.application = LocalApplication(
-            SqsdOptions(http_port=port, inactivity_timeout=inactivity, connect_timeout=connect)
-        )
-        self.told: list[Outcome] = []
-
-    async def post(self, body: bytes = b"body") -> Outcome:
-        return await self.start(body)
-
-    def start(self, body: bytes = b"body") -> asyncio.Future[Outcome]:
-        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-        def done(outcome: Outcome) -> None:
-            self.told.append(outcome)
-            result.set_result(outcome)  # a second call would raise
-
-        self.application.post(request(body), done)
-        return result
-
-
-@pytest.fixture
-async def posters() -> AsyncIterator[list[Poster]]:
-    made: list[Poster] = []
-    yield made
-    for poster in made:
-        poster.application.close()
-    await asyncio.sleep(0.01)
-
-
-def poster(posters: list[Poster], port: int, **options: int) -> Poster:
-    posters.append(Poster(port, **options))
-    return posters[-1]
-
-
-async def read_and_close(peer: Peer) -> None:
-    await peer.read_request()
-
-
-async def read_and_reset(peer: Peer) -> None:
-    await peer.read_request()
-    peer.reset()
-
-
-async def read_and_hang(peer: Peer) -> None:
-    await peer.read_request()
-    await peer.until_closed()
 
 
 async def answer_once_and_close(peer: Peer) -> None:
@@ -290,80 +236,6 @@ async def test_close_closes_idle_connections(posters: list[Poster]) -> None:
             await ended.wait()
 
 
-# ---- probes
-
-
-async def test_a_probe_of_the_port_only_connects(posters: list[Poster]) -> None:
-    async with ScriptedApplication(read_and_hang) as server:
-        p = poster(posters, server.port)
-        assert await p.application.probe(Probe.PORT)
-        assert server.requests == []
-    assert not await poster(posters, free_port()).application.probe(Probe.PORT)
-
-
-@pytest.mark.parametrize(
-    ("script", "alive", "alive_at_first_sight"),
-    [
-        (answering(OK), True, True),
-        (answering(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), True, True),
-        (answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), True, True),
-        (answering(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n"), False, False),
-        (answering(b"HTTP/1.1 503 Not yet\r\nContent-Length: 0\r\n\r\n"), False, False),
-        (answering(b"HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n"), False, False),
-        (read_and_close, False, True),
-        (read_and_hang, False, True),
-    ],
-)
-async def test_no_probe_by_a_get_trusts_a_proxy_and_silence_will_do_for_a_first_look(
-    posters: list[Poster], script: Script, alive: bool, alive_at_first_sight: bool
-) -> None:
-    async with ScriptedApplication(script) as server:
-        probe = poster(posters, server.port).application.probe
-        assert await probe(Probe.ANSWER) is alive
-        assert await probe(Probe.LOOK) is alive_at_first_sight
-        assert all(request.startswith(b"GET / HTTP/1.1\r\n") for request in server.requests)
-    assert not await poster(posters, free_port()).application.probe(Probe.LOOK)
-
-
-@pytest.mark.parametrize(
-    ("head", "noticed"),
-    [
-        (b"Server: nginx/1.22.1", ["nginx/1.22.1"]),
-        (b"server: openresty", ["openresty"]),
-        (b"Server: nginx\r\nVia: 1.1 worker-tier", []),
-        (b"Server: gunicorn", []),
-        (b"X-Served-By: nginx", []),
-    ],
-)
-async def test_a_proxy_that_may_leave_out_headers_is_noticed_but_not_our_own(
-    head: bytes, noticed: list[str]
-) -> None:
-    names: list[str] = []
-    answer = b"HTTP/1.1 200 OK\r\n" + head + b"\r\nContent-Length: 0\r\n\r\n"
-    async with ScriptedApplication(answering(answer)) as server:
-        options = SqsdOptions(http_host="127.0.0.1", http_port=server.port)
-        application = LocalApplication(options, names.append)
-        assert await application.probe(Probe.LOOK)
-        application.close()
-    assert names == noticed
-
-
-async def test_a_page_without_an_end_is_judged_by_its_status(posters: list[Poster]) -> None:
-    async def trickle(peer: Peer) -> None:
-        await peer.read_request()
-        await peer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await peer.write(b": still here\n\n")
-                await asyncio.sleep(0.05)
-
-    async with ScriptedApplication(trickle) as server:
-        probe = poster(posters, server.port, connect=1).application.probe
-        async with asyncio.timeout(10):
-            assert await probe(Probe.LOOK)
-            assert await probe(Probe.ANSWER)
-
-
 def test_retry_after_may_be_a_date() -> None:
     at = 1_800_000_000.0
     assert retry_after_seconds(formatdate(at + 90, usegmt=True), at) == 90
@@ -389,18 +261,3 @@ async def test_a_kept_connection_serves_requests_with_different_limits(
         async with asyncio.timeout(10):
             assert await p.post() == Broken.INACTIVE
         assert server.connections == 1
-
-
-async def test_a_probe_leaves_no_connection_behind(posters: list[Poster]) -> None:
-    ended = asyncio.Event()
-
-    async def keep_open(peer: Peer) -> None:  # though it was asked to close
-        await peer.read_request()
-        await peer.write(OK)
-        await peer.until_closed()
-        ended.set()
-
-    async with ScriptedApplication(keep_open) as server:
-        assert await poster(posters, server.port).application.probe(Probe.ANSWER)
-        async with asyncio.timeout(5):
-            await ended.wait()

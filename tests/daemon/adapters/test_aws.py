@@ -10,66 +10,18 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-import botocore.session
 import pytest
 
 from sqsd.adapters.aws import JsonApi
-from sqsd.adapters.credentials import CredentialSource, Keys, resolve_endpoint
+from sqsd.adapters.credentials import Keys
 from sqsd.adapters.sigv4 import Signer
 from sqsd.adapters.sqs import SqsQueue
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
-from tests.fakes.application import Peer, Script, ScriptedApplication, free_port
+from tests.fakes.application import free_port
 from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import Broken, FakeSqs, Refusal
+from tests.fakes.sqs import RECEIVE, Broken, FakeSqs, Refusal
 from tests.fakes.sqs_server import SqsServer
-
-RECEIVE = {"QueueUrl": "u", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
-
-
-@pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
-    """Set the environment's keys, with a session token or without."""
-
-    def set_keys(token: str | None = None) -> None:
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        if token is None:
-            monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
-        else:
-            monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-
-    set_keys()
-    return set_keys
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def sqs(clock: FakeClock) -> FakeSqs:
-    return FakeSqs(clock)
-
-
-@pytest.fixture
-def api_for(
-    keys: object, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., JsonApi]:
-    def api(port: int, *, scheme: str = "http") -> JsonApi:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"{scheme}://127.0.0.1:{port}")
-        session = botocore.session.Session()
-        return JsonApi(
-            resolve_endpoint(session, "sqs", "eu-central-1"),
-            CredentialSource(session),
-            clock,
-            service="sqs",
-            region="eu-central-1",
-            prefix="AmazonSQS",
-        )
-
-    return api
 
 
 async def test_a_call_speaks_the_json_protocol(
@@ -152,98 +104,6 @@ async def test_a_refusal_tells_action_code_words_and_status(
         assert error.message == refusal.message
         assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
         api.close()
-
-
-@pytest.mark.parametrize("fault", [Broken.LOST, Broken.CUT, Broken.GARBAGE, Broken.NOT_JSON])
-async def test_an_answer_that_cannot_be_used_is_unreachable_and_the_next_call_works(
-    api_for: Callable[..., JsonApi], sqs: FakeSqs, fault: Broken
-) -> None:
-    async with SqsServer(sqs) as server:
-        api = api_for(server.port)
-        sqs.fault("ReceiveMessage", fault)
-        with pytest.raises(AwsUnreachable, match=r"^ReceiveMessage got no answer: "):
-            await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
-        assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
-        assert len(sqs.calls) == 2  # nothing was called twice
-        api.close()
-
-
-async def answer_html(peer: Peer) -> None:
-    await peer.read_request()
-    await peer.write(b"HTTP/1.1 502 Bad\r\nContent-Length: 12\r\n\r\n<html>proxy<")
-
-
-async def answer_a_list(peer: Peer) -> None:
-    await peer.read_request()
-    await peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
-
-
-async def answer_a_list_as_an_error(peer: Peer) -> None:
-    await peer.read_request()
-    await peer.write(b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n[]")
-
-
-@pytest.mark.parametrize(
-    ("script", "error"),
-    [
-        (answer_html, AwsError),
-        (answer_a_list, AwsUnreachable),
-        (answer_a_list_as_an_error, AwsError),
-    ],
-)
-async def test_an_answer_of_somebody_else_is_an_error(
-    api_for: Callable[..., JsonApi], script: Script, error: type[Exception]
-) -> None:
-    async with ScriptedApplication(script) as server:
-        api = api_for(server.port)
-        with pytest.raises(error):
-            await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
-        api.close()
-
-
-async def test_a_hung_server_costs_no_more_than_the_deadline(
-    api_for: Callable[..., JsonApi], sqs: FakeSqs
-) -> None:
-    async with SqsServer(sqs) as server:
-        api = api_for(server.port)
-        sqs.fault("ReceiveMessage", Broken.HANG)
-        with pytest.raises(AwsUnreachable, match=r"no answer within 0\.1 s"):
-            await api.call("ReceiveMessage", RECEIVE, timeout=0.1)
-        assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
-        assert server.connections == 2  # the hung one is not used again
-        api.close()
-
-
-async def test_an_answer_that_trickles_costs_no_more_than_the_deadline(
-    api_for: Callable[..., JsonApi],
-) -> None:
-    async def trickle(peer: Peer) -> None:
-        await peer.read_request()
-        await peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 80\r\n\r\n")
-        for _ in range(80):
-            await asyncio.sleep(0.05)
-            await peer.write(b" ")
-
-    async with ScriptedApplication(trickle) as server:
-        api = api_for(server.port)
-        with pytest.raises(AwsUnreachable, match=r"no answer within 0\.2 s"):
-            await api.call("ReceiveMessage", RECEIVE, timeout=0.2)
-        api.close()
-
-
-async def test_keys_that_do_not_come_cost_no_more_than_the_deadline(
-    api_for: Callable[..., JsonApi], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = asyncio.Event()
-
-    async def never(self: CredentialSource, now: float) -> None:
-        asked.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(CredentialSource, "keys", never)
-    with pytest.raises(AwsUnreachable, match=r"no answer within 0\.1 s"):
-        await api_for(free_port()).call("ReceiveMessage", RECEIVE, timeout=0.1)
-    assert asked.is_set()
 
 
 async def test_receives_alike_are_signed_once_a_second_and_deletes_each(

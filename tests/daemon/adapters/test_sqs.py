@@ -36,16 +36,6 @@ def queue_on(api: FakeSqs | Answering, clock: FakeClock) -> SqsQueue:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def sqs(clock: FakeClock) -> FakeSqs:
-    return FakeSqs(clock)
-
-
-@pytest.fixture
 async def queue(sqs: FakeSqs, clock: FakeClock) -> SqsQueue:
     return queue_on(sqs, clock)
 

@@ -33,11 +33,8 @@ from sqsd.core.message import Message
 WALL = 1_800_000_000.0
 RETENTION = 3_600
 FAILURES: list[Outcome] = [
-    Answered(500),
-    Answered(204),
-    Answered(422),
+    *(Answered(status) for status in (500, 204, 422, 502)),
     Answered(429, retry_after=43_200),
-    Answered(502),
     Answered(503, retry_after=5),
     Unreachable.REFUSED,
     Broken.INACTIVE,
