@@ -7,6 +7,7 @@ import errno
 import http.client
 import io
 import json
+import os
 import time
 import urllib.error
 import urllib.request
@@ -125,6 +126,16 @@ def test_an_object_is_fetched_by_its_partitions_own_name(network: Answers, tmp_p
     target = tmp_path / "bundle.zip"
     early.fetch("cn-north-1", "assets", "daemon.zip", SHA256, str(target))
     assert target.read_bytes() == b"content"
+
+
+def test_an_object_is_on_the_disk_before_it_has_its_name(
+    network: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append([p.name for p in tmp_path.iterdir()]))
+    early.fetch("cn-north-1", "assets", "daemon.zip", SHA256, str(tmp_path / "bundle.zip"))
+    assert seen == [["bundle.zip.part"]]
+    assert (tmp_path / "bundle.zip").exists()
 
 
 def test_another_content_is_refused_and_leaves_nothing(network: Answers, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
 from worker_tier_bootstrap import __main__ as command
+from worker_tier_bootstrap.release import RECORDS
 
 T = TypeVar("T")
 
@@ -88,3 +89,16 @@ def test_a_boot_killed_at_any_action_ends_as_one_that_was_not(
         else:
             break
     assert number > 40
+
+
+def test_what_is_built_is_on_the_disk_before_it_is_recorded(
+    machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        machine, "sync", lambda: seen.append((machine.commands[-1], machine.names(RECORDS)))
+    )
+    machine.told(bundles({"app.js": b"", "Procfile": b"web: x\n", "Buildfile": b"make: ./make\n"}))
+    assert command.main(["run"], machine) == 0
+    assert seen == [("sh -c ./make", [])]
+    assert len(machine.names(RECORDS)) == 1

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.contract.user_data import (
+    ARCHIVE,
     PYTHON,
     RECORD,
     Instance,
     Outcome,
     script_for,
+    which,
 )
 from worker_tier import user_data
 
@@ -53,6 +55,22 @@ def test_a_machine_switched_off_while_it_fetches_goes_on_at_its_next_boot(
     assert outcome.status == 0, outcome.output
     assert outcome.called("signal") == ["signal true"]
     assert not again.exists()
+
+
+def test_what_a_name_promises_is_on_the_disk_before_it_has_the_name(instance: Instance) -> None:
+    instance.command("mv", f'{RECORD}exec {which("mv")} "$@"\n')
+    outcome = instance.boot(script_for())
+    assert outcome.status == 0, outcome.output
+    moves_and_syncs = [call for call in outcome.calls if call.split(" ")[0] in ("mv", "sync")]
+    again = f"{instance.root}/var/lib/cloud/scripts/per-boot/worker-tier"
+    home = f"{instance.root}/opt/worker-tier"
+    bundle = f"{home}/bundles/{ARCHIVE.sha256[:16]}"
+    start = moves_and_syncs.index(f"mv -f {home}/again {again}")
+    assert moves_and_syncs[start - 1] == f"sync {home}/again"
+    # its name too, for nothing else goes on with the boot
+    assert moves_and_syncs[start + 1] == f"sync {again.rpartition('/')[0]}"
+    start = moves_and_syncs.index(f"mv {bundle}.new {bundle}")
+    assert moves_and_syncs[start - 1] == f"sync -f {bundle}.new"
 
 
 @pytest.mark.parametrize("command", ["exit 0", "kill -TERM $$", "false"])

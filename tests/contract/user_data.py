@@ -91,7 +91,7 @@ class Instance:
             "SETTINGS": str(self.root / "etc/worker-tier"),
             "OUTCOME": str(self.root / "run/worker-tier/outcome"),
         }
-        for name in ("dnf", "sleep"):
+        for name in ("dnf", "sleep", "sync"):
             self.command(name, RECORD)
         self.command("python3", PYTHON.replace("INTERPRETER", str(Path(sys.executable).resolve())))
 
@@ -143,10 +143,10 @@ class Instance:
 
     def link_tool(self, name: str) -> None:
         if not (self._stubs / name).exists():
-            (self._stubs / name).symlink_to(_which(name))
+            (self._stubs / name).symlink_to(which(name))
 
 
-def _which(name: str) -> Path:
+def which(name: str) -> Path:
     for directory in os.environ["PATH"].split(os.pathsep):
         if (path := Path(directory, name)).exists():
             return path.resolve()

@@ -104,6 +104,9 @@ class FakeMachine(Machine):
     def succeeds(self, command: Sequence[str]) -> bool:
         return list(command[:2]) == ["systemctl", "is-active"] and command[-1] in self.running
 
+    def sync(self) -> None:
+        self.commands.append("sync")
+
     def reboot(self) -> None:
         """What is only in memory is gone; what was enabled runs again."""
         shutil.rmtree(self.path("/run"), ignore_errors=True)

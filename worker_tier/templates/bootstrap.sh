@@ -104,7 +104,10 @@ if [ -f "$0" ] && ! [ "$0" -ef "$again" ]; then
   mkdir -p "${again%/*}"
   cp "$0" "$home/again"
   chmod 0700 "$home/again"
+  # A power cut loses what only memory has, and a new name may outlive what it names.
+  sync "$home/again"
   mv -f "$home/again" "$again"
+  sync "${again%/*}"
 fi
 
 begin 'find Python 3.11 or later'
@@ -127,6 +130,7 @@ if ! [ -d "$bundle" ]; then
   rm -rf "$bundle.new"
   "$home/python" -m zipfile -e "$bundle.zip" "$bundle.new"
   "$home/python" -m compileall -q -j 0 "$bundle.new"
+  sync -f "$bundle.new"
   mv "$bundle.new" "$bundle"
 fi
 rm -f "$bundle.zip"

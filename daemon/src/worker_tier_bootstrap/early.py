@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import re
 import sys
 import time
@@ -100,6 +101,8 @@ def _copy(answer: http.client.HTTPResponse, part: Path) -> str:
             digest.update(piece)
             file.write(piece)
             size += len(piece)
+        file.flush()
+        os.fsync(file.fileno())
     wanted = answer.headers.get("Content-Length")
     if wanted is not None and int(wanted) != size:
         raise http.client.HTTPException(f"ended after {size} of {wanted} bytes")

@@ -395,5 +395,7 @@ def record(boot: Boot) -> None:
     release = boot.need_release()
     if boot.application.kind != CONTAINER:
         boot.machine.give(release.directory, "webapp", keep=_PLATFORM)
+    # The record must not outlive, in a power cut, what it says is built.
+    boot.machine.sync()
     # Properties may be secrets.
     boot.machine.write(f"{RECORDS}/{release.id}.json", release.to_json(), 0o600)

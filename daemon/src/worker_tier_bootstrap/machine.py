@@ -110,6 +110,10 @@ class Machine:
         else:
             place.unlink(missing_ok=True)
 
+    def sync(self) -> None:
+        """Bring to the disk what commands and others have written; `write` does so by itself."""
+        os.sync()
+
     def names(self, directory: str) -> list[str]:
         """What a directory holds, sorted; nothing where there is none."""
         place = self.path(directory)
