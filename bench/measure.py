@@ -62,7 +62,7 @@ def _stage(scenario: Scenario, messages: int, cores: Cores) -> Iterator[_Stage]:
 def _marks(scenario: Scenario, messages: int) -> list[int]:
     if scenario.kind is Kind.SOAK:
         return [messages * n // _SOAK_MARKS for n in range(1, _SOAK_MARKS + 1)]
-    return [max(1, messages // 10), messages] if messages else []
+    return [max(1, messages // 10), messages - messages // 20] if messages else []
 
 
 def measure(client: Client, scenario: Scenario, cores: Cores, progress: Progress) -> Sample:
@@ -124,7 +124,8 @@ def _result(stage: _Stage, process: Process, scenario: Scenario, messages: int) 
     queue, sink = stage.queue.order("status"), stage.sink.order("status")
     _account(queue, sink, messages, scenario.body_bytes)
     marks = [Mark(**mark) for mark in queue["marks"]]
-    # In a soak every stretch counts; else the first tenth warmed the client up.
+    # In a soak every stretch counts; else the first tenth warmed the client up, and in the last
+    # twentieth the queue ran empty, so that connections stood idle through no fault of the client.
     whole = span(marks[0], marks[-1])
     handed_out, arrived = _load(stage.queue, stage), _load(stage.sink, stage)
     measured_from = 0 if scenario.kind is Kind.LATENCY else messages // 10

@@ -19,7 +19,8 @@ class Scenario:
     """One situation.
 
     Args:
-        messages: in the queue; of them the first tenth is for warming up and is not measured.
+        messages: in the queue; of them the first tenth, for warming up, and the last twentieth, in
+            which the queue runs empty, are not measured.
         delay: seconds the application takes.
         rate: messages a second in a LATENCY run.
         seconds: how long an IDLE run is watched.

@@ -17,9 +17,10 @@ from botocore.session import Session
 
 from bench.__main__ import main
 from bench.errors import BenchError
-from bench.measure import _account
+from bench.measure import _account, _marks
 from bench.processes import Cores, Server
 from bench.queue_server import body_of
+from bench.scenarios import scenarios, soak
 from bench.wire import ID_PREFIX
 
 PYTHON = Path(sys.executable)
@@ -145,6 +146,15 @@ def test_a_tiny_soak_ends_with_a_file_of_results_and_a_verdict(
     assert run["cpu_ms"] > 0
     (bar,) = document["bars"]
     assert bar["value"] == run["growth"]
+
+
+def test_neither_warming_up_nor_running_empty_is_measured() -> None:
+    (scenario,) = [one for one in scenarios(quick=True) if one.name == "app-20ms"]
+    assert _marks(scenario, 3_200) == [320, 3_040]
+    # what is left at the end still fills every connection, and a batch of deletes for each receive
+    assert 2 * scenario.connections < 3_200 - 3_040
+    assert _marks(soak(2_000), 2_000) == list(range(100, 2_001, 100))
+    assert _marks(next(one for one in scenarios(quick=True) if not one.messages), 0) == []
 
 
 def test_an_unknown_name_ends_at_once_and_says_what_there_is(
