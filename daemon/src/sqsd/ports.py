@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -30,10 +30,10 @@ class Clock(Protocol):
 class AwsApi(Protocol):
     """One AWS service in one region, by its JSON protocol: signed, pooled, with a hard deadline."""
 
-    async def call(
+    def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
-    ) -> dict[str, Any]:
-        """Make one call and give its answer; never retried here.
+    ) -> Awaitable[dict[str, Any]]:
+        """Make one call and give its answer; never retried here. It may be under way at once.
 
         Args:
             action: such as `ReceiveMessage`.
@@ -57,8 +57,11 @@ class TimedApi(AwsApi, Protocol):
 class Queue(Protocol):
     """A queue. Calls raise `SqsdError`s when AWS refuses or cannot be reached."""
 
-    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
-        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` for the first."""
+    def receive(self, limit: int, wait_seconds: int) -> Awaitable[list[Message]]:
+        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` for the first.
+
+        It may be under way before it is awaited.
+        """
 
     @property
     def clock_offset(self) -> float:

@@ -22,6 +22,7 @@ from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import RECEIVE, Broken, FakeSqs, Refusal
 from tests.fakes.sqs_server import SqsServer
+from tests.fakes.world import until
 
 
 async def test_a_call_speaks_the_json_protocol(
@@ -53,6 +54,40 @@ async def test_one_connection_serves_calls_one_after_the_other(
         assert server.connections == 1
         await asyncio.gather(*(api.call("ReceiveMessage", RECEIVE, timeout=5.0) for _ in range(3)))
         assert server.connections == 3
+        api.close()
+
+
+async def test_a_call_is_under_way_before_it_is_awaited_and_may_be_left_alone(
+    api_for: Callable[..., JsonApi], sqs: FakeSqs
+) -> None:
+    async with SqsServer(sqs) as server:
+        api = api_for(server.port)
+        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        sqs.send("left alone")
+        api.call("ReceiveMessage", RECEIVE, timeout=5.0)  # nobody waits for this one
+        await until(lambda: len(sqs.calls) == 2)
+        # it was answered, and its connection serves on
+        await until(lambda: not api._busy)
+        assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
+        assert server.connections == 1
+        api.close()
+
+
+async def test_a_cancelled_call_closes_its_connection(
+    api_for: Callable[..., JsonApi], sqs: FakeSqs
+) -> None:
+    async with SqsServer(sqs) as server:
+        api = api_for(server.port)
+        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        sqs.fault("ReceiveMessage", Broken.HANG)
+        hung = asyncio.ensure_future(api.call("ReceiveMessage", RECEIVE, timeout=5.0))
+        await until(lambda: len(sqs.calls) == 2)
+        hung.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hung
+        assert not api._busy
+        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        assert server.connections == 2
         api.close()
 
 

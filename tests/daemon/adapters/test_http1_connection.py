@@ -174,7 +174,9 @@ async def test_a_whole_answer_has_its_time_however_it_trickles() -> None:
     async with ScriptedApplication(trickle) as server:
         connection = await connect(server)
         started = loop.time()
-        assert await connection.request(REQUEST, 0.2, whole=True) is Failure.INACTIVE
+        result: asyncio.Future[Answer | Failure] = loop.create_future()
+        connection.exchange(REQUEST, result.set_result, 0.2, whole=True)
+        assert await result is Failure.INACTIVE
         assert 0.2 <= loop.time() - started < 1.0
         assert not connection.reusable
 

@@ -9,7 +9,11 @@ import pytest
 
 from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.core.message import Attribute, Refused
+from sqsd.core.metrics import Metrics
 from sqsd.errors import AwsError
+from sqsd.ports import TimedApi
+from sqsd.service.message_counts import ObservedQueue
+from sqsd.started import Started
 from tests.fakes.clock import EPOCH, FakeClock
 from tests.fakes.log import RecordingLog
 from tests.fakes.sqs import QUEUE_URL, FailEntries, FakeSqs, Refusal
@@ -29,7 +33,7 @@ class Answering:
         return self._document
 
 
-def queue_on(api: FakeSqs | Answering, clock: FakeClock) -> SqsQueue:
+def queue_on(api: TimedApi, clock: FakeClock) -> SqsQueue:
     return SqsQueue(
         QUEUE_URL, polls=api, control=api, clock=clock, log=RecordingLog(), visibility_timeout=30
     )
@@ -38,6 +42,25 @@ def queue_on(api: FakeSqs | Answering, clock: FakeClock) -> SqsQueue:
 @pytest.fixture
 async def queue(sqs: FakeSqs, clock: FakeClock) -> SqsQueue:
     return queue_on(sqs, clock)
+
+
+async def test_a_receive_is_under_way_before_a_task_waits_for_it(clock: FakeClock) -> None:
+    class Noting:
+        clock_offset = 0.0
+
+        def call(
+            self, action: str, request: Mapping[str, Any], *, timeout: float
+        ) -> Started[dict[str, Any]]:
+            begun.append(action)
+            return Started(lambda: Answering({}).call(action, request, timeout=timeout))
+
+    begun: list[str] = []
+    metrics = Metrics()
+    receive = ObservedQueue(queue_on(Noting(), clock), metrics).receive(10, 0)
+    assert begun == ["ReceiveMessage"]
+    assert metrics.receives == 0
+    assert await receive == []
+    assert (metrics.receives, metrics.receives_empty) == (1, 1)
 
 
 async def test_a_message_is_what_sqs_says_of_it(

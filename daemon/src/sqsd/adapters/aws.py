@@ -18,6 +18,7 @@ from sqsd.adapters.http1 import Answer, Connection, Failure
 from sqsd.adapters.sigv4 import Signer
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
 from sqsd.ports import Clock
+from sqsd.started import Started
 
 _text_of = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -101,30 +102,34 @@ class JsonApi:
         """See `ports.TimedApi`; to two seconds, looked at once a minute."""
         return self._clock_offset
 
-    async def call(
+    def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
-    ) -> dict[str, Any]:
-        """See `ports.AwsApi.call`; also raises `NoCredentials`."""
+    ) -> Started[dict[str, Any]]:
+        """See `ports.AwsApi.call`; also raises `NoCredentials`, when awaited.
+
+        The request leaves before this returns where keys and a connection are at hand.
+        """
         body = _encode(request)
-        until = self._loop.time() + timeout
         keys = self._credentials.known(self._clock.monotonic())
         connection = None if keys is None else self._idle_connection()
         if keys is None or connection is None:
-            try:
-                async with asyncio.timeout_at(until):
-                    keys = keys or await self._credentials.keys(self._clock.monotonic())
-                    connection = self._idle_connection() or await self._connect(action)
-            except TimeoutError as error:
-                raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
-        result = await self._exchange(connection, self._request(action, body, keys), until)
-        if not isinstance(result, Answer):
-            late = result is Failure.INACTIVE
-            raise AwsUnreachable(
-                action, f"no answer within {timeout:g} s" if late else result.value
-            )
-        if result.status == 200:
-            return self._document(action, result)
-        raise self._refusal(action, result, keys)
+            until = self._loop.time() + timeout
+            return Started(lambda: self._connect_and_call(action, body, keys, until, timeout))
+        sent = self._send(connection, self._request(action, body, keys), timeout)
+        return Started(lambda: self._answer(action, keys, connection, sent, timeout))
+
+    async def _connect_and_call(
+        self, action: str, body: bytes, keys: Keys | None, until: float, timeout: float
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout_at(until):
+                keys = keys or await self._credentials.keys(self._clock.monotonic())
+                connection = self._idle_connection() or await self._connect(action)
+        except TimeoutError as error:
+            raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
+        left = until - self._loop.time()
+        sent = self._send(connection, self._request(action, body, keys), left)
+        return await self._answer(action, keys, connection, sent, timeout)
 
     def close(self) -> None:
         """Close every connection; calls under way end as `AwsUnreachable`."""
@@ -132,22 +137,48 @@ class JsonApi:
             connection.abort()
         self._idle.clear()
 
-    async def _exchange(
-        self, connection: Connection, request: bytes, until: float
-    ) -> Answer | Failure:
+    def _send(
+        self, connection: Connection, request: bytes, seconds: float
+    ) -> asyncio.Future[Answer | Failure]:
         self._busy.add(connection)
-        now = self._loop.time()
-        try:
-            # The connection's own deadline: one timer serves many calls.
-            result = await connection.request(request, until - now, whole=True)
-        finally:
+        result: asyncio.Future[Answer | Failure] = self._loop.create_future()
+
+        def done(answer: Answer | Failure) -> None:
             self._busy.discard(connection)
-        if connection.reusable:
-            self._idle.append(connection)
-        if isinstance(result, Answer) and now >= self._look_at_date_at:
+            if connection.reusable:
+                self._idle.append(connection)
+            if not result.done():
+                result.set_result(answer)
+
+        # The connection's own deadline: one timer serves many calls.
+        connection.exchange(request, done, seconds, whole=True)
+        return result
+
+    async def _answer(
+        self,
+        action: str,
+        keys: Keys,
+        connection: Connection,
+        sent: asyncio.Future[Answer | Failure],
+        timeout: float,
+    ) -> dict[str, Any]:
+        """What the answer says; cancelling this closes the connection."""
+        try:
+            result = await sent
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        if not isinstance(result, Answer):
+            late = result is Failure.INACTIVE
+            raise AwsUnreachable(
+                action, f"no answer within {timeout:g} s" if late else result.value
+            )
+        if (now := self._loop.time()) >= self._look_at_date_at:
             self._look_at_date_at = now + _DATE_SECONDS
             self._correct_clock(result)
-        return result
+        if result.status == 200:
+            return self._document(action, result)
+        raise self._refusal(action, result, keys)
 
     def _request(self, action: str, body: bytes, keys: Keys) -> bytes:
         at = int(self._clock.time() + self._clock_offset)

@@ -280,9 +280,7 @@ class Connection(asyncio.BufferedProtocol):
                 timer.cancel()
             self._timer = self._loop.call_later(inactivity, self._look_at_the_clock)
 
-    async def request(
-        self, request: bytes, inactivity: float, *, whole: bool = False
-    ) -> Answer | Failure:
+    async def request(self, request: bytes, inactivity: float) -> Answer | Failure:
         """`exchange` for callers that wait; cancelling it closes the connection."""
         result: asyncio.Future[Answer | Failure] = self._loop.create_future()
 
@@ -290,7 +288,7 @@ class Connection(asyncio.BufferedProtocol):
             if not result.done():
                 result.set_result(answer)
 
-        self.exchange(request, done, inactivity, whole=whole)
+        self.exchange(request, done, inactivity)
         try:
             return await result
         except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from sqsd.core.cures import cure_for_queue
 from sqsd.core.message import Attribute, Message, Refused
 from sqsd.errors import AwsError
 from sqsd.ports import AwsApi, Clock, EventLog, TimedApi
+from sqsd.started import Started
 
 #: SQS's own limit for a receive and for a batch.
 BATCH: Final = 10
@@ -69,7 +70,7 @@ class SqsQueue:
             "MessageAttributeNames": ["All"],
         }
 
-    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
         """At most `limit` (1 to 10) messages, waiting up to `wait_seconds` (0 to 20) for the first.
 
         Damaged bodies (wrong MD5) are left to their visibility timeout, as botocore does.
@@ -78,12 +79,12 @@ class SqsQueue:
             AwsError, AwsUnreachable, NoCredentials: nothing was received that we know of.
         """
         asked_at = self._clock.monotonic()
-        answer = await _call(
-            self._polls,
-            "ReceiveMessage",
-            {**self._receive, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait_seconds},
-            timeout=wait_seconds + _POLL_MARGIN,
-        )
+        request = {**self._receive, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait_seconds}
+        call = self._polls.call("ReceiveMessage", request, timeout=wait_seconds + _POLL_MARGIN)
+        return Started(lambda: self._received(call, asked_at))
+
+    async def _received(self, call: Awaitable[dict[str, Any]], asked_at: float) -> list[Message]:
+        answer = await _told(call, "ReceiveMessage", self.url)
         entries = answer.get("Messages") or ()
         messages = []
         for entry in entries:
@@ -215,11 +216,15 @@ def _refused(action: str, entry: Mapping[str, Any]) -> Refused:
 async def _call(
     api: AwsApi, action: str, request: Mapping[str, Any], *, timeout: float
 ) -> dict[str, Any]:
-    """Make a call; a refusal is told with the queue it is about and the cure."""
+    return await _told(api.call(action, request, timeout=timeout), action, request["QueueUrl"])
+
+
+async def _told(call: Awaitable[dict[str, Any]], action: str, url: str) -> dict[str, Any]:
+    """What a call gives; a refusal is told with the queue it is about and the cure."""
     try:
-        return await api.call(action, request, timeout=timeout)
+        return await call
     except AwsError as error:
-        cure = cure_for_queue(action, error.code, request["QueueUrl"])
+        cure = cure_for_queue(action, error.code, url)
         raise AwsError(action, error.code, error.message, error.status, cure) from error
 
 

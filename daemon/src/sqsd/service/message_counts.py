@@ -5,7 +5,7 @@ The hot path is `deleted`: some additions for each message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqsd import logs
@@ -13,6 +13,7 @@ from sqsd.core.message import Message, Refused
 from sqsd.core.metrics import Metrics
 from sqsd.errors import SqsdError
 from sqsd.ports import EventLog, Queue
+from sqsd.started import Started
 
 Values = Mapping[str, Any]
 #: Events that only move a counter, with its name in `Metrics`.
@@ -118,9 +119,13 @@ class ObservedQueue:
     def __init__(self, queue: Queue, *metrics: Metrics) -> None:
         self._queue, self._metrics = queue, metrics
 
-    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
+        call = self._queue.receive(limit, wait_seconds)
+        return Started(lambda: self._received(call))
+
+    async def _received(self, call: Awaitable[list[Message]]) -> list[Message]:
         try:
-            messages = await self._queue.receive(limit, wait_seconds)
+            messages = await call
         except SqsdError:
             for metrics in self._metrics:
                 metrics.receives_failed += 1

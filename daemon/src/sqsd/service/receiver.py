@@ -7,7 +7,7 @@ How many polls and for how much is `core.polling`'s to decide, and with several 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -124,16 +124,17 @@ class Receiver:
                     return
                 wait = decision.look_again_seconds
                 break
-            poll = self._poll(decision.ask_for, self._wait_seconds())
+            # Under way at once: a task takes its first step a round of the loop later.
+            call = self._queue.receive(decision.ask_for, self._wait_seconds())
+            poll = self._poll(decision.ask_for, call, now)
             task = self._loop.create_task(poll, name="receive")
             self._polls[task] = decision.ask_for
             task.add_done_callback(self._polled)
         self._look_timer = self._loop.call_later(wait, self._look)
 
-    async def _poll(self, limit: int, wait_seconds: int) -> None:
-        began = self._clock.monotonic()
+    async def _poll(self, limit: int, call: Awaitable[list[Message]], began: float) -> None:
         try:
-            messages = await self._queue.receive(limit, wait_seconds)
+            messages = await call
         except SqsdError as error:
             self._failed(error, began)
             return
