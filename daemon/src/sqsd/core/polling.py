@@ -22,7 +22,7 @@ _WORTH: Final = 3
 _HALF: Final = BATCH // 2
 #: The share of the mean request time that a free slot may wait for company.
 _SHARE: Final = 0.02
-#: The least there is of waiting, in seconds, and the mean request time that is worth it.
+#: The least there is of waiting, in seconds, and the mean request time from which slots count.
 _SHORTEST_LINGER: Final = 0.001
 _SHORTEST_REQUEST: Final = 0.01
 #: Seconds it may wait at the most.
@@ -58,6 +58,13 @@ class Polling:
     def most(self) -> int:
         return math.ceil(self.slots / _HALF)
 
+    @property
+    def hurries(self) -> bool:
+        """A receive should leave at once: requests take so long that the idle time of a slot costs
+        more messages than a round of the event loop, in which answers gather, saves CPU.
+        """
+        return self.mean_app_seconds >= _SHORTEST_REQUEST
+
     def decide(self, room: int, open_polls: int, now: float, limit: int = BATCH) -> Decision:
         """Whether to open another poll, when there is room for so many messages.
 
@@ -91,7 +98,6 @@ class Polling:
         self.mean_app_seconds += (app_seconds - self.mean_app_seconds) * _WEIGHT
 
     def _linger(self) -> float:
-        mean = self.mean_app_seconds
-        if mean < _SHORTEST_REQUEST:
+        if not self.hurries:
             return 0.0
-        return min(max(mean * _SHARE, _SHORTEST_LINGER), _LONGEST_LINGER)
+        return min(max(self.mean_app_seconds * _SHARE, _SHORTEST_LINGER), _LONGEST_LINGER)

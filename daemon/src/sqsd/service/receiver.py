@@ -124,17 +124,23 @@ class Receiver:
                     return
                 wait = decision.look_again_seconds
                 break
-            # Under way at once: a task takes its first step a round of the loop later.
-            call = self._queue.receive(decision.ask_for, self._wait_seconds())
-            poll = self._poll(decision.ask_for, call, now)
-            task = self._loop.create_task(poll, name="receive")
+            asked = decision.ask_for, self._wait_seconds()
+            # A task takes its first step a round of the loop later.
+            call = self._queue.receive(*asked) if self.polling.hurries else None
+            task = self._loop.create_task(self._poll(*asked, now, call), name="receive")
             self._polls[task] = decision.ask_for
             task.add_done_callback(self._polled)
         self._look_timer = self._loop.call_later(wait, self._look)
 
-    async def _poll(self, limit: int, call: Awaitable[list[Message]], began: float) -> None:
+    async def _poll(
+        self,
+        limit: int,
+        wait_seconds: int,
+        began: float,
+        call: Awaitable[list[Message]] | None,
+    ) -> None:
         try:
-            messages = await call
+            messages = await (call or self._queue.receive(limit, wait_seconds))
         except SqsdError as error:
             self._failed(error, began)
             return
