@@ -9,11 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sqsd.adapters.aws import JsonApi
 from sqsd.adapters.credentials import Keys
+from sqsd.adapters.http1 import Answer, Failure
 from sqsd.adapters.sigv4 import Signer
 from sqsd.adapters.sqs import SqsQueue
 from sqsd.errors import AwsError, AwsUnreachable, NoCredentials
@@ -88,6 +90,34 @@ async def test_a_cancelled_call_closes_its_connection(
         assert not api._busy
         await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
         assert server.connections == 2
+        api.close()
+
+
+async def test_a_call_cancelled_once_it_is_answered_does_not_cut_the_next_ones_connection(
+    api_for: Callable[..., JsonApi], sqs: FakeSqs
+) -> None:
+    async with SqsServer(sqs) as server:
+        api = api_for(server.port)
+        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        late = asyncio.ensure_future(api.call("ReceiveMessage", RECEIVE, timeout=5.0))
+        await asyncio.sleep(0)  # it waits for its answer now
+        (connection,) = api._busy
+        done = connection._done
+        assert done is not None
+        following: list[asyncio.Future[dict[str, Any]]] = []
+
+        def answered(answer: Answer | Failure) -> None:
+            """Another call takes the connection, and the first is cancelled meanwhile."""
+            done(answer)
+            call = api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+            following.append(asyncio.ensure_future(call))
+            late.cancel()
+
+        connection._done = answered
+        with pytest.raises(asyncio.CancelledError):
+            await late
+        assert await following[0] == {}
+        assert server.connections == 1
         api.close()
 
 

@@ -166,7 +166,8 @@ class JsonApi:
         try:
             result = await sent
         except asyncio.CancelledError:
-            connection.abort()
+            if sent.cancelled():  # else it was answered, and may serve another call by now
+                connection.abort()
             raise
         if not isinstance(result, Answer):
             late = result is Failure.INACTIVE
