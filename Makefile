@@ -75,9 +75,9 @@ check: environment ## check format, lint and types
 	@.venv/bin/mypy daemon/src/sqsd daemon/src/worker_tier_bootstrap
 	@.venv/bin/mypy worker_tier app.py
 	@.venv/bin/mypy local_aws demo bench examples tests
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run daemon/src/worker_tier_bootstrap/templates/*.sh; \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
-		else echo "shellcheck is missing: .ci/run was not checked"; fi
+		else echo "shellcheck is missing: the shell scripts were not checked"; fi
 
 synth: environment $(NODE_STAMP) ## make the templates of app.py and of every example in cdk.out, and validate them
 	@rm -rf cdk.out

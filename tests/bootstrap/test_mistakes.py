@@ -11,7 +11,7 @@ import pytest
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
 from worker_tier.assets import Entry
-from worker_tier_bootstrap import answer, back, early, install
+from worker_tier_bootstrap import answer, back, early, packages
 from worker_tier_bootstrap.boot import Boot, StepFailed, plan_lines, run_steps
 from worker_tier_bootstrap.contract import Application
 from worker_tier_bootstrap.errors import CommandFailed
@@ -246,7 +246,7 @@ def test_a_package_manager_that_finished_is_not_repaired(machine: FakeMachine) -
 
 def test_a_repair_that_fails_says_what_it_was(machine: FakeMachine) -> None:
     machine.states["libuv1"] = "iHR"
-    machine.failing["sh -c #!/bin/sh\n# Finishes"] = "E: Unable to fetch some archives"
+    machine.failing["sh -c #!/bin/sh\n# repair"] = "E: Unable to fetch some archives"
     text = failure(machine, Application())
     assert "`finish an interrupted installation of packages` ended with exit code 1" in text
     assert "Unable to fetch some archives" in text
@@ -254,7 +254,7 @@ def test_a_repair_that_fails_says_what_it_was(machine: FakeMachine) -> None:
 
 def _order_of_installation(machine: FakeMachine) -> tuple[int, int, int]:
     """Which command was the update, the repair, and the installation of what is wanted."""
-    starts = ("apt-get -qq -o APT", "sh -c #!/bin/sh\n# Finishes", "apt-get -qq -y")
+    starts = ("apt-get -qq -o APT", "sh -c #!/bin/sh\n# repair", "apt-get -qq -y")
     first = (
         next((i for i, words in enumerate(machine.commands) if words.startswith(start)), _NEVER)
         for start in starts
@@ -266,7 +266,7 @@ def test_what_a_killed_boot_left_to_keep_services_from_starting_is_removed(
     machine: FakeMachine,
 ) -> None:
     run(machine)
-    machine.write("/usr/sbin/policy-rc.d", install._POLICY_TEXT, 0o755)
+    machine.write("/usr/sbin/policy-rc.d", packages._POLICY_TEXT, 0o755)
     run(machine)
     assert machine.read("/usr/sbin/policy-rc.d") is None
     # somebody else's stays

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from worker_tier_bootstrap import install, registry, services
+from worker_tier_bootstrap import install, packages, registry, services
 from worker_tier_bootstrap.boot import Boot, Step
 from worker_tier_bootstrap.contract import CONTAINER
 
 
 def _packages_skip(boot: Boot) -> str | None:
-    lacking = install.missing(boot, install.wanted_packages(boot))
-    if lacking or install.are_unfinished(boot):
+    wanted = packages.wanted(boot)
+    if packages.missing(boot, wanted) or packages.are_unfinished(boot):
         return None
-    return f"{', '.join(install.wanted_packages(boot))} are installed"
+    return f"{', '.join(wanted)} are installed"
 
 
 def _platform_skip(boot: Boot) -> str | None:
@@ -22,10 +22,10 @@ def _platform_skip(boot: Boot) -> str | None:
         return "the application is external"
     if (reason := install.built_already(boot)) and boot.build is None:
         return reason
-    packages = install.platform_packages(boot)
-    if not packages:
+    wanted = _of_platform(boot)
+    if not wanted:
         return "the platform needs none"
-    return None if install.missing(boot, packages) else f"{', '.join(packages)} are installed"
+    return None if packages.missing(boot, wanted) else f"{', '.join(wanted)} are installed"
 
 
 def _users_skip(boot: Boot) -> str | None:
@@ -93,11 +93,15 @@ def _record(boot: Boot) -> None:
 
 
 def _install_wanted(boot: Boot) -> None:
-    install.install_packages(boot, install.missing(boot, install.wanted_packages(boot)))
+    packages.install(boot, packages.missing(boot, packages.wanted(boot)))
 
 
 def _install_platform(boot: Boot) -> None:
-    install.install_packages(boot, install.missing(boot, install.platform_packages(boot)))
+    packages.install(boot, packages.missing(boot, _of_platform(boot)))
+
+
+def _of_platform(boot: Boot) -> list[str]:
+    return packages.of_platform(boot, [command for _, command in install.build_commands(boot)])
 
 
 STEPS: Final[tuple[Step, ...]] = (

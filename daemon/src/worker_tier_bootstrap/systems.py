@@ -50,7 +50,7 @@ class PackageManager:
     refresh: tuple[str, ...]
     install: tuple[str, ...]
     #: Where a run keeps what it has not finished, and the template of the script that finishes it.
-    #: None: the manager does so by itself.
+    #: The script gets `install` as its arguments. None: no need of one is known.
     journal: str | None
     repair: str | None
     #: Prints one line per package: dpkg's three letters of its state, and its name.
