@@ -116,6 +116,8 @@ class FakeSqs:
         self.calls: list[Call] = []
         self.deleted: list[str] = []
         self.dead_letters: list[str] = []
+        #: Receives that wait for a message now.
+        self.waiting = 0
         self._messages: dict[str, Stored] = {}
         self._by_handle: dict[str, Stored] = {}
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -246,11 +248,14 @@ class FakeSqs:
         now = self.clock.monotonic()
         soon = [s.visible_at - now for s in self._messages.values() if s.visible_at > now]
         self._changed.clear()
+        self.waiting += 1
         try:
             async with asyncio.timeout(min([left, *soon])):
                 await self._changed.wait()
         except TimeoutError:
             pass
+        finally:
+            self.waiting -= 1
         return True
 
     def _receivable(self) -> Iterable[Stored]:
@@ -351,6 +356,7 @@ class FakeSqs:
             raise Refusal("InvalidParameterValue", "Total VisibilityTimeout is beyond the limit")
         if entry["ReceiptHandle"] == stored.handles[-1]:
             stored.visible_at = now + seconds
+            self._changed.set()  # who waits for a message gets this one as soon as it is visible
 
     def _send_message(self, request: Document) -> Document:
         if request["QueueUrl"] != self.url:

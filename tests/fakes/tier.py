@@ -84,6 +84,16 @@ class FakeTier:
             record.clear()
         self.application.most_at_once = 0
 
+    async def open_polls(self, *, at_least: int) -> None:
+        """Have so many long polls wait on an empty queue, as after a burst."""
+        for n in range(100):
+            self.sqs.send(f"burst {n}", group_id=f"burst {n}")
+        await self.clock.advance(2)
+        assert self.sqs.bodies() == []
+        assert self.sqs.waiting >= at_least
+        for record in (self.sqs.calls, self.sqs.deleted, self.application.posted, self.log.events):
+            record.clear()
+
     async def drain(self) -> bool:
         """Stop in order; the result says whether all was finished."""
         assert self._run is not None

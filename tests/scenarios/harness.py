@@ -125,7 +125,7 @@ class Daemon:
         log: Path,
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
-        self._log = log
+        self._log, self._told_to_stop = log, False
         #: Where its periodic tasks are.
         self.cron_file = settings.parent / contract.CRON_FILE_NAME
         wanted = {**os.environ, **aws.environment(), **(environment or {})}
@@ -160,12 +160,13 @@ class Daemon:
         return eventually(enough, what=f"{count} x {name}; so far: {self._log}")
 
     def signal(self, number: signal.Signals) -> None:
+        self._told_to_stop |= number is signal.SIGTERM
         self._process.send_signal(number)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        if self.alive:
-            self._process.terminate()
+        """SIGTERM, if it has had none; the exit code."""
+        if self.alive and not self._told_to_stop:
+            self.signal(signal.SIGTERM)
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:

@@ -57,7 +57,9 @@ def test_django_eb_sqs_worker_runs_its_tasks_and_periodic_tasks(tier: Tier, tmp_
         sums = sorted(entry["result"] for entry in done() if entry["task"] == "add")
         assert sums == [100, 101, 102, 103, 104]
         assert daemon.stop() == 0
-        assert daemon.events("message.released") == []
+        released = daemon.events("message.released")
+        # A periodic task may have come due while it stopped.
+        assert [e for e in released if e["reason"] != "the daemon is stopping"] == []
     finally:
         site.terminate()
         site.wait(PATIENCE)

@@ -144,6 +144,28 @@ def test_sigterm_finishes_what_runs_and_loses_nothing(tier: Tier) -> None:
     assert sorted(ids) == sorted(sent)
 
 
+def test_what_comes_while_a_daemon_stops_costs_one_receive_however_many_polls_are_open(
+    tier: Tier,
+) -> None:
+    tier.set_up()
+    daemon = tier.start_daemon(wait_time_seconds=5)
+    tier.send(*(f"message {number}" for number in range(100)))
+    daemon.wait_for("message.deleted", 100)
+    # after such a burst several receives wait for more, for up to five seconds
+    daemon.signal(signal.SIGTERM)
+    daemon.wait_for("daemon.draining")
+    (late,) = tier.send("late")
+    assert daemon.stop() == 0
+    assert late not in tier.application.began
+    (message,) = tier.sqs.receive_message(
+        QueueUrl=tier.queue_url, AttributeNames=["ApproximateReceiveCount"]
+    )["Messages"]
+    assert message["MessageId"] == late
+    assert int(message["Attributes"]["ApproximateReceiveCount"]) == 2  # the daemon's, and ours
+    (released,) = daemon.events("message.released")
+    assert released["receive_count"] == 1
+
+
 def test_a_killed_daemon_costs_messages_in_flight_one_receive_and_no_more(tier: Tier) -> None:
     tier.set_up()
     tier.application.answer = lambda *_: (200, 0.5)

@@ -256,7 +256,7 @@ class Dispatching(RuleBasedStateMachine):
         due = self.consumer.heartbeats(self.now)
         assert not due or self.options.heartbeat or self.fifo  # there once, for who waited
         for flight, seconds in due:
-            assert flight.state in (State.RUNNING, State.DELETING, State.BURYING)
+            assert flight.state not in (State.WAITING, State.RELEASING)
             assert flight not in self.failed, "a heartbeat after a failure"
             assert not any(flight is beating for beating, _ in self._beating()), "two at one time"
             self._assert_within_twelve_hours(flight, seconds)
@@ -282,7 +282,12 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule()
     def drain(self) -> None:
-        self._do(self.consumer.drain())
+        self.consumer.drain()
+
+    @precondition(lambda self: self.consumer.draining and not self.polls)
+    @rule()
+    def give_back(self) -> None:
+        self._do(self.consumer.give_back(self.now))
 
     # ---- what is promised of every action
 
@@ -307,6 +312,8 @@ class Dispatching(RuleBasedStateMachine):
                 case Note(event=event, values=values):
                     assert not {"body", "receipt_handle"} & values.keys()
                     assert event != logs.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
+                    stopping = values.get("reason") == "the daemon is stopping"
+                    assert not stopping or not self.polls, "an open receive would bring it again"
 
     def _check_post(self, flight: Flight) -> None:
         message = flight.message
@@ -359,6 +366,9 @@ class Dispatching(RuleBasedStateMachine):
         """Once everything is answered and confirmed, nothing is left behind."""
         if not hasattr(self, "consumer"):
             return
+        self.consumer.drain()
+        self.polls.clear()
+        self._do(self.consumer.give_back(self.now))
         while self.running or self.beats or self._settles_left():
             for message_id in sorted(self.running):
                 self.done.add(message_id)

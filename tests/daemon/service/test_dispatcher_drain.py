@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sqsd import logs
 from tests.fakes.clock import in_virtual_time
 from tests.fakes.tier import FakeTier
 
@@ -24,8 +25,8 @@ async def test_a_drain_returns_what_waits_finishes_what_runs_and_flushes_deletes
         drained = asyncio.create_task(tier.drain())
         await tier.clock.advance(0.001)
         assert tier.sqs.deleted == [answered]
+        await tier.clock.advance(21)  # with the last long poll the time has come for these
         assert [tier.sqs.hidden_for(message_id) for message_id in waiting] == [0.0] * 3
-        await tier.clock.advance(5)
         assert not drained.done()
         tier.application.finish(first, 200)
         tier.application.finish(other, 200)
@@ -50,13 +51,14 @@ async def test_a_drain_keeps_running_messages_hidden_and_deletes_them() -> None:
 
 
 @in_virtual_time
-async def test_messages_that_an_open_poll_brings_during_a_drain_go_back_at_once() -> None:
+async def test_what_the_last_open_poll_brings_during_a_drain_goes_back_at_once() -> None:
     async with FakeTier() as tier:
         await tier.clock.advance(5)
         drained = asyncio.create_task(tier.drain())
         await tier.clock.advance(1)
         tier.sqs.send("too late")
-        assert await drained is True
+        await tier.clock.advance(0.1)
+        assert drained.result() is True
         assert tier.application.posted == []
         assert tier.sqs.visible() == ["too late"]
 
@@ -97,3 +99,70 @@ async def test_a_drain_with_the_gate_closed_ends() -> None:
     tier.application.up = False
     async with tier:
         assert await tier.drain() is True
+
+
+@in_virtual_time
+async def test_what_a_drain_returns_is_not_received_again_by_another_of_its_open_polls() -> None:
+    async with FakeTier(visibility_timeout=10) as tier:
+        await tier.open_polls(at_least=4)
+        started = tier.clock.monotonic()
+        drained = asyncio.create_task(tier.drain())
+        await tier.clock.advance(1)
+        sent = tier.sqs.send("too late")
+        await tier.clock.advance(1)
+        assert tier.sqs.receive_count(sent) == 1
+        assert tier.sqs.hidden_for(sent) > 0, "another poll of ours would take it"
+        assert await drained is True
+        assert tier.clock.monotonic() - started <= 21
+        assert tier.sqs.visible() == ["too late"]
+        assert tier.sqs.receive_count(sent) == 1
+        assert tier.application.posted == []
+        (released,) = tier.log.of(logs.MESSAGE_RELEASED)
+        assert released["reason"] == "the daemon is stopping"
+
+
+@in_virtual_time
+async def test_what_waits_for_its_group_is_not_received_again_by_a_poll_that_is_still_open() -> (
+    None
+):
+    async with FakeTier(fifo=True) as tier:
+        await tier.open_polls(at_least=4)
+        tier.application.answers(None)
+        first, second = (tier.sqs.send(body, group_id="g") for body in ("first", "second"))
+        await tier.clock.advance(1)
+        drained = asyncio.create_task(tier.drain())
+        await tier.clock.advance(1)
+        tier.application.finish(first, 200)
+        assert await drained is True
+        assert tier.sqs.deleted == [first]
+        assert tier.application.bodies == ["first"]
+        assert tier.sqs.visible() == ["second"]
+        assert tier.sqs.receive_count(second) == 1
+
+
+@in_virtual_time
+async def test_a_drain_that_is_over_before_its_polls_are_returns_what_they_brought() -> None:
+    async with FakeTier(drain_timeout=2) as tier:
+        await tier.open_polls(at_least=4)
+        started = tier.clock.monotonic()
+        drained = asyncio.create_task(tier.drain())
+        await tier.clock.advance(1)
+        sent = tier.sqs.send("too late")
+        assert await drained is True
+        assert tier.clock.monotonic() - started <= 13
+        assert tier.sqs.visible() == ["too late"]
+        assert tier.sqs.receive_count(sent) == 1
+
+
+@in_virtual_time
+async def test_a_forced_end_returns_what_its_polls_have_brought() -> None:
+    async with FakeTier() as tier:
+        await tier.open_polls(at_least=4)
+        drained = asyncio.create_task(tier.drain())
+        await tier.clock.advance(1)
+        sent = tier.sqs.send("too late")
+        await tier.clock.advance(1)
+        drained.cancel()
+        await asyncio.gather(drained, return_exceptions=True)
+        assert tier.sqs.visible() == ["too late"]
+        assert tier.sqs.receive_count(sent) == 1

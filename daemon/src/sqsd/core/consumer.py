@@ -4,7 +4,8 @@
        |  (FIFO lane is busy)   |
        |                        +--any other outcome--> RELEASING --> gone
        |                        +--dead_letter_statuses--> BURYING --> DELETING --> gone
-       +--> DELETING (expired, or answered 200 before) and RELEASING (drain, too late)
+       +--> DELETING (expired, or answered 200 before) and RELEASING (too late)
+       +--> RETURNING (drain) --no receive is open--> RELEASING --> gone
 
 Promised, under any order of events:
 - a message is deleted only after the application answered it 200 (or a status of
@@ -58,6 +59,7 @@ from sqsd.core.flight import (
 )
 from sqsd.core.gate import Gate
 from sqsd.core.message import Message
+from sqsd.core.retention import expired_age
 
 #: Ids of messages that were answered 200 and could not be deleted, kept to know them again.
 _REMEMBERED: Final = 10_000
@@ -81,7 +83,7 @@ class Consumer:
         #: Receive nothing for now, though the application is up.
         self.held_back = False
         self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
-        self._settling: dict[str, Flight] = {}  # DELETING and RELEASING
+        self._settling: dict[str, Flight] = {}  # all the other states
         self._lanes: dict[str, deque[Flight]] = {}  # FIFO: the first runs, the rest wait
         self._answered: dict[str, None] = {}  # insertion-ordered set
 
@@ -129,12 +131,11 @@ class Consumer:
         if message.message_id in self._answered:
             actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason="answered 200")))
             self._delete(flight, actions)
-        elif self._is_expired(message, wall_time):
-            age = int(wall_time - (message.first_received_at or 0) / 1000)
+        elif (age := expired_age(message, self._options, wall_time)) is not None:
             actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age), flight))
             self._delete(flight, actions)
         elif self.draining:
-            self._release(flight, 0, "the daemon is stopping", now, actions)
+            self._keep(flight)
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
             self._release(flight, 0, "received too late to start", now, actions)
@@ -153,16 +154,6 @@ class Consumer:
             if flight.state is State.RELEASING and flight.message.group_id == group:
                 return flight
         return None
-
-    def _is_expired(self, message: Message, wall_time: float) -> bool:
-        first = message.first_received_at
-        return (
-            self._options.delete_expired
-            and first is not None
-            # What is received for the first time was so just now, whatever the clocks say.
-            and message.receive_count > 1
-            and wall_time - first / 1000 > self._options.retention_period
-        )
 
     def _receive_again(self, flight: Flight, message: Message, actions: list[Action]) -> None:
         """SQS delivered what is held here once more: its visibility ran out, or it is a copy.
@@ -383,15 +374,24 @@ class Consumer:
 
     # ---- the end
 
-    def drain(self) -> list[Action]:
-        """Take nothing more, and give back what has not been started."""
-        actions: list[Action] = []
+    def drain(self) -> None:
+        """Start nothing more. What has not been started is kept for `give_back`."""
         self.draining = True
         for flight in [f for f in self._held.values() if f.state is State.WAITING]:
             del self._held[flight.message.message_id]
-            self._release(flight, 0, "the daemon is stopping", flight.arrived_at, actions)
+            self._keep(flight)
         for group, lane in self._lanes.items():
-            self._lanes[group] = deque(f for f in lane if f.state is not State.RELEASING)
+            self._lanes[group] = deque(f for f in lane if f.state is not State.RETURNING)
+
+    def _keep(self, flight: Flight) -> None:
+        flight.state = State.RETURNING
+        self._settling[flight.message.message_id] = flight
+
+    def give_back(self, now: float) -> list[Action]:
+        """No receive is open any more, so none brings back what is returned now."""
+        actions: list[Action] = []
+        for flight in [f for f in self._settling.values() if f.state is State.RETURNING]:
+            self._release(flight, 0, "the daemon is stopping", now, actions)
         return actions
 
 

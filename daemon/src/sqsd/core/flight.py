@@ -19,6 +19,7 @@ class State(Enum):
     WAITING = "waiting"
     RUNNING = "running"
     DELETING = "deleting"
+    RETURNING = "waiting to be returned"
     RELEASING = "releasing"
     BURYING = "on its way to the dead-letter queue"
 

@@ -1,8 +1,9 @@
 """When the visibility of a message is extended: functions of its flight, the options and the time.
 
 At half the visibility, and again at half of each extension, while the request runs and until its
-delete is confirmed; never past the 12 hours that SQS allows. An extension that failed is tried
-again soon, and then less and less often, for a refusal that stays must not cost a call a second.
+delete is confirmed, or while a drain keeps what it may not return yet; never past the 12 hours that
+SQS allows. An extension that failed is tried again soon, and then less and less often, for a
+refusal that stays must not cost a call a second.
 
 With `heartbeat` off nothing is extended but, once, a FIFO message that had to wait for its group:
 the time it waited would be missing at the end of its request.
@@ -19,7 +20,7 @@ from sqsd.core.flight import Flight, State
 #: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
 _RETRY_SECONDS: Final = 1.0
 _RETRY_SHARE: Final = 0.1
-_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING})
+_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING, State.RETURNING})
 
 
 def begin(flight: Flight, options: SqsdOptions) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
@@ -26,6 +26,8 @@ from sqsd.service.tasks import Tasks
 
 #: Seconds that settling gets after requests were cut at the end of a drain.
 _LAST_SECONDS: Final = 10.0
+#: ... and returning what was kept back, when a receive was open all that time.
+_RETURN_SECONDS: Final = 1.0
 
 
 class ScheduledCopies(Protocol):
@@ -182,6 +184,7 @@ class Dispatcher:
             if self._owns_gate:
                 await self._gate.close()
             await self._receiver.close()
+            self._give_back()
             await self._tasks.close()
             await self._telling.close()
             await self._settler.close()
@@ -191,7 +194,7 @@ class Dispatcher:
         """Receive no more, give back what has not started, finish the rest; `run` then returns."""
         if self._consumer.draining:
             return
-        self._apply(self._consumer.drain())
+        self._consumer.drain()
         self._settler.hurry()
         self._draining.set()
         self._look_whether_drained()
@@ -201,27 +204,33 @@ class Dispatcher:
 
     async def _finish(self) -> bool:
         """Wait for what is in flight, at most `drain_timeout`; then cut it."""
-        try:
-            async with asyncio.timeout(self._options.drain_timeout):
-                await self._drained.wait()
-            cut = False
-        except TimeoutError:
-            cut = self._consumer.in_flight > 0
+        in_time = await _within(self._options.drain_timeout, self._drained.wait())
+        cut = not in_time and self._consumer.in_flight > 0
         if cut:  # else it would cut another queue's, and that one not know of it
             self._application.abort()
-        try:
-            async with asyncio.timeout(_LAST_SECONDS):
-                await self._drained.wait()
-                # Their messages are gone: nobody else will ever tell.
-                await self._telling.settle()
-        except TimeoutError:
-            pass
-        # A long poll that is still open then has nothing of ours in it.
+        if not await _within(_LAST_SECONDS, self._tell_everybody()):
+            # A long poll that is still open has nothing of ours in it; what was kept because it
+            # might bring it again goes back now.
+            await self._receiver.close()
+            await _within(_RETURN_SECONDS, self._drained.wait())
         return not cut and self._consumer.idle
 
+    async def _tell_everybody(self) -> None:
+        await self._drained.wait()
+        # Their messages are gone: nobody else will ever tell.
+        await self._telling.settle()
+
     def _look_whether_drained(self) -> None:
-        if self._consumer.draining and not self._receiver.is_open and self._consumer.idle:
-            self._drained.set()
+        """Returned while a receive is open, a message would come back by that one, and again by the
+        next, each time a receive nearer to the dead-letter queue.
+        """
+        if self._consumer.draining and not self._receiver.is_open:
+            self._give_back()
+            if self._consumer.idle:
+                self._drained.set()
+
+    def _give_back(self) -> None:
+        self._apply(self._consumer.give_back(self._clock.monotonic()))
 
     # ---- receiving
 
@@ -341,3 +350,13 @@ class Dispatcher:
         if occurrence is not None and self._copies is not None:
             told = self._copies.abandoned(*occurrence, message.message_id)
             self._telling.start(told, "tell copies")
+
+
+async def _within(seconds: float, wait: Coroutine[Any, Any, object]) -> bool:
+    """Wait at most so long; whether that was enough."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wait
+    except TimeoutError:
+        return False
+    return True

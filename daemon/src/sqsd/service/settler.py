@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from sqsd.service.tasks import Tasks
 #: Seconds before each try to delete a message that was answered 200, and to release one.
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 _RELEASE_PAUSES: Final = (0.0, 0.1, 0.2)
-#: Seconds for deletes that are under way when everything else is cut.
+#: Seconds for deletes and returns that are under way when everything else is cut.
 _LAST_SECONDS: Final = 1.0
 #: Seconds between log lines about a queue that goes on refusing.
 _REPEAT_SECONDS: Final = 60.0
@@ -65,10 +66,12 @@ class Settler:
         self._changes.hurry()
 
     async def close(self) -> None:
-        """Cancel what is under way; deletes of what was done get a moment, however bad the end."""
+        """Cancel what is under way; deletes of what was done, and returns of what was not begun,
+        get a moment, however bad the end.
+        """
         await self._tasks.close()
-        self._deletes.hurry()
-        await self._deletes.wait(_LAST_SECONDS)
+        self.hurry()
+        await asyncio.gather(self._deletes.wait(_LAST_SECONDS), self._changes.wait(_LAST_SECONDS))
         await self._deletes.close()
         await self._changes.close()
 
