@@ -26,7 +26,6 @@ number here is counted up and down: room is what the dictionaries leave, so it c
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -58,6 +57,7 @@ from sqsd.core.flight import (
     overdue,
 )
 from sqsd.core.gate import Gate
+from sqsd.core.lanes import Lanes
 from sqsd.core.message import Message
 from sqsd.core.retention import expired_age
 
@@ -84,7 +84,7 @@ class Consumer:
         self.held_back = False
         self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
         self._settling: dict[str, Flight] = {}  # all the other states
-        self._lanes: dict[str, deque[Flight]] = {}  # FIFO: the first runs, the rest wait
+        self._lanes = Lanes()
         self._answered: dict[str, None] = {}  # insertion-ordered set
 
     # ---- what the shell asks
@@ -170,12 +170,8 @@ class Consumer:
 
     def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
         self._held[flight.message.message_id] = flight
-        if self._fifo and flight.message.group_id is not None:
-            lane = self._lanes.setdefault(flight.message.group_id, deque())
-            lane.append(flight)
-            if len(lane) > 1:
-                return
-        self._run(flight, now, actions)
+        if not self._fifo or self._lanes.enter(flight):
+            self._run(flight, now, actions)
 
     def _run(self, flight: Flight, now: float, actions: list[Action]) -> None:
         flight.state, flight.dispatched_at = State.RUNNING, now
@@ -238,33 +234,25 @@ class Consumer:
     def _next_in_lane(self, flight: Flight, now: float, actions: list[Action]) -> None:
         if not self._fifo:
             return
-        group = flight.message.group_id
-        lane = None if group is None else self._lanes.get(group)
-        if lane is None:
+        following = self._lanes.leave(flight)
+        if following is None:
             return
-        lane.popleft()
-        if not lane:
-            del self._lanes[str(group)]
-            return
-        if now - lane[0].arrived_at > self._options.visibility_timeout / 2:
+        if now - following.arrived_at > self._options.visibility_timeout / 2:
             # Held back so long that its own visibility is at risk; SQS gives it again, in order.
-            for waiting in lane:
+            for waiting in (following, *self._lanes.clear(following)):
                 del self._held[waiting.message.message_id]
                 self._release(waiting, 0, "waited too long for its group", now, actions)
-            del self._lanes[str(group)]
         else:
-            heartbeat.waited(lane[0], self._options, now)
-            self._run(lane[0], now, actions)
+            heartbeat.waited(following, self._options, now)
+            self._run(following, now, actions)
 
     def _release_lane(
         self, flight: Flight, after: int | None, now: float, actions: list[Action]
     ) -> None:
         """The rest of a group must not overtake a message that failed: same delay, in order."""
-        group = flight.message.group_id
-        if not self._fifo or group is None:
+        if not self._fifo:
             return
-        lane = self._lanes.pop(group, None)
-        for waiting in list(lane or ())[1:]:
+        for waiting in self._lanes.clear(flight):
             del self._held[waiting.message.message_id]
             self._release(waiting, after, "an earlier message of its group failed", now, actions)
 
@@ -380,8 +368,7 @@ class Consumer:
         for flight in [f for f in self._held.values() if f.state is State.WAITING]:
             del self._held[flight.message.message_id]
             self._keep(flight)
-        for group, lane in self._lanes.items():
-            self._lanes[group] = deque(f for f in lane if f.state is not State.RETURNING)
+        self._lanes.leave_heads()
 
     def _keep(self, flight: Flight) -> None:
         flight.state = State.RETURNING
