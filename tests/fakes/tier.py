@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from sqsd.adapters.sqs import SqsQueue, queue_name
 from sqsd.contract import SqsdOptions
+from sqsd.core.dispatch import Unreachable
 from sqsd.core.request import RequestBuilder
 from sqsd.service.dispatcher import Dispatcher, ScheduledCopies
 from tests.fakes.application import FakeApplication
@@ -93,6 +94,19 @@ class FakeTier:
         assert self.sqs.waiting >= at_least
         for record in (self.sqs.calls, self.sqs.deleted, self.application.posted, self.log.events):
             record.clear()
+
+    async def lose_application(self) -> str:
+        """Have a message find nobody, so that the gate closes; its id."""
+        self.application.up = False
+        self.application.answers(Unreachable.REFUSED)
+        sent = self.sqs.send("finds nobody")
+        await self.clock.advance(0.5)
+        assert not self.dispatcher.gate_is_open
+        return sent
+
+    def application_is_back(self) -> None:
+        self.application.up = True
+        self.application.answers(200)
 
     async def drain(self) -> bool:
         """Stop in order; the result says whether all was finished."""

@@ -5,9 +5,11 @@ Only the application is written for the test: it answers what the test says, ove
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -67,6 +69,7 @@ class Application:
     began: list[str] = field(default_factory=list)
     answered_200: list[str] = field(default_factory=list)
     port: int = 0
+    _connections: set[socket.socket] = field(default_factory=set)
 
     def start(self) -> None:
         """Listen: on the port it had, if it had one."""
@@ -74,6 +77,14 @@ class Application:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                application._connections.add(self.connection)
+
+            def finish(self) -> None:
+                application._connections.discard(self.connection)
+                super().finish()
 
             def do_POST(self) -> None:
                 at = time.monotonic()
@@ -103,9 +114,13 @@ class Application:
         self._thread.start()
 
     def stop(self) -> None:
+        """As when its process ends: nothing listens, and no connection is left."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def bodies(self) -> list[bytes]:
         return [post.body for post in list(self.posts)]

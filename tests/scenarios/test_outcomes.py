@@ -166,6 +166,29 @@ def test_what_comes_while_a_daemon_stops_costs_one_receive_however_many_polls_ar
     assert released["receive_count"] == 1
 
 
+def test_an_application_that_restarts_costs_few_receives_however_many_polls_are_open(
+    tier: Tier,
+) -> None:
+    tier.set_up(max_retries=3)
+    daemon = tier.start_daemon(wait_time_seconds=20)
+    tier.send(*(f"message {number}" for number in range(100)))
+    daemon.wait_for("message.deleted", 100)
+    # after such a burst several receives wait for more
+    tier.application.stop()
+    (first,) = tier.send("finds nobody")
+    daemon.wait_for("gate.closed")
+    sent = [first, *tier.send("late", "later")]
+    daemon.wait_for("gate.waiting")  # for ten seconds
+    tier.application.start()
+    daemon.wait_for("message.deleted", 103)
+    assert tier.counts() == NOTHING_LEFT
+    posts = {post.message_id: post for post in tier.application.posts[100:]}
+    counts = [int(posts[message_id].headers["x-aws-sqsd-receive-count"]) for message_id in sent]
+    # Its first found nobody; another each if the polls ended before the application was back.
+    assert counts[0] <= 3
+    assert max(counts[1:]) <= 2
+
+
 def test_a_killed_daemon_costs_messages_in_flight_one_receive_and_no_more(tier: Tier) -> None:
     tier.set_up()
     tier.application.answer = lambda *_: (200, 0.5)

@@ -64,9 +64,9 @@ def test_a_delete_confirmed_for_an_old_handle_is_made_again() -> None:
     (flight,) = posted(receive(c, old))
     assert told(c.answered(flight, Answered(200), NOW)) == [DeleteMessage(flight)]
     assert told(receive(c, new)) == []  # one delete is under way, and enough
-    assert c.deleted(flight, old, NOW) == [DeleteMessage(flight)]
+    assert c.settling.deleted(flight, old, NOW) == [DeleteMessage(flight)]
     assert not c.idle
-    assert events(c.deleted(flight, new, NOW)) == [logs.MESSAGE_DELETED]
+    assert events(c.settling.deleted(flight, new, NOW)) == [logs.MESSAGE_DELETED]
     assert c.idle
 
 
@@ -76,8 +76,8 @@ def test_a_release_made_for_an_old_handle_is_made_again() -> None:
     (flight,) = posted(receive(c, old))
     assert told(c.answered(flight, Answered(500), NOW)) == [ChangeVisibility(flight, 30)]
     assert told(receive(c, new)) == []
-    assert c.released(flight, old, NOW) == [ChangeVisibility(flight, 30)]
-    assert c.released(flight, new, NOW) == []
+    assert c.settling.released(flight, old, NOW) == [ChangeVisibility(flight, 30)]
+    assert c.settling.released(flight, new, NOW) == []
     assert c.idle
 
 
@@ -87,7 +87,7 @@ def test_a_message_delivered_again_while_it_is_returned_at_once_is_put_away_for_
     (flight,) = posted(receive(c, old))
     c.answered(flight, Answered(500), NOW)
     receive(c, new)
-    assert c.released(flight, old, NOW) == [ChangeVisibility(flight, 1)]
+    assert c.settling.released(flight, old, NOW) == [ChangeVisibility(flight, 1)]
 
 
 def test_what_settles_an_earlier_flight_does_not_touch_a_later_one_of_the_same_id() -> None:
@@ -95,11 +95,11 @@ def test_what_settles_an_earlier_flight_does_not_touch_a_later_one_of_the_same_i
     first, second = message("m"), message("m", delivery=2)
     (flight,) = posted(receive(c, first))
     c.answered(flight, Answered(500), NOW)
-    c.released(flight, first, NOW)
+    c.settling.released(flight, first, NOW)
     (again,) = posted(receive(c, second))
     c.answered(again, Answered(200), NOW)
     assert not c.idle
-    c.deleted(again, second, NOW)
+    c.settling.deleted(again, second, NOW)
     assert c.idle
 
 
@@ -148,9 +148,9 @@ def test_a_drain_while_the_first_of_a_group_is_being_buried_forgets_nothing() ->
     (change,) = told(c.give_back(NOW))
     assert isinstance(change, ChangeVisibility)
     assert (change.flight.message, change.seconds) == (second, 0)
-    c.released(change.flight, second, NOW)
+    c.settling.released(change.flight, second, NOW)
     c.buried(flight, "HTTP 422", NOW)
-    c.deleted(flight, first, NOW)
+    c.settling.deleted(flight, first, NOW)
     assert c.idle
 
 
@@ -208,7 +208,7 @@ def test_what_was_answered_and_could_not_be_deleted_is_remembered_for_long_but_n
         m = message(str(n))
         (flight,) = posted(receive(c, m))
         c.answered(flight, Answered(200), NOW)
-        c.delete_failed(flight, "why")
+        c.settling.delete_failed(flight, "why")
     assert posted(receive(c, message("1", delivery=2))) == []
     assert len(posted(receive(c, message("0", delivery=2)))) == 1
 
@@ -273,7 +273,7 @@ def test_without_heartbeats_a_message_that_waited_for_its_group_is_extended_once
     (running,) = posted(receive(c, first, second))
     assert c.heartbeats(NOW + 100) == []
     (waited,) = posted(c.answered(running, Answered(200), NOW + 100))
-    c.deleted(running, first, NOW + 100)
+    c.settling.deleted(running, first, NOW + 100)
     assert c.heartbeats(NOW + 100) == [(waited, 300)]
     c.beaten([(waited, 300)], [True], NOW + 100, NOW + 100)
     assert c.heartbeats(NOW + 399) == []

@@ -40,6 +40,8 @@ FAILURES: list[Outcome] = [
     Broken.INACTIVE,
     Broken.CLOSED,
 ]
+#: Why a message goes back that was not started.
+UNTRIED = ("the daemon is stopping", "the application does not answer")
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Dispatching(RuleBasedStateMachine):
         #: What the application answered 200, or was suppressed or expired: may be deleted.
         self.done: set[str] = set()
         self.failed: set[Flight] = set()
+        #: Some were started later than they came.
+        self.waited = False
         self.to_delete: list[Flight] = []
         self.to_change: list[ChangeVisibility] = []
         self.burying: list[tuple[Flight, str]] = []
@@ -83,6 +87,7 @@ class Dispatching(RuleBasedStateMachine):
         error_visibility=st.sampled_from([None, 0, 30, LONGEST_VISIBILITY]),
         heartbeat=st.booleans(),
         wait=st.sampled_from([0, 20]),
+        retries=st.sampled_from([1, 2, 10]),
     )
     def start(
         self,
@@ -92,6 +97,7 @@ class Dispatching(RuleBasedStateMachine):
         error_visibility: int | None,
         heartbeat: bool,
         wait: int,
+        retries: int,
     ) -> None:
         self.fifo = fifo
         self.options = SqsdOptions(
@@ -103,6 +109,7 @@ class Dispatching(RuleBasedStateMachine):
             retention_period=RETENTION,
             dead_letter_statuses=("422",),
             wait_time_seconds=wait,
+            max_retries=retries,
         )
         self.consumer = Consumer(self.options, fifo=fifo)
         while self.consumer.gate.probed(alive=True) is not None:
@@ -231,9 +238,9 @@ class Dispatching(RuleBasedStateMachine):
         if worked and message is stored.handles[-1]:  # an old handle deletes nothing
             stored.deleted = True
         if worked and confirmed:
-            self._do(self.consumer.deleted(flight, message, self.now))
+            self._do(self.consumer.settling.deleted(flight, message, self.now))
         else:
-            self._do(self.consumer.delete_failed(flight, "why"))
+            self._do(self.consumer.settling.delete_failed(flight, "why"))
 
     @precondition(lambda self: self.to_change)
     @rule()
@@ -247,14 +254,14 @@ class Dispatching(RuleBasedStateMachine):
         change, message = self.changes.pop(data.draw(st.integers(0, len(self.changes) - 1)))
         if worked:
             self._hide(message, change.seconds)
-            self._do(self.consumer.released(change.flight, message, self.now))
+            self._do(self.consumer.settling.released(change.flight, message, self.now))
         else:
-            self._do(self.consumer.release_failed(change.flight, "why"))
+            self._do(self.consumer.settling.release_failed(change.flight, "why"))
 
     @rule()
     def begin_beats(self) -> None:
         due = self.consumer.heartbeats(self.now)
-        assert not due or self.options.heartbeat or self.fifo  # there once, for who waited
+        assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
         for flight, seconds in due:
             assert flight.state not in (State.WAITING, State.RELEASING)
             assert flight not in self.failed, "a heartbeat after a failure"
@@ -284,10 +291,20 @@ class Dispatching(RuleBasedStateMachine):
     def drain(self) -> None:
         self.consumer.drain()
 
-    @precondition(lambda self: self.consumer.draining and not self.polls)
+    @precondition(lambda self: not self.polls and (self.consumer.draining or not self._is_open()))
     @rule()
     def give_back(self) -> None:
         self._do(self.consumer.give_back(self.now))
+
+    @precondition(lambda self: self._is_open() and not self.consumer.draining)
+    @rule()
+    def start_kept(self) -> None:
+        self.waited |= self.consumer.keeps
+        self._do(self.consumer.start_kept(self.consumer.gate.window - len(self.running), self.now))
+        assert len(self.running) <= self.options.http_connections
+
+    def _is_open(self) -> bool:
+        return self.consumer.gate.is_open
 
     # ---- what is promised of every action
 
@@ -312,12 +329,15 @@ class Dispatching(RuleBasedStateMachine):
                 case Note(event=event, values=values):
                     assert not {"body", "receipt_handle"} & values.keys()
                     assert event != logs.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
-                    stopping = values.get("reason") == "the daemon is stopping"
-                    assert not stopping or not self.polls, "an open receive would bring it again"
+                    if values.get("reason") in UNTRIED:
+                        assert not self.polls, "an open receive would bring it again"
+                        assert self.consumer.draining or values["receives_left"] or self.fifo
 
     def _check_post(self, flight: Flight) -> None:
         message = flight.message
-        assert not self.consumer.draining
+        assert self._is_open()
+        last = not self.fifo and message.receive_count >= self.options.max_retries
+        assert not self.consumer.draining or last
         assert message.message_id not in self.running, "one id runs twice at one time"
         assert message.message_id not in self.done, "posted though it was done"
         if self.fifo:
@@ -380,13 +400,15 @@ class Dispatching(RuleBasedStateMachine):
                 self.done.add(flight.message.message_id)
                 self._do(self.consumer.buried(flight, reason, self.now))
             for flight in _take(self.to_delete):
-                self._do(self.consumer.deleted(flight, flight.message, self.now))
+                self._do(self.consumer.settling.deleted(flight, flight.message, self.now))
             for change in _take(self.to_change):
-                self._do(self.consumer.released(change.flight, change.flight.message, self.now))
+                self._do(
+                    self.consumer.settling.released(change.flight, change.flight.message, self.now)
+                )
             for flight, message in _take(self.deletes):
-                self._do(self.consumer.deleted(flight, message, self.now))
+                self._do(self.consumer.settling.deleted(flight, message, self.now))
             for change, message in _take(self.changes):
-                self._do(self.consumer.released(change.flight, message, self.now))
+                self._do(self.consumer.settling.released(change.flight, message, self.now))
         assert self.consumer.in_flight == 0
         assert self.consumer.idle
 

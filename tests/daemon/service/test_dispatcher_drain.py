@@ -166,3 +166,15 @@ async def test_a_forced_end_returns_what_its_polls_have_brought() -> None:
         await asyncio.gather(drained, return_exceptions=True)
         assert tier.sqs.visible() == ["too late"]
         assert tier.sqs.receive_count(sent) == 1
+
+
+@in_virtual_time
+async def test_a_message_on_its_last_receive_is_tried_though_the_daemon_stops() -> None:
+    async with FakeTier(max_retries=1, max_receives=1) as tier:
+        await tier.open_polls(at_least=4)
+        drained = asyncio.create_task(tier.drain())
+        await tier.clock.advance(1)
+        sent = tier.sqs.send("once")
+        assert await drained is True
+        assert tier.sqs.deleted == [sent]
+        assert tier.application.bodies == ["once"]

@@ -5,7 +5,8 @@
        |                        +--any other outcome--> RELEASING --> gone
        |                        +--dead_letter_statuses--> BURYING --> DELETING --> gone
        +--> DELETING (expired, or answered 200 before) and RELEASING (too late)
-       +--> RETURNING (drain) --no receive is open--> RELEASING --> gone
+       +--> KEPT (drain, closed gate) --no receive is open--> RELEASING --> gone
+                 +--the gate opens--> RUNNING
 
 Promised, under any order of events:
 - a message is deleted only after the application answered it 200 (or a status of
@@ -39,6 +40,7 @@ from sqsd.core.dispatch import (
     Outcome,
     Release,
     Unreachable,
+    down_seconds,
     is_application_down,
     settle,
 )
@@ -60,9 +62,8 @@ from sqsd.core.gate import Gate
 from sqsd.core.lanes import Lanes
 from sqsd.core.message import Message
 from sqsd.core.retention import expired_age
+from sqsd.core.settling import Settling
 
-#: Ids of messages that were answered 200 and could not be deleted, kept to know them again.
-_REMEMBERED: Final = 10_000
 #: Seconds a second delivery of a message that is held here is put away for.
 _BOUNCE_SECONDS: Final = 1
 
@@ -82,10 +83,11 @@ class Consumer:
         self.draining = False
         #: Receive nothing for now, though the application is up.
         self.held_back = False
-        self._held: dict[str, Flight] = {}  # WAITING and RUNNING: these occupy slots
-        self._settling: dict[str, Flight] = {}  # all the other states
+        self._held: dict[str, Flight] = {}  # WAITING, KEPT and RUNNING: these occupy slots
+        self.settling = Settling()
         self._lanes = Lanes()
-        self._answered: dict[str, None] = {}  # insertion-ordered set
+        #: There may be some that are KEPT.
+        self.keeps = False
 
     # ---- what the shell asks
 
@@ -100,13 +102,18 @@ class Consumer:
         return len(self._held)
 
     @property
+    def running(self) -> int:
+        """How many of these the application has."""
+        return sum(flight.state is State.RUNNING for flight in self._held.values())
+
+    @property
     def idle(self) -> bool:
         """Nothing is held and nothing is left to tell SQS."""
-        return not self._held and not self._settling
+        return not self._held and not self.settling.flights
 
     def flights(self) -> list[Flight]:
         """All that this process holds, what is being settled included."""
-        return [*self._held.values(), *self._settling.values()]
+        return [*self._held.values(), *self.settling.flights.values()]
 
     # ---- receives
 
@@ -119,7 +126,7 @@ class Consumer:
     def _receive(
         self, message: Message, now: float, wall_time: float, actions: list[Action]
     ) -> None:
-        known = self._held.get(message.message_id) or self._settling.get(message.message_id)
+        known = self._held.get(message.message_id) or self.settling.flights.get(message.message_id)
         if known is not None:
             self._receive_again(known, message, actions)
             return
@@ -128,32 +135,23 @@ class Consumer:
         dwell = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
         flight = Flight(message, now, dwell)
         heartbeat.begin(flight, self._options)
-        if message.message_id in self._answered:
+        if message.message_id in self.settling.answered:
             actions.append(Note(logs.MESSAGE_DUPLICATE, about(flight, reason="answered 200")))
             self._delete(flight, actions)
         elif (age := expired_age(message, self._options, wall_time)) is not None:
             actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age), flight))
             self._delete(flight, actions)
-        elif self.draining:
+        elif self.draining and not self._is_last_chance(flight):
             self._keep(flight)
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
             self._release(flight, 0, "received too late to start", now, actions)
-        elif self._fifo and (ahead := self._returning(message.group_id)) is not None:
+        elif self._fifo and (ahead := self.settling.returning(message.group_id)) is not None:
             # It must not overtake an earlier message of its group that is on its way back.
             reason = "an earlier message of its group failed"
             self._release(flight, ahead.release_after, reason, now, actions)
         else:
             self._enter(flight, now, actions)
-
-    def _returning(self, group: str | None) -> Flight | None:
-        """A message of this FIFO group that SQS is being told to show again, if there is one."""
-        if group is None:
-            return None
-        for flight in self._settling.values():
-            if flight.state is State.RELEASING and flight.message.group_id == group:
-                return flight
-        return None
 
     def _receive_again(self, flight: Flight, message: Message, actions: list[Action]) -> None:
         """SQS delivered what is held here once more: its visibility ran out, or it is a copy.
@@ -171,7 +169,13 @@ class Consumer:
     def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
         self._held[flight.message.message_id] = flight
         if not self._fifo or self._lanes.enter(flight):
+            self._run_or_keep(flight, now, actions)
+
+    def _run_or_keep(self, flight: Flight, now: float, actions: list[Action]) -> None:
+        if self.gate.is_open:
             self._run(flight, now, actions)
+        else:
+            self._keep(flight)
 
     def _run(self, flight: Flight, now: float, actions: list[Action]) -> None:
         flight.state, flight.dispatched_at = State.RUNNING, now
@@ -206,7 +210,7 @@ class Consumer:
                 self._next_in_lane(flight, now, actions)
             case DeadLetter(reason=reason):
                 flight.state = State.BURYING
-                self._settling[flight.message.message_id] = flight
+                self.settling.flights[flight.message.message_id] = flight
                 # Its group waits: should this fail, it comes back and must not be overtaken.
                 actions.append(Bury(flight, reason))
             case Release(after_seconds=after, reason=reason):
@@ -244,7 +248,7 @@ class Consumer:
                 self._release(waiting, 0, "waited too long for its group", now, actions)
         else:
             heartbeat.waited(following, self._options, now)
-            self._run(following, now, actions)
+            self._run_or_keep(following, now, actions)
 
     def _release_lane(
         self, flight: Flight, after: int | None, now: float, actions: list[Action]
@@ -260,7 +264,7 @@ class Consumer:
 
     def _delete(self, flight: Flight, actions: list[Action]) -> None:
         flight.state = State.DELETING
-        self._settling[flight.message.message_id] = flight
+        self.settling.flights[flight.message.message_id] = flight
         actions.append(DeleteMessage(flight))
 
     def _release(
@@ -276,8 +280,9 @@ class Consumer:
         actions.append(Note(logs.MESSAGE_RELEASED, values, None if left else flight))
         if after is None:
             return
-        flight.state, flight.release_after = State.RELEASING, after
-        self._settling[message.message_id] = flight
+        flight.release_after = after
+        flight.state = State.RELEASING
+        self.settling.flights[flight.message.message_id] = flight
         if not flight.beating:  # else `beaten` sends it, so that the heartbeat cannot come last
             actions.append(ChangeVisibility(flight, after))
 
@@ -292,53 +297,19 @@ class Consumer:
     def bury_failed(self, flight: Flight, reason: str, now: float) -> list[Action]:
         """The dead-letter queue could not be reached: as with any failed message, try again."""
         actions: list[Action] = []
-        self._settling.pop(flight.message.message_id, None)
+        self.settling.flights.pop(flight.message.message_id, None)
         after = self._options.error_visibility_timeout
         reason = f"{reason}; the dead-letter queue took nothing"
         self._release(flight, after, reason, now, actions)
         self._release_lane(flight, after, now, actions)
         return actions
 
-    def deleted(self, flight: Flight, message: Message, now: float) -> list[Action]:
-        """SQS confirmed a delete by the handle of `message`.
-
-        With an old handle that means nothing (API reference, `DeleteMessage`), so a message that
-        was delivered again in the meantime is deleted once more.
-        """
-        if flight.message is not message:
-            return [DeleteMessage(flight)]
-        self._settling.pop(flight.message.message_id, None)
-        self._answered.pop(flight.message.message_id, None)
-        seconds = now - flight.answered_at if flight.answered_at else 0.0
-        values = about(flight, delete_seconds=round(seconds, 6))
-        return [Note(logs.MESSAGE_DELETED, values)]
-
-    def delete_failed(self, flight: Flight, reason: str) -> list[Action]:
-        """A delete was given up. The message comes back, and is known again when it does."""
-        self._settling.pop(flight.message.message_id, None)
-        self._answered[flight.message.message_id] = None
-        while len(self._answered) > _REMEMBERED:
-            del self._answered[next(iter(self._answered))]
-        return [Note(logs.MESSAGE_DELETE_FAILED, about(flight, reason=reason))]
-
-    def release_failed(self, flight: Flight, reason: str) -> list[Action]:
-        """A visibility change was given up: it comes back when its visibility ends by itself."""
-        self._settling.pop(flight.message.message_id, None)
-        return [Note(logs.MESSAGE_RELEASE_FAILED, about(flight, reason=reason))]
-
-    def released(self, flight: Flight, message: Message, now: float) -> list[Action]:
-        """A visibility change by the handle of `message` was made; a newer one is put away too."""
-        if flight.message is not message:
-            return [ChangeVisibility(flight, flight.hideable(flight.release_after, now))]
-        self._settling.pop(flight.message.message_id, None)
-        return []
-
     # ---- heartbeats
 
     def heartbeats(self, now: float) -> list[tuple[Flight, int]]:
         """Messages whose visibility is half gone, each with the seconds to hide it for from now."""
         due = []
-        for flight in [*self._held.values(), *self._settling.values()]:
+        for flight in [*self._held.values(), *self.settling.flights.values()]:
             if seconds := heartbeat.due_seconds(flight, self._options, now):
                 flight.beating = True
                 due.append((flight, seconds))
@@ -360,25 +331,50 @@ class Consumer:
                 actions.append(ChangeVisibility(flight, after))
         return actions
 
-    # ---- the end
+    # ---- what is neither started nor returned for now
 
     def drain(self) -> None:
-        """Start nothing more. What has not been started is kept for `give_back`."""
+        """Start nothing more; what has not been started is kept, for `give_back`."""
         self.draining = True
-        for flight in [f for f in self._held.values() if f.state is State.WAITING]:
-            del self._held[flight.message.message_id]
-            self._keep(flight)
+        for flight in self._held.values():
+            if flight.state is State.WAITING:
+                self._keep(flight)
         self._lanes.leave_heads()
 
     def _keep(self, flight: Flight) -> None:
-        flight.state = State.RETURNING
-        self._settling[flight.message.message_id] = flight
+        flight.state = State.KEPT
+        self._held[flight.message.message_id] = flight
+        self.keeps = True
+
+    def _kept(self) -> list[Flight]:
+        return [flight for flight in self._held.values() if flight.state is State.KEPT]
+
+    def _is_last_chance(self, flight: Flight) -> bool:
+        """Returned, it would be dead-lettered without having been tried."""
+        return not self._fifo and flight.message.receive_count >= self._options.max_retries
+
+    def start_kept(self, room: int, now: float) -> list[Action]:
+        """The gate is open: start up to so many."""
+        actions: list[Action] = []
+        kept = self._kept()
+        for flight in kept[: max(0, room)]:
+            heartbeat.waited(flight, self._options, now)
+            self._run(flight, now, actions)
+        self.keeps = len(kept) > room
+        return actions
 
     def give_back(self, now: float) -> list[Action]:
-        """No receive is open any more, so none brings back what is returned now."""
+        """No receive is open that would bring back what is returned now."""
         actions: list[Action] = []
-        for flight in [f for f in self._settling.values() if f.state is State.RETURNING]:
-            self._release(flight, 0, "the daemon is stopping", now, actions)
+        after, reason = 0, "the daemon is stopping"
+        if not self.draining:
+            after, reason = down_seconds(self._options), "the application does not answer"
+        for flight in self._kept():
+            if self.draining or not self._is_last_chance(flight):
+                del self._held[flight.message.message_id]
+                self._release(flight, after, reason, now, actions)
+                self._release_lane(flight, after, now, actions)
+        self.keeps = bool(self._kept())
         return actions
 
 

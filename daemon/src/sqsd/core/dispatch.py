@@ -101,18 +101,19 @@ def settle(
             after = _backoff_seconds(options, receive_count, jitter) if how == BACKOFF else int(how)
             return Release(after, f"HTTP {status}")
         case Answered(status=status) if status in APPLICATION_DOWN_STATUSES:
-            return Release(_down_seconds(options), f"HTTP {status}")
+            return Release(down_seconds(options), f"HTTP {status}")
         case Answered(status=status):
             return Release(_retry_seconds(options, receive_count, jitter), f"HTTP {status}")
         case Unreachable():
-            return Release(_down_seconds(options), outcome.value)
+            return Release(down_seconds(options), outcome.value)
         case Broken():
             return Release(_retry_seconds(options, receive_count, jitter), outcome.value)
         case _:
             assert_never(outcome)
 
 
-def _down_seconds(options: SqsdOptions) -> int:
+def down_seconds(options: SqsdOptions) -> int:
+    """How long a message is put away for that met, or would meet, a missing application."""
     after = options.error_visibility_timeout
     return _DOWN_RELEASE_SECONDS if after is None else after
 

@@ -67,7 +67,7 @@ def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
 
 def _levels(levels: Levels) -> Iterator[str]:
     for name, meaning, value in (
-        ("in_flight", "Messages held: posted, or waiting for their group.", levels.in_flight),
+        ("in_flight", "Messages held: posted, waiting for their group, or kept.", levels.in_flight),
         ("gate_open", "1 while the application is up and messages are received.", levels.gate_open),
         ("draining", "1 while the daemon stops.", levels.draining),
         ("leader", "1 while this process enqueues periodic tasks.", levels.leader),

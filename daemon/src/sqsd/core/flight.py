@@ -18,8 +18,8 @@ LONGEST_HOLD_SECONDS: Final = LONGEST_VISIBILITY - 15
 class State(Enum):
     WAITING = "waiting"
     RUNNING = "running"
+    KEPT = "kept"
     DELETING = "deleting"
-    RETURNING = "waiting to be returned"
     RELEASING = "releasing"
     BURYING = "on its way to the dead-letter queue"
 

@@ -1,8 +1,9 @@
 """The gate: nothing is received while the application is down, so no receive is burnt on it.
 
 Promise: once closed, no receive is begun before the application answers again.
-Not promised: messages in flight when the application goes away, and those that a long poll already
-open brings (ten at the most), are received once in vain.
+What a long poll already open brings is kept until the gate opens; when none is open any more, it
+goes back for others to have. Not promised: messages in flight when the application goes away are
+received once in vain.
 
 A message that makes the application answer 500 never closes the gate. A proxy's 502, 503 or 504
 closes it only when several *distinct* messages met it, for one poison message can kill a worker

@@ -1,12 +1,12 @@
 """When the visibility of a message is extended: functions of its flight, the options and the time.
 
 At half the visibility, and again at half of each extension, while the request runs and until its
-delete is confirmed, or while a drain keeps what it may not return yet; never past the 12 hours that
-SQS allows. An extension that failed is tried again soon, and then less and less often, for a
-refusal that stays must not cost a call a second.
+delete is confirmed, or while it is kept; never past the 12 hours that SQS allows. An extension that
+failed is tried again soon, and then less and less often, for a refusal that stays must not cost a
+call a second.
 
-With `heartbeat` off nothing is extended but, once, a FIFO message that had to wait for its group:
-the time it waited would be missing at the end of its request.
+With `heartbeat` off nothing is extended but, once, a message that had to wait, for its group or the
+gate: the time it waited would be missing at the end of its request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqsd.core.flight import Flight, State
 #: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
 _RETRY_SECONDS: Final = 1.0
 _RETRY_SHARE: Final = 0.1
-_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING, State.RETURNING})
+_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING, State.KEPT})
 
 
 def begin(flight: Flight, options: SqsdOptions) -> None:
@@ -31,7 +31,7 @@ def begin(flight: Flight, options: SqsdOptions) -> None:
 
 
 def waited(flight: Flight, options: SqsdOptions, now: float) -> None:
-    """It starts only now, after others of its FIFO group."""
+    """It starts only now, though it has been here for a while."""
     if not options.heartbeat:
         flight.next_beat = now
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from sqsd.core import slots
@@ -22,6 +21,10 @@ class Holder(Protocol):
         """Messages that occupy slots."""
 
     @property
+    def running(self) -> int:
+        """Those of them that the application has."""
+
+    @property
     def reserved(self) -> int:
         """Messages that open receives have asked for."""
 
@@ -38,15 +41,18 @@ class Budget:
 
     def share(self, weight: int) -> Share:
         """Another queue's; all shares must have a holder before one is asked for room."""
-        share = Share(len(self._shares), weight, self._gate.slots, self._room, self._changed)
+        share = Share(len(self._shares), weight, self._gate.slots, self)
         self._shares.append(share)
         return share
 
-    def _room(self, position: int) -> int:
+    def room(self, position: int) -> int:
         claims = [share.claim() for share in self._shares]
         return slots.room(self._gate.window, claims, position)
 
-    def _changed(self) -> None:
+    def free(self) -> int:
+        return self._gate.window - sum(share.holder.running for share in self._shares)
+
+    def changed(self) -> None:
         for share in self._shares:
             share.holder.look_for_room()
 
@@ -56,19 +62,10 @@ class Share:
 
     holder: Holder
 
-    def __init__(
-        self,
-        position: int,
-        weight: int,
-        most: int,
-        room: Callable[[int], int],
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, position: int, weight: int, most: int, budget: Budget) -> None:
         self.weight = weight
-        self._position, self._room = position, room
+        self._position, self._budget = position, budget
         self._appetite = Appetite(most)
-        #: To be called when slots may have come free.
-        self.changed = changed
 
     def claim(self) -> Claim:
         holder = self.holder
@@ -76,7 +73,15 @@ class Share:
 
     def room(self) -> int:
         """How many messages may be asked for now, by all receives that are to be opened."""
-        return self._room(self._position)
+        return self._budget.room(self._position)
+
+    def free(self) -> int:
+        """How many messages more the application may be given, by all queues."""
+        return self._budget.free()
+
+    def changed(self) -> None:
+        """Slots may have come free."""
+        self._budget.changed()
 
     @property
     def limit(self) -> int:

@@ -111,6 +111,11 @@ class Dispatcher:
         return self._consumer.in_flight
 
     @property
+    def running(self) -> int:
+        """Those of them that the application has."""
+        return self._consumer.running
+
+    @property
     def reserved(self) -> int:
         """Messages that open receives have asked for."""
         return self._receiver.reserved
@@ -184,7 +189,7 @@ class Dispatcher:
             if self._owns_gate:
                 await self._gate.close()
             await self._receiver.close()
-            self._give_back()
+            self._tend_kept()
             await self._tasks.close()
             await self._telling.close()
             await self._settler.close()
@@ -205,7 +210,7 @@ class Dispatcher:
     async def _finish(self) -> bool:
         """Wait for what is in flight, at most `drain_timeout`; then cut it."""
         in_time = await _within(self._options.drain_timeout, self._drained.wait())
-        cut = not in_time and self._consumer.in_flight > 0
+        cut = not in_time and self._consumer.running > 0
         if cut:  # else it would cut another queue's, and that one not know of it
             self._application.abort()
         if not await _within(_LAST_SECONDS, self._tell_everybody()):
@@ -221,27 +226,40 @@ class Dispatcher:
         await self._telling.settle()
 
     def _look_whether_drained(self) -> None:
-        """Returned while a receive is open, a message would come back by that one, and again by the
-        next, each time a receive nearer to the dead-letter queue.
-        """
         if self._consumer.draining and not self._receiver.is_open:
-            self._give_back()
+            self._tend_kept()
             if self._consumer.idle:
                 self._drained.set()
-
-    def _give_back(self) -> None:
-        self._apply(self._consumer.give_back(self._clock.monotonic()))
 
     # ---- receiving
 
     def _receive_more(self) -> None:
         """There may be room now: here, or for another queue of this application."""
+        self._tend_kept()
         self._receiver.look_for_room()
         if self._share is not None:
             self._share.changed()
 
+    def _tend_kept(self) -> None:
+        """Start what was kept, as far as the gate is open; else return it, once no receive is open.
+
+        Before that it would come back by the next receive, and again by the one after, each time a
+        receive nearer to the dead-letter queue.
+        """
+        consumer = self._consumer
+        if not consumer.keeps:
+            return
+        now = self._clock.monotonic()
+        if consumer.gate.is_open and not consumer.draining:
+            share = self._share
+            free = consumer.gate.window - consumer.running if share is None else share.free()
+            self._apply(consumer.start_kept(free, now))
+        elif not self._receiver.is_open:
+            self._apply(consumer.give_back(now))
+
     def look_for_room(self) -> None:
         """Another queue may have left some."""
+        self._tend_kept()
         self._receiver.look_for_room()
 
     def _received(self, messages: Sequence[Message]) -> None:

@@ -95,9 +95,9 @@ class Settler:
             failed, actions = [], []
             for flight, message, refused in zip(flights, messages, results, strict=True):
                 if refused is None:
-                    actions += self._consumer.deleted(flight, message, now)
+                    actions += self._consumer.settling.deleted(flight, message, now)
                 elif refused.final and flight.message is message:  # else there is a newer handle
-                    actions += self._consumer.delete_failed(flight, refused.reason)
+                    actions += self._consumer.settling.delete_failed(flight, refused.reason)
                 else:
                     failed.append(flight)
                     reason = refused.reason
@@ -106,7 +106,7 @@ class Settler:
             if not flights:
                 return
         for flight in flights:
-            self._settled(self._consumer.delete_failed(flight, reason))
+            self._settled(self._consumer.settling.delete_failed(flight, reason))
 
     async def _bury(self, bury: Bury) -> None:
         """Send to the dead-letter queue, then delete: the other order could lose the message."""
@@ -131,9 +131,9 @@ class Settler:
             failed, actions = [], []
             for change, (message, _), refused in zip(changes, wanted, results, strict=True):
                 if refused is None:
-                    actions += self._consumer.released(change.flight, message, now)
+                    actions += self._consumer.settling.released(change.flight, message, now)
                 elif refused.final and change.flight.message is message:
-                    actions += self._consumer.release_failed(change.flight, refused.reason)
+                    actions += self._consumer.settling.release_failed(change.flight, refused.reason)
                 else:
                     failed.append(change)
                     reason = refused.reason
@@ -142,7 +142,7 @@ class Settler:
             if not changes:
                 return
         for change in changes:
-            self._settled(self._consumer.release_failed(change.flight, reason))
+            self._settled(self._consumer.settling.release_failed(change.flight, reason))
 
     async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
         changes = [(flight.message, seconds) for flight, seconds in flights]
