@@ -154,6 +154,22 @@ def test_a_drain_while_the_first_of_a_group_is_being_buried_forgets_nothing() ->
     assert c.idle
 
 
+@pytest.mark.parametrize("heartbeat", [True, False])
+def test_what_was_kept_is_not_started_once_somebody_else_may_have_it(heartbeat: bool) -> None:
+    c = consumer(visibility_timeout=60, inactivity_timeout=5, heartbeat=heartbeat)
+    c.gate.application_down("other", certain=True)
+    early, late = message("early"), message("late", asked_at=NOW + 40)
+    assert receive(c, early) == []
+    assert c.received([late], NOW + 40, NOW + 40) == []
+    assert bool(c.heartbeats(NOW + 35)) is heartbeat  # and no word of it arrives
+    while not c.gate.is_open:
+        c.gate.probed(alive=True)
+    actions = c.start_kept(2, NOW + 61)
+    assert [flight.message for flight in posted(actions)] == [late]
+    (back,) = events(actions)
+    assert back == logs.MESSAGE_RELEASED
+
+
 @pytest.mark.parametrize(("age", "started"), [(20.0, True), (24.9, True), (25.1, False)])
 def test_only_what_no_long_poll_explains_is_too_late_to_start(age: float, started: bool) -> None:
     c = consumer(visibility_timeout=10, inactivity_timeout=5, wait_time_seconds=20)

@@ -6,6 +6,7 @@ import asyncio
 
 from sqsd import logs
 from tests.fakes.clock import in_virtual_time
+from tests.fakes.sqs import Refusal
 from tests.fakes.tier import FakeTier
 
 # ---- the end
@@ -162,6 +163,7 @@ async def test_a_forced_end_returns_what_its_polls_have_brought() -> None:
         await tier.clock.advance(1)
         sent = tier.sqs.send("too late")
         await tier.clock.advance(1)
+        tier.sqs.fault("ChangeMessageVisibilityBatch", Refusal("InternalError", status=500))
         drained.cancel()
         await asyncio.gather(drained, return_exceptions=True)
         assert tier.sqs.visible() == ["too late"]

@@ -11,6 +11,7 @@ import pytest
 
 from sqsd import logs
 from sqsd.core.dispatch import Unreachable
+from sqsd.core.flight import State
 from sqsd.core.message import Message
 from sqsd.service.status import STUCK_SECONDS, is_stuck
 from tests.daemon.service.several_queues import Tier
@@ -132,6 +133,35 @@ def _raising(error: type[Exception]) -> Callable[[], Any]:
         raise error
 
     return finish
+
+
+@in_virtual_time
+async def test_what_every_queue_keeps_for_the_application_starts_within_one_window() -> None:
+    async with Tier((1, 1, 1), http_connections=20, max_retries=1) as tier:
+        await tier.warm_up()
+        for _ in range(3):  # their appetite grows, and with it the receives that are open
+            tier.send("first", 20)
+            tier.send("second", 20)
+            await tier.clock.advance(0.2)
+        tier.application.up = False
+        tier.application.answers(Unreachable.REFUSED)
+        tier.send("third", 1)
+        await tier.clock.advance(0.1)
+        assert not tier.dispatchers.gate_is_open
+        tier.send("first", 3)
+        tier.send("second", 3)
+        await tier.clock.advance(0.5)
+        kept = [Counter(f.state for f in p.flights())[State.KEPT] for p in tier.dispatchers.parts]
+        assert kept == [3, 3, 0]
+        posted = len(tier.application.posted)
+        tier.application.up, tier.application.seconds = True, 1.0
+        tier.application.answers(200)
+        tier.application.most_at_once = 0
+        while len(tier.application.posted) == posted:
+            await tier.clock.advance(0.05)
+        assert tier.application.most_at_once <= 3, "as many as there are queues go first"
+        await tier.clock.advance(60)
+        assert [sqs.bodies() for sqs in tier.queues.values()] == [[], [], []]
 
 
 # ---- life

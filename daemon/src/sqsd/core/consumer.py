@@ -66,6 +66,8 @@ from sqsd.core.settling import Settling
 
 #: Seconds a second delivery of a message that is held here is put away for.
 _BOUNCE_SECONDS: Final = 1
+#: Why a message goes back that somebody else may have by now.
+_TOO_LATE: Final = "received too late to start"
 
 
 class Consumer:
@@ -145,7 +147,7 @@ class Consumer:
             self._keep(flight)
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
-            self._release(flight, 0, "received too late to start", now, actions)
+            self._release(flight, 0, _TOO_LATE, now, actions)
         elif self._fifo and (ahead := self.settling.returning(message.group_id)) is not None:
             # It must not overtake an earlier message of its group that is on its way back.
             reason = "an earlier message of its group failed"
@@ -356,10 +358,16 @@ class Consumer:
     def start_kept(self, room: int, now: float) -> list[Action]:
         """The gate is open: start up to so many."""
         actions: list[Action] = []
-        kept = self._kept()
-        for flight in kept[: max(0, room)]:
-            heartbeat.waited(flight, self._options, now)
-            self._run(flight, now, actions)
+        kept, room = self._kept(), max(0, room)
+        for flight in kept[:room]:
+            long = now - flight.arrived_at > self._options.visibility_timeout / 2
+            if long and now > flight.hidden_until:  # no heartbeat got through
+                del self._held[flight.message.message_id]
+                self._release(flight, 0, _TOO_LATE, now, actions)
+                self._release_lane(flight, 0, now, actions)
+            else:
+                heartbeat.waited(flight, self._options, now)
+                self._run(flight, now, actions)
         self.keeps = len(kept) > room
         return actions
 

@@ -235,7 +235,8 @@ class Dispatcher:
 
     def _receive_more(self) -> None:
         """There may be room now: here, or for another queue of this application."""
-        self._tend_kept()
+        if self._consumer.keeps:
+            self._tend_kept()
         self._receiver.look_for_room()
         if self._share is not None:
             self._share.changed()

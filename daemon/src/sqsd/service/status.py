@@ -196,7 +196,7 @@ class Status:
 
     def _lanes(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
         """FIFO: how many messages each group has here, the running one included."""
-        held = (State.WAITING, State.RUNNING)
+        held = (State.WAITING, State.KEPT, State.RUNNING)
         return dict(
             Counter(
                 flight.message.group_id
