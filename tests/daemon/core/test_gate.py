@@ -65,11 +65,23 @@ def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
     assert gate.probe is Probe.ANSWER  # the proxy's port proves nothing
 
 
+def test_one_message_that_met_a_proxy_alone_closes_it_when_a_look_finds_nobody_either() -> None:
+    gate = opened()
+    assert not gate.looked(alive=False)  # nobody asked
+    assert not gate.application_down("a", certain=False)
+    assert not gate.looked(alive=True)
+    assert (gate.is_suspicious, gate.is_open) == (True, True)
+    assert gate.looked(alive=False)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
+    assert not gate.looked(alive=False)  # closed is closed
+
+
 def test_an_answer_in_between_clears_the_suspicion() -> None:
     gate = opened()
     for n in range(20):
         assert not gate.application_down(f"m{n}", certain=False)
         gate.worked()
+        assert not gate.is_suspicious
     assert gate.is_open
 
 

@@ -158,13 +158,41 @@ async def test_nothing_is_received_before_the_application_is_there() -> None:
 @in_virtual_time
 async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens() -> None:
     async with FakeTier(error_visibility_timeout=1) as tier:
-        tier.application.answers(502)
-        tier.application.up = False
+        tier.application.answers(502)  # though it answers a GET
         for n in range(3):
             tier.sqs.send(str(n))
         await tier.clock.advance(10)
-        assert not tier.dispatcher.gate_is_open
-        assert tier.application.probes[-1] is Probe.ANSWER
+        assert tier.log.of(logs.GATE_CLOSED)[0] == {"reason": "HTTP 502"}
+        assert Probe.ANSWER in tier.application.probes
+
+
+@in_virtual_time
+async def test_one_message_behind_a_proxy_is_not_burnt_while_the_application_restarts() -> None:
+    async with FakeTier(max_receives=3) as tier:
+        await tier.open_polls(at_least=4)
+        tier.application.answers(502)
+        tier.application.up = False
+        sent = tier.sqs.send("alone")
+        await tier.clock.advance(60)
+        (closed,) = tier.log.of(logs.GATE_CLOSED)
+        assert "when that was looked for" in closed["reason"]
+        assert tier.sqs.receive_count(sent) <= 2
+        tier.application_is_back()
+        await tier.clock.advance(10)
+        assert tier.sqs.deleted == [sent]
+
+
+@in_virtual_time
+async def test_an_application_that_answers_503_itself_is_looked_at_once_a_second() -> None:
+    async with FakeTier(error_visibility_timeout=0) as tier:
+        await tier.warm_up()
+        before = len(tier.application.probes)
+        tier.application.answers(503)
+        tier.sqs.send("busy")
+        await tier.clock.advance(10)
+        assert len(tier.application.posted) > 100
+        assert tier.dispatcher.gate_is_open
+        assert 9 <= len(tier.application.probes) - before <= 11
 
 
 @in_virtual_time

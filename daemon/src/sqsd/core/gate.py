@@ -5,15 +5,16 @@ What a long poll already open brings is kept until the gate opens; when none is 
 goes back for others to have. Not promised: messages in flight when the application goes away are
 received once in vain.
 
-A message that makes the application answer 500 never closes the gate. A proxy's 502, 503 or 504
-closes it only when several *distinct* messages met it, for one poison message can kill a worker
-process too. A refused connection is certain and closes it at once.
+A message that makes the application answer 500 never closes the gate. A refused connection is
+certain and closes it at once. A proxy's 502, 503 or 504 is a suspicion, for one poison message can
+kill a worker process too: it has the application looked at, and closes the gate when the look finds
+nobody either, or when several *distinct* messages met it in a row.
 
 How the application is looked at (`Probe`) depends on what is known. A proxy accepts connections
 for an application that is not there, and answers a GET with 502, 503 or 504; so before the gate has
-ever opened, and after a refused connection, a GET is sent and those answers count as not there,
-while silence does not: an application need not have a page. After a proxy's 50x only an answer
-counts.
+ever opened, after a refused connection and under suspicion, a GET is sent and those answers count
+as not there, while silence does not: an application need not have a page. After a proxy's 50x to
+several messages only an answer counts.
 
 Opening is slow: one slot (for each queue, with several), doubled with each success, so that a
 starting application is not met by a full window.
@@ -59,15 +60,16 @@ class Gate:
     narrowest: int = 1
     _good_probes: int = 0
     _interval: float = FIRST_PROBE_SECONDS
-    _suspects: set[str] = field(default_factory=set)
+    #: Messages that met a proxy without an application since the newest answer of one.
+    suspects: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.window = self.window or self.narrowest
 
     def worked(self) -> None:
         """An application answered a message, whatever it said: widen."""
-        if self._suspects:
-            self._suspects.clear()
+        if self.suspects:
+            self.suspects.clear()
         if self.window < self.slots:
             self.window = min(self.slots, self.window * 2)
 
@@ -75,14 +77,28 @@ class Gate:
         """A message met a missing application. True when this closes the gate."""
         if not self.is_open:
             return False
-        self._suspects.add(message_id)
-        if not certain and len(self._suspects) < DISTINCT_MESSAGES:
+        self.suspects.add(message_id)
+        if not certain and len(self.suspects) < DISTINCT_MESSAGES:
             return False
-        self.is_open, self.window = False, self.narrowest
-        self.probe = Probe.LOOK if certain else Probe.ANSWER
-        self._good_probes, self._interval = 0, FIRST_PROBE_SECONDS
-        self._suspects.clear()
+        self._close(Probe.LOOK if certain else Probe.ANSWER)
         return True
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Open, though the newest answer was a proxy's for an application that is not there."""
+        return self.is_open and bool(self.suspects)
+
+    def looked(self, alive: bool) -> bool:
+        """Take a look's result, made under suspicion. True when this closes the gate."""
+        if alive or not self.is_suspicious:
+            return False
+        self._close(Probe.LOOK)
+        return True
+
+    def _close(self, probe: Probe) -> None:
+        self.is_open, self.window, self.probe = False, self.narrowest, probe
+        self._good_probes, self._interval = 0, FIRST_PROBE_SECONDS
+        self.suspects.clear()
 
     def probed(self, alive: bool) -> float | None:
         """Take a probe's result; give seconds until the next one, or None when the gate opened."""

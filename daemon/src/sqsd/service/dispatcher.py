@@ -186,6 +186,7 @@ class Dispatcher:
             clean = await self._finish()
         finally:
             beats.cancel()
+            self._consumer.drain()  # for one that was not told to: nothing begins any more
             if self._owns_gate:
                 await self._gate.close()
             await self._receiver.close()
@@ -353,7 +354,9 @@ class Dispatcher:
         self._apply(self._consumer.answered(flight, outcome, now))
         if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
             self._completed(flight, at)
-        if not self._consumer.gate.is_open and not self._consumer.draining:
+        gate = self._consumer.gate
+        if (gate.suspects or not gate.is_open) and not self._consumer.draining:
+            self._gate.look()
             self._gate.watch()
         self._receive_more()
         self._look_whether_drained()

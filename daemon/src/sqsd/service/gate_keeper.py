@@ -1,4 +1,4 @@
-"""Probes the application while the gate is closed, and tells when it opens."""
+"""Probes the application while the gate is closed or suspicious, and tells when it opens."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from collections.abc import Callable
 from typing import Final
 
 from sqsd import logs
-from sqsd.core.gate import Gate
+from sqsd.core.gate import Gate, Probe
 from sqsd.ports import Application, Clock, EventLog
 from sqsd.service.tasks import Tasks
 
 #: Seconds of an application that does not answer before that is told, and from then on between.
 _FIRST_WORD_SECONDS: Final = 10.0
 _REPEAT_SECONDS: Final = 60.0
+#: Seconds between looks at an application that is under suspicion.
+_LOOK_PAUSE: Final = 1.0
 _CURE: Final = (
     "the application does not answer, so nothing is received: start it, or correct http_port or"
     " health_path"
 )
+_NOBODY: Final = "a proxy answered for the application, and so it did when that was looked for"
 
 
 class GateKeeper:
@@ -42,6 +45,7 @@ class GateKeeper:
         self._opened: list[Callable[[], None]] = []
         self._tasks = Tasks()
         self._task: asyncio.Task[None] | None = None
+        self._no_look_before = 0.0
 
     def when_opened(self, listener: Callable[[], None]) -> None:
         """Have `listener` called each time the gate opens."""
@@ -51,6 +55,24 @@ class GateKeeper:
         """Probe until the gate is open, unless it is or that is being done."""
         if not self.gate.is_open and self._task is None:
             self._task = self._tasks.start(self._open(), "gate")
+
+    def look(self) -> None:
+        """Look once whether the application is there, unless the gate has no suspicion; not each
+        time, where it answers so itself.
+        """
+        now = self._clock.monotonic()
+        if self.gate.is_suspicious and self._task is None and now >= self._no_look_before:
+            self._no_look_before = now + _LOOK_PAUSE
+            self._task = self._tasks.start(self._look(), "look")
+
+    async def _look(self) -> None:
+        try:
+            alive = await self._application.probe(Probe.LOOK)
+        finally:
+            self._task = None
+        if self.gate.looked(alive):
+            self._log.emit(logs.GATE_CLOSED, reason=_NOBODY)
+        self.watch()  # it may have been closed by others in the meantime
 
     async def close(self) -> None:
         """Probe no more."""
