@@ -178,11 +178,12 @@ def test_only_what_no_long_poll_explains_is_too_late_to_start(age: float, starte
     assert bool(told(actions)) is not started
 
 
-@pytest.mark.parametrize(("seconds", "started"), [(149.0, True), (151.0, False)])
-def test_what_waited_for_its_group_beyond_half_its_visibility_goes_back(
-    seconds: float, started: bool
+@pytest.mark.parametrize("heartbeat", [True, False])
+@pytest.mark.parametrize(("seconds", "started"), [(277.0, True), (279.0, False)])
+def test_what_waited_for_its_group_until_its_visibility_ended_goes_back(
+    seconds: float, started: bool, heartbeat: bool
 ) -> None:
-    c = consumer(fifo=True, visibility_timeout=300)
+    c = consumer(fifo=True, visibility_timeout=300, heartbeat=heartbeat)
     # Though asked for 20 s before it came: that was the long poll.
     early = NOW - 20
     batch = [message(str(n), group="g", asked_at=early) for n in range(3)]

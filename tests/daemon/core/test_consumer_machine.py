@@ -263,7 +263,7 @@ class Dispatching(RuleBasedStateMachine):
         due = self.consumer.heartbeats(self.now)
         assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
         for flight, seconds in due:
-            assert flight.state not in (State.WAITING, State.RELEASING)
+            assert flight.state is not State.RELEASING
             assert flight not in self.failed, "a heartbeat after a failure"
             assert not any(flight is beating for beating, _ in self._beating()), "two at one time"
             self._assert_within_twelve_hours(flight, seconds)

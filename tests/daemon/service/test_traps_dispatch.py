@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from sqsd import logs
 from sqsd.adapters.sqs import SqsQueue
 from sqsd.contract import SqsdOptions
@@ -40,20 +42,42 @@ def a_message(message_id: str = "m", *, group: str | None = None, at: float = 0.
 # ---- visibility
 
 
+@pytest.mark.parametrize("seconds", [40.0, 100.0, 2_000.0])
+def test_a_slow_group_costs_each_of_its_messages_one_receive(seconds: float) -> None:
+    """SQS gives the rest of a group to nobody while its first is in flight, so to extend what waits
+    here takes it from nobody; to return it would cost each the receives of all before it.
+    """
+
+    @in_virtual_time
+    async def ten_of_a_group() -> None:
+        async with FakeTier(
+            fifo=True, visibility_timeout=60, inactivity_timeout=5_000, max_receives=3
+        ) as tier:
+            await tier.warm_up()
+            tier.application.seconds = seconds
+            bodies = [f"{n}" for n in range(10)]
+            for body in bodies:
+                tier.sqs.send(body, group_id="g")
+            await tier.clock.advance(10 * seconds + 60)
+            assert tier.application.bodies == bodies
+            deleted = tier.log.of(logs.MESSAGE_DELETED)
+            assert [event["receive_count"] for event in deleted] == [1] * 10
+
+    ten_of_a_group()
+
+
 @in_virtual_time
-async def test_what_only_waits_for_its_group_is_never_extended() -> None:
-    async with FakeTier(fifo=True, visibility_timeout=60, inactivity_timeout=50) as tier:
+async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> None:
+    async with FakeTier(visibility_timeout=60, http_connections=3) as tier:
         await tier.warm_up()
         tier.application.answers(None)
-        for n in range(3):
-            tier.sqs.send(f"{n}", group_id="g")
-        await tier.clock.advance(55)
-        assert tier.application.bodies == ["0"]
+        for n in range(20):
+            tier.sqs.send(f"{n}")
+        await tier.clock.advance(200)
         beats = tier.sqs.called("ChangeMessageVisibilityBatch")
-        assert beats
-        assert {e["ReceiptHandle"] for call in beats for e in call.entries} == {
-            f"{tier.application.running[0]}#1"
-        }
+        extended = {e["ReceiptHandle"].partition("#")[0] for c in beats for e in c.entries}
+        assert extended == set(tier.application.running)
+        assert len(extended) == 3
 
 
 def test_a_stall_of_half_the_visibility_loses_no_heartbeat() -> None:

@@ -243,8 +243,8 @@ class Consumer:
         following = self._lanes.leave(flight)
         if following is None:
             return
-        if now - following.arrived_at > self._options.visibility_timeout / 2:
-            # Held back so long that its own visibility is at risk; SQS gives it again, in order.
+        if heartbeat.is_spent(following, self._options, now):
+            # SQS gives it again, in order.
             for waiting in (following, *self._lanes.clear(following)):
                 del self._held[waiting.message.message_id]
                 self._release(waiting, 0, "waited too long for its group", now, actions)
@@ -360,8 +360,7 @@ class Consumer:
         actions: list[Action] = []
         kept, room = self._kept(), max(0, room)
         for flight in kept[:room]:
-            long = now - flight.arrived_at > self._options.visibility_timeout / 2
-            if long and now > flight.hidden_until:  # no heartbeat got through
+            if heartbeat.is_spent(flight, self._options, now):
                 del self._held[flight.message.message_id]
                 self._release(flight, 0, _TOO_LATE, now, actions)
                 self._release_lane(flight, 0, now, actions)

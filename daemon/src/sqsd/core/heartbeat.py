@@ -1,9 +1,11 @@
 """When the visibility of a message is extended: functions of its flight, the options and the time.
 
-At half the visibility, and again at half of each extension, while the request runs and until its
-delete is confirmed, or while it is kept; never past the 12 hours that SQS allows. An extension that
-failed is tried again soon, and then less and less often, for a refusal that stays must not cost a
-call a second.
+At half the visibility, and again at half of each extension, from its receive until its delete is
+confirmed; never past the 12 hours that SQS allows. That is for what runs. Nothing waits to run but
+what its FIFO group holds back, which SQS would give to nobody else meanwhile either, and what is
+kept for the moment: without an extension each wait would cost a receive. An extension that failed
+is tried again soon, and then less and less often, for a refusal that stays must not cost a call a
+second.
 
 With `heartbeat` off nothing is extended but, once, a message that had to wait, for its group or the
 gate: the time it waited would be missing at the end of its request.
@@ -20,7 +22,9 @@ from sqsd.core.flight import Flight, State
 #: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
 _RETRY_SECONDS: Final = 1.0
 _RETRY_SHARE: Final = 0.1
-_BEATING: Final = frozenset({State.RUNNING, State.DELETING, State.BURYING, State.KEPT})
+#: Of the visibility that is left when a message starts late: an extension must get there in it.
+_MARGIN_SECONDS: Final = 2.0
+_MARGIN_SHARE: Final = 0.2
 
 
 def begin(flight: Flight, options: SqsdOptions) -> None:
@@ -36,9 +40,17 @@ def waited(flight: Flight, options: SqsdOptions, now: float) -> None:
         flight.next_beat = now
 
 
+def is_spent(flight: Flight, options: SqsdOptions, now: float) -> bool:
+    """It has waited here until its visibility ended, or nearly: somebody else may have it."""
+    visibility = options.visibility_timeout
+    if now - flight.arrived_at <= visibility / 2:  # a long poll's wait is no age
+        return False
+    return now > flight.hidden_until - min(_MARGIN_SECONDS, visibility * _MARGIN_SHARE)
+
+
 def due_seconds(flight: Flight, options: SqsdOptions, now: float) -> int:
     """For how long it is to be hidden from now; 0: no extension is due, or none is possible."""
-    if flight.state not in _BEATING or flight.beating or now < flight.next_beat:
+    if flight.state is State.RELEASING or flight.beating or now < flight.next_beat:
         return 0
     return flight.hideable(options.visibility_timeout, now)
 
