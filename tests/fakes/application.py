@@ -116,6 +116,7 @@ class FakeApplication:
         self._loop = asyncio.get_running_loop()
         self._outcomes: deque[Outcome | None] = deque([Answered(200)])
         self._running: dict[str, Callable[[Outcome], None]] = {}
+        self._failing: set[bytes] = set()
         self.seconds = 0.01
         self.up = True
         self.posted: list[Request] = []
@@ -124,6 +125,10 @@ class FakeApplication:
 
     def answers(self, *outcomes: Outcome | int | None) -> None:
         self._outcomes = deque(Answered(o) if isinstance(o, int) else o for o in outcomes)
+
+    def fail(self, *bodies: str) -> None:
+        """Answer messages of these bodies 500, whatever others get."""
+        self._failing.update(body.encode() for body in bodies)
 
     @property
     def running(self) -> list[str]:
@@ -143,6 +148,8 @@ class FakeApplication:
         self._running[message_id] = done
         self.most_at_once = max(self.most_at_once, len(self._running))
         outcome = self._outcomes.popleft() if len(self._outcomes) > 1 else self._outcomes[0]
+        if request.body in self._failing:
+            outcome = Answered(500)
         if outcome is not None:
             self._loop.call_later(self.seconds, self.finish, message_id, outcome)
 

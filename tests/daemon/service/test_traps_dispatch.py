@@ -66,6 +66,38 @@ def test_a_slow_group_costs_each_of_its_messages_one_receive(seconds: float) -> 
     ten_of_a_group()
 
 
+@pytest.mark.parametrize("burst", [True, False])
+@pytest.mark.parametrize("delay", [None, 0, 5])
+def test_a_message_that_always_fails_takes_no_other_of_its_group_to_the_dead_letters(
+    delay: int | None, burst: bool
+) -> None:
+    @in_virtual_time
+    async def poison_among_ten() -> None:
+        async with FakeTier(
+            fifo=True, visibility_timeout=60, max_receives=4, error_visibility_timeout=delay
+        ) as tier:
+            await (tier.open_polls(at_least=4) if burst else tier.clock.advance(60))
+            tier.application.fail("poison")
+            tier.sqs.send("poison", group_id="g")
+            for n in range(9):
+                tier.sqs.send(f"{n}", group_id="g")
+            await tier.clock.advance(400)
+            assert tier.sqs.dead_letters == ["poison"]
+            assert tier.application.bodies == ["poison"] * 4 + [f"{n}" for n in range(9)]
+            counts = [e["receive_count"] for e in tier.log.of(logs.MESSAGE_DELETED)]
+            # Theirs, and the poison's first two: another long poll was open when it failed.
+            assert max(counts) <= 3
+            # and then whole batches are asked for again
+            tier.sqs.calls.clear()
+            for n in range(30):
+                tier.sqs.send(f"later {n}", group_id=f"{n}")
+            await tier.clock.advance(10)
+            asked = [c.request["MaxNumberOfMessages"] for c in tier.sqs.called("ReceiveMessage")]
+            assert max(asked) == 10
+
+    poison_among_ten()
+
+
 @in_virtual_time
 async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> None:
     async with FakeTier(visibility_timeout=60, http_connections=3) as tier:

@@ -28,6 +28,7 @@ number here is counted up and down: room is what the dictionaries leave, so it c
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Final
 
 from sqsd import logs
@@ -40,6 +41,7 @@ from sqsd.core.dispatch import (
     Outcome,
     Release,
     Unreachable,
+    describe,
     down_seconds,
     is_application_down,
     settle,
@@ -61,6 +63,7 @@ from sqsd.core.flight import (
 from sqsd.core.gate import Gate
 from sqsd.core.lanes import Lanes
 from sqsd.core.message import Message
+from sqsd.core.polling import BATCH
 from sqsd.core.retention import expired_age
 from sqsd.core.settling import Settling
 
@@ -68,6 +71,7 @@ from sqsd.core.settling import Settling
 _BOUNCE_SECONDS: Final = 1
 #: Why a message goes back that somebody else may have by now.
 _TOO_LATE: Final = "received too late to start"
+_BEHIND: Final = "an earlier message of its group goes back"
 
 
 class Consumer:
@@ -78,7 +82,7 @@ class Consumer:
     """
 
     def __init__(self, options: SqsdOptions, *, fifo: bool, gate: Gate | None = None) -> None:
-        self._options, self._fifo = options, fifo
+        self._options, self.fifo = options, fifo
         # A message may have come at the very end of a long poll: waiting there is no age.
         self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
         self.gate = Gate(options.http_connections) if gate is None else gate
@@ -88,6 +92,9 @@ class Consumer:
         self._held: dict[str, Flight] = {}  # WAITING, KEPT and RUNNING: these occupy slots
         self.settling = Settling()
         self._lanes = Lanes()
+        #: FIFO: until when several receives are open that ask for more than one message. Each would
+        #: bring a group that goes back earlier, and cost all of it a receive.
+        self.crowded_until = 0.0
         #: There may be some that are KEPT.
         self.keeps = False
 
@@ -98,6 +105,10 @@ class Consumer:
         if self.draining or self.held_back or not self.gate.is_open:
             return 0
         return max(0, self.gate.window - len(self._held) - reserved)
+
+    def batch(self, now: float) -> int:
+        """How many messages one receive should ask for at the most."""
+        return 1 if self.fifo and self._lanes.are_in_trouble(now) else BATCH
 
     @property
     def in_flight(self) -> int:
@@ -148,10 +159,9 @@ class Consumer:
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
             self._release(flight, 0, _TOO_LATE, now, actions)
-        elif self._fifo and (ahead := self.settling.returning(message.group_id)) is not None:
+        elif self.fifo and (ahead := self.settling.returning(message.group_id)) is not None:
             # It must not overtake an earlier message of its group that is on its way back.
-            reason = "an earlier message of its group failed"
-            self._release(flight, ahead.release_after, reason, now, actions)
+            self._release(flight, ahead.release_after, _BEHIND, now, actions)
         else:
             self._enter(flight, now, actions)
 
@@ -170,7 +180,7 @@ class Consumer:
 
     def _enter(self, flight: Flight, now: float, actions: list[Action]) -> None:
         self._held[flight.message.message_id] = flight
-        if not self._fifo or self._lanes.enter(flight):
+        if not self.fifo or self._lanes.enter(flight):
             self._run_or_keep(flight, now, actions)
 
     def _run_or_keep(self, flight: Flight, now: float, actions: list[Action]) -> None:
@@ -216,6 +226,8 @@ class Consumer:
                 # Its group waits: should this fail, it comes back and must not be overtaken.
                 actions.append(Bury(flight, reason))
             case Release(after_seconds=after, reason=reason):
+                if after is not None and self.fifo and self._lanes.has_more(flight):
+                    after = max(after, ceil(self.crowded_until - now))
                 self._release(flight, after, reason, now, actions)
                 self._release_lane(flight, after, now, actions)
         return actions
@@ -233,21 +245,21 @@ class Consumer:
         if is_application_down(outcome):
             certain = type(outcome) is Unreachable
             if self.gate.application_down(flight.message.message_id, certain=certain):
-                actions.append(Note(logs.GATE_CLOSED, {"reason": _reason(outcome)}))
+                actions.append(Note(logs.GATE_CLOSED, {"reason": describe(outcome)}))
         elif type(outcome) is Answered:
             self.gate.worked()
 
     def _next_in_lane(self, flight: Flight, now: float, actions: list[Action]) -> None:
-        if not self._fifo:
+        if not self.fifo:
             return
         following = self._lanes.leave(flight)
         if following is None:
             return
         if heartbeat.is_spent(following, self._options, now):
             # SQS gives it again, in order.
-            for waiting in (following, *self._lanes.clear(following)):
-                del self._held[waiting.message.message_id]
-                self._release(waiting, 0, "waited too long for its group", now, actions)
+            del self._held[following.message.message_id]
+            self._release(following, 0, _TOO_LATE, now, actions)
+            self._release_lane(following, 0, now, actions)
         else:
             heartbeat.waited(following, self._options, now)
             self._run_or_keep(following, now, actions)
@@ -255,12 +267,14 @@ class Consumer:
     def _release_lane(
         self, flight: Flight, after: int | None, now: float, actions: list[Action]
     ) -> None:
-        """The rest of a group must not overtake a message that failed: same delay, in order."""
-        if not self._fifo:
+        """The rest of a group must not overtake a message that goes back: same delay, in order."""
+        if not self.fifo:
             return
-        for waiting in self._lanes.clear(flight):
+        visibility = self._options.visibility_timeout
+        back_at = now + (visibility if after is None else after)
+        for waiting in self._lanes.clear(flight, back_at + visibility):
             del self._held[waiting.message.message_id]
-            self._release(waiting, after, "an earlier message of its group failed", now, actions)
+            self._release(waiting, after, _BEHIND, now, actions)
 
     # ---- settling
 
@@ -353,7 +367,7 @@ class Consumer:
 
     def _is_last_chance(self, flight: Flight) -> bool:
         """Returned, it would be dead-lettered without having been tried."""
-        return not self._fifo and flight.message.receive_count >= self._options.max_retries
+        return not self.fifo and flight.message.receive_count >= self._options.max_retries
 
     def start_kept(self, room: int, now: float) -> list[Action]:
         """The gate is open: start up to so many."""
@@ -383,7 +397,3 @@ class Consumer:
                 self._release_lane(flight, after, now, actions)
         self.keeps = bool(self._kept())
         return actions
-
-
-def _reason(outcome: Outcome) -> str:
-    return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value

@@ -112,6 +112,11 @@ def settle(
             assert_never(outcome)
 
 
+def describe(outcome: Outcome) -> str:
+    """In a few words, for the log."""
+    return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value
+
+
 def down_seconds(options: SqsdOptions) -> int:
     """How long a message is put away for that met, or would meet, a missing application."""
     after = options.error_visibility_timeout

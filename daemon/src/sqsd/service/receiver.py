@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqsd import logs
 from sqsd.contract import SqsdOptions
 from sqsd.core.consumer import Consumer
 from sqsd.core.message import Message
-from sqsd.core.polling import BATCH, Polling
+from sqsd.core.polling import Polling
 from sqsd.errors import SqsdError
 from sqsd.ports import Clock, EventLog, Queue
 from sqsd.service.budget import Share
@@ -29,6 +29,14 @@ _LONGEST_POLL_PAUSE: Final = 20.0
 _EMPTY_PAUSE: Final = 0.2
 #: Seconds between log lines about a queue that goes on refusing.
 _REPEAT_SECONDS: Final = 60.0
+
+
+class _Poll(NamedTuple):
+    """A receive that is open."""
+
+    asked: int
+    #: Monotonic time at which it ends for want of messages.
+    until: float
 
 
 class Receiver:
@@ -63,7 +71,7 @@ class Receiver:
         self._received, self._ended = received, ended
         self._loop = asyncio.get_running_loop()
         self.polling = Polling(options.http_connections)
-        self._polls: dict[asyncio.Task[None], int] = {}
+        self._polls: dict[asyncio.Task[None], _Poll] = {}
         self._look_is_due = False
         self._look_timer: asyncio.TimerHandle | None = None
         self._failures = 0
@@ -77,7 +85,7 @@ class Receiver:
     @property
     def reserved(self) -> int:
         """Messages that open receives have asked for."""
-        return sum(self._polls.values())
+        return sum(poll.asked for poll in self._polls.values())
 
     @property
     def is_open(self) -> bool:
@@ -117,7 +125,9 @@ class Receiver:
             self.wanting_since = now
         wait = self._not_before - now
         while wait <= 0:
-            limit = BATCH if self._share is None else self._share.limit
+            limit = self._consumer.batch(now)
+            if self._share is not None:
+                limit = min(limit, self._share.limit)
             decision = self.polling.decide(self._room(), len(self._polls), now, limit)
             if not decision.ask_for:
                 if decision.look_again_seconds is None:
@@ -128,7 +138,8 @@ class Receiver:
             # A task takes its first step a round of the loop later.
             call = self._queue.receive(*asked) if self.polling.hurries else None
             task = self._loop.create_task(self._poll(*asked, now, call), name="receive")
-            self._polls[task] = decision.ask_for
+            self._polls[task] = _Poll(decision.ask_for, now + asked[1])
+            self._tell_consumer()
             task.add_done_callback(self._polled)
         self._look_timer = self._loop.call_later(wait, self._look)
 
@@ -163,9 +174,15 @@ class Receiver:
 
     def _polled(self, task: asyncio.Task[None]) -> None:
         del self._polls[task]
+        self._tell_consumer()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "receive", "exception": error})
         self._ended()
+
+    def _tell_consumer(self) -> None:
+        if self._consumer.fifo:
+            ends = sorted(poll.until for poll in self._polls.values() if poll.asked > 1)
+            self._consumer.crowded_until = ends[-2] if len(ends) > 1 else 0.0
 
     def _failed(self, error: SqsdError, began: float) -> None:
         if self._share is not None:
