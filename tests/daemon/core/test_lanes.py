@@ -17,7 +17,7 @@ def test_the_first_of_a_group_is_its_head_and_the_others_follow_in_order() -> No
     assert [lanes.enter(f) for f in (a, b, other, c)] == [True, False, True, False]
     assert (lanes.has_more(a), lanes.has_more(other)) == (True, False)
     assert lanes.leave(a) is b
-    assert lanes.clear(b, trouble_until=0.0) == [c]
+    assert lanes.clear(b, back_at=0.0) == [c]
     assert lanes.enter(flight("e", "g"))  # the lane was over
 
 
@@ -28,30 +28,45 @@ def test_a_message_without_a_group_waits_for_nobody() -> None:
     assert lanes.enter(second)
     assert not lanes.has_more(first)
     assert lanes.leave(first) is None
-    assert lanes.clear(second, trouble_until=9.0) == []
-    assert not lanes.are_in_trouble(0.0)
+    assert lanes.clear(second, back_at=9.0) == []
+    assert not lanes.are_in_trouble(0.0, 20.0)
 
 
-def test_trouble_ends_with_time_or_when_the_group_goes_on() -> None:
+def test_trouble_begins_with_the_receives_that_may_bring_the_group_and_ends_with_time() -> None:
     lanes = Lanes()
-    for name, until in (("g", 10.0), ("h", 5.0), ("i", 20.0)):
-        lanes.clear(flight(name, name), trouble_until=until)
-    assert lanes.are_in_trouble(0.0)
-    lanes.leave(flight("i", "i"))
-    assert lanes.are_in_trouble(9.0)
-    assert not lanes.are_in_trouble(10.0)
+    for name, back_at in (("g", 100.0), ("h", 1_000.0)):
+        lanes.clear(flight(name, name), back_at)
+    in_trouble = [t for t in range(0, 2_000, 10) if lanes.are_in_trouble(t, 20.0)]
+    assert in_trouble == [*range(80, 400, 10), *range(980, 1_300, 10)]
+    assert not lanes._back_at
 
 
-def test_a_group_that_goes_on_is_in_trouble_no_more() -> None:
+def test_a_group_that_gets_on_is_in_trouble_no_more() -> None:
     lanes = Lanes()
-    lanes.clear(flight("a", "g"), trouble_until=1e9)
-    assert lanes.are_in_trouble(0.0)
+    lanes.clear(flight("a", "g"), 0.0)
+    lanes.clear(flight("b", "h"), 10.0)
+    assert lanes.are_in_trouble(1.0, 0.0)
     lanes.leave(flight("a", "g"))
-    assert not lanes.are_in_trouble(0.0)
+    assert not lanes.are_in_trouble(1.0, 0.0)
+    lanes.leave(flight("b", "h"))
+    assert not lanes.are_in_trouble(11.0, 0.0)
+
+
+def test_a_group_that_fails_once_more_is_expected_at_its_new_time() -> None:
+    lanes = Lanes()
+    lanes.clear(flight("a", "g"), 10.0)
+    assert lanes.are_in_trouble(11.0, 0.0)
+    lanes.clear(flight("a", "g"), 1_000.0)
+    assert not lanes.are_in_trouble(500.0, 20.0)
+    assert lanes.are_in_trouble(900.0, 200.0)
+    assert lanes.are_in_trouble(1_299.0, 0.0)
+    assert not lanes.are_in_trouble(1_301.0, 0.0)
 
 
 def test_however_many_groups_are_in_trouble_memory_has_a_bound() -> None:
     lanes = Lanes()
     for n in range(10_500):
-        lanes.clear(flight(f"{n}", f"{n}"), trouble_until=1e9)
-    assert len(lanes._troubled) == 10_000
+        lanes.clear(flight(f"{n}", f"{n}"), back_at=n)
+    assert len(lanes._back_at) == len(lanes._coming) == 10_000
+    assert not lanes.are_in_trouble(1e9, 0.0)
+    assert (lanes._back_at, lanes._coming, lanes._trouble) == ({}, [], {})

@@ -108,7 +108,8 @@ class Consumer:
 
     def batch(self, now: float) -> int:
         """How many messages one receive should ask for at the most."""
-        return 1 if self.fifo and self._lanes.are_in_trouble(now) else BATCH
+        wait = self._options.wait_time_seconds
+        return 1 if self.fifo and self._lanes.are_in_trouble(now, wait) else BATCH
 
     @property
     def in_flight(self) -> int:
@@ -270,9 +271,8 @@ class Consumer:
         """The rest of a group must not overtake a message that goes back: same delay, in order."""
         if not self.fifo:
             return
-        visibility = self._options.visibility_timeout
-        back_at = now + (visibility if after is None else after)
-        for waiting in self._lanes.clear(flight, back_at + visibility):
+        back_at = now + (self._options.visibility_timeout if after is None else after)
+        for waiting in self._lanes.clear(flight, back_at):
             del self._held[waiting.message.message_id]
             self._release(waiting, after, _BEHIND, now, actions)
 

@@ -2,19 +2,23 @@
 
 A receive brings several messages of a group. When the first of them goes back, the others must too,
 and come with it again: a message that fails ten times would cost those behind it ten receives, and
-the queue would dead-letter them all. So groups in trouble are remembered, and while there is one,
-receives ask for one message: that is the one at the head, and SQS keeps the rest.
+the queue would dead-letter them all. So groups in trouble are remembered, and from just before one
+comes back until it has got on, receives ask for one message: that is the one at the head, and SQS
+keeps the rest.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from heapq import heappop, heappush
 from typing import Final
 
 from sqsd.core.flight import Flight
 
 #: Groups in trouble that are remembered.
 _REMEMBERED: Final = 10_000
+#: Seconds that a group is expected to come again within, once it may.
+_COMES_WITHIN: Final = 300.0
 
 
 class Lanes:
@@ -22,7 +26,9 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[str, deque[Flight]] = {}
-        self._troubled: dict[str, float] = {}  # group: until when
+        self._back_at: dict[str, float] = {}  # groups in trouble
+        self._coming: list[tuple[float, str]] = []  # a heap of the same, and of older ones
+        self._trouble: dict[str, float] = {}  # of them those that may come now, and until when
 
     def enter(self, flight: Flight) -> bool:
         """Go to the end of its group's lane; whether that is its head. Without a group: always."""
@@ -43,7 +49,8 @@ class Lanes:
         group = head.message.group_id
         if group is None:
             return None
-        self._troubled.pop(group, None)
+        if self._back_at.pop(group, None) is not None:
+            self._trouble.pop(group, None)
         lane = self._lanes.get(group)
         if lane is None:
             return None
@@ -53,23 +60,30 @@ class Lanes:
         del self._lanes[group]
         return None
 
-    def clear(self, head: Flight, trouble_until: float) -> list[Flight]:
-        """The head goes back: end its lane; those that waited behind it, in their order."""
+    def clear(self, head: Flight, back_at: float) -> list[Flight]:
+        """The head goes back, to be visible again then: end its lane; those that waited behind it,
+        in their order.
+        """
         group = head.message.group_id
         if group is None:
             return []
-        self._troubled[group] = trouble_until
-        if len(self._troubled) > _REMEMBERED:
-            del self._troubled[next(iter(self._troubled))]
+        if group in self._back_at or len(self._back_at) < _REMEMBERED:
+            self._back_at[group] = back_at
+            self._trouble.pop(group, None)
+            heappush(self._coming, (back_at, group))
         return list(self._lanes.pop(group, ()))[1:]
 
-    def are_in_trouble(self, now: float) -> bool:
-        """The head of some group is on its way back, or has just come again."""
-        while self._troubled:
-            group, until = next(iter(self._troubled.items()))
+    def are_in_trouble(self, now: float, ahead: float) -> bool:
+        """A receive that begins now, and may wait so many seconds, may bring a group in trouble."""
+        while self._coming and self._coming[0][0] <= now + ahead:
+            back_at, group = heappop(self._coming)
+            if self._back_at.get(group) == back_at:  # else it has got on, or failed once more
+                self._trouble[group] = back_at + _COMES_WITHIN
+        while self._trouble:
+            group, until = next(iter(self._trouble.items()))
             if now < until:
                 return True
-            del self._troubled[group]
+            del self._trouble[group], self._back_at[group]
         return False
 
     def leave_heads(self) -> None:
