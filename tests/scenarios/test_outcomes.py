@@ -148,10 +148,10 @@ def test_what_comes_while_a_daemon_stops_costs_one_receive_however_many_polls_ar
     tier: Tier,
 ) -> None:
     tier.set_up()
-    daemon = tier.start_daemon(wait_time_seconds=5)
+    daemon = tier.start_daemon(wait_time_seconds=15)
     tier.send(*(f"message {number}" for number in range(100)))
     daemon.wait_for("message.deleted", 100)
-    # after such a burst several receives wait for more, for up to five seconds
+    # after such a burst several receives wait for more, for up to fifteen seconds
     daemon.signal(signal.SIGTERM)
     daemon.wait_for("daemon.draining")
     (late,) = tier.send("late")
