@@ -154,6 +154,19 @@ def test_a_drain_while_the_first_of_a_group_is_being_buried_forgets_nothing() ->
     assert c.idle
 
 
+def test_a_kept_group_with_one_on_its_last_receive_waits_until_the_application_is_back() -> None:
+    c = consumer(fifo=True, max_retries=2)
+    c.gate.application_down("other", certain=True)
+    early, last = message("early", group="g"), message("last", delivery=2, group="g")
+    assert receive(c, early, last, message("h", group="h")) == []
+    actions = c.give_back(NOW + 20)
+    back = [a.flight.message.message_id for a in actions if isinstance(a, ChangeVisibility)]
+    assert back == ["h"]
+    while not c.gate.is_open:
+        c.gate.probed(alive=True)
+    assert [flight.message for flight in posted(c.start_kept(1, NOW + 21))] == [early]
+
+
 @pytest.mark.parametrize("heartbeat", [True, False])
 def test_what_was_kept_is_not_started_once_somebody_else_may_have_it(heartbeat: bool) -> None:
     c = consumer(visibility_timeout=60, inactivity_timeout=5, heartbeat=heartbeat)

@@ -331,7 +331,7 @@ class Dispatching(RuleBasedStateMachine):
                     assert event != logs.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
                     if values.get("reason") in UNTRIED:
                         assert not self.polls, "an open receive would bring it again"
-                        assert self.consumer.draining or values["receives_left"] or self.fifo
+                        assert self.consumer.draining or values["receives_left"]
 
     def _check_post(self, flight: Flight) -> None:
         message = flight.message

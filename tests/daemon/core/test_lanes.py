@@ -15,7 +15,7 @@ def test_the_first_of_a_group_is_its_head_and_the_others_follow_in_order() -> No
     lanes = Lanes()
     a, b, c, other = flight("a", "g"), flight("b", "g"), flight("c", "g"), flight("d", "h")
     assert [lanes.enter(f) for f in (a, b, other, c)] == [True, False, True, False]
-    assert (lanes.has_more(a), lanes.has_more(other)) == (True, False)
+    assert (lanes.behind(a), lanes.behind(other)) == ([b, c], [])
     assert lanes.leave(a) is b
     assert lanes.clear(b, back_at=0.0) == [c]
     assert lanes.enter(flight("e", "g"))  # the lane was over
@@ -26,7 +26,7 @@ def test_a_message_without_a_group_waits_for_nobody() -> None:
     first, second = flight("a", None), flight("b", None)
     assert lanes.enter(first)
     assert lanes.enter(second)
-    assert not lanes.has_more(first)
+    assert lanes.behind(first) == []
     assert lanes.leave(first) is None
     assert lanes.clear(second, back_at=9.0) == []
     assert not lanes.are_in_trouble(0.0, 20.0)

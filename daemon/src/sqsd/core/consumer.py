@@ -108,8 +108,8 @@ class Consumer:
 
     def batch(self, now: float) -> int:
         """How many messages one receive should ask for at the most."""
-        wait = self._options.wait_time_seconds
-        return 1 if self.fifo and self._lanes.are_in_trouble(now, wait) else BATCH
+        ahead = self._options.wait_time_seconds + 1
+        return 1 if self.fifo and self._lanes.are_in_trouble(now, ahead) else BATCH
 
     @property
     def in_flight(self) -> int:
@@ -155,7 +155,7 @@ class Consumer:
         elif (age := expired_age(message, self._options, wall_time)) is not None:
             actions.append(Note(logs.MESSAGE_EXPIRED, about(flight, age_seconds=age), flight))
             self._delete(flight, actions)
-        elif self.draining and not self._is_last_chance(flight):
+        elif self.draining and (self.fifo or not self._is_last_chance(flight)):
             self._keep(flight)
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that another copy may be out before this one is done.
@@ -227,7 +227,7 @@ class Consumer:
                 # Its group waits: should this fail, it comes back and must not be overtaken.
                 actions.append(Bury(flight, reason))
             case Release(after_seconds=after, reason=reason):
-                if after is not None and self.fifo and self._lanes.has_more(flight):
+                if after is not None and self.fifo and self._lanes.behind(flight):
                     after = max(after, ceil(self.crowded_until - now))
                 self._release(flight, after, reason, now, actions)
                 self._release_lane(flight, after, now, actions)
@@ -271,7 +271,7 @@ class Consumer:
         """The rest of a group must not overtake a message that goes back: same delay, in order."""
         if not self.fifo:
             return
-        back_at = now + (self._options.visibility_timeout if after is None else after)
+        back_at = flight.hidden_until if after is None else now + after
         for waiting in self._lanes.clear(flight, back_at):
             del self._held[waiting.message.message_id]
             self._release(waiting, after, _BEHIND, now, actions)
@@ -296,8 +296,7 @@ class Consumer:
         actions.append(Note(logs.MESSAGE_RELEASED, values, None if left else flight))
         if after is None:
             return
-        flight.release_after = after
-        flight.state = State.RELEASING
+        flight.state, flight.release_after = State.RELEASING, after
         self.settling.flights[flight.message.message_id] = flight
         if not flight.beating:  # else `beaten` sends it, so that the heartbeat cannot come last
             actions.append(ChangeVisibility(flight, after))
@@ -367,7 +366,7 @@ class Consumer:
 
     def _is_last_chance(self, flight: Flight) -> bool:
         """Returned, it would be dead-lettered without having been tried."""
-        return not self.fifo and flight.message.receive_count >= self._options.max_retries
+        return flight.message.receive_count >= self._options.max_retries
 
     def start_kept(self, room: int, now: float) -> list[Action]:
         """The gate is open: start up to so many."""
@@ -391,7 +390,8 @@ class Consumer:
         if not self.draining:
             after, reason = down_seconds(self._options), "the application does not answer"
         for flight in self._kept():
-            if self.draining or not self._is_last_chance(flight):
+            group = (flight, *self._lanes.behind(flight))
+            if self.draining or not any(map(self._is_last_chance, group)):
                 del self._held[flight.message.message_id]
                 self._release(flight, after, reason, now, actions)
                 self._release_lane(flight, after, now, actions)

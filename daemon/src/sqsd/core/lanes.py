@@ -39,10 +39,10 @@ class Lanes:
         lane.append(flight)
         return len(lane) == 1
 
-    def has_more(self, head: Flight) -> bool:
-        """Somebody waits behind it."""
+    def behind(self, head: Flight) -> list[Flight]:
+        """Those that wait for it, in their order."""
         group = head.message.group_id
-        return group is not None and len(self._lanes.get(group, ())) > 1
+        return [] if group is None else list(self._lanes.get(group, ()))[1:]
 
     def leave(self, head: Flight) -> Flight | None:
         """The head is done with; the one behind it, now head itself, or None."""
@@ -71,7 +71,9 @@ class Lanes:
             self._back_at[group] = back_at
             self._trouble.pop(group, None)
             heappush(self._coming, (back_at, group))
-        return list(self._lanes.pop(group, ()))[1:]
+        waiting = self.behind(head)
+        self._lanes.pop(group, None)
+        return waiting
 
     def are_in_trouble(self, now: float, ahead: float) -> bool:
         """A receive that begins now, and may wait so many seconds, may bring a group in trouble."""
