@@ -22,10 +22,11 @@ def reach(scene: Scene, step: str, after: int = 0) -> None:
 def stop_dpkg(scene: Scene, package: str) -> None:
     """Return when dpkg stands still, and the package is half unpacked."""
     state = "dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\\n'"
+    # A child that was stopped as it became another program has another name: so all go on.
     found = scene.box.run(
         "for _ in $(seq 3000); do"
         f" pkill -STOP -x dpkg && {state} | grep '^.[HU]R {package}$' && exit;"
-        " pkill -CONT -x dpkg; sleep 0.002; done",
+        " kill -CONT -1; sleep 0.002; done",
         check=False,
     )
     assert found, scene.box.log_tail()
