@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from sqsd.contract import SqsdOptions
+from sqsd.core.consumer import Consumer
+from sqsd.core.gate import Gate
 from sqsd.core.message import Message
 from sqsd.service.receiver import Receiver
 from tests.fakes.clock import FakeClock
@@ -28,11 +29,12 @@ class Begun(list[tuple[int, int]]):
 async def test_a_receive_for_a_slow_application_does_not_wait_for_the_event_loop(
     app_seconds: float, at_once: int
 ) -> None:
-    queue, slots = Begun(), SimpleNamespace(room=lambda reserved: 7 - reserved)
+    queue, options = Begun(), SqsdOptions(http_connections=7)
+    consumer = Consumer(options, fifo=False, gate=Gate(7, is_open=True, window=7))
     receiver = Receiver(
-        SqsdOptions(),
+        options,
         cast(Any, queue),
-        cast(Any, slots),
+        consumer,
         None,
         FakeClock(),
         RecordingLog(),
