@@ -7,8 +7,6 @@ call to SQS split in two (sent, then ended), so that anything may happen in betw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,6 +27,7 @@ from sqsd.core.flight import (
     State,
 )
 from sqsd.core.message import Message
+from tests.daemon.core.queue_model import Stored, take, visible
 
 WALL = 1_800_000_000.0
 RETENTION = 3_600
@@ -42,23 +41,6 @@ FAILURES: list[Outcome] = [
 ]
 #: Why a message goes back that was not started.
 UNTRIED = ("the daemon is stopping", "the application does not answer")
-
-
-@dataclass
-class Stored:
-    """A message in the model of the queue."""
-
-    number: int
-    group: str | None
-    visible_at: float = 0.0
-    count: int = 0
-    first_received: float | None = None
-    handles: list[Message] = field(default_factory=list)
-    deleted: bool = False
-
-    @property
-    def message_id(self) -> str:
-        return f"m{self.number}"
 
 
 class Dispatching(RuleBasedStateMachine):
@@ -144,7 +126,10 @@ class Dispatching(RuleBasedStateMachine):
     def arrive(self, data: st.DataObject) -> None:
         asked_at, limit = self.polls.pop(data.draw(st.integers(0, len(self.polls) - 1)))
         late = data.draw(st.booleans(), label="SQS delivered when asked, the answer came only now")
-        messages = [self._deliver(stored, asked_at, late) for stored in self._visible()[:limit]]
+        messages = [
+            self._deliver(stored, asked_at, late)
+            for stored in visible(self.stored, self.now, fifo=self.fifo)[:limit]
+        ]
         self._do(self.consumer.received(messages, self.now, WALL + self.now))
 
     @precondition(lambda self: self.running and not self.fifo)
@@ -155,17 +140,6 @@ class Dispatching(RuleBasedStateMachine):
         if not stored.deleted:
             message = self._deliver(stored, self.now, late=False)
             self._do(self.consumer.received([message], self.now, WALL + self.now))
-
-    def _visible(self) -> list[Stored]:
-        visible, blocked = [], set()
-        for stored in self.stored:
-            if stored.deleted or (self.fifo and stored.group in blocked):
-                continue
-            if stored.visible_at <= self.now:
-                visible.append(stored)
-            else:
-                blocked.add(stored.group)
-        return visible
 
     def _deliver(self, stored: Stored, asked_at: float, late: bool) -> Message:
         at = asked_at if late else self.now
@@ -394,20 +368,20 @@ class Dispatching(RuleBasedStateMachine):
                 self.done.add(message_id)
                 flight = self.running.pop(message_id)
                 self._do(self.consumer.answered(flight, Answered(200), self.now))
-            for due, _, at in _take(self.beats):
+            for due, _, at in take(self.beats):
                 self._do(self.consumer.beaten(due, [True] * len(due), at, self.now))
-            for flight, reason in _take(self.burying):
+            for flight, reason in take(self.burying):
                 self.done.add(flight.message.message_id)
                 self._do(self.consumer.buried(flight, reason, self.now))
-            for flight in _take(self.to_delete):
+            for flight in take(self.to_delete):
                 self._do(self.consumer.settling.deleted(flight, flight.message, self.now))
-            for change in _take(self.to_change):
+            for change in take(self.to_change):
                 self._do(
                     self.consumer.settling.released(change.flight, change.flight.message, self.now)
                 )
-            for flight, message in _take(self.deletes):
+            for flight, message in take(self.deletes):
                 self._do(self.consumer.settling.deleted(flight, message, self.now))
-            for change, message in _take(self.changes):
+            for change, message in take(self.changes):
                 self._do(self.consumer.settling.released(change.flight, message, self.now))
         assert self.consumer.in_flight == 0
         assert self.consumer.idle
@@ -416,15 +390,6 @@ class Dispatching(RuleBasedStateMachine):
         return bool(
             self.burying or self.to_delete or self.to_change or self.deletes or self.changes
         )
-
-
-Item = TypeVar("Item")
-
-
-def _take(items: list[Item]) -> list[Item]:
-    taken = list(items)
-    items.clear()
-    return taken
 
 
 TestDispatching = Dispatching.TestCase

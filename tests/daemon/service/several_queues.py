@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sqsd.adapters.sqs import SqsQueue
 from sqsd.contract import SqsdOptions
+from sqsd.core.dispatch import Unreachable
 from sqsd.core.gate import Gate
 from sqsd.core.request import Request, RequestBuilder
 from sqsd.service.budget import Budget
@@ -125,6 +126,14 @@ class Tier:
         assert self.dispatchers.window == self.options.http_connections
         self.application.posted.clear()
         self.application.most_at_once = 0
+
+    async def lose_application(self, name: str) -> None:
+        """Have a message of this queue find nobody, so that the gate closes."""
+        self.application.up = False
+        self.application.answers(Unreachable.REFUSED)
+        self.send(name, 1)
+        await self.clock.advance(0.5)
+        assert not self.dispatchers.gate_is_open
 
     def send(self, name: str, count: int) -> None:
         for number in range(count):

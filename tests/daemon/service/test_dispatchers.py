@@ -25,12 +25,8 @@ from tests.fakes.sqs import Refusal
 async def test_an_application_that_is_down_is_probed_once_for_all_and_costs_no_receive() -> None:
     async with Tier((1, 1), http_connections=10, error_visibility_timeout=5) as tier:
         await tier.warm_up()
-        tier.application.up = False
-        tier.application.answers(Unreachable.REFUSED)
-        tier.send("first", 1)
-        await tier.clock.advance(0.5)
-        assert not tier.dispatchers.gate_is_open
-        # what the second queue's open long poll brings is lost on it; after that nothing is asked
+        await tier.lose_application("first")
+        # what the second queue's open long poll brings goes back; after that nothing is asked
         tier.send("second", 20)
         await tier.clock.advance(25)
         before = {name: tier.receives(name) for name in tier.queues}
@@ -143,11 +139,7 @@ async def test_what_every_queue_keeps_for_the_application_starts_within_one_wind
             tier.send("first", 20)
             tier.send("second", 20)
             await tier.clock.advance(0.2)
-        tier.application.up = False
-        tier.application.answers(Unreachable.REFUSED)
-        tier.send("third", 1)
-        await tier.clock.advance(0.1)
-        assert not tier.dispatchers.gate_is_open
+        await tier.lose_application("third")
         tier.send("first", 3)
         tier.send("second", 3)
         await tier.clock.advance(0.5)

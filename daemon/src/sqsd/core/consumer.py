@@ -229,8 +229,7 @@ class Consumer:
             case Release(after_seconds=after, reason=reason):
                 if after is not None and self.fifo and self._lanes.behind(flight):
                     after = max(after, ceil(self.crowded_until - now))
-                self._release(flight, after, reason, now, actions)
-                self._release_lane(flight, after, now, actions)
+                self._send_back(flight, after, reason, now, actions)
         return actions
 
     def suppressed(self, flight: Flight, now: float) -> list[Action]:
@@ -258,17 +257,17 @@ class Consumer:
             return
         if heartbeat.is_spent(following, self._options, now):
             # SQS gives it again, in order.
-            del self._held[following.message.message_id]
-            self._release(following, 0, _TOO_LATE, now, actions)
-            self._release_lane(following, 0, now, actions)
+            self._send_back(following, 0, _TOO_LATE, now, actions)
         else:
             heartbeat.waited(following, self._options, now)
             self._run_or_keep(following, now, actions)
 
-    def _release_lane(
-        self, flight: Flight, after: int | None, now: float, actions: list[Action]
+    def _send_back(
+        self, flight: Flight, after: int | None, reason: str, now: float, actions: list[Action]
     ) -> None:
-        """The rest of a group must not overtake a message that goes back: same delay, in order."""
+        """Release it and those behind it, which must not overtake it: same delay, in order."""
+        self._held.pop(flight.message.message_id, None)
+        self._release(flight, after, reason, now, actions)
         if not self.fifo:
             return
         back_at = flight.hidden_until if after is None else now + after
@@ -315,8 +314,7 @@ class Consumer:
         self.settling.flights.pop(flight.message.message_id, None)
         after = self._options.error_visibility_timeout
         reason = f"{reason}; the dead-letter queue took nothing"
-        self._release(flight, after, reason, now, actions)
-        self._release_lane(flight, after, now, actions)
+        self._send_back(flight, after, reason, now, actions)
         return actions
 
     # ---- heartbeats
@@ -374,9 +372,7 @@ class Consumer:
         kept, room = self._kept(), max(0, room)
         for flight in kept[:room]:
             if heartbeat.is_spent(flight, self._options, now):
-                del self._held[flight.message.message_id]
-                self._release(flight, 0, _TOO_LATE, now, actions)
-                self._release_lane(flight, 0, now, actions)
+                self._send_back(flight, 0, _TOO_LATE, now, actions)
             else:
                 heartbeat.waited(flight, self._options, now)
                 self._run(flight, now, actions)
@@ -392,8 +388,6 @@ class Consumer:
         for flight in self._kept():
             group = (flight, *self._lanes.behind(flight))
             if self.draining or not any(map(self._is_last_chance, group)):
-                del self._held[flight.message.message_id]
-                self._release(flight, after, reason, now, actions)
-                self._release_lane(flight, after, now, actions)
+                self._send_back(flight, after, reason, now, actions)
         self.keeps = bool(self._kept())
         return actions
