@@ -15,7 +15,7 @@ from local_aws.instance import REPOSITORY
 from local_aws.ports import listening
 from local_aws.processes import Child
 from sqsd.contract import CRON_FILE_NAME
-from sqsd.core.cron_yaml import InvalidCronFile, parse_cron_yaml
+from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 
 _PROCESS = re.compile(r"^([A-Za-z0-9_-]+):\s*(.*\S)\s*$")
 #: How long a start may take; a JVM needs a while.

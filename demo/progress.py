@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqsd import logs
+from sqsd.contract import events
 
 #: Seconds over which the current throughput is taken.
 _WINDOW_SECONDS = 2.0
@@ -39,20 +39,22 @@ class Progress:
     def note(self, event: Mapping[str, Any]) -> None:
         """Take in one event."""
         match event.get("event"):
-            case logs.MESSAGE_DELETED if event.get("status") == 200:
+            case events.MESSAGE_DELETED if event.get("status") == 200:
                 self._note_answer(event)
-            case logs.MESSAGE_RELEASED:
+            case events.MESSAGE_RELEASED:
                 self.failed[event.get("status")] += 1
                 self._note_dispatch(event)
-            case logs.MESSAGE_EXPIRED:
+            case events.MESSAGE_EXPIRED:
                 self.expired.add(str(event["message_id"]))
-            case logs.MESSAGE_DUPLICATE:
+            case events.MESSAGE_DUPLICATE:
                 self.duplicates += 1
-            case logs.CRON_ENQUEUED | logs.CRON_REPAIRED:
+            case events.CRON_ENQUEUED | events.CRON_REPAIRED:
                 self.cron_fired += 1
-            case logs.DAEMON_STARTED:
+            case events.DAEMON_STARTED:
                 self.started = True
-            case logs.QUEUE_FAILED | logs.CRON_FAILED | logs.LEASE_FAILED | logs.GATE_CLOSED:
+            case (
+                events.QUEUE_FAILED | events.CRON_FAILED | events.LEASE_FAILED | events.GATE_CLOSED
+            ):
                 self.complaints.append(f"{event['event']}: {event.get('reason', event)}")
 
     def _note_answer(self, event: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sqsd import contract, logs
-from sqsd.contract import SqsdOptions
+from sqsd import contract
+from sqsd.contract import SqsdOptions, events
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -53,11 +53,11 @@ def test_every_extra_header_is_documented(header: str) -> None:
 
 def test_every_event_is_documented() -> None:
     text = (DOCS / "operations.md").read_text()
-    events = [
+    names = [
         value
-        for name, value in vars(logs).items()
+        for name, value in vars(events).items()
         if name.isupper() and isinstance(value, str) and "." in value
     ]
-    assert len(events) > 20
-    missing = [event for event in events if f"`{event}`" not in text]
+    assert len(names) > 20
+    missing = [event for event in names if f"`{event}`" not in text]
     assert not missing

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sqsd.adapters.emf import HEALTH_METRIC, HEALTH_NAMESPACE, EmfReport
-from sqsd.core.exposition import QueueSeries, exposition
-from sqsd.core.metrics import Histogram, Levels, Metrics, QueueLevels
+from sqsd.observe.emf import HEALTH_METRIC, HEALTH_NAMESPACE, EmfReport
+from sqsd.observe.metrics import Histogram, Levels, Metrics, QueueLevels
+from sqsd.observe.prometheus import QueueSeries, exposition
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
 TEXT = DOCUMENT.read_text()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sqsd.errors import AwsError
+from sqsd.base.errors import AwsError
 from tests.fakes.clock import FakeClock, VirtualClock, in_virtual_time
 from tests.fakes.sqs import FakeSqs
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqsd import logs
+from sqsd.contract import events
 from tests.fakes.sqs import Broken, FailEntries, Refusal
 from tests.fakes.world import World, ended, until, world
 
@@ -24,8 +24,8 @@ async def stopped(process: asyncio.subprocess.Process) -> tuple[int, list[dict[s
     return code, [json.loads(line) for line in out.splitlines()]
 
 
-def of(events: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [event for event in events if event["event"] == name]
+def of(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [event for event in lines if event["event"] == name]
 
 
 async def start(w: World, *flags: str, **environment: str) -> asyncio.subprocess.Process:
@@ -40,9 +40,9 @@ async def test_entries_that_fail_within_a_batch_are_deleted_in_the_end() -> None
         w.sqs.fault("DeleteMessageBatch", FailEntries(frozenset({0, 2})), FailEntries({0}))  # type: ignore[arg-type]
         sent = [w.sqs.send(str(n)) for n in range(10)]
         await until(lambda: len(w.sqs.deleted) == 10)
-        code, events = await stopped(process)
+        code, lines = await stopped(process)
         assert (code, w.application.posts) == (0, 10)
-        assert len(of(events, logs.MESSAGE_DELETED)) == 10
+        assert len(of(lines, events.MESSAGE_DELETED)) == 10
         assert sorted(w.sqs.deleted) == sorted(sent)
 
 
@@ -55,10 +55,10 @@ async def test_a_long_poll_that_hangs_is_given_up_and_what_it_took_comes_back() 
         await until(lambda: len(w.sqs.called("ReceiveMessage")) > asked)  # and hangs
         sent = w.sqs.send("work")
         await until(lambda: w.sqs.deleted == [sent])
-        code, events = await stopped(process)
+        code, lines = await stopped(process)
         assert (code, w.application.posts) == (0, 1)
-        assert "no answer within" in of(events, logs.QUEUE_FAILED)[0]["reason"]
-        assert of(events, logs.QUEUE_RECOVERED)
+        assert "no answer within" in of(lines, events.QUEUE_FAILED)[0]["reason"]
+        assert of(lines, events.QUEUE_RECOVERED)
 
 
 async def test_a_token_that_expires_in_the_middle_is_renewed_and_nothing_is_posted_twice(
@@ -87,9 +87,9 @@ async def test_a_token_that_expires_in_the_middle_is_renewed_and_nothing_is_post
         write("new")
         w.server.expired_tokens.add("old")
         await until(lambda: sorted(w.sqs.deleted) == sorted(sent))
-        code, events = await stopped(process)
+        code, lines = await stopped(process)
         assert (code, w.application.posts) == (0, 5)
-        assert of(events, logs.MESSAGE_DELETE_FAILED) == []
+        assert of(lines, events.MESSAGE_DELETE_FAILED) == []
 
 
 async def test_a_dead_letter_queue_that_refuses_keeps_the_message_and_tells_no_secret() -> None:
@@ -111,13 +111,13 @@ async def test_a_dead_letter_queue_that_refuses_keeps_the_message_and_tells_no_s
         await until(lambda: w.sqs.dead_letters == ["poison"])
         await until(lambda: w.sqs.deleted)
         pages = [(await w.get(page))[1] for page in ("/status", "/metrics")]
-        code, events = await stopped(process)
+        code, lines = await stopped(process)
         assert code == 0
-        (released,) = of(events, logs.MESSAGE_RELEASED)
+        (released,) = of(lines, events.MESSAGE_RELEASED)
         assert released["reason"] == "HTTP 422; the dead-letter queue took nothing"
-        assert "SignatureDoesNotMatch" in of(events, logs.QUEUE_FAILED)[0]["reason"]
-        assert len(of(events, logs.MESSAGE_DEAD_LETTERED)) == 1
-        assert SECRET not in repr(events) + "".join(pages)
+        assert "SignatureDoesNotMatch" in of(lines, events.QUEUE_FAILED)[0]["reason"]
+        assert len(of(lines, events.MESSAGE_DEAD_LETTERED)) == 1
+        assert SECRET not in repr(lines) + "".join(pages)
 
 
 async def test_a_failure_in_a_fifo_group_is_not_overtaken() -> None:
@@ -150,9 +150,9 @@ async def test_a_second_signal_ends_it_at_once_with_requests_in_the_middle() -> 
         process.send_signal(signal.SIGINT)
         code, out, _ = await ended(process)
         assert time.monotonic() - began < 20
-        events = [json.loads(line) for line in out.splitlines()]
+        lines = [json.loads(line) for line in out.splitlines()]
         assert code == 1
-        assert of(events, logs.DAEMON_FORCED)
+        assert of(lines, events.DAEMON_FORCED)
         assert w.sqs.deleted == []
 
 
@@ -173,8 +173,8 @@ async def test_a_hostile_message_costs_its_neighbours_nothing() -> None:
         forged = w.sqs.send("forged", attributes=attributes)
         others = [w.sqs.send(str(n)) for n in range(20)]
         await until(lambda: len(w.sqs.deleted) == 22)
-        code, events = await stopped(process)
+        code, lines = await stopped(process)
         assert code == 0
         assert sorted(w.sqs.deleted) == sorted([hostile, forged, *others])
-        assert of(events, logs.DAEMON_FAILED) == []
+        assert of(lines, events.DAEMON_FAILED) == []
         assert nested.encode() in w.application.bodies

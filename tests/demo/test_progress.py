@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.progress import Progress, peak, percentile
-from sqsd import logs
+from sqsd.contract import events
 
 WHEN = "2026-01-15T07:41:0{}.000+00:00"
 FIRST_SECOND = 1_768_462_860.0
@@ -18,16 +18,16 @@ FIRST_SECOND = 1_768_462_860.0
 def deleted(message_id: str, second: int = 0, **more: Any) -> dict[str, Any]:
     return {
         "time": WHEN.format(second),
-        "event": logs.MESSAGE_DELETED,
+        "event": events.MESSAGE_DELETED,
         "message_id": message_id,
         "status": 200,
         **more,
     }
 
 
-def progress_of(*events: dict[str, Any]) -> Progress:
+def progress_of(*lines: dict[str, Any]) -> Progress:
     progress = Progress()
-    for event in events:
+    for event in lines:
         progress.note(event)
     return progress
 
@@ -35,8 +35,8 @@ def progress_of(*events: dict[str, Any]) -> Progress:
 def test_a_delete_after_200_is_an_answer_and_one_for_age_is_not() -> None:
     progress = progress_of(
         deleted("a"),
-        {"event": logs.MESSAGE_EXPIRED, "message_id": "b"},
-        {"event": logs.MESSAGE_DELETED, "message_id": "b", "time": WHEN.format(0)},
+        {"event": events.MESSAGE_EXPIRED, "message_id": "b"},
+        {"event": events.MESSAGE_DELETED, "message_id": "b", "time": WHEN.format(0)},
     )
     assert progress.answered == ["a"]
     assert progress.expired == {"b"}
@@ -44,15 +44,15 @@ def test_a_delete_after_200_is_an_answer_and_one_for_age_is_not() -> None:
 
 def test_periodic_tasks_are_counted_apart_from_messages() -> None:
     progress = progress_of(
-        {"event": logs.CRON_ENQUEUED, "task": "task1"}, deleted("t", task="task1"), deleted("a")
+        {"event": events.CRON_ENQUEUED, "task": "task1"}, deleted("t", task="task1"), deleted("a")
     )
     assert progress.answered == ["a"]
     assert (progress.cron_fired, progress.tasks_answered) == (1, 1)
 
 
 def test_each_release_is_a_retry() -> None:
-    released = {"event": logs.MESSAGE_RELEASED, "message_id": "a", "status": 500}
-    unanswered = {"event": logs.MESSAGE_RELEASED, "message_id": "b"}
+    released = {"event": events.MESSAGE_RELEASED, "message_id": "a", "status": 500}
+    unanswered = {"event": events.MESSAGE_RELEASED, "message_id": "b"}
     progress = progress_of(released, released, unanswered, deleted("a"))
     assert progress.retried == 3
     assert progress.failed == {500: 2, None: 1}
@@ -61,7 +61,7 @@ def test_each_release_is_a_retry() -> None:
 def test_latency_is_of_dispatches_that_failed_too() -> None:
     progress = progress_of(
         deleted("a", dispatch_seconds=0.001),
-        {"event": logs.MESSAGE_RELEASED, "message_id": "b", "dispatch_seconds": 0.009},
+        {"event": events.MESSAGE_RELEASED, "message_id": "b", "dispatch_seconds": 0.009},
     )
     assert progress.latency(0.5) == 0.001
     assert progress.latency(0.99) == 0.009

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sqsd.core.dispatch import Answered, Broken, Outcome
-from sqsd.core.gate import Probe
-from sqsd.core.request import Request
+from sqsd.messages.gate import Probe
+from sqsd.messages.outcome import Answered, Broken, Outcome
+from sqsd.messages.request import Request
 from tests.fakes.loopback import LoopbackServer
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqsd.adapters.dynamodb import DynamoDbLeaderTable
+from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.contract import ATTRIBUTE_SCHEDULED_TIME, ATTRIBUTE_TASK_NAME, SCHEDULED_TIME_FORMAT
-from sqsd.core.cron import Schedule
-from sqsd.errors import AwsError, AwsUnreachable
-from sqsd.service.occurrences import OccurrenceGuard
-from sqsd.service.scheduler import Scheduler
+from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.schedule import Schedule
+from sqsd.cron.scheduler import Scheduler
+from sqsd.cron.table import DynamoDbLeaderTable
 from tests.fakes.clock import VirtualClock
 from tests.fakes.dynamodb import FakeDynamoDb
 from tests.fakes.log import RecordingLog

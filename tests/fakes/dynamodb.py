@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqsd.errors import AwsError, AwsUnreachable
+from sqsd.base.errors import AwsError, AwsUnreachable
 
 Item = dict[str, dict[str, Any]]
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>()+,-]|[#:]?[A-Za-z_][A-Za-z_0-9]*)")

@@ -1,6 +1,6 @@
 """Amazon SQS in memory: visibility, receive counts, a handle for each delivery, FIFO groups.
 
-`FakeSqs` implements `ports.AwsApi`, so `adapters.sqs.SqsQueue` stands on it as on the real thing;
+`FakeSqs` implements `ports.AwsApi`, so `aws.sqs.SqsQueue` stands on it as on the real thing;
 `tests.fakes.sqs_server` puts the same object behind the AWS JSON protocol on a loopback port.
 Faults are asked for one call at a time, with `fault`.
 """
@@ -17,7 +17,7 @@ from enum import Enum
 from hashlib import md5
 from typing import Any, Final, Protocol
 
-from sqsd.errors import AwsError, AwsUnreachable
+from sqsd.base.errors import AwsError, AwsUnreachable
 
 QUEUE_URL: Final = "http://127.0.0.1:1/123456789012/work"
 #: A receive, for who only calls.
@@ -184,7 +184,7 @@ class FakeSqs:
     async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
     ) -> dict[str, Any]:
-        """As `adapters.aws` would report it: `AwsError`, `AwsUnreachable` or the document."""
+        """As `aws.json_api` would report it: `AwsError`, `AwsUnreachable` or the document."""
         try:
             async with asyncio.timeout(timeout):
                 answer = await self.answer(action, json.loads(json.dumps(request)))

@@ -6,11 +6,11 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from sqsd.adapters.sqs import SqsQueue, queue_name
+from sqsd.aws.sqs import SqsQueue, queue_name
 from sqsd.contract import SqsdOptions
-from sqsd.core.dispatch import Unreachable
-from sqsd.core.request import RequestBuilder
-from sqsd.service.dispatcher import Dispatcher, ScheduledCopies
+from sqsd.messages.dispatcher import Dispatcher, ScheduledCopies
+from sqsd.messages.outcome import Unreachable
+from sqsd.messages.request import RequestBuilder
 from tests.fakes.application import FakeApplication
 from tests.fakes.clock import VirtualClock
 from tests.fakes.log import RecordingLog

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from sqsd.adapters.clock import SystemClock
+from sqsd.base.clock import SystemClock
 from tests.fakes.application import free_port
 from tests.fakes.sqs import FakeSqs
 from tests.fakes.sqs_server import SqsServer

@@ -12,8 +12,8 @@ import pytest
 
 from sqsd import contract
 from sqsd.__main__ import main
-from sqsd.adapters.operator import OperatorAws
-from sqsd.operator_cli import tell_leader
+from sqsd.operator.aws import OperatorAws
+from sqsd.operator.cli import tell_leader
 from tests.scenarios.harness import Tier, eventually
 
 pytestmark = pytest.mark.local_aws

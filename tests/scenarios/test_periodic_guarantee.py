@@ -1,6 +1,6 @@
 """The guarantee of docs/periodic-tasks.md over three real minutes of dying leaders.
 
-Sixty simulated hours of the same are in tests/daemon/service/test_scheduler_fleet.py.
+Sixty simulated hours of the same are in tests/daemon/cron/test_scheduler_fleet.py.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.service.lifecycle import HEARTBEAT_SECONDS
+from sqsd.instance.watcher import HEARTBEAT_SECONDS
 from tests.worker_tier.stacks import (
     GROUP,
     POLICY,

@@ -10,7 +10,7 @@ import worker_tier
 
 ROOT = Path(worker_tier.__file__).parent
 #: All that the constructs may know of the daemon.
-ALLOWED = {"sqsd.contract", "sqsd.core.cron_yaml"}
+ALLOWED = {"sqsd.contract", "sqsd.cron.cron_yaml"}
 #: Modules without I/O and without the CDK, so that they can be tested as functions of values.
 PURE = ["bootstrap.py"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from sqsd.core.cron_yaml import InvalidCronFile, parse_cron_yaml
+from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,14 @@ from typing import Any, Final
 
 import yaml
 
-from sqsd import __version__, contract, cron_cli, operator_cli, periodic, settings
+from sqsd import __version__, contract
+from sqsd.config import load as settings
+from sqsd.config.signing_key import read_signing_key
 from sqsd.contract import InvalidSettings, TierSettings
-from sqsd.core.cron_yaml import InvalidCronFile
-from sqsd.signing_key import read_signing_key
+from sqsd.cron import cli as cron_cli
+from sqsd.cron import file as periodic
+from sqsd.cron.cron_yaml import InvalidCronFile
+from sqsd.operator import cli as operator_cli
 
 UNUSABLE: Final = 2
 

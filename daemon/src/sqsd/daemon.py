@@ -13,35 +13,35 @@ from typing import NamedTuple
 import botocore.session
 from botocore.exceptions import BotoCoreError
 
-from sqsd import __version__, logs
-from sqsd.adapters.application import LocalApplication
-from sqsd.adapters.autoscaling import LifecycleHook
-from sqsd.adapters.aws import JsonApi
-from sqsd.adapters.clock import SystemClock
-from sqsd.adapters.credentials import CredentialSource, Endpoint, resolve_endpoint
-from sqsd.adapters.dynamodb import DynamoDbLeaderTable
-from sqsd.adapters.imds import Imds, imds_address
-from sqsd.adapters.sqs import SqsQueue, is_fifo, queue_name
-from sqsd.adapters.systemd import Notifier, watchdog_seconds
-from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings
-from sqsd.core.cron import Schedule
-from sqsd.core.cures import PICKY_PROXY
-from sqsd.core.extras import Extras
-from sqsd.core.gate import Gate
-from sqsd.core.request import RequestBuilder
-from sqsd.observability import Observability
-from sqsd.periodic import CronFile
-from sqsd.service.budget import Budget, Share
-from sqsd.service.dispatcher import Dispatcher
-from sqsd.service.dispatchers import AnyDispatcher, Dispatchers, Readiness
-from sqsd.service.election import TableTrouble
-from sqsd.service.gate_keeper import GateKeeper
-from sqsd.service.lifecycle import Lifecycle
-from sqsd.service.occurrences import OccurrenceGuard
-from sqsd.service.periodic_tasks import PeriodicTasks
-from sqsd.service.scheduler import Scheduler
-from sqsd.service.supervisor import Supervisor
-from sqsd.signing_key import read_signing_key
+from sqsd import __version__
+from sqsd.aws.credentials import CredentialSource, Endpoint, resolve_endpoint
+from sqsd.aws.hints import PICKY_PROXY
+from sqsd.aws.json_api import JsonApi
+from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
+from sqsd.base.clock import SystemClock
+from sqsd.config.signing_key import read_signing_key
+from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
+from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.election import TableTrouble
+from sqsd.cron.file import CronFile
+from sqsd.cron.reload import PeriodicTasks
+from sqsd.cron.schedule import Schedule
+from sqsd.cron.scheduler import Scheduler
+from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.http.application import LocalApplication
+from sqsd.instance.imds import Imds, imds_address
+from sqsd.instance.systemd import Notifier, watchdog_seconds
+from sqsd.instance.termination_hook import LifecycleHook
+from sqsd.instance.watcher import Lifecycle
+from sqsd.messages.connections import Budget, Share
+from sqsd.messages.dispatcher import Dispatcher
+from sqsd.messages.extra_headers import Extras
+from sqsd.messages.gate import Gate
+from sqsd.messages.gate_keeper import GateKeeper
+from sqsd.messages.request import RequestBuilder
+from sqsd.messages.several_queues import AnyDispatcher, Dispatchers, Readiness
+from sqsd.observe.assembly import Observability
+from sqsd.supervisor import Supervisor
 
 
 async def run(settings: TierSettings, directory: Path) -> int:
@@ -100,7 +100,7 @@ class _Parts:
         periodic = self._periodic(queue)
         dispatcher = self._dispatchers(queue, periodic)
         self._log.emit(
-            logs.DAEMON_STARTED,
+            events.DAEMON_STARTED,
             version=__version__,
             queue=self._first.url,
             **({"more_queues": [more.url for more in self._more]} if self._more else {}),
@@ -247,7 +247,7 @@ class _Parts:
             endpoint = resolve_endpoint(self._session, "autoscaling", region)
         except BotoCoreError as error:  # messages need no hook
             reason = f"no endpoint for autoscaling in region {region!r}: {error}"
-            self._log.emit(logs.LIFECYCLE_FAILED, reason=reason)
+            self._log.emit(events.LIFECYCLE_FAILED, reason=reason)
             return None
         return LifecycleHook(endpoint, self._credentials, self._clock, region=region, hook=hook)
 
@@ -267,10 +267,10 @@ class _Parts:
     def _proxy_noticed(self, name: str) -> None:
         if name not in self._proxies:
             self._proxies.add(name)
-            self._log.emit(logs.PROXY_NOTICED, proxy=name, cure=PICKY_PROXY)
+            self._log.emit(events.PROXY_NOTICED, proxy=name, cure=PICKY_PROXY)
 
     def _ready(self) -> None:
-        self._log.emit(logs.DAEMON_READY)
+        self._log.emit(events.DAEMON_READY)
         self._notifier.notify("READY=1")
 
 

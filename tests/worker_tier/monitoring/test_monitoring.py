@@ -12,10 +12,10 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from sqsd.adapters import emf
-from sqsd.adapters.emf import EmfReport
 from sqsd.contract import SETTINGS_PATH, TierSettings
-from sqsd.core.metrics import Levels, Metrics
+from sqsd.observe import emf
+from sqsd.observe.emf import EmfReport
+from sqsd.observe.metrics import Levels, Metrics
 from tests.worker_tier.stacks import (
     Synthesized,
     evaluate,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
-from sqsd.core.cron import Task
-from sqsd.core.cron_yaml import parse_cron_yaml
+from sqsd.cron.cron_yaml import parse_cron_yaml
+from sqsd.cron.schedule import Task
 from tests.worker_tier.stacks import (
     CRON_YAML,
     Synthesized,

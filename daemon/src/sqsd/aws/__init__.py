@@ -1,0 +1,1 @@
+"""AWS's JSON protocol, its signatures and credentials, and SQS by them."""

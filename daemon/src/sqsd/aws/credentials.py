@@ -1,0 +1,159 @@
+"""Credentials and endpoints: botocore's chain and rules, kept off the event loop (ADR 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import ssl
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.credentials import RefreshableCredentials
+from botocore.endpoint_provider import EndpointProvider
+
+from sqsd.base.errors import NoCredentials
+
+#: Seconds between looks at whether the provider wants to renew; botocore begins 15 minutes early.
+_LOOK_SECONDS: Final = 5.0
+
+
+class Keys(NamedTuple):
+    """What signs a request. Never logged."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+    def __repr__(self) -> str:
+        return "Keys(...)"
+
+
+class CredentialSource:
+    """The standard chain (environment, profile, container, instance), shared by every call.
+
+    Providers may wait for the network, so they run in a thread; between renewals a look costs one
+    comparison.
+    """
+
+    def __init__(self, session: botocore.session.Session) -> None:
+        self._session = session
+        self._provider: BotocoreCredentials | None = None
+        self._expired = False
+        self._keys: Keys | None = None
+        self._look_at = 0.0
+        self._renewing = asyncio.Lock()
+
+    def known(self, now: float) -> Keys | None:
+        """Those that can be used at once; None: `keys` has to ask for some."""
+        return self._keys if now < self._look_at else None
+
+    async def keys(self, now: float) -> Keys:
+        """Usable keys; `now` in monotonic seconds.
+
+        Raises:
+            NoCredentials: nothing in the chain has any, or a renewal failed.
+        """
+        if (known := self.known(now)) is not None:
+            return known
+        async with self._renewing:
+            if self._keys is None or now >= self._look_at:
+                self._keys = await asyncio.to_thread(self._load)
+                renews = isinstance(self._provider, RefreshableCredentials)
+                self._look_at = now + (_LOOK_SECONDS if renews else math.inf)
+            return self._keys
+
+    def forget(self, refused: Keys) -> None:
+        """AWS called these keys expired or unknown: ask the chain anew at the next call.
+
+        A late answer about keys that have been renewed meanwhile changes nothing.
+        """
+        if self._keys is not None and self._keys != refused:
+            return
+        self._provider = self._keys = None
+        self._expired = True
+
+    def _load(self) -> Keys:
+        try:
+            # In a thread, while `forget` may be called: what was found here is what is used here.
+            provider = self._provider
+            if provider is None:
+                session = self._session
+                if self._expired:  # a session remembers the provider that gave the expired keys
+                    session = botocore.session.Session(profile=session.profile)
+                self._provider = provider = session.get_credentials()
+            if provider is None:
+                raise NoCredentials(
+                    "no AWS credentials found: give the instance a role, or set"
+                    " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+                )
+            frozen = provider.get_frozen_credentials()
+        except NoCredentials:
+            raise
+        except Exception as error:  # providers raise what they like: ClientError, OSError, KeyError
+            raise NoCredentials(f"AWS credentials cannot be loaded: {error}") from error
+        return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+
+
+class Endpoint(NamedTuple):
+    """Where a service is called. `tls` None: plain HTTP, which only a local AWS has."""
+
+    host: str
+    port: int
+    path: str
+    tls: ssl.SSLContext | None
+
+    @property
+    def host_header(self) -> str:
+        standard = 443 if self.tls else 80
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == standard else f"{host}:{self.port}"
+
+
+def resolve_endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:
+    """The endpoint by AWS's own rules: partitions, FIPS and dual stack as configured.
+
+    `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL` and the profile's `endpoint_url` come first.
+    """
+    loader = session.get_component("data_loader")
+    rules = loader.load_service_model(service, "endpoint-rule-set-1")
+    partitions = loader.load_data("partitions")
+    parameters: dict[str, Any] = {
+        "Region": region,
+        "UseFIPS": _flag(session, "use_fips_endpoint"),
+        "UseDualStack": _flag(session, "use_dualstack_endpoint"),
+    }
+    override = _override(session, service)
+    if override is not None:
+        parameters["Endpoint"] = override
+    url = EndpointProvider(rules, partitions).resolve_endpoint(**parameters).url
+    return _parse(url, session)
+
+
+def _flag(session: botocore.session.Session, name: str) -> bool:
+    return bool(session.get_config_variable(name))
+
+
+def _override(session: botocore.session.Session, service: str) -> str | None:
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    provider = ConfiguredEndpointProvider(
+        full_config=session.full_config,
+        scoped_config=session.get_scoped_config(),
+        client_name=service,
+        environ=os.environ,
+    )
+    url: str | None = provider.provide()
+    return url
+
+
+def _parse(url: str, session: botocore.session.Session) -> Endpoint:
+    parts = urlsplit(url)
+    tls = None
+    if parts.scheme == "https":
+        tls = ssl.create_default_context(cafile=session.get_config_variable("ca_bundle"))
+    port = parts.port or (443 if tls else 80)
+    return Endpoint(parts.hostname or "", port, parts.path or "/", tls)

@@ -1,0 +1,150 @@
+"""Where settings come from: `tier.json`, the YAML file of an Elastic Beanstalk instance, flags.
+
+A file copied from a Beanstalk instance (`/etc/aws-sqsd.d/default.yaml`) works as it is. Flags come
+before what a file says; all is checked together, in `sqsd.contract`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from sqsd import contract
+from sqsd.config.beanstalk import from_beanstalk
+from sqsd.config.resource_checks import resource_problems
+from sqsd.contract import InvalidSettings, SqsdOptions, TierResources, TierSettings
+
+OPTION_NAMES: Final = tuple(f.name for f in fields(SqsdOptions))
+RESOURCE_NAMES: Final = tuple(f.name for f in fields(TierResources))
+#: `sqs.eu-west-1.amazonaws.com`, `.com.cn`, `sqs-fips.`, and the old `eu-west-1.queue.` form.
+_REGION_IN_HOST: Final = re.compile(
+    r"https?://(?:sqs(?:-fips)?\.(?P<new>[a-z0-9-]+)|(?P<old>[a-z0-9-]+)\.queue)\.(?:amazonaws|api)\."
+)
+
+
+def described_options() -> list[tuple[str, str, Any]]:
+    """Each option's name, meaning and default, in the contract's order."""
+    return [(f.name, f.metadata["meaning"], f.default) for f in fields(SqsdOptions)]
+
+
+class Draft(NamedTuple):
+    """Settings as they were given, put together and not checked yet.
+
+    `problems` are those of putting them together; `finish` finds the others.
+    """
+
+    document: dict[str, Any]
+    source: str
+    problems: tuple[str, ...] = ()
+
+    def text(self, name: str) -> str | None:
+        """A text at the top, or in the options, if it is one."""
+        options = self.document.get("options")
+        value = self.document.get(name)
+        if value is None and isinstance(options, dict):
+            value = options.get(name)
+        return value if isinstance(value, str) and value else None
+
+
+def draft(path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None) -> Draft:
+    """Put together what a file says, if one is named, and what flags say.
+
+    Args:
+        path: `tier.json`, or a `.yaml` or `.yml` file with EB's keys.
+        flags: option and resource names with their values; what was not given is left out.
+        notes: takes a sentence for each of EB's keys that has no effect here.
+
+    Raises:
+        InvalidSettings: the file cannot be read, or is no settings file.
+    """
+    document: dict[str, Any] = {"version": contract.SETTINGS_VERSION}
+    source, problems = "flags", list[str]()
+    if path is not None:
+        source, document = str(path), _read(path, [] if notes is None else notes, problems)
+    options = document.get("options", {})
+    if isinstance(options, dict):
+        given = {name: flags[name] for name in OPTION_NAMES if name in flags}
+        document["options"] = {**options, **given}
+    document.update((name, flags[name]) for name in RESOURCE_NAMES if name in flags)
+    if "cron_file" in flags:
+        document["cron_file"] = flags["cron_file"]
+    _fill_in(document)
+    return Draft(document, source, tuple(problems))
+
+
+def finish(draft: Draft) -> TierSettings:
+    """The settings that a draft makes.
+
+    Raises:
+        InvalidSettings: with every problem found.
+    """
+    problems, read = list(draft.problems), None
+    try:
+        read = TierSettings.from_document(draft.document, draft.source)
+    except InvalidSettings as error:
+        problems += error.problems
+    problems += resource_problems(draft.text("region"), _queue_urls(draft.document))
+    if problems or read is None:
+        raise InvalidSettings(problems, draft.source)
+    return read
+
+
+def load(
+    path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None
+) -> TierSettings:
+    """`draft` and `finish`: the settings in a file and in flags.
+
+    Raises:
+        InvalidSettings: with every problem found, also when the file cannot be read.
+    """
+    return finish(draft(path, flags, notes))
+
+
+def _queue_urls(document: Mapping[str, Any]) -> dict[str, str]:
+    """Every queue's URL that is a text, by the name of its setting."""
+    more = document.get("more_queues")
+    places = [("", document)] + [
+        (f"more_queues[{position}].", queue)
+        for position, queue in enumerate(more if isinstance(more, list) else ())
+        if isinstance(queue, dict)
+    ]
+    return {
+        f"{prefix}{name}": url
+        for prefix, queue in places
+        for name in ("queue_url", "dead_letter_queue_url")
+        if isinstance(url := queue.get(name), str) and url
+    }
+
+
+def _read(path: Path, notes: list[str], problems: list[str]) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(
+            [f"cannot be read: {error}; name the file with --settings FILE"], str(path)
+        ) from error
+    if path.suffix not in (".yaml", ".yml"):
+        return contract.parse_document(text, str(path))
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidSettings([f"not YAML: {' '.join(str(error).split())}"], str(path)) from error
+    if not isinstance(document, dict):
+        raise InvalidSettings(["must be a mapping of EB's sqsd keys"], str(path))
+    return from_beanstalk(document, notes, problems)
+
+
+def _fill_in(document: dict[str, Any]) -> None:
+    """What the queue's URL tells: the region, and a name for metrics and logs."""
+    url = document.get("queue_url")
+    if not isinstance(url, str):
+        return
+    if document.get("region") is None and (found := _REGION_IN_HOST.match(url)):
+        document["region"] = found["new"] or found["old"]
+    if document.get("tier_name") is None:
+        document["tier_name"] = url.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,88 @@
+"""What the daemon, the constructs and the bootstrap share, written once (ADR 3).
+
+The daemon reads what is written down here, so it owns it. Standard library only, for it is also
+loaded by `cdk synth` and by the bootstrap.
+"""
+
+from sqsd.contract.names import (
+    ENQUEUE_ACTIONS,
+    LEADER_TABLE_ACTIONS,
+    LEADER_TABLE_KEY,
+    LEADER_TABLE_TTL,
+    QUEUE_ACTIONS,
+)
+from sqsd.contract.options import EXTRA_HEADERS, SHARED_OPTIONS, InvalidSettings, SqsdOptions
+from sqsd.contract.settings import (
+    SETTINGS_PATH,
+    SETTINGS_VERSION,
+    QueueSettings,
+    TierResources,
+    TierSettings,
+    parse_document,
+)
+from sqsd.contract.wire import (
+    ACCEPT_ENCODING,
+    ATTRIBUTE_FIRST_MESSAGE_ID,
+    ATTRIBUTE_PATH,
+    ATTRIBUTE_REASON,
+    ATTRIBUTE_SCHEDULED_TIME,
+    ATTRIBUTE_TASK_NAME,
+    CRON_BODY,
+    CRON_FILE_NAME,
+    HEADER_ATTRIBUTE_PREFIX,
+    HEADER_ENCODED,
+    HEADER_FIRST_RECEIVED_AT,
+    HEADER_MESSAGE_ID,
+    HEADER_PATH,
+    HEADER_QUEUE,
+    HEADER_RECEIVE_COUNT,
+    HEADER_SCHEDULED_AT,
+    HEADER_SENDER_ID,
+    HEADER_SENT_AT,
+    HEADER_SIGNATURE,
+    HEADER_TASK_NAME,
+    RESERVED_ATTRIBUTE_PREFIX,
+    SCHEDULED_TIME_FORMAT,
+    USER_AGENT,
+)
+
+__all__ = [
+    "ACCEPT_ENCODING",
+    "ATTRIBUTE_FIRST_MESSAGE_ID",
+    "ATTRIBUTE_PATH",
+    "ATTRIBUTE_REASON",
+    "ATTRIBUTE_SCHEDULED_TIME",
+    "ATTRIBUTE_TASK_NAME",
+    "CRON_BODY",
+    "CRON_FILE_NAME",
+    "ENQUEUE_ACTIONS",
+    "EXTRA_HEADERS",
+    "HEADER_ATTRIBUTE_PREFIX",
+    "HEADER_ENCODED",
+    "HEADER_FIRST_RECEIVED_AT",
+    "HEADER_MESSAGE_ID",
+    "HEADER_PATH",
+    "HEADER_QUEUE",
+    "HEADER_RECEIVE_COUNT",
+    "HEADER_SCHEDULED_AT",
+    "HEADER_SENDER_ID",
+    "HEADER_SENT_AT",
+    "HEADER_SIGNATURE",
+    "HEADER_TASK_NAME",
+    "InvalidSettings",
+    "LEADER_TABLE_ACTIONS",
+    "LEADER_TABLE_KEY",
+    "LEADER_TABLE_TTL",
+    "QUEUE_ACTIONS",
+    "QueueSettings",
+    "RESERVED_ATTRIBUTE_PREFIX",
+    "SCHEDULED_TIME_FORMAT",
+    "SETTINGS_PATH",
+    "SETTINGS_VERSION",
+    "SHARED_OPTIONS",
+    "SqsdOptions",
+    "TierResources",
+    "TierSettings",
+    "USER_AGENT",
+    "parse_document",
+]

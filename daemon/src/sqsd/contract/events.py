@@ -1,0 +1,71 @@
+"""Names of log events. They are an interface: alarms, dashboards and people's own queries read them.
+
+No body, credential or receipt handle is ever a value here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ---- the daemon itself
+DAEMON_STARTED: Final = "daemon.started"
+DAEMON_READY: Final = "daemon.ready"
+DAEMON_DRAINING: Final = "daemon.draining"
+DAEMON_STOPPED: Final = "daemon.stopped"
+DAEMON_FORCED: Final = "daemon.forced"
+DAEMON_FAILED: Final = "daemon.failed"
+# ---- messages
+MESSAGE_DELETED: Final = "message.deleted"
+MESSAGE_RELEASED: Final = "message.released"
+MESSAGE_DEAD_LETTERED: Final = "message.dead_lettered"
+MESSAGE_EXPIRED: Final = "message.expired"
+MESSAGE_DUPLICATE: Final = "message.duplicate"
+MESSAGE_OVERDUE: Final = "message.overdue"
+MESSAGE_ATTRIBUTE_SKIPPED: Final = "message.attribute_skipped"
+MESSAGE_DELETE_FAILED: Final = "message.delete_failed"
+MESSAGE_RELEASE_FAILED: Final = "message.release_failed"
+MESSAGE_DAMAGED: Final = "message.damaged"
+# ---- the queue and the application
+QUEUE_FAILED: Final = "queue.failed"
+QUEUE_RECOVERED: Final = "queue.recovered"
+GATE_CLOSED: Final = "gate.closed"
+GATE_OPENED: Final = "gate.opened"
+GATE_WAITING: Final = "gate.waiting"
+PROXY_NOTICED: Final = "proxy.noticed"
+#: Counted, not written: one for each batch of visibility extensions.
+HEARTBEAT_SENT: Final = "heartbeat.sent"
+# ---- the instance
+LIFECYCLE_NOTICED: Final = "lifecycle.noticed"
+LIFECYCLE_HELD: Final = "lifecycle.held"
+LIFECYCLE_RESUMED: Final = "lifecycle.resumed"
+LIFECYCLE_COMPLETED: Final = "lifecycle.completed"
+LIFECYCLE_FAILED: Final = "lifecycle.failed"
+# ---- what explains the daemon
+METRICS_REPORTED: Final = "metrics.reported"
+STATUS_FAILED: Final = "status.failed"
+LOOP_LAGGED: Final = "loop.lagged"
+COMPANION_FAILED: Final = "companion.failed"
+LOG_RECOVERED: Final = "log.recovered"
+TRACING_FAILED: Final = "tracing.failed"
+# ---- periodic tasks
+CRON_LOADED: Final = "cron.loaded"
+CRON_INVALID: Final = "cron.invalid"
+#: Seen, not written: when a task was last sent, by whomever.
+CRON_RECALLED: Final = "cron.recalled"
+CRON_ENQUEUED: Final = "cron.enqueued"
+CRON_REPAIRED: Final = "cron.repaired"
+CRON_MISSED: Final = "cron.missed"
+CRON_FAILED: Final = "cron.failed"
+CRON_SUPPRESSED: Final = "cron.suppressed"
+CRON_SKIPPED: Final = "cron.skipped"
+LEASE_STARTED: Final = "lease.started"
+LEASE_EXPIRED: Final = "lease.expired"
+LEASE_CONTESTED: Final = "lease.contested"
+LEASE_ACQUIRED: Final = "lease.acquired"
+LEASE_LOST: Final = "lease.lost"
+LEASE_RELEASED: Final = "lease.released"
+LEASE_FAILED: Final = "lease.failed"
+LEASE_RECOVERED: Final = "lease.recovered"
+LEASE_STOPPED: Final = "lease.stopped"
+#: Why a lease is released when the scheduler ends.
+STOPPING: Final = "stopping"

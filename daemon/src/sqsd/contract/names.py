@@ -1,0 +1,19 @@
+"""Names that the daemon, the constructs and the bootstrap share: table keys and IAM actions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ---- leader table ------------------------------------------------------------------------------
+
+#: Partition key (a string), as in EB's own registry table.
+LEADER_TABLE_KEY: Final = "id"
+#: Time-to-live attribute (a number, epoch seconds).
+LEADER_TABLE_TTL: Final = "expires_at"
+
+# ---- what the daemon calls, and so what its role must allow -------------------------------------
+
+QUEUE_ACTIONS: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+#: Only with periodic tasks, on the work queue.
+ENQUEUE_ACTIONS: Final = ("sqs:SendMessage",)
+LEADER_TABLE_ACTIONS: Final = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")

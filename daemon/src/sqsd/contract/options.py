@@ -1,0 +1,261 @@
+"""What an operator may choose: the options of the daemon, part of `sqsd.contract`.
+
+A module of its own for its length alone: import its names from `sqsd.contract`. Standard library
+only, as there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from sqsd.contract import checks as check
+
+#: Ours, each sent only when `extra_headers` names it.
+EXTRA_HEADERS: Final = (
+    "X-Aws-Sqsd-Receipt-Handle",
+    "X-Aws-Sqsd-Visibility-Deadline",
+    "X-Aws-Sqsd-Message-Group-Id",
+    "X-Aws-Sqsd-Message-Deduplication-Id",
+    "X-Amzn-Trace-Id",
+    "traceparent",
+)
+#: About the application or the whole process, so one for all queues of a daemon.
+SHARED_OPTIONS: Final = frozenset(
+    {
+        "http_host",
+        "http_port",
+        "http_connections",
+        "connect_timeout",
+        "health_path",
+        "signing_key_file",
+        "drain_timeout",
+        "drain_on_rebalance",
+        "log_format",
+        "metrics_namespace",
+        "status_port",
+    }
+)
+
+
+class InvalidSettings(ValueError):
+    """Settings that cannot be used; `problems` has every one of them, not only the first."""
+
+    def __init__(self, problems: list[str], source: str = "settings") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__(f"{source}: " + "; ".join(problems))
+
+
+def _option(default: Any, rule: check.Check, meaning: str, eb_name: str | None = None) -> Any:
+    """A field with its range, its meaning and EB's name for it (None: ours) as metadata."""
+    metadata = {"check": rule, "meaning": meaning, "eb_name": eb_name}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqsdOptions:
+    """What an operator may choose.
+
+    Raises:
+        InvalidSettings: with every problem found, not only the first.
+    """
+
+    http_path: str = _option("/", check.path, "path of every ordinary POST", "HttpPath")
+    http_host: str = _option(
+        "localhost",
+        check.host,
+        "where the application is; sign requests when it is not on localhost",
+    )
+    http_port: int = _option(80, check.whole_number(1, 65_535), "port on localhost; EB has only 80")
+    mime_type: str = _option("application/json", check.media_type, "Content-Type sent", "MimeType")
+    http_connections: int = _option(
+        50, check.whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
+    )
+    connect_timeout: int = _option(
+        5, check.whole_number(1, 60), "seconds to connect to the application", "ConnectTimeout"
+    )
+    inactivity_timeout: int = _option(
+        299,
+        check.whole_number(1, 36_000),
+        "seconds without a byte after which a request is given up",
+        "InactivityTimeout",
+    )
+    visibility_timeout: int = _option(
+        300,
+        check.whole_number(0, 43_200),
+        "seconds a received message stays hidden",
+        "VisibilityTimeout",
+    )
+    error_visibility_timeout: int | None = _option(
+        None,
+        check.or_none(check.whole_number(0, 43_200)),
+        "seconds until a failed message is visible again; null leaves it to visibility_timeout",
+        "ErrorVisibilityTimeout",
+    )
+    retention_period: int = _option(
+        345_600,
+        check.whole_number(60, 1_209_600),
+        "seconds after its first receive at which a message is deleted without a POST",
+        "RetentionPeriod",
+    )
+    max_retries: int = _option(
+        10, check.whole_number(1, 100), "receives before the dead-letter queue", "MaxRetries"
+    )
+    wait_time_seconds: int = _option(
+        20,
+        check.whole_number(0, 20),
+        "seconds a receive waits on an empty queue; SQS's WaitTimeSeconds",
+    )
+    retry_policy: str = _option(
+        "eb",
+        check.one_of("eb", "backoff"),
+        "eb: error_visibility_timeout each time; backoff: doubled with each receive, with jitter",
+    )
+    delete_statuses: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status),
+        "statuses besides 200 that delete a message, such as 204 or 2xx",
+    )
+    dead_letter_statuses: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status),
+        "statuses that send a message to the dead-letter queue at once",
+    )
+    status_delays: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status_delay),
+        "seconds, or backoff, until a message that failed with a status is visible again, such as"
+        " 409=30 or 5xx=backoff; others go by retry_policy",
+    )
+    delete_expired: bool = _option(
+        True, check.boolean, "delete messages past retention_period; false leaves them to the queue"
+    )
+    health_path: str | None = _option(
+        None,
+        check.or_none(check.path),
+        "GET path that answers 2xx when the application can take messages",
+    )
+    extra_headers: tuple[str, ...] = _option(
+        (), check.list_of(check.one_of(*EXTRA_HEADERS)), "headers sent besides EB's"
+    )
+    via_sns: bool = _option(False, check.boolean, "POST the Message of an SNS envelope as the body")
+    signing_key_file: str | None = _option(
+        None,
+        check.or_none(check.file_path),
+        "file with the secret that signs requests (HMAC-SHA256)",
+    )
+    heartbeat: bool = _option(
+        True, check.boolean, "extend the visibility of messages whose request still runs"
+    )
+    drain_timeout: int = _option(
+        300,
+        check.whole_number(0, 7_200),
+        "seconds that requests in flight get when the daemon stops",
+    )
+    drain_on_rebalance: bool = _option(
+        False, check.boolean, "drain on EC2's rebalance recommendation, not only on a Spot notice"
+    )
+    log_format: str = _option(
+        "json",
+        check.one_of("json", "eb"),
+        "json: one object a line; eb: the lines that EB's daemon writes",
+    )
+    metrics_namespace: str | None = _option(
+        "WorkerTier",
+        check.or_none(check.metrics_namespace),
+        "CloudWatch namespace of the metrics printed once a minute; null prints none",
+    )
+    status_port: int | None = _option(
+        7773,  # "sqsd" on a telephone's keys
+        check.or_none(check.whole_number(1, 65_535)),
+        "loopback port of /healthz, /readyz, /metrics and /status; null for none",
+    )
+
+    def __post_init__(self) -> None:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        wrong = {name for name in values if value_problems({name: values[name]})}
+        problems = value_problems(values) + self._combinations_that_lose_messages(wrong)
+        if problems:
+            raise InvalidSettings(problems, "sqsd options")
+
+    def _combinations_that_lose_messages(self, wrong: Set[str]) -> list[str]:
+        """What is wrong with options together; `wrong` are those that cannot be compared."""
+
+        def usable(*names: str) -> bool:
+            return wrong.isdisjoint(names)
+
+        problems = []
+        if (
+            usable("heartbeat", "inactivity_timeout", "visibility_timeout")
+            and not self.heartbeat
+            and self.inactivity_timeout >= self.visibility_timeout
+        ):
+            problems.append(
+                f"inactivity_timeout ({self.inactivity_timeout} s) must be below visibility_timeout"
+                f" ({self.visibility_timeout} s) when heartbeat is off, or a message is delivered"
+                " again while its first request runs; raise one, lower the other, or turn"
+                " heartbeat on"
+            )
+        if (
+            usable("heartbeat", "visibility_timeout")
+            and self.heartbeat
+            and self.visibility_timeout < 2
+        ):
+            problems.append(
+                f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
+                " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
+            )
+        if usable("delete_statuses", "dead_letter_statuses", "status_delays"):
+            problems += self._statuses_that_contradict_each_other()
+        if usable("retention_period", "visibility_timeout", "max_retries"):
+            problems += self._too_short_a_retention()
+        return problems
+
+    def _statuses_that_contradict_each_other(self) -> list[str]:
+        problems = []
+        if both := sorted(set(self.delete_statuses) & set(self.dead_letter_statuses)):
+            problems.append(
+                f"{', '.join(both)} cannot be in delete_statuses and in dead_letter_statuses;"
+                " leave it out of one"
+            )
+        if "200" in self.dead_letter_statuses or "2xx" in self.dead_letter_statuses:
+            problems.append(
+                "dead_letter_statuses must not hold 200, which means success, got"
+                f" {self.dead_letter_statuses!r}"
+            )
+        delayed = [delay.partition("=")[0] for delay in self.status_delays]
+        if twice := sorted({status for status in delayed if delayed.count(status) > 1}):
+            problems.append(
+                f"status_delays name {', '.join(twice)} more than once; leave one entry for each"
+            )
+        if settled := sorted({*delayed} & {*self.delete_statuses, *self.dead_letter_statuses}):
+            problems.append(
+                f"{', '.join(settled)} in status_delays cannot be in delete_statuses or"
+                " dead_letter_statuses too; leave it out of one"
+            )
+        if "200" in delayed:
+            problems.append("status_delays must not hold 200, which means success; leave it out")
+        return problems
+
+    def _too_short_a_retention(self) -> list[str]:
+        needed = self.visibility_timeout * self.max_retries
+        if self.retention_period >= needed:
+            return []
+        return [
+            f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
+            f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
+            " or a failing message is deleted before it reaches the dead-letter queue; raise"
+            " retention_period or lower one of the others"
+        ]
+
+
+def value_problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with single options, by name; combinations are another matter."""
+    checks = {f.name: f.metadata["check"] for f in fields(SqsdOptions)}
+    return [
+        f"{name} must be {allowed}, got {value!r}"
+        for name, value in values.items()
+        if (allowed := checks[name](value))
+    ]

@@ -1,0 +1,380 @@
+"""`cron.yaml`: its tasks, or every problem in it with line, column and cure.
+
+Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list of tasks with
+`name`, `url` and `schedule`. Ours, all optional: `timezone`, `overlap`, `catch_up`, `enabled`,
+`jitter`, `description` (see `cron.Task`).
+
+A key that EB ignores is ignored here too, unless it looks like a misspelling of a known one: a task
+that silently runs without its `timezone` is worse than an error. What EB accepts but silently reads
+as something else (two tasks of one name, numbers as names, absolute URLs, and what
+`cron_expression` lists) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+from zoneinfo import ZoneInfoNotFoundError, available_timezones
+
+import yaml
+
+from sqsd.contract import CRON_FILE_NAME
+from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
+from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
+
+NAME_MAX_LETTERS: Final = 256
+
+_TAG: Final = "tag:yaml.org,2002:"
+_REQUIRED: Final = ("name", "url", "schedule")
+_OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
+#: What people call our keys elsewhere, too far from our names to count as a misspelling.
+_SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a file: `line` and `column` count from 1, `text` is that line."""
+
+    line: int
+    column: int
+    text: str
+    message: str
+
+    def __str__(self) -> str:
+        quoted = f" | {self.text.strip()}" if self.text.strip() else ""
+        return f"line {self.line}, column {self.column}: {self.message}{quoted}"
+
+
+class InvalidCronFile(ValueError):
+    """A `cron.yaml` that cannot be used; `problems` has every one, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...], source: str = CRON_FILE_NAME) -> None:
+        self.problems, self.source = problems, source
+        count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+        super().__init__("\n  ".join([f"{source}: {count}", *map(str, problems)]))
+
+
+def parse_cron_yaml(text: str, source: str = CRON_FILE_NAME) -> Schedule:
+    """Read a `cron.yaml`.
+
+    Raises:
+        InvalidCronFile: names `source` and has every problem found.
+    """
+    schedule, problems = read_cron_yaml(text)
+    if problems:
+        raise InvalidCronFile(problems, source)
+    return schedule
+
+
+def read_cron_yaml(text: str) -> tuple[Schedule, tuple[Problem, ...]]:
+    """The tasks that can be used, and every problem of the others; never raises.
+
+    For run time, where one bad task must not stop the rest. Of two tasks of one name the first is
+    kept.
+    """
+    reader = _Reader(text)
+    tasks = reader.read()
+    return Schedule(tuple(tasks)), tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
+
+
+class _Reader:
+    """Walks the nodes of the file, which know where they stand, and notes problems on the way."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = text.splitlines()
+        self.problems: list[Problem] = []
+
+    def read(self) -> list[Task]:
+        try:
+            root = yaml.compose(self._text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            self._not_yaml(error)
+            return []
+        except RecursionError:
+            self._note_at(1, 1, "not a cron.yaml: lists or mappings are nested too deeply")
+            return []
+        if root is None:
+            self._note_at(1, 1, "the file is empty; write `version: 1` and a list `cron`")
+            return []
+        if not isinstance(root, yaml.MappingNode):
+            self._note(root, "must be a mapping with `version: 1` and a list `cron`")
+            return []
+        entries = self._entries(root, ("version", "cron"))
+        self._check_version(root, entries.get("version"))
+        return self._read_tasks(root, entries.get("cron"))
+
+    # ---- the file
+
+    def _check_version(self, root: yaml.Node, node: yaml.Node | None) -> None:
+        if node is None:
+            self._note(root, "the key `version` is missing; write `version: 1`")
+        elif node.tag != _TAG + "int" or _constructed(node) != 1:
+            self._note(node, f"version must be the number 1, got {_shown(node)}")
+
+    def _read_tasks(self, root: yaml.Node, node: yaml.Node | None) -> list[Task]:
+        if node is None:
+            self._note(root, "the key `cron` is missing; write the list of tasks, or `cron: []`")
+            return []
+        if not isinstance(node, yaml.SequenceNode):
+            self._note(
+                node, f"cron must be a list of tasks, got {_shown(node)}; none is `cron: []`"
+            )
+            return []
+        tasks: list[Task] = []
+        first_line: dict[str, int] = {}
+        for entry in node.value:
+            task = self._read_task(entry, first_line)
+            if task is not None:
+                tasks.append(task)
+        return tasks
+
+    def _read_task(self, node: yaml.Node, first_line: dict[str, int]) -> Task | None:
+        if not isinstance(node, yaml.MappingNode):
+            self._note(node, f"a task must have name, url and schedule, got {_shown(node)}")
+            return None
+        before = len(self.problems)
+        entries = self._entries(node, _REQUIRED + _OURS)
+        for key in _REQUIRED:
+            if key not in entries:
+                self._note(node, f"the key `{key}` is missing in this task")
+        values: dict[str, Any] = {}
+        for key, read in self._readers().items():
+            if key in entries:
+                values[key] = read(entries[key])
+        self._check_unique(entries.get("name"), values.get("name"), first_line)
+        return None if len(self.problems) > before else Task(**values)
+
+    def _check_unique(self, node: yaml.Node | None, name: Any, first_line: dict[str, int]) -> None:
+        if node is None or not name:
+            return
+        if name in first_line:
+            self._note(
+                node,
+                f'the name "{name}" is used in line {first_line[name]} already, and Elastic'
+                " Beanstalk would run only the last; give each task its own name",
+            )
+        else:
+            first_line[name] = node.start_mark.line + 1
+
+    # ---- mappings
+
+    def _entries(self, node: yaml.MappingNode, known: tuple[str, ...]) -> dict[str, yaml.Node]:
+        """The known keys of a mapping, `<<` merges resolved; notes misspelt and repeated keys."""
+        entries: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if key.tag == _TAG + "merge":
+                continue
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name in known and name in entries:
+                self._note(key, f"the key `{name}` stands here twice; keep one")
+            elif name in known:
+                entries[name] = value
+            elif meant := _meant(name, known):
+                self._note(key, f"unknown key `{name}`; probably `{meant}` was meant")
+        for key, value in _merged(node):
+            entries.setdefault(key, value)
+        return {name: value for name, value in entries.items() if name in known}
+
+    # ---- values
+
+    def _readers(self) -> dict[str, Callable[[yaml.Node], Any]]:
+        return {
+            "name": self._name,
+            "url": self._url,
+            "schedule": self._schedule,
+            "timezone": self._timezone,
+            "overlap": self._overlap,
+            "catch_up": lambda node: self._seconds(node, "catch_up", CATCH_UP_MAX),
+            "enabled": self._enabled,
+            "jitter": lambda node: self._seconds(node, "jitter", JITTER_MAX),
+            "description": lambda node: node.value if isinstance(node, yaml.ScalarNode) else "",
+        }
+
+    def _string(self, node: yaml.Node, key: str) -> str | None:
+        if not isinstance(node, yaml.ScalarNode):
+            self._note(node, f"{key} must be a text, got {_shown(node)}")
+        elif node.tag == _TAG + "null" or node.value.strip() == "":
+            self._note(node, f"{key} is empty")
+        elif node.tag != _TAG + "str":
+            kind = node.tag.removeprefix(_TAG)
+            cure = f'write it in quotes: "{node.value}"'
+            self._note(node, f"{key} is read by YAML as {kind}, must be a text; {cure}")
+        else:
+            return str(node.value)
+        return None
+
+    def _name(self, node: yaml.Node) -> str | None:
+        name = self._string(node, "name")
+        if name is None:
+            return None
+        if name != name.strip() or not name.isprintable():
+            self._note(
+                node, f"name {name!r} must not begin or end with a blank or hold control characters"
+            )
+        elif len(name) > NAME_MAX_LETTERS:
+            self._note(node, f"name has {len(name)} letters, must have at most {NAME_MAX_LETTERS}")
+        else:
+            return name
+        return None
+
+    def _url(self, node: yaml.Node) -> str | None:
+        url = self._string(node, "url")
+        if url is None:
+            return None
+        problem = _url_problem(url)
+        if problem:
+            self._note(node, f'url "{url}" {problem}')
+            return None
+        return url
+
+    def _schedule(self, node: yaml.Node) -> Expression | None:
+        # A blank schedule is for the expression's own messages; here only its type counts.
+        if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
+            self._string(node, "schedule")
+            return None
+        try:
+            return parse_expression(node.value)
+        except InvalidExpression as error:
+            for offset, message in error.problems:
+                self._note(node, message, offset)
+        return None
+
+    def _timezone(self, node: yaml.Node) -> str | None:
+        name = self._string(node, "timezone")
+        if name is None:
+            return None
+        try:
+            zone_of(name)
+        except (ValueError, ZoneInfoNotFoundError, OSError):
+            self._note(node, _zone_problem(name))
+            return None
+        return name
+
+    def _overlap(self, node: yaml.Node) -> str | None:
+        if isinstance(node, yaml.ScalarNode) and node.value in ("allow", "skip"):
+            return str(node.value)
+        self._note(node, f"overlap must be allow or skip, got {_shown(node)}")
+        return None
+
+    def _enabled(self, node: yaml.Node) -> bool | None:
+        if node.tag == _TAG + "bool":
+            return bool(_constructed(node))
+        self._note(node, f"enabled must be true or false, got {_shown(node)}")
+        return None
+
+    def _seconds(self, node: yaml.Node, key: str, high: int) -> int | None:
+        value = _constructed(node) if node.tag == _TAG + "int" else None
+        if isinstance(value, int) and 0 <= value <= high:
+            return value
+        self._note(
+            node, f"{key} must be a whole number of seconds from 0 to {high}, got {_shown(node)}"
+        )
+        return None
+
+    # ---- noting
+
+    def _note(self, node: yaml.Node, message: str, offset: int = 0) -> None:
+        mark = node.start_mark
+        column = mark.column + 1
+        if offset and mark.line == node.end_mark.line and isinstance(node, yaml.ScalarNode):
+            # Inside a scalar only where the file has it letter by letter, without escapes.
+            line = self._lines[mark.line] if mark.line < len(self._lines) else ""
+            found = line.find(node.value, mark.column)
+            column = found + offset + 1 if found >= 0 else column
+        self._note_at(mark.line + 1, column, message)
+
+    def _note_at(self, line: int, column: int, message: str) -> None:
+        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        self.problems.append(Problem(line, column, text, message))
+
+    def _not_yaml(self, error: yaml.YAMLError) -> None:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        hint = ""
+        key, _, value = text.strip().removeprefix("- ").partition(":")
+        if key == "schedule" and value.strip()[:1] in ("*", "@"):
+            hint = f'; write the schedule in quotes: "{value.strip()}"'
+        elif "\t" in text[: len(text) - len(text.lstrip())]:
+            hint = "; indent with blanks, not tabs"
+        self._note_at(line, column, f"not YAML: {reason}{hint}")
+
+
+def _merged(
+    node: yaml.MappingNode, above: frozenset[int] = frozenset()
+) -> Iterator[tuple[str, yaml.Node]]:
+    """What `<<` brings into a mapping, nearest first; a mapping that merges itself ends there."""
+    above |= {id(node)}
+    for key, value in node.value:
+        if key.tag != _TAG + "merge":
+            continue
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode) or id(source) in above:
+                continue
+            for name, inner in source.value:
+                if isinstance(name, yaml.ScalarNode) and name.tag != _TAG + "merge":
+                    yield name.value, inner
+            yield from _merged(source, above)
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str | None:
+    plain = name.lower().replace("-", "_").replace(" ", "_")
+    if plain in _SYNONYMS and _SYNONYMS[plain] in known:
+        return _SYNONYMS[plain]
+    close = get_close_matches(plain, known, n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
+def _url_problem(url: str) -> str | None:
+    if "://" in url.partition("?")[0] or url.startswith("//"):
+        return "is absolute; the daemon posts to its own host, write the path alone, such as /task"
+    if any(letter.isspace() for letter in url):
+        return "holds a blank; write it as %20"
+    if not url.isascii() or not url.isprintable():
+        return "holds letters that a path cannot carry; percent-encode them"
+    if "#" in url:
+        return "holds a fragment, which is never sent; drop it from the # on, or write %23"
+    if not url.startswith("/"):
+        return f"must begin with a slash; write /{url}"
+    return None
+
+
+def _zone_problem(name: str) -> str:
+    zones = available_timezones()
+    if not zones:
+        return (
+            f'timezone "{name}" cannot be looked up: this machine has no time zone database;'
+            " install tzdata"
+        )
+    by_plain = {zone.lower(): zone for zone in zones}
+    by_plain |= {zone.lower().rpartition("/")[2]: zone for zone in sorted(zones) if "/" in zone}
+    close = get_close_matches(name.strip().lower().replace(" ", "_"), by_plain, n=1)
+    meant = f"; probably {by_plain[close[0]]} was meant" if close else ", such as Europe/Berlin"
+    return f'timezone "{name}" is not an IANA name{meant}'
+
+
+def _constructed(node: yaml.Node) -> Any:
+    """The Python value of a scalar; None where its text does not fit its tag."""
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        return None
+
+
+def _shown(node: yaml.Node) -> str:
+    match node:
+        case yaml.ScalarNode() if node.tag == _TAG + "null":
+            return "nothing"
+        case yaml.ScalarNode() if node.tag == _TAG + "str":
+            return f'the text "{node.value:.60}"'
+        case yaml.ScalarNode():
+            return f"{node.value:.60}"
+        case yaml.SequenceNode():
+            return "a list"
+        case _:
+            return "a mapping"

@@ -1,0 +1,1 @@
+"""What happens to the machine: Spot notices, the termination hook, systemd."""

@@ -1,0 +1,1 @@
+"""A message's life: pure decisions beside the asyncio shell that waits for them."""

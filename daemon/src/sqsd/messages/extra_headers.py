@@ -1,0 +1,75 @@
+"""Headers that EB never sent and people asked it for; each is off unless `extra_headers` names it.
+
+`X-Aws-Sqsd-Receipt-Handle`: with it and the queue's URL an application can extend the visibility of
+a message itself. Whoever sees the header can delete the message.
+`X-Aws-Sqsd-Visibility-Deadline`: until when SQS hides this delivery, UTC; heartbeats move it.
+`X-Aws-Sqsd-Message-Group-Id`, `-Message-Deduplication-Id`: as sent.
+`X-Amzn-Trace-Id`: the message's AWSTraceHeader (X-Ray).
+`traceparent`: W3C trace context, from a message attribute of that name.
+
+A signature is sent when `signing_key_file` is set, so that an application which is not on localhost
+can tell the daemon from anybody else.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from sqsd import contract
+from sqsd.messages.message import Message
+
+TRACE_PARENT: Final = "traceparent"
+
+
+class Extras:
+    """Makes the lines that come after EB's headers.
+
+    Args:
+        names: of `contract.EXTRA_HEADERS`.
+        secret: signs method, path and body; None for no signature.
+    """
+
+    def __init__(self, names: tuple[str, ...], secret: bytes | None) -> None:
+        self._makers = [(name, _VALUES[name]) for name in names]
+        self._secret = secret
+
+    def lines(
+        self, message: Message, target: str, body: bytes, at: float, hidden_until: float
+    ) -> list[tuple[str, str]]:
+        """Names and values of headers; `at` and `hidden_until` in epoch seconds."""
+        lines = [
+            (name, value)
+            for name, make in self._makers
+            if (value := make(message, hidden_until)) is not None
+        ]
+        if self._secret is not None:
+            lines.append((contract.HEADER_SIGNATURE, sign(self._secret, target, body, int(at))))
+        return lines
+
+
+def sign(secret: bytes, target: str, body: bytes, at: int) -> str:
+    """`t=<at>,v1=<hex>`: HMAC-SHA256 over the time, the method, the request target and the body."""
+    signed = b"%d.POST.%s." % (at, target.encode()) + body
+    return f"t={at},v1={hmac.digest(secret, signed, 'sha256').hex()}"
+
+
+def _deadline(_: Message, hidden_until: float) -> str:
+    return datetime.fromtimestamp(hidden_until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _trace_parent(message: Message, _: float) -> str | None:
+    attribute = message.attributes.get(TRACE_PARENT)
+    return None if attribute is None else attribute.value
+
+
+_VALUES: Final[dict[str, Callable[[Message, float], str | None]]] = {
+    "X-Aws-Sqsd-Receipt-Handle": lambda message, _: message.receipt_handle,
+    "X-Aws-Sqsd-Visibility-Deadline": _deadline,
+    "X-Aws-Sqsd-Message-Group-Id": lambda message, _: message.group_id,
+    "X-Aws-Sqsd-Message-Deduplication-Id": lambda message, _: message.deduplication_id,
+    "X-Amzn-Trace-Id": lambda message, _: message.trace_header,
+    TRACE_PARENT: _trace_parent,
+}

@@ -1,0 +1,52 @@
+"""What the life of a message needs of the outside world: a queue and an application."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from sqsd.messages.gate import Probe
+from sqsd.messages.message import Message, Refused
+from sqsd.messages.outcome import Outcome
+from sqsd.messages.request import Request
+
+
+class Queue(Protocol):
+    """A queue. Calls raise `SqsdError`s when AWS refuses or cannot be reached."""
+
+    def receive(self, limit: int, wait_seconds: int) -> Awaitable[list[Message]]:
+        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` for the first.
+
+        It may be under way before it is awaited.
+        """
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which SQS's clock is ahead of this machine's; 0 while that is not known."""
+
+    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
+        """Delete at most ten; for each why not, or None: it is confirmed."""
+
+    async def bury(self, message: Message, reason: str) -> None:
+        """Send a copy to the dead-letter queue, with the reason as an attribute."""
+
+    async def change_visibility(
+        self, changes: Sequence[tuple[Message, int]]
+    ) -> list[Refused | None]:
+        """Hide each of at most ten for so many seconds from now; for each why not, or None."""
+
+
+class Application(Protocol):
+    """The web application on localhost."""
+
+    def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        """Send a request; `done` is called exactly once, from the event loop.
+
+        A callback and not a coroutine: a task for each message costs a tenth of the hot path.
+        """
+
+    def abort(self) -> None:
+        """Give up every request in flight; each ends as `Broken.CUT`."""
+
+    async def probe(self, how: Probe) -> bool:
+        """Whether the application is there, as far as that way of looking tells."""

@@ -1,0 +1,230 @@
+"""The HTTP request that a message becomes: Elastic Beanstalk's, to the byte where HTTP allows it.
+
+Two things are not as in EB, both because its form lets anyone who may send to the queue forge
+requests: a value with control characters is percent-encoded (and named in `X-Aws-Sqsd-Encoded`),
+and so are blanks and control characters in a task's path. docs/compatibility.md has the list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
+
+from sqsd import contract
+from sqsd.contract import SqsdOptions
+from sqsd.messages.extra_headers import Extras
+from sqsd.messages.message import Message
+from sqsd.messages.sns import unwrap
+
+#: What a header value cannot carry: control characters but tab, and what has no UTF-8 form.
+_UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+#: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
+_NOT_IN_TARGET: Final = re.compile("[^!-~]")
+_ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
+_YEARS: Final = range(1970, 9000)
+#: And what no header's name is made of.
+_NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
+
+
+class Request(NamedTuple):
+    """What goes over the wire, and what is worth saying about it.
+
+    `task_name` and `scheduled_at` are set for scheduled messages, the latter where its attribute
+    is a time. `skipped` has a sentence for each attribute that became no header.
+    """
+
+    head: bytes
+    body: bytes
+    path: str
+    task_name: str | None
+    scheduled_at: datetime | None
+    skipped: tuple[str, ...]
+
+
+class RequestBuilder:
+    """Makes requests for the messages of one queue; what never changes is put together once.
+
+    Args:
+        extras: makes the headers that EB does not send, if any are wanted.
+    """
+
+    def __init__(self, options: SqsdOptions, queue_name: str, extras: Extras | None = None) -> None:
+        self.extras = extras
+        self._http_path, self._via_sns = options.http_path, options.via_sns
+        port = "" if options.http_port == 80 else f":{options.http_port}"
+        self._first = (
+            f"Content-Type: {options.mime_type}\r\n"
+            f"User-Agent: {contract.USER_AGENT}\r\n"
+            f"{contract.HEADER_MESSAGE_ID}: "
+        )
+        self._queue = f"Z\r\n{contract.HEADER_QUEUE}: {queue_name}\r\n{contract.HEADER_PATH}: "
+        self._last = (
+            f"Host: {options.http_host}{port}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
+            "Content-Length: "
+        )
+
+    def build(self, message: Message, at: float = 0.0, hidden_until: float = 0.0) -> Request:
+        """The request for a message. Never raises on what a message holds.
+
+        Args:
+            at, hidden_until: epoch seconds of the moment and of the end of the message's
+                visibility; only extras look at them.
+        """
+        if self._via_sns:
+            message = unwrap(message)
+        attributes, sender = message.attributes, message.sender_id
+        if not attributes and self.extras is None and _UNSENDABLE.search(sender) is None:
+            path, body = self._http_path, message.body
+            head = self._head(message, path, path, sender, "", len(body))
+            return Request(head, body, path, None, None, ())
+        headers = _AttributeHeaders(message)
+        sender = headers.value(contract.HEADER_SENDER_ID, sender)
+        if self.extras is not None:
+            headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
+        scheduled_time = _text(message, contract.ATTRIBUTE_SCHEDULED_TIME)
+        named_path = _text(message, contract.ATTRIBUTE_PATH)
+        if scheduled_time is None:
+            shown = self._http_path
+            if named_path is not None:
+                shown = headers.value(contract.HEADER_PATH, named_path)
+            lines = headers.render(self._http_path, message.body)
+            head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
+            return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
+        path = self._http_path if named_path is None else named_path
+        task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
+        scheduled_at = _moment(scheduled_time)
+        shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
+        headers.own = (
+            f"{contract.HEADER_SCHEDULED_AT}:"
+            f" {headers.value(contract.HEADER_SCHEDULED_AT, shown_at)}\r\n"
+            f"{contract.HEADER_TASK_NAME}:"
+            f" {headers.value(contract.HEADER_TASK_NAME, task_name)}\r\n"
+        )
+        shown = headers.value(contract.HEADER_PATH, path)
+        target = _target(path)
+        head = self._head(message, target, shown, sender, headers.render(target, b""), 0)
+        return Request(head, b"", path, task_name, scheduled_at, tuple(headers.skipped))
+
+    def _head(
+        self, message: Message, target: str, path: str, sender: str, extra: str, length: int
+    ) -> bytes:
+        return (
+            f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}\r\n"
+            f"X-Aws-Sqsd-Receive-Count: {message.receive_count}\r\n"
+            f"X-Aws-Sqsd-First-Received-At: {_seconds(message.first_received_at)}Z\r\n"
+            f"X-Aws-Sqsd-Sent-At: {_seconds(message.sent_at)}"
+            f"{self._queue}{path}\r\nX-Aws-Sqsd-Sender-Id: {sender}\r\n"
+            f"{extra}{self._last}{length}\r\n\r\n"
+        ).encode()
+
+
+class _AttributeHeaders:
+    """Collects `X-Aws-Sqsd-Attr-*` lines; knows which were encoded and which were left out."""
+
+    def __init__(self, message: Message) -> None:
+        self.skipped: list[str] = []
+        self.own = ""
+        self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
+        self._encoded: dict[str, None] = {}  # an insertion-ordered set
+        self._lines: dict[str, str] = {}
+        for name, attribute in message.attributes.items():
+            if name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX):
+                continue
+            if attribute.value is None or not attribute.data_type.startswith(("String", "Number")):
+                self.skipped.append(
+                    f"Message attribute {name} omitted from HTTP header:"
+                    f" unsupported data type {attribute.data_type}"
+                )
+                continue
+            header = header_name(name)
+            if header in self._lines:  # the last one wins, as in EB, but not in silence
+                self.skipped.append(
+                    f"Message attribute {name} replaces another in HTTP header {header}:"
+                    " header names have no case"
+                )
+            self._lines[header] = self.value(header, attribute.value)
+
+    def value(self, name: str, value: str) -> str:
+        """A value as the header of that name can carry it; remembers which had to be encoded."""
+        if _UNSENDABLE.search(value) is None:
+            self._encoded.pop(name, None)  # of an attribute that this one replaces
+            return value
+        self._encoded[name] = None
+        return _percent_encode(value)
+
+    def render(self, target: str, body: bytes) -> str:
+        more = "".join(
+            f"{name}: {self.value(name, value)}\r\n"
+            for name, value in (self.extras(target, body) if self.extras else ())
+        )
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
+        if self._encoded:
+            lines += f"{contract.HEADER_ENCODED}: {', '.join(self._encoded)}\r\n"
+        return lines + self.own + more
+
+
+def occurrence_of(message: Message) -> tuple[str, datetime] | None:
+    """The task and the time that a message of a periodic task is for; None for any other."""
+    at = _moment(_text(message, contract.ATTRIBUTE_SCHEDULED_TIME) or "")
+    return None if at is None else (_text(message, contract.ATTRIBUTE_TASK_NAME) or "", at)
+
+
+@lru_cache(maxsize=256)
+def header_name(attribute_name: str) -> str:
+    """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB.
+
+    SQS refuses names beyond letters, digits, `_`, `-` and `.`; should one come all the same, it is
+    percent-encoded, for it must not end the header.
+    """
+    name = _NOT_IN_NAME.sub(lambda found: _encode_letter(found[0]), attribute_name)
+    parts = (contract.HEADER_ATTRIBUTE_PREFIX + name).lower().split("-")
+    return "-".join(part[:1].upper() + part[1:] for part in parts)
+
+
+@lru_cache(maxsize=1024)
+def _seconds_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _seconds(milliseconds: int | None) -> str:
+    """UTC in whole seconds, the rest cut off; without a time the epoch, as in EB."""
+    return _seconds_text((milliseconds or 0) // 1000)
+
+
+def _moment(scheduled_time: str) -> datetime | None:
+    """`2023-01-15 07:42:00 UTC`, or any ISO 8601 time; None for other texts, and odd years.
+
+    What is computed from it (windows, lateness) must not leave the calendar.
+    """
+    try:
+        at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
+    except ValueError:
+        try:
+            at = datetime.fromisoformat(scheduled_time)
+        except ValueError:
+            return None
+    if at.year not in _YEARS:
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
+
+
+def _target(path: str) -> str:
+    encoded = _NOT_IN_TARGET.sub(lambda found: _encode_letter(found[0]), path)
+    return encoded if encoded.startswith("/") else "/" + encoded
+
+
+def _percent_encode(value: str) -> str:
+    """Encode what cannot travel, and `%` itself so that decoding gives the very value back."""
+    return _UNSENDABLE.sub(lambda found: _encode_letter(found[0]), value.replace("%", "%25"))
+
+
+def _encode_letter(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
+
+
+def _text(message: Message, name: str) -> str | None:
+    attribute = message.attributes.get(name)
+    return None if attribute is None else attribute.value

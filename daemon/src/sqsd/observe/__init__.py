@@ -1,0 +1,1 @@
+"""What explains the daemon: log lines, metrics, traces, the status page."""

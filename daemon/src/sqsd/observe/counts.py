@@ -1,0 +1,154 @@
+"""Counts what became of messages: of all of them, and with several queues of each queue's.
+
+The hot path is `deleted`: some additions for each message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sqsd.base.errors import SqsdError
+from sqsd.base.ports import EventLog
+from sqsd.contract import events
+from sqsd.messages.message import Message, Refused
+from sqsd.messages.ports import Queue
+from sqsd.observe.metrics import Metrics
+from sqsd.started import Started
+
+Values = Mapping[str, Any]
+#: Events that only move a counter, with its name in `Metrics`.
+_COUNTED: Final = {
+    events.MESSAGE_EXPIRED: "expired",
+    events.MESSAGE_DUPLICATE: "duplicates",
+    events.MESSAGE_DAMAGED: "damaged",
+    events.MESSAGE_DEAD_LETTERED: "dead_lettered",
+    events.MESSAGE_OVERDUE: "overdue",
+    events.MESSAGE_ATTRIBUTE_SKIPPED: "attributes_skipped",
+    events.CRON_SUPPRESSED: "cron_suppressed",
+}
+
+
+class MessageCounts:
+    """Moves the numbers in `metrics` that are about messages.
+
+    `handlers` has what is to be done for an event; `deleted` is not among them, for it comes with
+    every message and is called without a look-up.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.handlers: dict[str, Callable[[Values], None]] = {
+            events.MESSAGE_RELEASED: self._released,
+            events.MESSAGE_DELETE_FAILED: self._delete_failed,
+            events.HEARTBEAT_SENT: self._heartbeat,
+            **{event: counter(metrics, name) for event, name in _COUNTED.items()},
+        }
+
+    def deleted(self, values: Values) -> None:
+        metrics = self._metrics
+        metrics.deleted += 1
+        status = values.get("status")
+        if status is not None:  # else it was not posted: expired, a copy, or done before
+            self._dispatched(values, status // 100)
+            metrics.delete.observe(values["delete_seconds"])
+
+    def _released(self, values: Values) -> None:
+        self._metrics.release(values["reason"])
+        status = values.get("status")
+        if status is not None:
+            self._dispatched(values, status // 100)
+        elif "app_seconds" in values:
+            self._dispatched(values, 0)
+
+    def _delete_failed(self, values: Values) -> None:
+        self._metrics.delete_failed += 1
+        status = values.get("status")
+        if status is not None:
+            self._dispatched(values, status // 100)
+
+    def _dispatched(self, values: Values, status_class: int) -> None:
+        metrics = self._metrics
+        metrics.app[status_class].observe(values["app_seconds"])
+        metrics.dwell.observe(values["dwell_seconds"])
+        metrics.dispatch.observe(values["dispatch_seconds"])
+        if values["receive_count"] > 1:
+            metrics.retries += 1
+
+    def _heartbeat(self, values: Values) -> None:
+        self._metrics.heartbeats += values["count"] - values["failed"]
+        self._metrics.heartbeats_failed += values["failed"]
+
+
+def counter(metrics: Metrics, name: str) -> Callable[[Values], None]:
+    """Adds one to the counter of that name at each event."""
+
+    def count(_: Values) -> None:
+        setattr(metrics, name, getattr(metrics, name) + 1)
+
+    return count
+
+
+class QueueObserver:
+    """Implements `ports.EventLog` for one of several queues.
+
+    Counts its messages, and says of every event which queue it is about.
+    """
+
+    def __init__(self, log: EventLog, name: str) -> None:
+        self._log, self._name = log, name
+        self.metrics = Metrics()
+        self._counts = MessageCounts(self.metrics)
+
+    def emit(self, event: str, /, **values: Any) -> None:
+        if event == events.MESSAGE_DELETED:
+            self._counts.deleted(values)
+        else:
+            handler = self._counts.handlers.get(event)
+            if handler is not None:
+                handler(values)
+        self._log.emit(event, queue=self._name, **values)
+
+
+class ObservedQueue:
+    """Implements `ports.Queue`: counts receives, for the dispatcher logs few of their failures.
+
+    Args:
+        metrics: where to count; with several queues both the queue's own and everybody's.
+    """
+
+    def __init__(self, queue: Queue, *metrics: Metrics) -> None:
+        self._queue, self._metrics = queue, metrics
+
+    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
+        call = self._queue.receive(limit, wait_seconds)
+        return Started(lambda: self._received(call))
+
+    async def _received(self, call: Awaitable[list[Message]]) -> list[Message]:
+        try:
+            messages = await call
+        except SqsdError:
+            for metrics in self._metrics:
+                metrics.receives_failed += 1
+            raise
+        for metrics in self._metrics:
+            metrics.receives += 1
+            metrics.received += len(messages)
+            if not messages:
+                metrics.receives_empty += 1
+        return messages
+
+    async def bury(self, message: Message, reason: str) -> None:
+        await self._queue.bury(message, reason)
+
+    @property
+    def clock_offset(self) -> float:
+        return self._queue.clock_offset
+
+    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
+        return await self._queue.delete(messages)
+
+    async def change_visibility(
+        self, changes: Sequence[tuple[Message, int]]
+    ) -> list[Refused | None]:
+        return await self._queue.change_visibility(changes)

@@ -1,0 +1,244 @@
+"""Events as Elastic Beanstalk's daemon writes them, for who greps or alarms on those lines.
+
+`<UTC time> <category>: <message>[ - <seconds>]`. EB's lines are kept to the letter; an event of
+ours that EB has no line for gets its own category: `gate: closed reason="connection refused"`.
+EB says of a success no more than that it was posted, so `message.deleted` is not written.
+Differences are in docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqsd import __version__, contract
+from sqsd.contract import events
+from sqsd.contract.events import STOPPING
+from sqsd.messages.gate import Probe
+from sqsd.messages.outcome import Broken, Outcome, Unreachable
+from sqsd.messages.ports import Application
+from sqsd.messages.request import Request
+from sqsd.observe.json_log import LineStream
+
+Values = Mapping[str, Any]
+#: A line that cannot be told from two must not be made of what came with a message.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+_LONGEST_VALUE: Final = 500
+#: An occurrence that is sent so late was missed by somebody.
+MISSED_SECONDS: Final = 5.0
+#: Ruby's names for what EB's HTTP client met.
+RUBY_ERRORS: Final = {
+    Unreachable.REFUSED.value: "Errno::ECONNREFUSED",
+    Unreachable.CONNECT_TIMEOUT.value: "Errno::ETIMEDOUT",
+    Broken.INACTIVE.value: "Errno::ETIMEDOUT",
+    Broken.CLOSED.value: "Errno::ECONNRESET",
+    Broken.MALFORMED.value: "Could not parse data entirely",
+}
+
+
+class EbLog:
+    """Writes events to a text stream in EB's format; implements `ports.EventLog`."""
+
+    def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
+        self._stream, self._time = stream, time
+
+    def emit(self, event: str, /, **values: Any) -> None:
+        for text in eb_lines(event, values):
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        """Write one line that has its category."""
+        at = datetime.fromtimestamp(self._time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        try:
+            self._stream.write(f"{at} {_UNPRINTABLE.sub(_escape, text)}\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return  # as in `JsonLog`
+
+
+def eb_lines(event: str, values: Values) -> list[str]:
+    """What EB writes for an event; no line for what EB passes over."""
+    known = _LINES.get(event)
+    return [_ours(event, values)] if known is None else known(values)
+
+
+class PostLog:
+    """Implements `ports.Application`: writes the one line that EB has for each POST as it is made.
+
+    Args:
+        target: `http://localhost:80`, to which a request's path is added.
+    """
+
+    def __init__(self, application: Application, log: EbLog, target: str) -> None:
+        self._application, self._log, self._target = application, log, target
+
+    def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        self._log.line(f"message: sent to {self._target}{_short(request.path)}")
+        self._application.post(request, done)
+
+    def abort(self) -> None:
+        self._application.abort()
+
+    async def probe(self, how: Probe) -> bool:
+        return await self._application.probe(how)
+
+
+def _started(values: Values) -> list[str]:
+    agent = contract.USER_AGENT.replace("/", " ", 1).partition(" (")[0]
+    return [
+        f"init: initializing {agent} (worker-tier {__version__})",
+        f"start: polling {values.get('queue')}",
+    ]
+
+
+def _released(values: Values) -> list[str]:
+    of = f"{values.get('message_id')} ({values.get('receive_count')})"
+    # EB counts from the receive, so time spent waiting for a connection is in it.
+    seconds = values.get("dispatch_seconds", 0.0) + values.get("app_seconds", 0.0)
+    if values.get("status") is not None:
+        return [f"http-err: {of} {values['status']} - {seconds:.3f}"]
+    ruby_name = RUBY_ERRORS.get(str(values.get("reason")))
+    if ruby_name is not None:
+        return [f"socket-err: {of} {ruby_name} - {seconds:.3f}"]
+    return [f"release: {of} {_short(values.get('reason'))}"]
+
+
+def _expired(values: Values) -> list[str]:
+    of, seconds = values.get("message_id"), values.get("age_seconds")
+    return [f"expired-msg: {of} was first received {seconds} seconds ago. deleting"]
+
+
+def _stopped(values: Values) -> list[str]:
+    stop = "stop: stopping the daemon"
+    return [stop] if values.get("clean") else ["timeout: draining timed out", stop]
+
+
+def _draining(values: Values) -> list[str]:
+    return [
+        "drain: draining the internal queue...",
+        f"drain: {values.get('in_flight')} messages left",
+    ]
+
+
+def _cron_loaded(values: Values) -> list[str]:
+    count = values.get("tasks", 0)
+    count = count if isinstance(count, int) else len(count)
+    return [
+        f"schedule-parser: Successfully loaded {count} scheduled tasks from file"
+        f" {values.get('file', contract.CRON_FILE_NAME)} .",
+        "scheduler: Starting scheduler",
+        f"scheduler: initialized {count} job's pending time",
+    ]
+
+
+def _cron_invalid(values: Values) -> list[str]:
+    file = values.get("file", contract.CRON_FILE_NAME)
+    return [
+        f"schedule-parser: Failed of parsing file '{file}', because: {_short(problem)}"
+        for problem in values.get("problems", ())
+    ]
+
+
+def _cron_failed(values: Values) -> list[str]:
+    reason = _short(values.get("reason", ""))
+    if values.get("task") is None:  # no one task: a defect, after which EB's daemon dies
+        return [f"scheduler: fatal error, because: {reason}"]
+    name = _short(values["task"])
+    return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
+
+
+def _cron_repaired(values: Values) -> list[str]:
+    return [f"scheduler: Sending missed message for '{_short(values.get('task', ''))}'"]
+
+
+def _cron_enqueued(values: Values) -> list[str]:
+    """EB has a line for what nobody sent in time, and none for the rest."""
+    late = values.get("late_seconds", 0.0) > MISSED_SECONDS
+    return [*(_cron_repaired(values) if late else ()), _ours(events.CRON_ENQUEUED, values)]
+
+
+def _election(*texts: str) -> Callable[[Values], list[str]]:
+    return lambda values: [_elected(text) for text in texts]
+
+
+def _elected(text: str) -> str:
+    # Two blanks after this category, as EB has them.
+    return f"leader-election:  {text}"
+
+
+def _lease_expired(values: Values) -> list[str]:
+    return [_elected(f"leader expired at {values.get('expired_at')}, electing new leader ...")]
+
+
+def _lease_lost(values: Values) -> list[str]:
+    expired_at = values.get("expired_at")
+    if expired_at is None:
+        return [_elected("we've lost leadership. current role: worker")]
+    return [
+        _elected("timeout, give up leadership. current role: worker"),
+        _elected(f"failed to refresh leadership. leadership expired at: {expired_at}"),
+    ]
+
+
+def _lease_released(values: Values) -> list[str]:
+    if values.get("reason") == STOPPING:
+        return []  # and `lease.stopped` follows
+    demoted = _elected("demote requested. giving up leadership. current role: worker")
+    task = values.get("task")
+    if task is None:
+        return [demoted]
+    why = f"failed to send message for job '{_short(task)}'"
+    return [f"scheduler: dropping leader, due to {why}", demoted]
+
+
+_LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
+    events.DAEMON_STARTED: _started,
+    events.DAEMON_DRAINING: _draining,
+    events.DAEMON_STOPPED: _stopped,
+    events.MESSAGE_DELETED: lambda values: [],
+    events.MESSAGE_RELEASED: _released,
+    events.MESSAGE_EXPIRED: _expired,
+    events.MESSAGE_ATTRIBUTE_SKIPPED: lambda values: [
+        f"attribute skipped: {_short(values.get('reason'))}"
+    ],
+    events.CRON_LOADED: _cron_loaded,
+    events.CRON_INVALID: _cron_invalid,
+    events.CRON_ENQUEUED: _cron_enqueued,
+    events.CRON_REPAIRED: _cron_repaired,
+    events.CRON_FAILED: _cron_failed,
+    events.LEASE_STARTED: _election(
+        "initialized leader election", "Starting leader election", "current role: worker"
+    ),
+    events.LEASE_EXPIRED: _lease_expired,
+    events.LEASE_CONTESTED: _election("failed to be elected as leader. current role: worker"),
+    events.LEASE_ACQUIRED: _election("we're now the leader"),
+    events.LEASE_LOST: _lease_lost,
+    events.LEASE_RELEASED: _lease_released,
+    events.LEASE_STOPPED: _election("stopping leader election"),
+}
+
+
+def _ours(event: str, values: Values) -> str:
+    category, _, what = event.partition(".")
+    pairs = (f" {name}={_quoted(value)}" for name, value in values.items() if value is not None)
+    return f"{category}: {what.replace('_', ' ')}{''.join(pairs)}"
+
+
+def _quoted(value: object) -> str:
+    text = _short(value)
+    if isinstance(value, str) and (not text or " " in text or '"' in text or "=" in text):
+        escaped = text.replace('"', '\\"')
+        return f'"{escaped}"'
+    return text
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

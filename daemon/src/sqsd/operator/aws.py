@@ -1,0 +1,219 @@
+"""What an operator does to a tier, by botocore's own client: seldom, and never by the daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
+
+from sqsd.aws import hints as cures
+from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.contract import LEADER_TABLE_KEY, TierResources
+from sqsd.cron.lease import LEASE_ID
+from sqsd.operator.dead_letters import DeadLetter
+
+#: Seconds for which a look hides a message; it is made visible again at the end of the look.
+_LOOK_SECONDS: Final = 60
+_BATCH: Final = 10
+_FORBIDDEN: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+#: What SQS does in the caller's name.
+_REDRIVE_ACTIONS: Final = (
+    "sqs:StartMessageMoveTask",
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+)
+_YOURS: Final = "the role or user that you are"
+#: Outputs of a stack -> names of resources in `tier.json`.
+OUTPUTS: Final = {
+    "QueueUrl": "queue_url",
+    "DeadLetterQueueUrl": "dead_letter_queue_url",
+    "LeaderTableName": "leader_table",
+}
+
+
+class OperatorAws:
+    """Calls about one tier.
+
+    Raises: by every method, `AwsError` with the cure, `AwsUnreachable` and `NoCredentials`.
+    """
+
+    def __init__(self, resources: TierResources) -> None:
+        self._resources = resources
+        self._session = botocore.session.Session()
+        self._sqs = _client(self._session, "sqs", resources.region)
+
+    def dead_letter_queue(self) -> str:
+        """The dead-letter queue's URL: as told, or by the work queue's redrive policy.
+
+        Raises:
+            AwsError: the queue has none.
+        """
+        if self._resources.dead_letter_queue_url is not None:
+            return self._resources.dead_letter_queue_url
+        url = self._resources.queue_url
+        policy = json.loads(self._attribute(url, "RedrivePolicy") or "{}")
+        arn = policy.get("deadLetterTargetArn")
+        if arn is None:
+            raise AwsError(
+                "GetQueueAttributes",
+                "NoDeadLetterQueue",
+                f"{url} has no redrive policy",
+                200,
+                "name the queue with --dead-letter-queue-url",
+            )
+        *_, account, name = arn.split(":")
+        with _told("GetQueueUrl", name):
+            answer = self._sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
+        return str(answer["QueueUrl"])
+
+    def dead_letters(self, url: str, most: int) -> list[DeadLetter]:
+        """At most so many, without taking them away: each is visible again when this returns."""
+        found: dict[str, tuple[DeadLetter, str]] = {}
+        try:
+            while len(found) < most:
+                with _told("ReceiveMessage", url):
+                    answer = self._sqs.receive_message(
+                        QueueUrl=url,
+                        MaxNumberOfMessages=min(_BATCH, most - len(found)),
+                        VisibilityTimeout=_LOOK_SECONDS,
+                        WaitTimeSeconds=1,
+                        MessageSystemAttributeNames=["All"],
+                        MessageAttributeNames=["All"],
+                    )
+                messages = answer.get("Messages", [])
+                for message in messages:
+                    letter = _letter(message)
+                    found[letter.message_id] = letter, message["ReceiptHandle"]
+                if not messages:
+                    break
+        finally:
+            self._put_back(url, [handle for _, handle in found.values()])
+        return [letter for letter, _ in found.values()]
+
+    def redrive(self, source: str, most_a_second: int | None) -> str:
+        """Let SQS move all of `source` to the work queue; the handle of its task."""
+        arns = [self._attribute(url, "QueueArn") for url in (source, self._resources.queue_url)]
+        request: dict[str, Any] = {"SourceArn": arns[0], "DestinationArn": arns[1]}
+        if most_a_second is not None:
+            request["MaxNumberOfMessagesPerSecond"] = most_a_second
+        with _told("StartMessageMoveTask", source):
+            return str(self._sqs.start_message_move_task(**request)["TaskHandle"])
+
+    def purge(self, url: str) -> None:
+        """Delete every message of a queue."""
+        with _told("PurgeQueue", url):
+            self._sqs.purge_queue(QueueUrl=url)
+
+    def waiting(self, url: str) -> int:
+        """About how many messages of a queue can be received."""
+        return int(self._attribute(url, "ApproximateNumberOfMessages") or 0)
+
+    def send(self, body: str, attributes: Mapping[str, str], more: Mapping[str, str | int]) -> str:
+        """Send to the work queue, with attributes of type String; the message's id."""
+        url = self._resources.queue_url
+        typed = {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()}
+        with _told("SendMessage", url):
+            answer = self._sqs.send_message(
+                QueueUrl=url, MessageBody=body, MessageAttributes=typed, **more
+            )
+        return str(answer["MessageId"])
+
+    def lease(self) -> Mapping[str, Any] | None:
+        """The lease's item of the leader table: attribute -> value; None: there is none."""
+        table = self._resources.leader_table
+        dynamodb = _client(self._session, "dynamodb", self._resources.region)
+        with _told("GetItem", str(table), "dynamodb"):
+            answer = dynamodb.get_item(
+                TableName=table, Key={LEADER_TABLE_KEY: {"S": LEASE_ID}}, ConsistentRead=True
+            )
+        item = answer.get("Item")
+        return None if item is None else {n: next(iter(v.values())) for n, v in item.items()}
+
+    def _attribute(self, url: str, name: str) -> str | None:
+        with _told("GetQueueAttributes", url):
+            answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+        value: str | None = answer.get("Attributes", {}).get(name)
+        return value
+
+    def _put_back(self, url: str, handles: Sequence[str]) -> None:
+        for start in range(0, len(handles), _BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for number, handle in enumerate(handles[start : start + _BATCH])
+            ]
+            with _told("ChangeMessageVisibilityBatch", url):
+                self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+
+
+def outputs_of(stack: str, region: str | None) -> dict[str, str]:
+    """Resources of `tier.json` by a deployed stack's outputs, and its region.
+
+    Raises: `AwsError` with the cure, `AwsUnreachable`, `NoCredentials`.
+    """
+    session = botocore.session.Session()
+    client = _client(session, "cloudformation", region)
+    with _told("DescribeStacks", stack, "cloudformation"):
+        answer = client.describe_stacks(StackName=stack)
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in answer["Stacks"][0].get("Outputs", [])}
+    found = {name: outputs[key] for key, name in OUTPUTS.items() if key in outputs}
+    return {"region": client.meta.region_name, **found}
+
+
+def _client(session: botocore.session.Session, service: str, region: str | None) -> Any:
+    try:
+        return session.create_client(service, region_name=region)
+    except UnknownServiceError:
+        raise AwsUnreachable(
+            service, "this installation of botocore does not know it; run sqsd elsewhere"
+        ) from None
+    except BotoCoreError as error:
+        raise AwsUnreachable(service, f"{error}; name it with --region or AWS_REGION") from error
+
+
+@contextmanager
+def _told(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
+    """botocore's errors as this package's, with the cure."""
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise NoCredentials(
+            f"{action}: no credentials were found; set AWS_PROFILE, or sign in"
+        ) from error
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = str(told.get("Code", "")).rpartition(".")[2]
+        cure = cures.cure_for_queue(action, code, resource) if service == "sqs" else None
+        if code in _FORBIDDEN:
+            needed: Sequence[str] = (f"{service}:{action.removesuffix('Batch')}",)
+            if action == "StartMessageMoveTask":
+                needed = _REDRIVE_ACTIONS
+            names = {"dynamodb": f"table/{resource}", "cloudformation": f"stack/{resource}/*"}
+            name = names.get(service, resource.rstrip("/").rpartition("/")[2])
+            cure = cures.statement(needed, service, name, _YOURS)
+        message = str(told.get("Message", ""))
+        raise AwsError(action, code, message, status, cure) from error
+    except BotoCoreError as error:
+        raise AwsUnreachable(action, str(error)) from error
+
+
+def _letter(message: Mapping[str, Any]) -> DeadLetter:
+    system = message.get("Attributes", {})
+    return DeadLetter(
+        message_id=message["MessageId"],
+        body=message["Body"],
+        sent_at=int(system.get("SentTimestamp", 0)) / 1_000,
+        receive_count=int(system.get("ApproximateReceiveCount", 0)),
+        group_id=system.get("MessageGroupId"),
+        attributes={
+            name: value["StringValue"]
+            if "StringValue" in value
+            else f"{len(value.get('BinaryValue', b''))} bytes"
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+    )

@@ -1,0 +1,256 @@
+"""The commands for people: `sqsd dead-letters`, `sqsd send`, `sqsd leader`.
+
+They act on a deployed tier, from an instance or from anywhere, by `tier.json`, a stack's outputs or
+flags. Exit codes: 0 done; 1 AWS refused, or there is nothing such; 2 arguments cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqsd import contract
+from sqsd.base.errors import SqsdError
+from sqsd.config import load as settings
+from sqsd.config.resource_checks import resource_problems
+from sqsd.contract import InvalidSettings, TierResources
+from sqsd.operator.dead_letters import list_letters, show_letter
+
+if TYPE_CHECKING:
+    from sqsd.operator.aws import OperatorAws
+
+_RESOURCES: Final = ("queue_url", "dead_letter_queue_url", "leader_table", "region")
+_FREE: Final = ""
+_MOST_RATE: Final = 500
+Commands = Any  # argparse's own type for it is private
+
+#: What a lease's version must have risen by within this many seconds, for its holder to live.
+_LOOK_SECONDS: Final = 10.0
+
+
+def add_to(commands: Commands) -> None:
+    """Register the commands with `sqsd`'s parser."""
+    letters = commands.add_parser("dead-letters", help="list, show, redrive or purge dead letters")
+    actions = letters.add_subparsers(required=True, metavar="ACTION")
+    one = _add(actions, "list", _list, "print the dead letters, the oldest first; none is taken")
+    _add_most(one)
+    _add_body(one)
+    one = _add(actions, "show", _show, "print all there is about one dead letter")
+    one.add_argument("message_id", metavar="MESSAGE_ID")
+    _add_most(one)
+    _add_body(one)
+    one = _add(actions, "redrive", _redrive, "let SQS move them to the work queue, as they are")
+    one.add_argument(
+        "--rate",
+        type=_whole(1, _MOST_RATE),
+        metavar="N",
+        help=f"messages a second, 1 to {_MOST_RATE} (default: as SQS likes)",
+    )
+    one = _add(actions, "purge", _purge, "delete all of them for good")
+    one.add_argument("--yes", action="store_true", help="do not ask")
+    one = _add(commands, "send", _send, "send a message to the work queue")
+    one.add_argument("body", metavar="BODY", help="text of the message; - reads standard input")
+    one.add_argument(
+        "--attribute",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="NAME=VALUE",
+        help="message attribute of type String; may be given more than once",
+    )
+    one.add_argument("--delay", type=_whole(0, 900), metavar="SECONDS", help="0 to 900")
+    one.add_argument("--group-id", metavar="ID", help="MessageGroupId, for FIFO queues")
+    one.add_argument("--deduplication-id", metavar="ID", help="for FIFO queues")
+    _add(commands, "leader", _leader, "print who enqueues periodic tasks, and whether it lives")
+
+
+def _add(
+    commands: Commands, name: str, action: Callable[[_Given], int], meaning: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help=f"tier.json (default: {contract.SETTINGS_PATH}, unless a queue or stack is named)",
+    )
+    parser.add_argument("--stack", metavar="NAME", help="take the outputs of a deployed stack")
+    for resource in _RESOURCES:
+        parser.add_argument(
+            f"--{resource.replace('_', '-')}",
+            dest=resource,
+            metavar=resource.rpartition("_")[2].upper(),
+        )
+    parser.set_defaults(command=lambda chosen: _run(action, chosen))
+    return parser
+
+
+def _add_most(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", type=_whole(1, 10_000), default=100, help="look at most at N (default: %(default)s)"
+    )
+
+
+def _add_body(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--body", action="store_true", help="print bodies, which may be secret")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal()) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}, got {text!r}"
+            )
+        return int(text)
+
+    return read
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, neither of them empty, got {text!r}")
+    return name, value
+
+
+class _Given:
+    """What a command was told, and the tier it is about."""
+
+    def __init__(
+        self, chosen: argparse.Namespace, resources: TierResources, aws: OperatorAws
+    ) -> None:
+        self.chosen, self.resources, self.aws = chosen, resources, aws
+
+
+def _run(action: Callable[[_Given], int], chosen: argparse.Namespace) -> int:
+    # Here and not above: the daemon starts without it.
+    from sqsd.operator.aws import OperatorAws, outputs_of
+
+    flags = {n: v for n in _RESOURCES if (v := getattr(chosen, n)) is not None}
+    try:
+        if chosen.stack is not None:
+            flags = {**outputs_of(chosen.stack, flags.get("region")), **flags}
+        resources = _resources(chosen.settings, flags, chosen.stack)
+        return action(_Given(chosen, resources, OperatorAws(resources)))
+    except SqsdError as error:
+        print(f"sqsd: {error}", file=sys.stderr)
+        return 1
+
+
+def _resources(path: Path | None, flags: Mapping[str, str], stack: str | None) -> TierResources:
+    if stack is not None and "queue_url" not in flags:
+        raise InvalidSettings(
+            ["it has no output QueueUrl; name the queue with --queue-url"], f"stack {stack}"
+        )
+    if path is None and "queue_url" not in flags:
+        path = Path(contract.SETTINGS_PATH)
+    resources = settings.load(path, flags).resources
+    urls = {
+        "queue_url": resources.queue_url,
+        "dead_letter_queue_url": resources.dead_letter_queue_url,
+    }
+    if problems := resource_problems(resources.region, urls):
+        raise InvalidSettings(problems, str(path or "flags"))
+    return resources
+
+
+def _list(given: _Given) -> int:
+    url = given.aws.dead_letter_queue()
+    letters = given.aws.dead_letters(url, given.chosen.n)
+    print(list_letters(letters, time.time(), bodies=given.chosen.body), end="")
+    if len(letters) == given.chosen.n:
+        print(f"these are the first {given.chosen.n}; -n looks at more", file=sys.stderr)
+    return 0
+
+
+def _show(given: _Given) -> int:
+    url, wanted = given.aws.dead_letter_queue(), given.chosen.message_id
+    letters = given.aws.dead_letters(url, given.chosen.n)
+    for letter in letters:
+        if letter.message_id == wanted:
+            print(show_letter(letter, time.time(), body=given.chosen.body), end="")
+            return 0
+    print(
+        f"sqsd: none of {len(letters)} messages of {url} has the id {wanted};"
+        " `sqsd dead-letters list` has their ids, -n looks at more",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _redrive(given: _Given) -> int:
+    source = given.aws.dead_letter_queue()
+    waiting = given.aws.waiting(source)
+    given.aws.redrive(source, given.chosen.rate)
+    print(f"SQS moves about {waiting} messages from {source} to {given.resources.queue_url}")
+    return 0
+
+
+def _purge(given: _Given) -> int:
+    url = given.aws.dead_letter_queue()
+    waiting = given.aws.waiting(url)
+    if not given.chosen.yes and not _agreed(f"delete all (about {waiting}) messages of {url}?"):
+        print("sqsd: nothing was deleted; say yes, or give --yes", file=sys.stderr)
+        return 1
+    given.aws.purge(url)
+    print(f"SQS deletes what is in {url}; that may take a minute")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return input(f"{question} [yes/no] ").strip().lower() == "yes"
+    except EOFError:
+        return False
+
+
+def _send(given: _Given) -> int:
+    chosen = given.chosen
+    body = sys.stdin.read() if chosen.body == "-" else chosen.body
+    more = {
+        "DelaySeconds": chosen.delay,
+        "MessageGroupId": chosen.group_id,
+        "MessageDeduplicationId": chosen.deduplication_id,
+    }
+    given_more = {name: value for name, value in more.items() if value is not None}
+    print(given.aws.send(body, dict(chosen.attribute), given_more))
+    return 0
+
+
+def _leader(given: _Given) -> int:
+    if given.resources.leader_table is None:
+        raise InvalidSettings(
+            ["leader_table is not set: only a tier with periodic tasks has one"], "leader"
+        )
+    return tell_leader(given.aws.lease, time.sleep)
+
+
+def tell_leader(
+    lease: Callable[[], Mapping[str, Any] | None], sleep: Callable[[float], None]
+) -> int:
+    """Print who holds the lease; 0 only when it is held and renewed.
+
+    The lease says how long it lasts and not since when, for clocks differ: what is looked for is a
+    new version.
+    """
+    first = lease()
+    if first is None or first.get("holder", _FREE) == _FREE:
+        print("nobody leads: no daemon holds the lease")
+        return 1
+    seconds = float(first.get("lease_seconds", _LOOK_SECONDS))
+    followers = first.get("fleet", "0")
+    print(f"{first['holder']} leads (term {first.get('term', '?')}, {followers} others wait)")
+    sleep(seconds)
+    second = lease()
+    if second is not None and second.get("version") != first.get("version"):
+        if second.get("holder") != first["holder"]:
+            print(f"and now it is {second.get('holder') or 'nobody'}")
+        else:
+            print("it lives: the lease was renewed meanwhile")
+        return 0
+    print(f"it has not renewed the lease in {seconds:g} s: another takes over, if one is up")
+    return 1

@@ -1,0 +1,56 @@
+"""A scheduler in virtual time, before a table and a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqsd.cron.cron_yaml import parse_cron_yaml
+from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.schedule import Schedule
+from sqsd.cron.scheduler import Scheduler
+from sqsd.cron.table import DynamoDbLeaderTable
+from tests.fakes.clock import VirtualClock, run_virtually
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.dynamodb import FakeDynamoDb
+from tests.fakes.log import RecordingLog
+
+
+def schedule(*tasks: str) -> Schedule:
+    return parse_cron_yaml("version: 1\ncron:\n" + "".join(f"  - {{{task}}}\n" for task in tasks))
+
+
+MINUTELY = schedule('name: tick, url: /tick, schedule: "* * * * *"')
+
+
+class Tier:
+    """One scheduler and what surrounds it; make it inside the virtual loop."""
+
+    def __init__(self, tasks: Schedule = MINUTELY, **options: Any) -> None:
+        self.dynamodb = options.pop("dynamodb", None) or FakeDynamoDb(TABLE)
+        self.sender, self.log = FakeSender(), RecordingLog()
+        self.clock = VirtualClock(EPOCH)
+        table = DynamoDbLeaderTable(self.dynamodb, TABLE)
+        identity = options.pop("identity", "me")
+        self.guard = OccurrenceGuard(tasks, table, self.clock, self.log)
+        self.scheduler = Scheduler(
+            tasks, table, self.sender, self.clock, self.log, identity, spread=lambda: 0.5, **options
+        )
+        self.running = asyncio.create_task(self.scheduler.run())
+
+    async def drain(self) -> None:
+        self.scheduler.drain()
+        await self.running
+
+
+def virtually(scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario()
+
+    run_virtually(main())
+
+
+def due(minute: int) -> datetime:
+    return datetime.fromtimestamp(EPOCH + minute * 60, UTC)

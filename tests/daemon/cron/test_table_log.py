@@ -1,0 +1,345 @@
+"""The leader table in trouble: what is sent twice, what is said, and who steps down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sqsd.base.errors import AwsError, AwsUnreachable
+from sqsd.contract import events
+from sqsd.cron.cron_yaml import parse_cron_yaml
+from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.election import TableTrouble
+from sqsd.cron.scheduler import Scheduler
+from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.observe.observer import Observer
+from tests.fakes.clock import FakeClock, VirtualClock, run_virtually
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.dynamodb import FakeDynamoDb
+from tests.fakes.log import RecordingLog
+
+Around = Callable[[str, Mapping[str, Any], Callable[[], Any]], Awaitable[Any]]
+
+
+def refusing(*actions: str, code: str = "AccessDeniedException") -> Around:
+    async def around(action: str, request: Mapping[str, Any], apply: Callable[[], Any]) -> Any:
+        if action in actions:
+            raise AwsError(action, code, "no", 400)
+        return apply()
+
+    return around
+
+
+async def hanging(action: str, request: Mapping[str, Any], apply: Callable[[], Any]) -> Any:
+    await asyncio.sleep(3_600)
+
+
+def tasks(more: str = "", schedule: str = "*/5 * * * *") -> Any:
+    text = f"- {{name: tick, url: /tick, schedule: '{schedule}'{more}}}"
+    return parse_cron_yaml(f"version: 1\ncron:\n  {text}\n")
+
+
+class Instance:
+    """A scheduler and a guard on one table."""
+
+    def __init__(
+        self, dynamodb: FakeDynamoDb, sender: FakeSender, schedule: Any, name: str = "me"
+    ) -> None:
+        self.clock, self.recorded = VirtualClock(EPOCH), RecordingLog()
+        self.log = Observer(self.recorded, self.clock)
+        table = DynamoDbLeaderTable(dynamodb, TABLE)
+        trouble = TableTrouble(TABLE, self.clock, self.log)
+        self.guard = OccurrenceGuard(schedule, table, self.clock, self.log, trouble)
+        self.scheduler = Scheduler(
+            schedule,
+            table,
+            sender,
+            self.clock,
+            self.log,
+            name,
+            trouble=trouble,
+            spread=lambda: 0.5,
+        )
+        self.running = asyncio.create_task(self.scheduler.run())
+
+    async def drain(self) -> None:
+        self.scheduler.drain()
+        await self.running
+
+
+DUE = datetime.fromtimestamp(EPOCH + 300, UTC)
+
+
+async def answered(instance: Instance, message_id: str) -> bool:
+    """A daemon receives a message of the occurrence; whether the application saw it."""
+    if await instance.guard.is_duplicate("tick", DUE, message_id, int((EPOCH + 301) * 1000)):
+        return False
+    asyncio.get_running_loop().create_task(instance.guard.completed("tick", DUE, message_id))
+    return True
+
+
+@pytest.mark.parametrize("outage", [60, 150, 290])
+def test_a_table_that_hangs_after_a_claim_makes_no_occurrence_fire_twice(outage: int) -> None:
+    async def scenario() -> None:
+        dynamodb, sender = FakeDynamoDb(TABLE), FakeSender()
+        leader = Instance(dynamodb, sender, tasks(), "leader")
+        await asyncio.sleep(1)
+        worker = Instance(dynamodb, sender, tasks(), "worker")
+        # given a claim after which the table hangs
+        await asyncio.sleep(298)
+
+        async def hang_after_the_claim(
+            action: str, request: Mapping[str, Any], apply: Callable[[], Any]
+        ) -> Any:
+            answer = apply()
+            if request.get("Item", {}).get("state") == {"S": "claimed"}:
+                dynamodb.around = hanging
+            return answer
+
+        dynamodb.around = hang_after_the_claim
+        await asyncio.sleep(5)
+        assert len(sender.sent) == 1
+        # and its message is POSTed, for nobody can tell whether it is a copy
+        posts = int(await answered(worker, "m1"))
+        assert posts == 1
+        # when the table is back
+        await asyncio.sleep(outage - 13)
+        dynamodb.around = None
+        await asyncio.sleep(30)
+        # then what was sent once more, if anything, is known
+        for number in range(2, len(sender.sent) + 1):
+            posts += await answered(worker, f"m{number}")
+        assert posts == 1
+        assert dynamodb.items[TABLE]["task#tick"]["state"] == {"S": "sent"}
+        await leader.drain()
+        await worker.drain()
+
+    run_virtually(scenario())
+
+
+def test_with_overlap_skip_an_answer_is_noted_after_an_hour_without_the_table() -> None:
+    async def scenario() -> None:
+        dynamodb = FakeDynamoDb(TABLE)
+        worker = Instance(dynamodb, FakeSender(), tasks(", overlap: skip"))
+        await asyncio.sleep(300)
+        assert not await worker.guard.is_duplicate("tick", DUE, "m1")
+        dynamodb.around = hanging
+        noting = asyncio.create_task(worker.guard.completed("tick", DUE, "m1"))
+        await asyncio.sleep(3_600)
+        assert not noting.done()
+        dynamodb.around = None
+        await asyncio.sleep(8)
+        assert noting.done()
+        key = "run#tick#2026-03-01 00:05:00 UTC"
+        assert dynamodb.items[TABLE][key]["state"] == {"S": "done"}
+        await worker.drain()
+
+    run_virtually(scenario())
+
+
+def test_many_answers_to_be_noted_do_not_hammer_a_table_in_trouble() -> None:
+    async def scenario() -> None:
+        dynamodb = FakeDynamoDb(TABLE)
+        worker = Instance(dynamodb, FakeSender(), tasks())
+        await asyncio.sleep(300)
+        dynamodb.around = refusing("UpdateItem", "GetItem", code="ThrottlingException")
+        noting = [
+            asyncio.create_task(worker.guard.completed("tick", DUE, f"m{n}")) for n in range(300)
+        ]
+        await asyncio.sleep(60)
+        before = dynamodb.calls.total()
+        await asyncio.sleep(60)
+        assert dynamodb.calls.total() - before <= 60 * 12
+        dynamodb.around = None
+        await asyncio.sleep(60)
+        assert all(task.done() for task in noting)
+        await worker.drain()
+
+    run_virtually(scenario())
+
+
+def test_a_message_given_up_that_was_never_dispatched_holds_nothing_back() -> None:
+    async def scenario() -> None:
+        sender = FakeSender()
+        worker = Instance(FakeDynamoDb(TABLE), sender, tasks(", overlap: skip", "* * * * *"))
+        await asyncio.sleep(61)
+        first = datetime.fromtimestamp(EPOCH + 60, UTC)
+        await worker.guard.abandoned("tick", first, "message-1")
+        await asyncio.sleep(60)
+        assert len(sender.sent) == 2
+        await worker.drain()
+
+    run_virtually(scenario())
+
+
+# ---- what is said
+
+
+def trouble() -> tuple[TableTrouble, FakeClock, RecordingLog, Observer]:
+    clock, recorded = FakeClock(), RecordingLog()
+    observer = Observer(recorded, clock)
+    return TableTrouble(TABLE, clock, observer), clock, recorded, observer
+
+
+def test_a_renewal_that_works_ends_no_trouble_of_claims() -> None:
+    table, clock, recorded, observer = trouble()
+    for _ in range(60):  # five minutes of a policy without PutItem
+        table.failed(AwsError("PutItem", "AccessDeniedException", "no", 400))
+        table.worked("UpdateItem")
+        clock.advance(5)
+    assert len(recorded.of(events.LEASE_FAILED)) == 5
+    assert recorded.of(events.LEASE_RECOVERED) == []
+    table.worked("PutItem")
+    (recovered,) = recorded.of(events.LEASE_RECOVERED)
+    assert (recovered["action"], recovered["code"]) == ("PutItem", "AccessDeniedException")
+    assert observer.metrics.lease_failed == 60, "each is counted"
+
+
+def test_a_table_that_fails_now_and_then_is_told_of_once_a_minute_at_most() -> None:
+    table, clock, recorded, observer = trouble()
+    for number in range(600):  # every third second, for half an hour
+        if number % 2:
+            table.worked("GetItem")
+        else:
+            table.failed(AwsUnreachable("GetItem", "no answer"))
+        clock.advance(3)
+    clock.advance(60)
+    table.worked("GetItem")
+    assert 25 <= len(recorded.of(events.LEASE_FAILED)) <= 31
+    assert len(recorded.of(events.LEASE_RECOVERED)) <= 31
+    assert observer.metrics.lease_failed == 300
+
+
+def test_of_two_kinds_of_trouble_each_has_its_own_end() -> None:
+    table, _, recorded, _ = trouble()
+    table.failed(AwsError("PutItem", "ThrottlingException", "no", 400))
+    table.failed(AwsError("GetItem", "ThrottlingException", "no", 400))
+    assert len(recorded.of(events.LEASE_FAILED)) == 2
+    table.worked("GetItem")
+    assert [event["action"] for event in recorded.of(events.LEASE_RECOVERED)] == ["GetItem"]
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
+def test_the_cure_has_the_statement_that_the_role_needs(code: str) -> None:
+    table, _, recorded, _ = trouble()
+    table.failed(AwsError("PutItem", code, "no", 400))
+    (told,) = recorded.of(events.LEASE_FAILED)
+    assert told["table"] == TABLE
+    assert told["action"] == "PutItem"
+    assert (
+        '"Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]' in told["cure"]
+    )
+    assert f"table/{TABLE}" in told["cure"]
+
+
+# ---- who steps down
+
+
+def test_a_leader_that_cannot_claim_leaves_the_lease_to_another() -> None:
+    async def scenario() -> None:
+        dynamodb, sender = FakeDynamoDb(TABLE), FakeSender()
+        first = Instance(dynamodb, sender, tasks(schedule="* * * * *"), "first")
+        await asyncio.sleep(1)
+        second = Instance(dynamodb, sender, tasks(schedule="* * * * *"), "second")
+        await asyncio.sleep(57)
+
+        async def refuse_the_first(
+            action: str, request: Mapping[str, Any], apply: Callable[[], Any]
+        ) -> Any:
+            if request.get("Item", {}).get("claimant") == {"S": "first"}:
+                raise AwsError(action, "AccessDeniedException", "no", 400)
+            return apply()
+
+        dynamodb.around = refuse_the_first
+        await asyncio.sleep(18)
+        assert second.scheduler.status().leader
+        assert sender.times() == ["2026-03-01 00:01:00 UTC"]
+        (released,) = first.recorded.of(events.LEASE_RELEASED)
+        assert "PutItem" in released["reason"]
+        await first.drain()
+        await second.drain()
+
+    run_virtually(scenario())
+
+
+def test_a_defect_in_the_election_ends_neither_cron_nor_the_metric_of_a_leader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        sender = FakeSender()
+        leader = Instance(FakeDynamoDb(TABLE), sender, tasks(schedule="* * * * *"))
+        await asyncio.sleep(30)
+        assert leader.log.leader
+        keeper = leader.scheduler._keeper
+        step, calls = keeper.step, []
+
+        async def broken() -> None:
+            calls.append(1)
+            if len(calls) <= 2:
+                raise ZeroDivisionError("a bug")
+            await step()
+
+        monkeypatch.setattr(keeper, "step", broken)
+        keeper.wake.set()
+        await asyncio.sleep(60)
+        # each was counted, and told; and the lease is held again
+        assert leader.log.metrics.lease_failed == 2
+        assert leader.log.leader
+        assert sender.times() == ["2026-03-01 00:01:00 UTC"]
+        await leader.drain()
+
+    run_virtually(scenario())
+
+
+def test_a_scheduler_that_fails_altogether_leads_no_longer_and_can_be_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        sender = FakeSender()
+        leader = Instance(FakeDynamoDb(TABLE), sender, tasks(schedule="* * * * *"))
+        await asyncio.sleep(30)
+
+        async def broken() -> None:
+            raise ZeroDivisionError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(leader.scheduler, "_compete", broken)
+            leader.scheduler._keeper.wake.set()
+            await asyncio.wait([leader.running])
+        assert leader.running.exception() is not None
+        assert leader.log.leader_since is None
+        assert "ZeroDivisionError" in leader.recorded.of(events.LEASE_LOST)[0]["reason"]
+        leader.running = asyncio.create_task(leader.scheduler.run())
+        await asyncio.sleep(40)
+        assert leader.log.leader
+        assert sender.times() == ["2026-03-01 00:01:00 UTC"]
+        await leader.drain()
+
+    run_virtually(scenario())
+
+
+# ---- tasks that do not run
+
+
+def test_a_task_enabled_again_after_a_week_makes_up_for_nothing() -> None:
+    async def scenario() -> None:
+        text = (
+            "version: 1\ncron:\n"
+            "  - {name: other, url: /, schedule: '@yearly'}\n"
+            "  - {name: tick, url: /, schedule: '* * * * *', enabled: %s}\n"
+        )
+        dynamodb, sender = FakeDynamoDb(TABLE), FakeSender()
+        for enabled, seconds in (("true", 130), ("false", 7 * 86_400), ("true", 90)):
+            instance = Instance(dynamodb, sender, parse_cron_yaml(text % enabled))
+            await asyncio.sleep(seconds)
+            await instance.drain()
+        assert instance.recorded.of(events.CRON_MISSED) == []
+        assert sender.times("tick")[:2] == ["2026-03-01 00:01:00 UTC", "2026-03-01 00:02:00 UTC"]
+        assert len(sender.times("tick")) <= 2 + 2
+        assert sender.times("tick")[2] >= "2026-03-08 00:02"
+
+    run_virtually(scenario())

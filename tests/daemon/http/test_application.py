@@ -1,0 +1,263 @@
+"""The application over real sockets: each request is posted once, and its end is told once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from email.utils import formatdate
+
+import pytest
+
+from sqsd.http.application import retry_after_seconds
+from sqsd.http.http1 import Connection
+from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
+from tests.daemon.http.posters import (
+    Poster,
+    poster,
+    read_and_close,
+    read_and_hang,
+    read_and_reset,
+)
+from tests.fakes.application import OK, Peer, Script, ScriptedApplication, answering, free_port
+
+
+async def answer_once_and_close(peer: Peer) -> None:
+    await peer.read_request()
+    await peer.write(OK)
+
+
+async def test_a_kept_connection_is_used_again(posters: list[Poster]) -> None:
+    async with ScriptedApplication() as server:
+        p = poster(posters, server.port)
+        for n in range(10):
+            assert await p.post(b"%d" % n) == Answered(200)
+        assert server.connections == 1
+        assert [sent[-1:] for sent in server.requests] == [b"%d" % n for n in range(10)]
+
+
+async def test_requests_at_one_time_have_a_connection_each_and_no_more(
+    posters: list[Poster],
+) -> None:
+    async with ScriptedApplication() as server:
+        p = poster(posters, server.port)
+        for _ in range(3):
+            outcomes = await asyncio.gather(*(p.start(b"%d" % n) for n in range(8)))
+            assert outcomes == [Answered(200)] * 8
+        assert server.connections == 8
+        assert len(server.requests) == 24
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (OK, Answered(200)),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", Answered(204)),
+        (b"HTTP/1.1 429 Slow\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n", Answered(429, 17)),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nretry-after:9 \r\n\r\n", Answered(503, 9)),
+        (
+            b"HTTP/1.1 503 No\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n"
+            b"Content-Length: 0\r\n\r\n",
+            Answered(503),
+        ),
+        (b"HTTP/1.1 503 No\r\nRetry-After: -1\r\nContent-Length: 0\r\n\r\n", Answered(503)),
+        (b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", Answered(301)),
+        (b"nonsense\r\n\r\n", Broken.MALFORMED),
+    ],
+)
+async def test_what_the_application_says_is_told(
+    posters: list[Poster], answer: bytes, outcome: Outcome
+) -> None:
+    async with ScriptedApplication(answering(answer)) as server:
+        assert await poster(posters, server.port).post() == outcome
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("script", [read_and_close, read_and_reset])
+async def test_a_request_that_was_read_and_not_answered_is_not_posted_again(
+    posters: list[Poster], script: Script
+) -> None:
+    async with ScriptedApplication(script) as server:
+        assert await poster(posters, server.port).post() == Broken.CLOSED
+        await asyncio.sleep(0.02)
+        assert len(server.requests) == 1
+
+
+async def test_neither_is_one_on_a_kept_connection(posters: list[Poster]) -> None:
+    async def answer_then_read_and_close(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(OK)
+        await peer.read_request()
+
+    async with ScriptedApplication(answer_then_read_and_close) as server:
+        p = poster(posters, server.port)
+        assert await p.post(b"first") == Answered(200)
+        assert await p.post(b"second") == Broken.CLOSED
+        assert [sent[-1:] for sent in server.requests] == [b"t", b"d"]
+
+
+async def test_a_connection_that_went_stale_is_replaced_and_the_request_posted_once(
+    posters: list[Poster],
+) -> None:
+    """The server closes idle connections in the moment at which the next request is written."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+    p = poster(posters, listener.getsockname()[1])
+    stale = []
+    pending = [p.start() for _ in range(3)]
+    for _ in pending:
+        peer, _ = await loop.sock_accept(listener)
+        await loop.sock_recv(peer, 65_536)
+        await loop.sock_sendall(peer, OK)
+        stale.append(peer)
+    await asyncio.gather(*pending)
+    for peer in stale:  # no turn of the loop from here to the next post
+        peer.close()
+    retried = p.start(b"once")
+    peer, _ = await loop.sock_accept(listener)
+    assert (await loop.sock_recv(peer, 65_536)).endswith(b"once")
+    await loop.sock_sendall(peer, OK)
+    assert await retried == Answered(200)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await loop.sock_accept(listener)
+    peer.close()
+    listener.close()
+
+
+async def test_a_closed_idle_connection_costs_the_next_message_nothing(
+    posters: list[Poster],
+) -> None:
+    async with ScriptedApplication(answer_once_and_close) as server:
+        p = poster(posters, server.port)
+        for _ in range(3):
+            assert await p.post() == Answered(200)
+            await asyncio.sleep(0.01)
+        assert (server.connections, len(server.requests)) == (3, 3)
+
+
+async def test_a_refused_connection_says_so(posters: list[Poster]) -> None:
+    assert await poster(posters, free_port()).post() == Unreachable.REFUSED
+
+
+async def test_a_port_that_does_not_accept_ends_in_a_connect_timeout(posters: list[Poster]) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        await asyncio.sleep(0.05)
+        assert await poster(posters, port).post() == Unreachable.CONNECT_TIMEOUT
+        for filler in fillers:
+            filler.close()
+
+
+async def test_an_application_on_the_other_loopback_address_is_found(posters: list[Poster]) -> None:
+    async with ScriptedApplication(host="::1") as server:
+        assert await poster(posters, server.port).post() == Answered(200)
+
+
+async def test_silence_is_given_up_after_inactivity_timeout(posters: list[Poster]) -> None:
+    async with ScriptedApplication(read_and_hang) as server:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        assert await poster(posters, server.port, inactivity=1).post() == Broken.INACTIVE
+        assert loop.time() - started >= 1.0
+
+
+async def test_abort_cuts_what_runs_and_leaves_the_rest_usable(posters: list[Poster]) -> None:
+    async with ScriptedApplication(read_and_hang, answering(OK)) as server:
+        p = poster(posters, server.port)
+        running = p.start()
+        await asyncio.sleep(0.02)
+        p.application.abort()
+        assert await running == Broken.CUT
+        assert await p.post() == Answered(200)
+        assert p.told == [Broken.CUT, Answered(200)]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_abort_while_connecting_is_told_too_and_sends_nothing(
+    posters: list[Poster], turns: int
+) -> None:
+    async with ScriptedApplication(read_and_hang) as server:
+        p = poster(posters, server.port)
+        running = p.start()
+        for _ in range(turns):  # abort at every stage of the connecting
+            await asyncio.sleep(0)
+        p.application.abort()
+        async with asyncio.timeout(1):
+            assert await running == Broken.CUT
+        await asyncio.sleep(0.02)
+        assert p.told == [Broken.CUT]
+
+
+async def test_abort_in_the_moment_of_connecting_sends_nothing(
+    posters: list[Poster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is made, and nobody has been told of it yet."""
+    connected = asyncio.Event()
+    async with ScriptedApplication(read_and_hang) as server:
+        p = poster(posters, server.port)
+        connect = p.application._connect
+
+        async def connect_and_tell() -> Connection:
+            connection = await connect()
+            connected.set()
+            return connection
+
+        monkeypatch.setattr(p.application, "_connect", connect_and_tell)
+        running = p.start()
+        await connected.wait()
+        p.application.abort()
+        async with asyncio.timeout(1):
+            assert await running == Broken.CUT
+        await asyncio.sleep(0.02)
+        assert server.requests == []
+
+
+async def test_close_closes_idle_connections(posters: list[Poster]) -> None:
+    ended = asyncio.Event()
+
+    async def answer_and_wait(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(OK)
+        await peer.until_closed()
+        ended.set()
+
+    async with ScriptedApplication(answer_and_wait) as server:
+        p = poster(posters, server.port)
+        await p.post()
+        p.application.close()
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+
+def test_retry_after_may_be_a_date() -> None:
+    at = 1_800_000_000.0
+    assert retry_after_seconds(formatdate(at + 90, usegmt=True), at) == 90
+    assert retry_after_seconds(formatdate(at - 90, usegmt=True), at) is None
+    assert retry_after_seconds("17", at) == 17
+    for nonsense in ("", "-1", "1.5", "soon", "Wed, 99 Oct 2026 07:28:00 GMT", "\u0661"):
+        assert retry_after_seconds(nonsense, at) is None
+
+
+async def test_a_kept_connection_serves_requests_with_different_limits(
+    posters: list[Poster],
+) -> None:
+    async def once(peer: Peer) -> None:
+        await peer.read_request()
+        await peer.write(OK)
+        await peer.read_request()
+        await peer.until_closed()
+
+    async with ScriptedApplication(once) as server:
+        p = poster(posters, server.port, inactivity=300)
+        assert await p.post() == Answered(200)
+        p.application = p.application.with_inactivity_timeout(1)
+        async with asyncio.timeout(10):
+            assert await p.post() == Broken.INACTIVE
+        assert server.connections == 1

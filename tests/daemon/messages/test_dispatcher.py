@@ -1,0 +1,255 @@
+"""The life of messages between a queue and an application: each outcome, and the gate."""
+
+from __future__ import annotations
+
+import pytest
+
+from sqsd.contract import events
+from sqsd.messages.gate import Probe
+from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
+from tests.fakes.clock import EPOCH, in_virtual_time
+from tests.fakes.sqs import Refusal
+from tests.fakes.tier import FakeTier
+
+# ---- outcomes
+
+
+@in_virtual_time
+async def test_200_deletes() -> None:
+    async with FakeTier() as tier:
+        sent = [tier.sqs.send(str(n)) for n in range(25)]
+        await tier.clock.advance(5)
+        assert sorted(tier.sqs.deleted) == sorted(sent)
+        assert len(tier.application.posted) == 25
+        assert {e["message_id"] for e in tier.log.of(events.MESSAGE_DELETED)} == set(sent)
+        assert len(tier.log.of(events.MESSAGE_DELETED)) == 25  # one line a message
+
+
+@pytest.mark.parametrize("outcome", [500, 204, 302, 404, 429, Broken.INACTIVE, Broken.CLOSED])
+@in_virtual_time
+async def test_a_failed_message_returns_after_error_visibility_timeout(
+    outcome: int | Outcome,
+) -> None:
+    async with FakeTier(error_visibility_timeout=30) as tier:
+        tier.application.answers(outcome, 200)
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(29)
+        assert (tier.sqs.receive_count(sent), tier.sqs.visible()) == (1, [])
+        (released,) = tier.log.of(events.MESSAGE_RELEASED)
+        assert (released["message_id"], released["after_seconds"]) == (sent, 30)
+        await tier.clock.advance(2)
+        assert tier.sqs.deleted == [sent]
+        assert len(tier.application.posted) == 2
+
+
+@in_virtual_time
+async def test_without_error_visibility_timeout_a_failed_message_is_left_alone() -> None:
+    async with FakeTier(visibility_timeout=300) as tier:
+        tier.application.answers(500, 200)
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(299)
+        assert tier.sqs.called("ChangeMessageVisibilityBatch") == []
+        assert tier.sqs.receive_count(sent) == 1
+        await tier.clock.advance(2)
+        assert tier.sqs.deleted == [sent]
+
+
+@in_virtual_time
+async def test_an_error_visibility_timeout_of_twelve_hours_is_one_that_sqs_accepts() -> None:
+    async with FakeTier(error_visibility_timeout=43_200) as tier:
+        tier.application.seconds = 20.0
+        tier.application.answers(500)
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(30)
+        assert tier.sqs.hidden_for(sent) > 43_100
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@in_virtual_time
+async def test_retry_after_comes_first(status: int) -> None:
+    async with FakeTier(error_visibility_timeout=300) as tier:
+        tier.application.answers(Answered(status, retry_after=7), 200)
+        sent = tier.sqs.send("work")
+        await tier.clock.advance(6.5)
+        assert tier.sqs.receive_count(sent) == 1
+        await tier.clock.advance(1)
+        assert tier.sqs.deleted == [sent]
+
+
+@in_virtual_time
+async def test_a_status_for_the_dead_letter_queue_is_sent_there_before_it_is_deleted() -> None:
+    async with FakeTier(dead_letter_statuses=("422",)) as tier:
+        tier.application.answers(422)
+        sent = tier.sqs.send("poison")
+        await tier.clock.advance(1)
+        assert (tier.sqs.dead_letters, tier.sqs.deleted) == (["poison"], [sent])
+        order = [call.action for call in tier.sqs.calls if call.action != "ReceiveMessage"]
+        assert order == ["SendMessage", "DeleteMessageBatch"]
+
+
+@in_virtual_time
+async def test_a_dead_letter_queue_that_takes_nothing_costs_the_message_nothing() -> None:
+    async with FakeTier(dead_letter_statuses=("422",), error_visibility_timeout=10) as tier:
+        tier.application.answers(422)
+        tier.sqs.fault("SendMessage", Refusal("AccessDenied", status=403))
+        sent = tier.sqs.send("poison")
+        await tier.clock.advance(9)
+        assert tier.sqs.bodies() == ["poison"]
+        await tier.clock.advance(3)
+        assert (tier.sqs.dead_letters, tier.sqs.deleted) == (["poison"], [sent])
+
+
+@in_virtual_time
+async def test_a_message_past_its_retention_is_deleted_without_a_post() -> None:
+    async with FakeTier(retention_period=3_600) as tier:
+        old = tier.sqs.send("old", first_received_at=EPOCH - 3_700)
+        waited_long = tier.sqs.send("never received", sent_at=EPOCH - 100_000)
+        await tier.clock.advance(1)
+        assert tier.application.bodies == ["never received"]
+        assert sorted(tier.sqs.deleted) == sorted([old, waited_long])
+        (expired,) = tier.log.of(events.MESSAGE_EXPIRED)
+        assert (expired["message_id"], expired["age_seconds"]) == (old, 3_701)
+
+
+# ---- the gate
+
+
+@in_virtual_time
+async def test_a_refused_connection_closes_the_gate_and_nothing_is_received_until_it_opens() -> (
+    None
+):
+    async with FakeTier(error_visibility_timeout=2) as tier:
+        tier.application.answers(Unreachable.REFUSED)
+        tier.application.up = False
+        for n in range(30):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(1)
+        assert not tier.dispatcher.gate_is_open
+        before = tier.receives()
+        await tier.clock.advance(600)
+        assert tier.receives() == before
+        assert all(count <= 1 for count in _receive_counts(tier))
+        assert len(tier.log.of(events.GATE_CLOSED)) == 1
+        tier.application.answers(200)
+        tier.application.up = True
+        await tier.clock.advance(10)
+        assert len(tier.log.of(events.GATE_OPENED)) == 2  # at the start, and now
+        assert tier.sqs.bodies() == []
+
+
+def _receive_counts(tier: FakeTier) -> list[int]:
+    return [len(stored.handles) for stored in tier.sqs._messages.values()]
+
+
+@in_virtual_time
+async def test_nothing_is_received_before_the_application_is_there() -> None:
+    tier = FakeTier()
+    tier.application.up = False
+    tier.sqs.send("early")
+    async with tier:
+        await tier.clock.advance(60)
+        assert (tier.receives(), tier.ready) == (0, 0)
+        assert 10 <= len(tier.application.probes) <= 30  # and not a hot loop
+        tier.application.up = True
+        await tier.clock.advance(10)
+        assert tier.application.bodies == ["early"]
+
+
+@in_virtual_time
+async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens() -> None:
+    async with FakeTier(error_visibility_timeout=1) as tier:
+        tier.application.answers(502)  # though it answers a GET
+        for n in range(3):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(10)
+        assert tier.log.of(events.GATE_CLOSED)[0] == {"reason": "HTTP 502"}
+        assert Probe.ANSWER in tier.application.probes
+
+
+@in_virtual_time
+async def test_one_message_behind_a_proxy_is_not_burnt_while_the_application_restarts() -> None:
+    async with FakeTier(max_receives=3) as tier:
+        await tier.open_polls(at_least=4)
+        tier.application.answers(502)
+        tier.application.up = False
+        sent = tier.sqs.send("alone")
+        await tier.clock.advance(60)
+        (closed,) = tier.log.of(events.GATE_CLOSED)
+        assert "when that was looked for" in closed["reason"]
+        assert tier.sqs.receive_count(sent) <= 2
+        tier.application_is_back()
+        await tier.clock.advance(10)
+        assert tier.sqs.deleted == [sent]
+
+
+@in_virtual_time
+async def test_an_application_that_answers_503_itself_is_looked_at_once_a_second() -> None:
+    async with FakeTier(error_visibility_timeout=0) as tier:
+        await tier.warm_up()
+        before = len(tier.application.probes)
+        tier.application.answers(503)
+        tier.sqs.send("busy")
+        await tier.clock.advance(10)
+        assert len(tier.application.posted) > 100
+        assert tier.dispatcher.gate_is_open
+        assert 9 <= len(tier.application.probes) - before <= 11
+
+
+@in_virtual_time
+async def test_a_poison_message_never_closes_the_gate() -> None:
+    async with FakeTier(error_visibility_timeout=0, max_receives=200) as tier:
+        tier.application.answers(502)
+        tier.sqs.send("poison")
+        await tier.clock.advance(60)
+        assert tier.sqs.dead_letters == ["poison"]
+        assert tier.log.of(events.GATE_CLOSED) == []
+
+
+@in_virtual_time
+async def test_500_never_closes_the_gate_however_many_meet_it() -> None:
+    async with FakeTier(error_visibility_timeout=1, max_receives=5) as tier:
+        tier.application.answers(500)
+        for n in range(40):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(120)
+        assert len(tier.sqs.dead_letters) == 40
+        assert tier.log.of(events.GATE_CLOSED) == []
+
+
+# ---- groups
+
+
+@in_virtual_time
+async def test_a_fifo_group_runs_one_at_a_time_and_in_order() -> None:
+    async with FakeTier(fifo=True) as tier:
+        await tier.warm_up()
+        tier.application.answers(None)
+        for n in range(6):
+            tier.sqs.send(f"{'ab'[n % 2]}{n}", group_id="ab"[n % 2])
+        for done in range(6):
+            await tier.clock.advance(1)
+            assert len(tier.application.running) == min(2, 6 - done)
+            tier.application.finish(tier.application.running[0], 200)
+        assert tier.application.bodies == ["a0", "b1", "a2", "b3", "a4", "b5"]
+
+
+@in_virtual_time
+async def test_a_failure_in_a_fifo_group_holds_the_rest_and_order_is_kept() -> None:
+    async with FakeTier(fifo=True, error_visibility_timeout=5) as tier:
+        tier.application.answers(500, 500, 200)
+        for n in range(4):
+            tier.sqs.send(str(n), group_id="g")
+        await tier.clock.advance(40)
+        assert tier.application.bodies == ["0", "0", "0", "1", "2", "3"]
+        assert tier.sqs.bodies() == []
+
+
+@in_virtual_time
+async def test_group_ids_on_a_standard_queue_do_not_serialise() -> None:
+    async with FakeTier() as tier:
+        await tier.warm_up()
+        tier.application.answers(None)
+        for n in range(5):
+            tier.sqs.send(f"tenant {n}", group_id="tenant")
+        await tier.clock.advance(2)
+        assert len(tier.application.running) == 5

@@ -1,0 +1,126 @@
+"""Headers that are sent only when asked for, and the signature."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import Any
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqsd import contract
+from sqsd.contract import SqsdOptions
+from sqsd.messages.extra_headers import Extras
+from sqsd.messages.message import Attribute, Message
+from sqsd.messages.request import RequestBuilder
+
+AT, UNTIL = 1_767_225_600.9, 1_767_225_900.0
+SECRET = b"0123456789abcdef"
+
+
+def message(**more: Any) -> Message:
+    values: dict[str, Any] = {
+        "message_id": "m",
+        "receipt_handle": "handle",
+        "body": b"body",
+        "receive_count": 1,
+        "sender_id": "s",
+        "sent_at": 0,
+        "first_received_at": 0,
+        "received_at": 0.0,
+    }
+    return Message(**{**values, **more})
+
+
+def sent(
+    to_send: Message, *names: str, secret: bytes | None = None, path: str = "/"
+) -> h11.Request:
+    builder = RequestBuilder(SqsdOptions(http_path=path), "work", Extras(names, secret))
+    request = builder.build(to_send, AT, UNTIL)
+    server = h11.Connection(h11.SERVER, max_incomplete_event_size=2_000_000)
+    server.receive_data(request.head + request.body)
+    head = server.next_event()
+    assert isinstance(head, h11.Request)
+    return head
+
+
+def header(head: h11.Request, name: str) -> str | None:
+    found = [value.decode() for key, value in head.headers if key.decode() == name.lower()]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+EVERYTHING = message(
+    group_id="g",
+    deduplication_id="d",
+    trace_header="Root=1-5759e988-bd862e3fe1be46a994272793",
+    attributes={"traceparent": Attribute("String", "00-" + "a" * 32 + "-" + "b" * 16 + "-01")},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Aws-Sqsd-Receipt-Handle", "handle"),
+        ("X-Aws-Sqsd-Visibility-Deadline", "2026-01-01T00:05:00Z"),
+        ("X-Aws-Sqsd-Message-Group-Id", "g"),
+        ("X-Aws-Sqsd-Message-Deduplication-Id", "d"),
+        ("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793"),
+        ("traceparent", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+    ],
+)
+def test_each_extra_header_is_sent_when_it_is_named_and_only_then(name: str, value: str) -> None:
+    assert header(sent(EVERYTHING, name), name) == value
+    others = [other for other in contract.EXTRA_HEADERS if other != name]
+    assert header(sent(EVERYTHING, *others), name) is None
+    assert header(sent(message(), name), name) == (
+        value if name in ("X-Aws-Sqsd-Receipt-Handle", "X-Aws-Sqsd-Visibility-Deadline") else None
+    )
+
+
+def test_every_extra_header_that_the_contract_has_can_be_made() -> None:
+    head = sent(EVERYTHING, *contract.EXTRA_HEADERS)
+    assert [name for name in contract.EXTRA_HEADERS if header(head, name) is None] == []
+
+
+@given(group=st.text(min_size=1))
+def test_no_value_injects_a_header(group: str) -> None:
+    plain = sent(message(group_id="g"), "X-Aws-Sqsd-Message-Group-Id")
+    head = sent(message(group_id=group), "X-Aws-Sqsd-Message-Group-Id")
+    names = {name for name, _ in head.headers} - {contract.HEADER_ENCODED.lower().encode()}
+    assert names == {name for name, _ in plain.headers}
+
+
+@given(
+    body=st.binary(min_size=1),
+    path=st.from_regex(r"/[a-z0-9?=&%/._-]{0,30}", fullmatch=True),
+    secret=st.binary(min_size=16, max_size=80),
+)
+def test_a_signature_is_of_time_method_target_and_body(
+    body: bytes, path: str, secret: bytes
+) -> None:
+    head = sent(message(body=body), secret=secret, path=path)
+    found = re.fullmatch(
+        r"t=([0-9]+),v1=([0-9a-f]{64})", header(head, "X-Aws-Sqsd-Signature") or ""
+    )
+    assert found is not None
+    assert int(found[1]) == int(AT)
+    text = f"{found[1]}.{head.method.decode()}.{head.target.decode()}.".encode() + body
+    assert hmac.new(secret, text, hashlib.sha256).hexdigest() == found[2]
+
+
+def test_a_scheduled_request_is_signed_with_its_own_path_and_its_empty_body() -> None:
+    task = {
+        contract.ATTRIBUTE_SCHEDULED_TIME: Attribute("String", "2023-01-15 07:42:00 UTC"),
+        contract.ATTRIBUTE_PATH: Attribute("String", "/nightly report"),
+        contract.ATTRIBUTE_TASK_NAME: Attribute("String", "nightly"),
+    }
+    head = sent(message(attributes=task, body=b"not sent"), secret=SECRET)
+    assert head.target == b"/nightly%20report"
+    text = f"{int(AT)}.POST./nightly%20report.".encode()
+    expected = hmac.new(SECRET, text, hashlib.sha256).hexdigest()
+    assert header(head, "X-Aws-Sqsd-Signature") == f"t={int(AT)},v1={expected}"

@@ -1,0 +1,131 @@
+"""The gate: what closes it, what opens it, and how wide."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqsd.messages.gate import (
+    DISTINCT_MESSAGES,
+    LONGEST_PROBE_SECONDS,
+    PROBES_TO_OPEN,
+    Gate,
+    Probe,
+)
+
+
+def opened(slots: int = 50) -> Gate:
+    gate = Gate(slots)
+    while gate.probed(alive=True) is not None:
+        pass
+    return gate
+
+
+def test_it_starts_closed_and_opens_after_probes_that_succeed_in_a_row() -> None:
+    gate = Gate(50)
+    assert not gate.is_open
+    for _ in range(PROBES_TO_OPEN - 1):
+        assert gate.probed(alive=True) is not None
+    assert gate.probed(alive=False) is not None  # all over again
+    for _ in range(PROBES_TO_OPEN - 1):
+        assert gate.probed(alive=True) is not None
+        assert not gate.is_open
+    assert gate.probed(alive=True) is None
+    assert gate.is_open
+
+
+def test_it_opens_narrow_and_doubles_with_every_answer() -> None:
+    gate = opened(slots=10)
+    widths = []
+    for _ in range(6):
+        widths.append(gate.window)
+        gate.worked()
+    assert widths == [1, 2, 4, 8, 10, 10]
+
+
+def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
+    gate = Gate(1)
+    pauses = [gate.probed(alive=False) for _ in range(7)]
+    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_a_refused_connection_closes_it_at_once() -> None:
+    gate = opened()
+    assert gate.application_down("a", certain=True)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
+
+
+def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
+    gate = opened()
+    assert not any(gate.application_down("poison", certain=False) for _ in range(100))
+    for n in range(DISTINCT_MESSAGES - 2):
+        assert not gate.application_down(f"m{n}", certain=False)
+    assert gate.application_down("last", certain=False)
+    assert gate.probe is Probe.ANSWER  # the proxy's port proves nothing
+
+
+def test_one_message_that_met_a_proxy_alone_closes_it_when_a_look_finds_nobody_either() -> None:
+    gate = opened()
+    assert not gate.looked(alive=False)  # nobody asked
+    assert not gate.application_down("a", certain=False)
+    assert not gate.looked(alive=True)
+    assert (gate.is_suspicious, gate.is_open) == (True, True)
+    assert gate.looked(alive=False)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
+    assert not gate.looked(alive=False)  # closed is closed
+
+
+def test_an_answer_in_between_clears_the_suspicion() -> None:
+    gate = opened()
+    for n in range(20):
+        assert not gate.application_down(f"m{n}", certain=False)
+        gate.worked()
+        assert not gate.is_suspicious
+    assert gate.is_open
+
+
+def test_a_closed_gate_is_not_closed_again() -> None:
+    gate = opened()
+    assert gate.application_down("a", certain=True)
+    assert not gate.application_down("b", certain=True)
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("worked"), st.none()),
+        st.tuples(st.just("certain"), st.sampled_from("abcd")),
+        st.tuples(st.just("suspect"), st.sampled_from("abcd")),
+        st.tuples(st.just("probe"), st.booleans()),
+    ),
+    max_size=60,
+)
+
+
+@given(slots=st.integers(1, 100), events=EVENTS)
+def test_the_window_stays_within_the_slots_and_only_probes_open(
+    slots: int, events: list[tuple[str, object]]
+) -> None:
+    gate = Gate(slots)
+    for kind, value in events:
+        before = gate.is_open
+        if kind == "worked":
+            gate.worked()
+        elif kind == "probe":
+            if not before:
+                pause = gate.probed(bool(value))
+                assert (pause is None) == gate.is_open
+                assert pause is None or 0 < pause <= LONGEST_PROBE_SECONDS
+        else:
+            closed = gate.application_down(str(value), certain=kind == "certain")
+            assert closed == (before and not gate.is_open)
+        assert 1 <= gate.window <= slots
+        if gate.is_open and not before:
+            assert (kind, value, gate.window) == ("probe", True, 1)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_few_slots_are_enough_for_it_to_work(slots: int) -> None:
+    gate = opened(slots)
+    gate.worked()
+    assert gate.window == slots

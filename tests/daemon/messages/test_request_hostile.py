@@ -1,0 +1,94 @@
+"""Whatever a message holds, it forges no header and no request."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sqsd import contract
+from sqsd.messages.request import Request, header_name
+from tests.daemon.messages.requests import PLAIN, build, cron, parsed, text, value, values
+
+NASTY = st.text(
+    st.one_of(
+        st.sampled_from("\r\n\0\t :%,\x7f\x85\u2028é\ud800\udfff"),
+        st.characters(),
+    ),
+    max_size=40,
+)
+HUGE = "\r\n%\0" * 25_000
+NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True), NASTY.filter(bool))
+
+
+def decoded(request: Request, header: str, sent: bytes) -> str:
+    """A header's value as an application that knows `X-Aws-Sqsd-Encoded` reads it."""
+    listed = b",".join(values(request, contract.HEADER_ENCODED)).decode()
+    if header in [name.strip() for name in listed.split(",")]:
+        sent = unquote_to_bytes(sent)
+    return sent.decode("utf-8", "surrogatepass")
+
+
+@given(given_attributes=st.dictionaries(NAMES, NASTY, max_size=10))
+@example(given_attributes={"a": HUGE, "b": "ordinary"})
+def test_no_attribute_injects_a_header_and_each_value_decodes_to_itself(
+    given_attributes: dict[str, str],
+) -> None:
+    attributes = {name: text(value) for name, value in given_attributes.items()}
+    request = build(attributes=attributes)
+    last = {
+        header_name(name): value
+        for name, value in given_attributes.items()
+        if not name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX)
+    }
+    _, headers, body = parsed(request)
+    sent = [(name, value) for name, value in headers if name.startswith("x-aws-sqsd-attr-")]
+    assert [name for name, _ in sent] == [name.lower() for name in last]
+    expected = {name for name, _ in parsed(build())[1]} | {name for name, _ in sent}
+    assert {name for name, _ in headers} - {contract.HEADER_ENCODED.lower()} == expected
+    assert body == PLAIN.body
+    for (header, value_meant), (_, value_sent) in zip(last.items(), sent, strict=True):
+        # HTTP itself takes blanks from the ends of a value.
+        assert decoded(request, header, value_sent).strip(" \t") == value_meant.strip(" \t")
+
+
+@given(path=NASTY, name=NASTY, at=NASTY, sender=NASTY)
+@example(path=HUGE, name=HUGE, at=HUGE, sender="x")
+def test_no_scheduled_message_forges_a_request(path: str, name: str, at: str, sender: str) -> None:
+    request = build(attributes=cron(path=path, name=name, at=at), sender_id=sender)
+    head, headers, body = parsed(request)
+    names = [header for header, _ in headers]
+    ordinary = [header for header, _ in parsed(build())[1]]
+    own = ["x-aws-sqsd-scheduled-at", "x-aws-sqsd-taskname"]
+    assert sorted(set(names) - {contract.HEADER_ENCODED.lower()}) == sorted({*ordinary, *own})
+    assert len(names) == len(set(names))
+    assert body == b""
+    assert re.fullmatch(rb"/[!-~]*", head.target)
+    for header, meant in (
+        (contract.HEADER_TASK_NAME, name),
+        (contract.HEADER_PATH, path),
+        (contract.HEADER_SENDER_ID, sender),
+    ):
+        shown = decoded(request, header, value(request, header))
+        assert shown.strip(" \t") == meant.strip(" \t")
+
+
+def test_only_headers_that_are_encoded_are_named_so() -> None:
+    # Names of headers have no case, so the second attribute replaces the first.
+    attributes = {"Foo": text("a\nb"), "foo": text("100%25")}
+    request = build(attributes=attributes)
+    assert value(request, "x-aws-sqsd-attr-foo") == b"100%25"
+    assert values(request, contract.HEADER_ENCODED) == []
+    odd_sender = build(sender_id="a\rb%")
+    assert value(odd_sender, contract.HEADER_SENDER_ID) == b"a%0Db%25"
+    assert values(odd_sender, contract.HEADER_ENCODED) == [contract.HEADER_SENDER_ID.encode()]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01 00:00:00 UTC", "9999-12-31 23:59:59 UTC", "1969-01-01"])
+def test_a_scheduled_time_out_of_all_reason_is_passed_on_and_not_computed_with(at: str) -> None:
+    request = build(attributes=cron(at=at))
+    assert request.scheduled_at is None
+    assert value(request, "x-aws-sqsd-scheduled-at") == at.encode()

@@ -1,0 +1,121 @@
+"""What `retry_policy`, `delete_statuses` and `dead_letter_statuses` change."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqsd.contract import InvalidSettings, SqsdOptions
+from sqsd.messages.outcome import (
+    Answered,
+    Broken,
+    DeadLetter,
+    Delete,
+    Outcome,
+    Release,
+    Unreachable,
+    settle,
+)
+
+FAILURES: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Answered, st.sampled_from([201, 302, 400, 404, 500])), st.sampled_from(Broken)
+)
+
+
+def seconds(outcome: Outcome, options: SqsdOptions, count: int, jitter: float = 1.0) -> int:
+    settled = settle(outcome, options, receive_count=count, jitter=jitter)
+    assert isinstance(settled, Release)
+    assert settled.after_seconds is not None
+    return settled.after_seconds
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [(None, [2, 4, 8, 16, 32, 64]), (30, [30, 60, 120, 240, 480, 960])],
+)
+def test_backoff_doubles_with_each_receive(first: int | None, expected: list[int]) -> None:
+    options = SqsdOptions(retry_policy="backoff", error_visibility_timeout=first)
+    assert [seconds(Answered(500), options, count) for count in range(1, 7)] == expected
+
+
+@given(
+    outcome=FAILURES,
+    first=st.none() | st.integers(0, 43_200),
+    count=st.integers(0, 10_000),
+    jitter=st.floats(0, 1),
+)
+def test_backoff_is_never_beyond_an_hour_nor_below_a_second(
+    outcome: Outcome, first: int | None, count: int, jitter: float
+) -> None:
+    options = SqsdOptions(retry_policy="backoff", error_visibility_timeout=first)
+    after = seconds(outcome, options, count, jitter)
+    assert 1 <= after <= 3_600
+    assert after >= seconds(outcome, options, count) // 2  # jitter takes a half at the most
+
+
+def test_what_says_nothing_about_the_message_does_not_wait_longer_and_longer() -> None:
+    options = SqsdOptions(retry_policy="backoff")
+    assert {seconds(Unreachable.REFUSED, options, count) for count in range(1, 9)} == {1}
+    assert seconds(Answered(429, retry_after=7), options, 5) == 7
+
+
+@pytest.mark.parametrize("statuses", [("204",), ("2xx",), ("404", "204")])
+def test_other_statuses_can_delete_and_200_always_does(statuses: tuple[str, ...]) -> None:
+    options = SqsdOptions(delete_statuses=statuses)
+    assert settle(Answered(204), options) == Delete()
+    assert settle(Answered(200), options) == Delete()
+    assert isinstance(settle(Answered(500), options), Release)
+
+
+def test_a_status_can_bury_and_others_do_not() -> None:
+    options = SqsdOptions(dead_letter_statuses=("422", "410"))
+    assert settle(Answered(422), options) == DeadLetter("HTTP 422")
+    assert settle(Answered(410), options) == DeadLetter("HTTP 410")
+    assert isinstance(settle(Answered(400), options), Release)
+    for outcome in (*Broken, *Unreachable):
+        assert isinstance(settle(outcome, SqsdOptions(dead_letter_statuses=("5xx",))), Release)
+
+
+def test_a_status_cannot_do_both() -> None:
+    with pytest.raises(InvalidSettings, match="422 cannot be in delete_statuses and in"):
+        SqsdOptions(delete_statuses=("422",), dead_letter_statuses=("422",))
+
+
+# ---- a status has a delay of its own
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(409, 30), (404, 600), (500, 10), (503, 0), (302, 5)],
+)
+def test_a_status_has_its_own_delay_which_comes_before_its_classs(
+    status: int, expected: int
+) -> None:
+    delays = ("4xx=600", "409=30", "5xx=backoff", "503=0")
+    options = SqsdOptions(status_delays=delays, error_visibility_timeout=5)
+    # At the second receive, so backoff has doubled error_visibility_timeout once.
+    settled = settle(Answered(status), options, receive_count=2)
+    assert settled == Release(expected, f"HTTP {status}")
+
+
+def test_retry_after_comes_before_a_delay_and_200_still_deletes() -> None:
+    options = SqsdOptions(status_delays=("2xx=30", "429=60"))
+    assert settle(Answered(429, retry_after=7), options) == Release(7, "HTTP 429")
+    assert settle(Answered(429), options) == Release(60, "HTTP 429")
+    assert settle(Answered(200), options) == Delete()
+    assert settle(Answered(204), options) == Release(30, "HTTP 204")
+
+
+@pytest.mark.parametrize(
+    "delay", ["409", "=30", "409=", "409=43201", "409=-1", "99=1", "409=soon", "409=1.5", 409]
+)
+def test_a_delay_that_is_none_is_refused(delay: object) -> None:
+    with pytest.raises(InvalidSettings, match="status_delays must be a list, each a status"):
+        SqsdOptions(status_delays=(delay,))  # type: ignore[arg-type]
+
+
+def test_delays_that_contradict_something_are_refused_all_at_once() -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        SqsdOptions(status_delays=("409=1", "409=2", "204=5", "200=1"), delete_statuses=("204",))
+    assert len(caught.value.problems) == 3

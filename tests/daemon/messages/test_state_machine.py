@@ -1,0 +1,395 @@
+"""The consumer under any interleaving: a model of SQS on one side, an application on the other.
+
+The machine receives, answers, settles, beats, drains and lets time pass in any order, with every
+call to SQS split in two (sent, then ended), so that anything may happen in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sqsd.contract import SqsdOptions, events
+from sqsd.messages.in_flight import (
+    Action,
+    Bury,
+    ChangeVisibility,
+    DeleteMessage,
+    Flight,
+    Note,
+    Post,
+    State,
+)
+from sqsd.messages.message import Message
+from sqsd.messages.outcome import LONGEST_VISIBILITY, Answered, Broken, Outcome, Unreachable
+from sqsd.messages.state import Consumer
+from tests.daemon.messages.queue_model import Stored, take, visible
+
+WALL = 1_800_000_000.0
+RETENTION = 3_600
+FAILURES: list[Outcome] = [
+    *(Answered(status) for status in (500, 204, 422, 502)),
+    Answered(429, retry_after=43_200),
+    Answered(503, retry_after=5),
+    Unreachable.REFUSED,
+    Broken.INACTIVE,
+    Broken.CLOSED,
+]
+#: Why a message goes back that was not started.
+UNTRIED = ("the daemon is stopping", "the application does not answer")
+
+
+class Dispatching(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000.0
+        self.stored: list[Stored] = []
+        self.polls: list[tuple[float, int]] = []
+        self.running: dict[str, Flight] = {}
+        #: What the application answered 200, or was suppressed or expired: may be deleted.
+        self.done: set[str] = set()
+        self.failed: set[Flight] = set()
+        #: Some were started later than they came.
+        self.waited = False
+        self.to_delete: list[Flight] = []
+        self.to_change: list[ChangeVisibility] = []
+        self.burying: list[tuple[Flight, str]] = []
+        self.deletes: list[tuple[Flight, Message]] = []
+        self.changes: list[tuple[ChangeVisibility, Message]] = []
+        self.beats: list[tuple[list[tuple[Flight, int]], list[Message], float]] = []
+
+    @initialize(
+        slots=st.integers(1, 5),
+        fifo=st.booleans(),
+        visibility=st.sampled_from([2, 10, 60, 300]),
+        error_visibility=st.sampled_from([None, 0, 30, LONGEST_VISIBILITY]),
+        heartbeat=st.booleans(),
+        wait=st.sampled_from([0, 20]),
+        retries=st.sampled_from([1, 2, 10]),
+    )
+    def start(
+        self,
+        slots: int,
+        fifo: bool,
+        visibility: int,
+        error_visibility: int | None,
+        heartbeat: bool,
+        wait: int,
+        retries: int,
+    ) -> None:
+        self.fifo = fifo
+        self.options = SqsdOptions(
+            http_connections=slots,
+            visibility_timeout=visibility,
+            inactivity_timeout=1,
+            error_visibility_timeout=error_visibility,
+            heartbeat=heartbeat,
+            retention_period=RETENTION,
+            dead_letter_statuses=("422",),
+            wait_time_seconds=wait,
+            max_retries=retries,
+        )
+        self.consumer = Consumer(self.options, fifo=fifo)
+        while self.consumer.gate.probed(alive=True) is not None:
+            pass
+
+    # ---- the world
+
+    @rule(group=st.sampled_from([None, "a", "b"]))
+    def send(self, group: str | None) -> None:
+        number = len(self.stored)
+        self.stored.append(Stored(number, (group or "a") if self.fifo else group))
+
+    @rule(seconds=st.sampled_from([0.01, 0.6, 1.1, 5.0, 31.0, 160.0, 4_000.0, 43_300.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: not self.consumer.gate.is_open)
+    @rule(alive=st.booleans())
+    def probe(self, alive: bool) -> None:
+        self.consumer.gate.probed(alive)
+
+    # ---- receiving, in two halves
+
+    @rule(limit=st.integers(1, 10))
+    def ask(self, limit: int) -> None:
+        room = self.consumer.room(sum(reserved for _, reserved in self.polls))
+        if room:
+            self.polls.append((self.now, min(room, limit)))
+
+    @precondition(lambda self: self.polls)
+    @rule(data=st.data())
+    def arrive(self, data: st.DataObject) -> None:
+        asked_at, limit = self.polls.pop(data.draw(st.integers(0, len(self.polls) - 1)))
+        late = data.draw(st.booleans(), label="SQS delivered when asked, the answer came only now")
+        messages = [
+            self._deliver(stored, asked_at, late)
+            for stored in visible(self.stored, self.now, fifo=self.fifo)[:limit]
+        ]
+        self._do(self.consumer.received(messages, self.now, WALL + self.now))
+
+    @precondition(lambda self: self.running and not self.fifo)
+    @rule(data=st.data())
+    def deliver_a_copy(self, data: st.DataObject) -> None:
+        """A standard queue may deliver what is in flight once more."""
+        stored = self._of(data.draw(st.sampled_from(sorted(self.running))))
+        if not stored.deleted:
+            message = self._deliver(stored, self.now, late=False)
+            self._do(self.consumer.received([message], self.now, WALL + self.now))
+
+    def _deliver(self, stored: Stored, asked_at: float, late: bool) -> Message:
+        at = asked_at if late else self.now
+        stored.count += 1
+        stored.visible_at = at + self.options.visibility_timeout
+        stored.first_received = at if stored.first_received is None else stored.first_received
+        if WALL + self.now - (WALL + stored.first_received) > RETENTION:
+            self.done.add(stored.message_id)
+        message = Message(
+            stored.message_id,
+            f"{stored.message_id}#{stored.count}",
+            b"body",
+            stored.count,
+            "sender",
+            int((WALL + at) * 1000),
+            int((WALL + stored.first_received) * 1000),
+            asked_at,
+            stored.group,
+        )
+        stored.handles.append(message)
+        return message
+
+    def _of(self, message_id: str) -> Stored:
+        return self.stored[int(message_id[1:])]
+
+    # ---- the application
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), outcome=st.sampled_from([Answered(200), Answered(200), *FAILURES]))
+    def answer(self, data: st.DataObject, outcome: Outcome) -> None:
+        message_id = data.draw(st.sampled_from(sorted(self.running)))
+        flight = self.running.pop(message_id)
+        if outcome == Answered(200):
+            self.done.add(message_id)
+        elif outcome != Answered(422):  # hidden while it is being buried
+            self.failed.add(flight)
+        self._do(self.consumer.answered(flight, outcome, self.now))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def suppress(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from(sorted(self.running)))
+        self.done.add(message_id)
+        self._do(self.consumer.suppressed(self.running.pop(message_id), self.now))
+
+    @precondition(lambda self: self.burying)
+    @rule(data=st.data(), worked=st.booleans())
+    def end_bury(self, data: st.DataObject, worked: bool) -> None:
+        flight, reason = self.burying.pop(data.draw(st.integers(0, len(self.burying) - 1)))
+        if worked:
+            self.done.add(flight.message.message_id)
+            self._do(self.consumer.buried(flight, reason, self.now))
+        else:
+            self.failed.add(flight)
+            self._do(self.consumer.bury_failed(flight, reason, self.now))
+
+    # ---- settling, in two halves
+
+    @precondition(lambda self: self.to_delete)
+    @rule()
+    def begin_delete(self) -> None:
+        flight = self.to_delete.pop(0)
+        self.deletes.append((flight, flight.message))
+
+    @precondition(lambda self: self.deletes)
+    @rule(data=st.data(), worked=st.booleans(), confirmed=st.booleans())
+    def end_delete(self, data: st.DataObject, worked: bool, confirmed: bool) -> None:
+        flight, message = self.deletes.pop(data.draw(st.integers(0, len(self.deletes) - 1)))
+        stored = self._of(message.message_id)
+        if worked and message is stored.handles[-1]:  # an old handle deletes nothing
+            stored.deleted = True
+        if worked and confirmed:
+            self._do(self.consumer.settling.deleted(flight, message, self.now))
+        else:
+            self._do(self.consumer.settling.delete_failed(flight, "why"))
+
+    @precondition(lambda self: self.to_change)
+    @rule()
+    def begin_change(self) -> None:
+        change = self.to_change.pop(0)
+        self.changes.append((change, change.flight.message))
+
+    @precondition(lambda self: self.changes)
+    @rule(data=st.data(), worked=st.booleans())
+    def end_change(self, data: st.DataObject, worked: bool) -> None:
+        change, message = self.changes.pop(data.draw(st.integers(0, len(self.changes) - 1)))
+        if worked:
+            self._hide(message, change.seconds)
+            self._do(self.consumer.settling.released(change.flight, message, self.now))
+        else:
+            self._do(self.consumer.settling.release_failed(change.flight, "why"))
+
+    @rule()
+    def begin_beats(self) -> None:
+        due = self.consumer.heartbeats(self.now)
+        assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
+        for flight, seconds in due:
+            assert flight.state is not State.RELEASING
+            assert flight not in self.failed, "a heartbeat after a failure"
+            assert not any(flight is beating for beating, _ in self._beating()), "two at one time"
+            self._assert_within_twelve_hours(flight, seconds)
+        if due:
+            self.beats.append((due, [flight.message for flight, _ in due], self.now))
+
+    @precondition(lambda self: self.beats)
+    @rule(data=st.data(), worked=st.booleans())
+    def end_beats(self, data: st.DataObject, worked: bool) -> None:
+        due, messages, at = self.beats.pop(data.draw(st.integers(0, len(self.beats) - 1)))
+        if worked:
+            for (_, seconds), message in zip(due, messages, strict=True):
+                self._hide(message, seconds)
+        self._do(self.consumer.beaten(due, [worked] * len(due), at, self.now))
+
+    def _hide(self, message: Message, seconds: int) -> None:
+        stored = self._of(message.message_id)
+        if message is stored.handles[-1] and stored.visible_at > self.now:
+            stored.visible_at = self.now + seconds
+
+    def _beating(self) -> list[tuple[Flight, int]]:
+        return [pair for due, _, _ in self.beats for pair in due]
+
+    @rule()
+    def drain(self) -> None:
+        self.consumer.drain()
+
+    @precondition(lambda self: not self.polls and (self.consumer.draining or not self._is_open()))
+    @rule()
+    def give_back(self) -> None:
+        self._do(self.consumer.give_back(self.now))
+
+    @precondition(lambda self: self._is_open() and not self.consumer.draining)
+    @rule()
+    def start_kept(self) -> None:
+        self.waited |= self.consumer.keeps
+        self._do(self.consumer.start_kept(self.consumer.gate.window - len(self.running), self.now))
+        assert len(self.running) <= self.options.http_connections
+
+    def _is_open(self) -> bool:
+        return self.consumer.gate.is_open
+
+    # ---- what is promised of every action
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Post(flight=flight):
+                    self._check_post(flight)
+                case DeleteMessage(flight=flight):
+                    message_id = flight.message.message_id
+                    assert message_id in self.done, f"{message_id} deleted without a 200"
+                    self._assert_not_settling(flight)
+                    self.to_delete.append(flight)
+                case ChangeVisibility(flight=flight, seconds=seconds):
+                    assert flight.state is State.RELEASING
+                    assert not any(flight is beating for beating, _ in self._beating())
+                    self._assert_within_twelve_hours(flight, seconds)
+                    self._assert_not_settling(flight)
+                    self.to_change.append(action)
+                case Bury(flight=flight, reason=reason):
+                    self.burying.append((flight, reason))
+                case Note(event=event, values=values):
+                    assert not {"body", "receipt_handle"} & values.keys()
+                    assert event != events.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
+                    if values.get("reason") in UNTRIED:
+                        assert not self.polls, "an open receive would bring it again"
+                        assert self.consumer.draining or values["receives_left"]
+
+    def _check_post(self, flight: Flight) -> None:
+        message = flight.message
+        assert self._is_open()
+        last = not self.fifo and message.receive_count >= self.options.max_retries
+        assert not self.consumer.draining or last
+        assert message.message_id not in self.running, "one id runs twice at one time"
+        assert message.message_id not in self.done, "posted though it was done"
+        if self.fifo:
+            mine = self._of(message.message_id)
+            for other in self.stored[: mine.number]:
+                if other.group == mine.group:
+                    assert other.message_id in self.done, f"{mine} overtakes {other}"
+            running = {self._of(message_id).group for message_id in self.running}
+            assert mine.group not in running, "two of a group at one time"
+        self.running[message.message_id] = flight
+
+    def _assert_not_settling(self, flight: Flight) -> None:
+        pending = [
+            *self.to_delete,
+            *(change.flight for change in self.to_change),
+            *(flight for flight, _ in self.deletes),
+            *(change.flight for change, _ in self.changes),
+        ]
+        assert not any(flight is other for other in pending), "told SQS twice at one time"
+
+    def _assert_within_twelve_hours(self, flight: Flight, seconds: int) -> None:
+        assert seconds >= 0
+        age = self.now - flight.message.received_at
+        if seconds and age < LONGEST_VISIBILITY:  # older ones are visible anyway
+            assert age + seconds < LONGEST_VISIBILITY, "SQS would refuse to hide it for so long"
+
+    # ---- what is promised at any time
+
+    @invariant()
+    def running_is_what_the_application_has(self) -> None:
+        if hasattr(self, "consumer"):
+            running = [f for f in self.consumer.flights() if f.state is State.RUNNING]
+            assert {f.message.message_id: f for f in running} == self.running
+
+    @invariant()
+    def no_more_is_held_than_there_are_connections(self) -> None:
+        if hasattr(self, "consumer"):
+            assert self.consumer.in_flight <= self.options.http_connections
+
+    @invariant()
+    def a_closed_gate_or_a_drain_has_no_room(self) -> None:
+        if hasattr(self, "consumer") and (self.consumer.draining or not self.consumer.gate.is_open):
+            assert self.consumer.room(0) == 0
+
+    def teardown(self) -> None:
+        """Once everything is answered and confirmed, nothing is left behind."""
+        if not hasattr(self, "consumer"):
+            return
+        self.consumer.drain()
+        self.polls.clear()
+        self._do(self.consumer.give_back(self.now))
+        while self.running or self.beats or self._settles_left():
+            for message_id in sorted(self.running):
+                self.done.add(message_id)
+                flight = self.running.pop(message_id)
+                self._do(self.consumer.answered(flight, Answered(200), self.now))
+            for due, _, at in take(self.beats):
+                self._do(self.consumer.beaten(due, [True] * len(due), at, self.now))
+            for flight, reason in take(self.burying):
+                self.done.add(flight.message.message_id)
+                self._do(self.consumer.buried(flight, reason, self.now))
+            for flight in take(self.to_delete):
+                self._do(self.consumer.settling.deleted(flight, flight.message, self.now))
+            for change in take(self.to_change):
+                self._do(
+                    self.consumer.settling.released(change.flight, change.flight.message, self.now)
+                )
+            for flight, message in take(self.deletes):
+                self._do(self.consumer.settling.deleted(flight, message, self.now))
+            for change, message in take(self.changes):
+                self._do(self.consumer.settling.released(change.flight, message, self.now))
+        assert self.consumer.in_flight == 0
+        assert self.consumer.idle
+
+    def _settles_left(self) -> bool:
+        return bool(
+            self.burying or self.to_delete or self.to_change or self.deletes or self.changes
+        )
+
+
+TestDispatching = Dispatching.TestCase
+TestDispatching.settings = settings(deadline=None, max_examples=150, stateful_step_count=50)
