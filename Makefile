@@ -19,11 +19,11 @@ PYTEST_ARGS ?= -n 4 --dist loadfile
 
 # A change of a lock file changes the name of its stamp, so the environment is brought up to date.
 stamp = $(1)/.installed-$(shell cat $(2) | cksum | tr ' ' '-')
-PYTHON_STAMP := $(call stamp,.venv,requirements-dev.txt pyproject.toml daemon/pyproject.toml)
+PYTHON_STAMP := $(call stamp,.venv,requirements/dev.txt pyproject.toml daemon/pyproject.toml)
 # The demo does with a third of it, so that a first look is not a long wait.
-DEMO_STAMP := $(call stamp,.venv,requirements-demo.txt pyproject.toml daemon/pyproject.toml)
-LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements-local-aws.txt)
-CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements-checkov.txt)
+DEMO_STAMP := $(call stamp,.venv,requirements/demo.txt pyproject.toml daemon/pyproject.toml)
+LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements/local-aws.txt)
+CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements/checkov.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
 
 # Runs $(3), whose words go to a log, after saying $(1); $(2) is the cure when it fails.
@@ -52,7 +52,7 @@ help: ## say what there is (the default)
 	@echo "make test takes PYTEST_ARGS='-k name', for example."
 
 demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
-	@$(PY) -m demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
+	@$(PY) -m tools.demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
 
 test: environment local-aws checkov $(NODE_STAMP) ## run the tests, but those that take minutes each
@@ -63,10 +63,10 @@ test-long: environment local-aws $(NODE_STAMP) ## run those that take minutes ea
 
 # One process of pytest: it starts the boots itself, BOOT_JOBS at a time.
 boot-test: environment local-aws boot-images ## boot real systems with the rendered user data; needs root and systemd-nspawn
-	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -m boot -rP tests/bootstrap
+	@BOOTSTRAP_REQUIRED=1 $(PY) -m pytest -m boot -rP tests/boot
 
 boot-images: environment ## build the systems that boot-test boots; two minutes, once a week, for every checkout
-	@$(PY) -m tests.bootstrap.images
+	@$(PY) -m tests.boot.images
 
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
 check: environment ## check format, lint and types
@@ -74,7 +74,7 @@ check: environment ## check format, lint and types
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy daemon/src/sqsd daemon/src/worker_tier_bootstrap
 	@.venv/bin/mypy worker_tier app.py
-	@.venv/bin/mypy local_aws demo bench examples tests
+	@.venv/bin/mypy tools examples tests
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run daemon/src/worker_tier_bootstrap/templates/*.sh; \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
 		else echo "shellcheck is missing: the shell scripts were not checked"; fi
@@ -96,20 +96,21 @@ template: environment ## write a template for people without the CDK, and its ar
 		--application '$(or $(APP),examples/node_worker)' $(TEMPLATE_ARGS)
 
 bench: environment ## measure the daemon against others, about half an hour
-	@$(PY) -m bench
+	@$(PY) -m tools.bench
 
-lock: environment ## bring the lock files up to date with requirements*.in and package.json
-	@for name in requirements requirements-demo requirements-dev requirements-local-aws requirements-checkov; do \
-		echo "locking $$name.txt ..." >&2; \
+lock: environment ## bring the lock files up to date with requirements/*.in and package.json
+	@for name in synth demo dev local-aws checkov; do \
+		output=requirements/$$name.txt; [ "$$name" = synth ] && output=requirements.txt; \
+		echo "locking $$output ..." >&2; \
 		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-options --no-emit-trusted-host \
-			--output-file="$$name.txt" "$$name.in"; \
+			--output-file="$$output" "requirements/$$name.in"; \
 	done
 	@npm install --package-lock-only --no-audit --no-fund --silent
 
 bundle: environment ## pin what instances get to what is installed, and pack anew what user data carries
-	@$(PY) -m worker_tier.assets
-	@$(PY) -m worker_tier.bootstrap
+	@$(PY) -m worker_tier_bootstrap.bundle
+	@$(PY) -m worker_tier_bootstrap.user_data
 
 clean: ## remove what runs leave behind
 	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -150,7 +151,7 @@ need-node:
 $(PYTHON_STAMP): | need-python
 	$(call announce,installing the Python environment (about a minute the first time),$(NETWORK),\
 		"$(PYTHON)" -m venv .venv && \
-		$(PY) $(PIP_INSTALL) --require-hashes -r requirements-dev.txt && \
+		$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.txt && \
 		$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e daemon -e .)
 	@rm -f .venv/.installed-*
 	@touch $@
@@ -158,21 +159,21 @@ $(PYTHON_STAMP): | need-python
 $(DEMO_STAMP): | need-python
 	$(call announce,installing the Python environment of the demo (half a minute the first time),$(NETWORK),\
 		"$(PYTHON)" -m venv .venv && \
-		$(PY) $(PIP_INSTALL) --require-hashes -r requirements-demo.txt && \
+		$(PY) $(PIP_INSTALL) --require-hashes -r requirements/demo.txt && \
 		$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e daemon -e .)
 	@touch $@
 
 $(LOCAL_AWS_STAMP): | need-python
 	$(call announce,installing the embedded AWS (about ten seconds the first time),$(NETWORK),\
 		"$(PYTHON)" -m venv .venv-local-aws && \
-		.venv-local-aws/bin/python $(PIP_INSTALL) --require-hashes -r requirements-local-aws.txt)
+		.venv-local-aws/bin/python $(PIP_INSTALL) --require-hashes -r requirements/local-aws.txt)
 	@rm -f .venv-local-aws/.installed-*
 	@touch $@
 
 $(CHECKOV_STAMP): | need-python
 	$(call announce,installing the scanner checkov (about a minute the first time),$(NETWORK),\
 		"$(PYTHON)" -m venv .venv-checkov && \
-		.venv-checkov/bin/python $(PIP_INSTALL) --require-hashes -r requirements-checkov.txt)
+		.venv-checkov/bin/python $(PIP_INSTALL) --require-hashes -r requirements/checkov.txt)
 	@rm -f .venv-checkov/.installed-*
 	@touch $@
 

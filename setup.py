@@ -1,13 +1,15 @@
 """What a wheel has besides the package: the archive that instances fetch."""
 
 import sys
-import types
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-HERE = Path(__file__).resolve().parent
+#: A source distribution brings the daemon's sources along, for they are what the archive is made of.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "daemon" / "src"))
+
+from worker_tier_bootstrap.bundle import build_archive
 
 
 class WithBundle(build_py):
@@ -17,20 +19,7 @@ class WithBundle(build_py):
             return
         target = Path(self.build_lib, "worker_tier", "_bundle", "daemon.zip")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(_archive())
-
-
-def _archive() -> bytes:
-    """By the package's own module, without the package: its `__init__` would start the CDK."""
-    bare = types.ModuleType("worker_tier")
-    bare.__path__ = [str(HERE / "worker_tier")]
-    sys.modules["worker_tier"] = bare
-    daemon = HERE / "daemon" / "src"
-    if daemon.is_dir():
-        sys.path.insert(0, str(daemon))
-    from worker_tier.assets import build_archive
-
-    return build_archive().content
+        target.write_bytes(build_archive().content)
 
 
 setup(cmdclass={"build_py": WithBundle})

@@ -18,8 +18,8 @@ os.environ["CDK_VALIDATION"] = "false"
 os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 
 # ruff: noqa: E402 - after the environment is clean
-from local_aws import LocalAws
-from local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
+from tools.local_aws import LocalAws
+from tools.local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
 
 
 def _missing(what: str, cure: str) -> None:

@@ -32,7 +32,14 @@ TOP_LEVEL = (
     "examples",
     "worker_tier/py.typed",
 )
-LOCKS = ("requirements", "requirements-dev", "requirements-local-aws")
+#: Lock file -> what it is locked from.
+LOCKS = {
+    "requirements.txt": "requirements/synth.in",
+    "requirements/demo.txt": "requirements/demo.in",
+    "requirements/dev.txt": "requirements/dev.in",
+    "requirements/local-aws.txt": "requirements/local-aws.in",
+    "requirements/checkov.txt": "requirements/checkov.in",
+}
 
 
 def text(name: str) -> str:
@@ -48,7 +55,7 @@ def wanted(name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in (written.split("#")[0].strip() for written in text(name).splitlines()):
         if line.startswith("-r "):
-            found |= wanted(line.removeprefix("-r ").strip())
+            found |= wanted(f"requirements/{line.removeprefix('-r ').strip()}")
         elif line:
             package, _, version = line.partition("==")
             found[canonical(package)] = version
@@ -68,15 +75,15 @@ def test_the_layout_has(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_file_pins_what_its_source_asks_for(name: str) -> None:
-    pins = locked(f"{name}.txt")
-    for package, version in wanted(f"{name}.in").items():
-        assert package in pins, f"{package} is not in {name}.txt: run `make lock`"
+    pins = locked(name)
+    for package, version in wanted(LOCKS[name]).items():
+        assert package in pins, f"{package} is not in {name}: run `make lock`"
         assert version in ("", pins[package])
 
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_pin_of_a_lock_file_has_hashes(name: str) -> None:
-    blocks = re.split(r"\n(?=[A-Za-z0-9])", text(f"{name}.txt"))
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", text(name))
     pinned = [block for block in blocks if "==" in block.split("\n")[0]]
     assert pinned
     for block in pinned:
@@ -92,9 +99,9 @@ def test_what_the_daemon_and_the_constructs_need_is_locked() -> None:
 
 
 def test_the_emulators_overlay_was_checked_against_the_locked_version() -> None:
-    checked = re.search(r'CHECKED_VERSION = "(.+)"', text("local_aws/server.py"))
+    checked = re.search(r'CHECKED_VERSION = "(.+)"', text("tools/local_aws/server.py"))
     assert checked is not None
-    assert locked("requirements-local-aws.txt")["ministack"] == checked[1]
+    assert locked("requirements/local-aws.txt")["ministack"] == checked[1]
 
 
 def test_the_cdks_command_line_is_pinned_and_locked() -> None:

@@ -32,7 +32,3 @@ class InvalidApplication(ValueError):
         self.source, self.problems = source, tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"the application {source} cannot be used:\n{lines}")
-
-
-class PackagingError(RuntimeError):
-    """The daemon's bundle cannot be made from what is installed; the text says what is missing."""

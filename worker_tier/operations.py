@@ -20,13 +20,13 @@ from sqsd.contract import SqsdOptions
 from worker_tier import network
 from worker_tier.encryption import admit_publisher
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet import WorkerFleet
+from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
 from worker_tier.monitoring.alarms import Monitoring
 from worker_tier.monitoring.dashboard import TierDashboard
 from worker_tier.monitoring.metrics import TierMetrics
-from worker_tier.queues import WorkerQueues
-from worker_tier.scaling import QueueScaling
+from worker_tier.queues.queues import WorkerQueues
+from worker_tier.scaling.scaling import QueueScaling
 
 
 class TierOperations(Construct):

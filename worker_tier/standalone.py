@@ -34,13 +34,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from worker_tier.assets import daemon_archive
-from worker_tier.errors import InvalidApplication, InvalidProps, PackagingError
-from worker_tier.props.application import WorkerApplication
-from worker_tier.props.capacity import DEFAULT_INSTANCE_TYPE
-from worker_tier.props.machine_image import WorkerMachineImage
+from worker_tier.application.application import WorkerApplication
+from worker_tier.application.daemon_asset import daemon_archive
+from worker_tier.errors import InvalidApplication, InvalidProps
+from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE
+from worker_tier.fleet.machine_image import WorkerMachineImage
 from worker_tier.tier import WorkerTier
 from worker_tier_bootstrap.contract import S3Object
+from worker_tier_bootstrap.errors import PackagingError
 
 TEMPLATE_NAME = "worker-tier.template.json"
 _STACK = "WorkerTier"

@@ -20,31 +20,31 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd import contract
-from worker_tier.bundle import location_of, pack_daemon
-from worker_tier.checks.cautions import caution
-from worker_tier.checks.plan import make_plan
-from worker_tier.eb.option_settings import OptionSettings, props_from
+from worker_tier.application.application import WorkerApplication
+from worker_tier.application.daemon_asset import location_of, pack_daemon
+from worker_tier.beanstalk.settings import OptionSettings, props_from
+from worker_tier.checks import make_plan
+from worker_tier.choices import LogFormat, RetryPolicy
 from worker_tier.encryption import admit_services
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet import WorkerFleet
+from worker_tier.fleet.capacity import WorkerCapacity
+from worker_tier.fleet.fleet import WorkerFleet
+from worker_tier.fleet.instance_user_data import TierUserData
+from worker_tier.fleet.machine_image import WorkerMachineImage
+from worker_tier.fleet.permissions import allow_what_daemons_call
 from worker_tier.leader_table import LeaderTable
 from worker_tier.monitoring.alarms import Monitoring
 from worker_tier.monitoring.dashboard import TierDashboard
 from worker_tier.monitoring.metrics import TierMetrics
-from worker_tier.permissions import allow_what_daemons_call
-from worker_tier.props.application import WorkerApplication
-from worker_tier.props.capacity import WorkerCapacity
-from worker_tier.props.choices import LogFormat, RetryPolicy
-from worker_tier.props.dead_letters import DeadLetterQueue
-from worker_tier.props.existing_queue import ExistingQueue
-from worker_tier.props.machine_image import WorkerMachineImage
-from worker_tier.props.options import taken_by
-from worker_tier.props.periodic import PeriodicTask
-from worker_tier.props.scaling_figures import WorkerScaling
-from worker_tier.props.tier import TierProps
-from worker_tier.queues import WorkerQueues
-from worker_tier.scaling import QueueScaling
-from worker_tier.user_data import TierUserData
+from worker_tier.options import taken_by
+from worker_tier.periodic import PeriodicTask
+from worker_tier.props import TierProps
+from worker_tier.queues.dead_letters import DeadLetterQueue
+from worker_tier.queues.existing_queue import ExistingQueue
+from worker_tier.queues.queues import WorkerQueues
+from worker_tier.scaling.figures import WorkerScaling
+from worker_tier.scaling.scaling import QueueScaling
+from worker_tier.warnings import caution
 from worker_tier_bootstrap.contract import CONTAINER, Application
 
 #: For options that None switches off, so that it cannot stand for their default.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.machine import FakeMachine
-from worker_tier_bootstrap import answer, early
+from worker_tier_bootstrap import early, readiness
 from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object
 
 if TYPE_CHECKING:
-    from worker_tier.assets import Entry
+    from worker_tier_bootstrap.bundle import Entry
 
 #: Files of a source bundle, and what else is said of the application -> its description.
 Bundles = Callable[..., Application]
@@ -26,7 +26,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """An instance on which user data ran, in a stack whose group has a name."""
     xml = "<PhysicalResourceId>the-group</PhysicalResourceId>"
     monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
-    monkeypatch.setattr(answer, "_ask", lambda boot, seconds: "")
+    monkeypatch.setattr(readiness, "_ask", lambda boot, seconds: "")
     machine = FakeMachine(tmp_path / "root")
     machine.write("/var/lib/cloud/data/instance-id", "i-1\n")
     machine.path("/opt/worker-tier/bundles/aaaaaaaaaaaaaaaa").mkdir(parents=True)
@@ -37,7 +37,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundles:
     """Makes source bundles that the instance can fetch."""
     # Not above: what is inside of a boot has this file too, and does without the CDK.
-    from worker_tier.assets import archive_of
+    from worker_tier_bootstrap.bundle import archive_of
 
     store = tmp_path / "store"
     store.mkdir()

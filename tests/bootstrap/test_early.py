@@ -21,7 +21,7 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from worker_tier_bootstrap import early, registry
+from worker_tier_bootstrap import early, image_pull
 from worker_tier_bootstrap.errors import BootstrapError
 
 KEYS = {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "wJalrXUtnFEMI", "Token": "to/ken+=="}
@@ -232,16 +232,16 @@ def test_a_private_image_is_pulled_by_the_role(network: Answers) -> None:
     answer = {"authorizationData": [{"authorizationToken": "QVdTOnNlY3JldA=="}]}
     network.answers["https://api.ecr.cn-north-1.amazonaws.com.cn/"] = json.dumps(answer).encode()
     host = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
-    login = registry.credentials(f"{host}/worker:v1")
+    login = image_pull.credentials(f"{host}/worker:v1")
     assert login is not None
     assert json.loads(login) == {"auths": {host: {"auth": "QVdTOnNlY3JldA=="}}}
-    assert registry.credentials("public.ecr.aws/nginx/nginx:1.27") is None
+    assert image_pull.credentials("public.ecr.aws/nginx/nginx:1.27") is None
 
 
 def test_a_login_that_is_refused_is_told(network: Answers) -> None:
     network.answers["https://api.ecr.cn-north-1.amazonaws.com.cn/"] = 403
     with pytest.raises(BootstrapError, match="no login for 1234") as caught:
-        registry.credentials("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/worker:v1")
+        image_pull.credentials("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/worker:v1")
     assert "ecr:GetAuthorizationToken" in caught.value.cure
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
-from worker_tier.assets import Entry
-from worker_tier_bootstrap import answer, back, early, packages
+from worker_tier_bootstrap import early, packages, readiness, rollback
 from worker_tier_bootstrap.boot import Boot, StepFailed, plan_lines, run_steps
+from worker_tier_bootstrap.bundle import Entry
 from worker_tier_bootstrap.contract import Application
 from worker_tier_bootstrap.errors import CommandFailed
 from worker_tier_bootstrap.machine import Machine
@@ -25,7 +25,7 @@ _NEVER = 10**9
 
 def run(machine: FakeMachine, application: Application | None = None) -> None:
     machine.told(application)
-    run_steps(STEPS, Boot.read(machine), back.roll_back)
+    run_steps(STEPS, Boot.read(machine), rollback.roll_back)
 
 
 def failure(machine: FakeMachine, application: Application) -> str:
@@ -171,7 +171,7 @@ def test_several_processes_are_up_when_none_has_ended_for_a_while(
 def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_ours(
     machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answer, "_ask", lambda boot, seconds: "GET / answers 502")
+    monkeypatch.setattr(readiness, "_ask", lambda boot, seconds: "GET / answers 502")
     log = machine.path("/var/log/worker-tier/web.log")
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * 100_000 + b"\ncannot open d\xe9p\xeache\n")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker_tier.assets import Entry, archive_of
 from worker_tier_bootstrap import platforms, procfile
+from worker_tier_bootstrap.bundle import Entry, archive_of
 from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object, application_problems
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine

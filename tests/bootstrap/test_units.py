@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_aws.ports import free_port
 from sqsd.__main__ import UNUSABLE
+from tools.local_aws.ports import free_port
 from worker_tier_bootstrap import units
 from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.release import Release

@@ -13,8 +13,8 @@ from aws_cdk import Duration
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, tier_with
 from worker_tier import WorkerTier
-from worker_tier.bootstrap import CRON_PATH, files_in_user_data
-from worker_tier.props.options import NONE_SWITCHES_OFF
+from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
 #: A value for every option that is not its default.
 CHOSEN: dict[str, Any] = {

@@ -19,8 +19,8 @@ from tests.contract.user_data import (
     script_for,
 )
 from tests.worker_tier.stacks import CRON_YAML
-from worker_tier.bootstrap import CRON_PATH, files_in_user_data
 from worker_tier_bootstrap.contract import EARLY_PATH, INSTANCE_PATH
+from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
 # ---- what the script is
 

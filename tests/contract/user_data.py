@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqsd.contract import SqsdOptions, TierResources, TierSettings
 from tests.worker_tier.stacks import CRON_YAML
-from worker_tier import bootstrap
-from worker_tier.assets import Archive, archive_of
+from worker_tier_bootstrap import user_data
+from worker_tier_bootstrap.bundle import Archive, archive_of
 
 #: Stands for the bootstrap in the bundle: says what it sees, and ends as it is told.
 ENGINE = b"""
@@ -49,10 +49,10 @@ def script_for(
         tier_name="Stack",
         leader_table="table",
     )
-    return bootstrap.render_user_data(
+    return user_data.render_user_data(
         settings=TierSettings(resources=resources, options=SqsdOptions(drain_timeout=45)),
-        bundle=bootstrap.Bundle(bucket="assets", key="daemon.zip", sha256=archive.sha256),
-        signal=bootstrap.Signal(
+        bundle=user_data.Bundle(bucket="assets", key="daemon.zip", sha256=archive.sha256),
+        signal=user_data.Signal(
             stack="Stack", region="us-east-1", resource="Group", awaited=awaited
         ),
         cron_yaml=cron_yaml,

@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.produce import load_handler
-from local_aws import LocalAws
-
-index = load_handler()
+from examples.producer import index
+from tools.local_aws import LocalAws
 
 
 class Clock:

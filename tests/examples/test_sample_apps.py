@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local_aws.ports import free_port
+from tools.local_aws.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MESSAGE_HEADERS = {

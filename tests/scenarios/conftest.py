@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local_aws import LocalAws
 from tests.scenarios.harness import Tier
+from tools.local_aws import LocalAws
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local_aws import LocalAws
 from sqsd import contract
+from tools.local_aws import LocalAws
 
 T = TypeVar("T")
 #: Seconds until a wait for something over the wire is a failure. Machines are shared and slow.

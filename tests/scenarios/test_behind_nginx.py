@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from demo import proxy
-from local_aws.ports import free_port
 from tests.scenarios.harness import Tier, eventually
+from tools.demo import proxy
+from tools.local_aws.ports import free_port
 
 pytestmark = pytest.mark.local_aws
 

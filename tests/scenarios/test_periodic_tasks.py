@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from local_aws import LocalAws
-from local_aws.ports import free_port
 from tests.scenarios.faults import Relay
 from tests.scenarios.harness import Daemon, Tier, eventually
+from tools.local_aws import LocalAws
+from tools.local_aws.ports import free_port
 
 pytestmark = pytest.mark.local_aws
 

@@ -10,8 +10,8 @@ from aws_cdk import App
 import app as example
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized
-from worker_tier.bootstrap import files_in_user_data
 from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from local_aws import LocalAws, LocalAwsError
-from local_aws.deploy import CDK, Deployment, cdk_environment, deploy
 from sqsd import contract
 from sqsd.contract import SETTINGS_PATH, TierSettings
+from tools.local_aws import LocalAws, LocalAwsError
+from tools.local_aws.deploy import CDK, Deployment, cdk_environment, deploy
 from worker_tier import WorkerApplication, standalone
-from worker_tier.bootstrap import files_in_user_data
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 pytestmark = [pytest.mark.local_aws, pytest.mark.cdk, pytest.mark.timeout(240)]
 

@@ -17,8 +17,8 @@ from aws_cdk.assertions import Annotations, Match
 from tests.worker_tier.examples import ALL, EXAMPLES, STACKS, build_example
 from tests.worker_tier.stacks import Synthesized, new_stack, resolved, vpc_of
 from worker_tier import WorkerApplication, WorkerMachineImage, WorkerTier
-from worker_tier.bootstrap import files_in_user_data
 from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 
 @cache

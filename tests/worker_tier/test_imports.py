@@ -11,8 +11,6 @@ import worker_tier
 ROOT = Path(worker_tier.__file__).parent
 #: All that the constructs may know of the daemon.
 ALLOWED = {"sqsd.contract", "sqsd.cron.cron_yaml"}
-#: Modules without I/O and without the CDK, so that they can be tested as functions of values.
-PURE = ["bootstrap.py"]
 
 
 def imported(source: Path) -> Iterator[str]:
@@ -32,12 +30,6 @@ def test_the_constructs_know_the_daemons_contract_and_cron_parser_only(source: P
     for name in imported(source):
         if name.split(".")[0] == "sqsd":
             assert any(f"{name}.".startswith(f"{allowed}.") for allowed in ALLOWED), name
-
-
-@pytest.mark.parametrize("source", PURE)
-def test_pure_modules_do_without_the_cdk(source: str) -> None:
-    for name in imported(ROOT / source):
-        assert name.split(".")[0] not in {"aws_cdk", "constructs", "jsii"}
 
 
 def test_nothing_reads_the_environment_but_the_app() -> None:

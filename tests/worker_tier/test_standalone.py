@@ -10,8 +10,8 @@ import pytest
 
 from tests.worker_tier.stacks import Synthesized, resolved
 from worker_tier import WorkerApplication, standalone
-from worker_tier.bootstrap import files_in_user_data
 from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 
 class Written(Synthesized):

@@ -27,10 +27,10 @@ from worker_tier import (
     WorkerApplication,
     WorkerTier,
 )
-from worker_tier.bootstrap import files_in_user_data
-from worker_tier.props.options import NONE_SWITCHES_OFF
+from worker_tier.options import NONE_SWITCHES_OFF
 from worker_tier_bootstrap.contract import INSTANCE_PATH
 from worker_tier_bootstrap.platforms import PLATFORMS
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 # ---- what exists
 

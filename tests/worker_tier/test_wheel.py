@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_tier.assets import daemon_archive
+from worker_tier.application.daemon_asset import daemon_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.cdk, pytest.mark.timeout(240)]
@@ -90,10 +90,11 @@ def test_the_wheel_brings_what_instances_get_and_takes_nothing_of_the_machine(
 ) -> None:
     # given a machine whose other packages are of other versions, or are not there
     program = """
-from worker_tier import assets
-assets.distribution = assets.find_spec = None
-assert assets.daemon_archive().content == assets.BUILT.read_bytes()
-print(assets.daemon_archive().sha256)
+from worker_tier.application import daemon_asset
+from worker_tier_bootstrap import bundle
+bundle.distribution = bundle.find_spec = None
+assert daemon_asset.daemon_archive().content == daemon_asset.BUILT.read_bytes()
+print(daemon_asset.daemon_archive().sha256)
 """
     python = environment / "bin" / "python"
     assert run(python, "-c", program, cwd=tmp_path).strip() == daemon_archive().sha256

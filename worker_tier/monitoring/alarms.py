@@ -11,7 +11,7 @@ from constructs import Construct
 
 from worker_tier.errors import InvalidProps
 from worker_tier.monitoring.metrics import TierMetrics
-from worker_tier.props.options import seconds_in_range
+from worker_tier.options import seconds_in_range
 
 _MAX_AGE_SECONDS = 1_209_600
 _DEFAULT_AGE_SECONDS = 3_600

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from worker_tier_bootstrap import back
+from worker_tier_bootstrap import rollback
 from worker_tier_bootstrap.boot import OUTCOME_PATH, Boot, StepFailed, plan_lines, run_steps
 from worker_tier_bootstrap.contract import INSTANCE_PATH
 from worker_tier_bootstrap.errors import BootstrapError
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, machine: Machine | None = None)
         print("\n".join(plan_lines(STEPS, boot)))
         return 0
     try:
-        run_steps(STEPS, boot, back.roll_back)
+        run_steps(STEPS, boot, rollback.roll_back)
     except StepFailed as error:
         _tell(machine, str(error))
         return 1

@@ -36,5 +36,9 @@ class InvalidInstance(BootstrapError):
         super().__init__(f"{source}: " + "; ".join(problems), cure="deploy the stack again")
 
 
+class PackagingError(RuntimeError):
+    """The daemon's bundle cannot be made from what is installed; the text says what is missing."""
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines())

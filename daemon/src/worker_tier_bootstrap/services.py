@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from worker_tier_bootstrap import procfile, units
-from worker_tier_bootstrap.answer import wait_for_application
 from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.readiness import wait_for_application
 from worker_tier_bootstrap.release import (
     CURRENT,
     DEPLOYED,

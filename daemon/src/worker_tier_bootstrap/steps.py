@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from worker_tier_bootstrap import install, packages, registry, services
+from worker_tier_bootstrap import image_pull, install, packages, services
 from worker_tier_bootstrap.boot import Boot, Step
 from worker_tier_bootstrap.contract import CONTAINER
 
@@ -143,7 +143,7 @@ STEPS: Final[tuple[Step, ...]] = (
         do=_install_platform,
         undo="remove them by the package manager",
     ),
-    Step(name="pull the image", skip=_pull_skip, do=registry.pull, undo="docker image rm"),
+    Step(name="pull the image", skip=_pull_skip, do=image_pull.pull, undo="docker image rm"),
     Step(
         name="run prebuild hooks",
         skip=_hooks_skip("prebuild"),

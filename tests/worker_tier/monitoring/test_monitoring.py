@@ -32,7 +32,7 @@ from worker_tier import (
     WorkerTier,
     admit_alarms,
 )
-from worker_tier.bootstrap import files_in_user_data
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 KIND = "AWS::CloudWatch::Alarm"
 

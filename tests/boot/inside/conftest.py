@@ -1,0 +1,75 @@
+"""The scene of a boot, made inside the namespaces that `test_boot.py` enters."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.local_aws import LocalAws
+from tools.local_aws.instance import CACHE, REPOSITORY
+
+# The constructs' package without its `__init__`, which would start the CDK: some of its modules are
+# plain Python, and that is all that is needed here.
+FLAVOUR = os.environ.get("WORKER_TIER_BOOT_FLAVOUR", "")
+if FLAVOUR:
+    _bare = types.ModuleType("worker_tier")
+    _bare.__path__ = [str(REPOSITORY / "worker_tier")]
+    sys.modules["worker_tier"] = _bare
+
+# ruff: noqa: E402 - after the package is in place
+from tests.boot import amazon, box, images, stack
+from tests.boot.scene import Scene
+from tests.boot.vpc import Vpc
+
+#: Not below /tmp, which may be memory: an overlay's upper layer holds hundreds of megabytes.
+DISKS = CACHE / "bootstrap"
+
+
+def _sweep() -> None:
+    """Remove the disks of runs that were killed; none lives for an hour."""
+    for stale in DISKS.glob("boot-*"):
+        if time.time() - stale.stat().st_mtime > 3_600:
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def scene() -> Iterator[Scene]:
+    """A VPC, a deployed stack, and an instance that is not switched on yet."""
+    dressed = FLAVOUR == "amazon-2023"
+    image = images.DEBIAN_12 if dressed else images.IMAGES[FLAVOUR]
+    base = image.full if os.environ.get("WORKER_TIER_BOOT_FULL") else image.base
+    box.make_network()
+    group = box.OwnCgroup()
+    DISKS.mkdir(parents=True, exist_ok=True)
+    _sweep()
+    work = Path(tempfile.mkdtemp(prefix="boot-", dir=DISKS))
+    (work / "aws").mkdir()
+    try:
+        with images.held(image), LocalAws(directory=work / "aws") as aws:
+            deployed = stack.deploy(aws, Path(os.environ["WORKER_TIER_BOOT_ASSEMBLY"]))
+            certificates = Path(os.environ["WORKER_TIER_BOOT_CERTIFICATES"])
+            vpc = Vpc(certificates, f"http://127.0.0.1:{aws.port}")
+            vpc.user_data, vpc.repository = deployed.user_data, image.repository
+            instance = box.Box(base, vpc, work)
+            instance.fresh()
+            if dressed:
+                amazon.dress(instance.root)
+            try:
+                yield Scene(aws, vpc, instance, deployed)
+                # In a network without a way out, an instance would miss every other.
+                assert vpc.services() <= set(os.environ["WORKER_TIER_BOOT_ENDPOINTS"].split())
+            finally:
+                instance.kill()
+                instance.discard()
+                vpc.close()
+    finally:
+        group.close()
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,183 @@
+"""What people and networks get wrong: each ends in a failed signal and a sentence that helps.
+
+Here is what only a real system shows; `test_mistakes.py` has the others.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.boot.inside.changes import sample
+from tests.boot.scene import Scene
+from worker_tier_bootstrap.bundle import Entry
+
+QUICK = {"port": 3000, "start_timeout": 3}
+LOG = "/var/log/worker-tier/bootstrap.log"
+
+
+def app(text: str, **more: object) -> Callable[[Scene], str]:
+    return lambda scene: scene.bundle(sample(**{"app.js": text}), **{**QUICK, **more})
+
+
+def files(**more: str | Entry) -> Callable[[Scene], str]:
+    return lambda scene: scene.bundle(sample(**more), **QUICK)
+
+
+LISTEN = "require('http').createServer((q,s)=>s.end()).listen({}, '127.0.0.1')"
+HOOK = "#!/bin/sh\necho cannot migrate\nexit 4\n"
+#: (what is wrong, user data, what the reason says, what the cure says)
+MISTAKES = [
+    (
+        "nothing says what to start",
+        lambda scene: scene.bundle({"README": "hello"}, **QUICK),
+        "step unpack: nothing says how to start the application: its bundle has no Procfile",
+        "add a Procfile",
+    ),
+    (
+        "an archive that is none",
+        lambda scene: scene.archive(b"this is not an archive", **QUICK),
+        "step unpack: the source bundle is no readable ZIP archive",
+        "upload it again",
+    ),
+    (
+        "an application that exits at once",
+        # systemd waits a second before each of the starts that are counted
+        app("console.error('missing DATABASE_URL'); process.exit(2)", start_timeout=8),
+        "the application exits as soon as it is started, last with exit code 2",
+        "missing DATABASE_URL",
+    ),
+    (
+        "an application that never opens its port",
+        app("setInterval(() => {}, 1000)"),
+        "the application does not listen on PORT 3000 within 3 s",
+        "let it listen on the port in the variable PORT",
+    ),
+    (
+        "an application that listens on another port",
+        app(LISTEN.format(4567)),
+        "the application listens on port 4567 instead of PORT 3000",
+        "set port=4567",
+    ),
+    (
+        "an application that does not answer",
+        app("require('net').createServer(() => {}).listen(3000, '127.0.0.1')"),
+        "the application listens on PORT 3000 but has not answered well within 3 s",
+        "longer start_timeout",
+    ),
+    (
+        "a hook that fails",
+        files(**{".platform/hooks/predeploy/01_migrate.sh": HOOK}),
+        "step run predeploy hooks: `.platform/hooks/predeploy/01_migrate.sh` ended with exit code"
+        " 4",
+        "cannot migrate",
+    ),
+    (
+        "configuration that nginx refuses",
+        files(**{".platform/nginx/conf.d/mine.conf": "no_such_directive on;\n"}),
+        "step enter the release: `nginx -t -q` ended with exit code 1",
+        "no_such_directive",
+    ),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def running(scene: Scene) -> Scene:
+    """An instance with a good release, to which everything below returns."""
+    scene.box.boot()
+    assert "status: done" in scene.box.cloud_init(), scene.box.log_tail()
+    return scene
+
+
+@contextmanager
+def one_failure(scene: Scene) -> Iterator[None]:
+    before = len(scene.vpc.signals())
+    yield
+    assert [status for status, _ in scene.vpc.signals()[before:]] == ["FAILURE"]
+
+
+@pytest.mark.parametrize(
+    ("user_data", "reason", "cure"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES]
+)
+def test_a_mistake_is_told_and_the_old_release_goes_on(
+    running: Scene, user_data: Callable[[Scene], str], reason: str, cure: str
+) -> None:
+    running.vpc.user_data = user_data(running)
+    with one_failure(running):
+        said = running.box.run_user_data()
+    assert said.strip().endswith("exit=1"), said
+    text = "\n".join(line.partition("Z ")[2] for line in said.splitlines())
+    told = text[text.rindex("== failed: ") :]
+    assert reason in told
+    assert cure in told
+    assert running.all_active()
+
+
+def test_a_full_disk_is_told(running: Scene) -> None:
+    running.box.run("mount -t tmpfs -o size=1m tmpfs /var/app/releases")
+    try:
+        running.vpc.user_data = running.bundle(
+            sample(large="x" * 5_000_000), **{**QUICK, "port": 3001}
+        )
+        with one_failure(running):
+            said = running.box.run_user_data()
+    finally:
+        running.box.run("umount /var/app/releases")
+    assert "the source bundle unpacks to 4 MiB" in said or "the disk is full" in said
+    assert "give instances a larger root_volume_size" in said
+    assert running.all_active()
+
+
+def test_a_mirror_that_does_not_answer_is_told(running: Scene) -> None:
+    repository = running.vpc.repository
+    running.vpc.repository = running.vpc.directory
+    try:
+        # PHP is the one platform that is not on the disk; there is no time for another try
+        text = running.bundle({"index.php": ""}, **{**QUICK, "port": 9000})
+        running.vpc.user_data = re.sub(r'"deadline_seconds":\d+', '"deadline_seconds":9', text)
+        with one_failure(running):
+            said = running.box.run_user_data()
+    finally:
+        running.vpc.repository = repository
+    assert "step install the platform's packages: `apt-get" in said
+    assert "let the subnet reach the system's package mirror" in said
+    assert running.all_active()
+
+
+def test_an_instance_without_a_role_is_told_by_its_identity(running: Scene) -> None:
+    # given an instance that has nothing yet, and no role
+    running.vpc.role = None
+    running.box.run("rm -rf /opt/worker-tier/bundles")
+    with one_failure(running):
+        said = _until_signalled(running, running.deployed.user_data)
+    assert "the instance has no role that gives it keys" in said
+    assert "attach an instance profile" in said
+    # CloudFormation was spoken to as cfn-signal does
+    assert running.vpc.called("SignalResource")[-1]["auth"] == "CFN_V1"
+    running.vpc.role = "worker"
+
+
+def test_a_bucket_that_is_not_there_is_told_and_tried_again(running: Scene) -> None:
+    deployed = running.deployed.user_data.replace("cdk-hnb659fds-assets", "no-such-bucket")
+    with one_failure(running):
+        said = _until_signalled(running, deployed)
+    assert "NoSuchBucket" in said or "HTTP 404" in said
+    assert "next try in 2 s" in said
+
+
+def _until_signalled(scene: Scene, user_data: str) -> str:
+    """What user data says that would go on for ever; cut when it has told CloudFormation."""
+    # at once, not after its patience
+    scene.vpc.user_data = re.sub(r"-ge \d+ \]", "-ge 0 ]", user_data)
+    before, log = len(scene.vpc.signals()), scene.box.read(LOG)
+    runner = threading.Thread(target=scene.box.run_user_data, daemon=True)
+    runner.start()
+    scene.box.wait(lambda: len(scene.vpc.signals()) > before, 30, "a signal")
+    scene.box.run("pkill -9 -f root/user-data", check=False)
+    runner.join(30)
+    assert not runner.is_alive()
+    return scene.box.read(LOG)[len(log) :]

@@ -1,0 +1,267 @@
+"""What runs after a boot that failed: all that ran before it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bootstrap.conftest import Bundles
+from tests.fakes.machine import SETTINGS, FakeMachine
+from worker_tier_bootstrap import __main__ as command
+from worker_tier_bootstrap import rollback
+from worker_tier_bootstrap.boot import Boot, Step, StepFailed, run_steps
+from worker_tier_bootstrap.contract import CONTAINER, INSTANCE_PATH, Application
+from worker_tier_bootstrap.errors import CommandFailed
+from worker_tier_bootstrap.steps import STEPS
+
+OLD = {"app.js": b"old", "Procfile": b"web: node app.js\n"}
+NEW = {"app.js": b"new", "Procfile": b"web: node app.js\n"}
+DAEMON = "systemctl restart sqsd.service"
+
+
+def run(machine: FakeMachine, application: Application | None = None, **options: int) -> int:
+    machine.told(application, **options)
+    return command.main(["run"], machine)
+
+
+def outcome(machine: FakeMachine) -> str:
+    return machine.read("/run/worker-tier/outcome") or ""
+
+
+def with_another_daemon(machine: FakeMachine) -> None:
+    document = json.loads(machine.read(INSTANCE_PATH) or "")
+    document["bundle"]["sha256"] = "b" * 64
+    machine.write(INSTANCE_PATH, json.dumps(document))
+    machine.path("/opt/worker-tier/bundles/bbbbbbbbbbbbbbbb").mkdir(parents=True)
+
+
+def once(machine: FakeMachine, words: str) -> None:
+    """A command fails the next time that it is run, and no more."""
+    machine.failing[words] = "no"
+    usual = machine.run
+
+    def run(words_: list[str], **given: object) -> str:
+        try:
+            return usual(words_, **given)  # type: ignore[arg-type]
+        except CommandFailed:
+            machine.failing.pop(words, None)
+            raise
+
+    machine.run = run  # type: ignore[assignment]
+
+
+def test_a_failed_update_brings_back_release_daemon_settings_and_tasks(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    machine.write("/etc/worker-tier/cron.yaml", "old tasks")
+    assert run(machine, bundles(OLD), http_connections=5, drain_timeout=17) == 0
+    current = machine.path("/var/app/current").readlink()
+    settings, unit = machine.read(SETTINGS), machine.read("/etc/systemd/system/sqsd.service")
+    # given other everything, of which the application does not start
+    machine.told(bundles(NEW), http_connections=7, drain_timeout=18)
+    machine.write("/etc/worker-tier/cron.yaml", "new tasks")
+    with_another_daemon(machine)
+    once(machine, "systemctl restart web.service")
+    assert command.main(["run"], machine) == 1
+    assert "step start the application" in outcome(machine)
+    assert machine.path("/var/app/current").readlink() == current
+    assert machine.read(SETTINGS) == settings
+    assert machine.read("/etc/systemd/system/sqsd.service") == unit
+    assert machine.read("/etc/worker-tier/cron.yaml") == "old tasks"
+    assert machine.path("/opt/worker-tier/daemon").readlink().name == "a" * 16
+    assert machine.running >= {"web.service", "nginx.service", "sqsd.service"}
+    # what is deployed next is not taken for what runs
+    machine.commands.clear()
+    assert run(machine, bundles(NEW), http_connections=7, drain_timeout=18) == 0
+    assert DAEMON in machine.commands
+
+
+@pytest.mark.parametrize("has_application", [True, False])
+def test_options_that_the_daemon_does_not_start_with_leave_the_old_ones_running(
+    machine: FakeMachine, bundles: Bundles, has_application: bool
+) -> None:
+    application = bundles(OLD) if has_application else None
+    assert run(machine, application, http_connections=5) == 0
+    settings = machine.read(SETTINGS)
+    once(machine, DAEMON)
+    assert run(machine, application, http_connections=7) == 1
+    assert "step start the daemon" in outcome(machine)
+    assert machine.read(SETTINGS) == settings
+    assert machine.commands[-1] == DAEMON
+    assert "sqsd.service" in machine.running
+
+
+def test_what_the_instance_left_that_an_image_was_made_of_is_not_returned_to(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    assert run(machine, bundles(OLD), http_connections=5) == 0
+    machine.write("/var/lib/cloud/data/instance-id", "i-2\n")
+    machine.failing["systemctl restart web.service"] = "no"
+    assert run(machine, bundles(NEW), http_connections=7) == 1
+    assert "there is no earlier release to return to" in machine.said
+    assert '"http_connections": 7' in (machine.read(SETTINGS) or "")
+
+
+def test_a_boot_whose_time_is_over_still_has_time_to_return(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    assert run(machine, bundles(OLD)) == 0
+    machine.told(bundles(NEW))
+    boot = Boot.read(machine)
+    boot.release = boot.previous
+
+    def slow(_: Boot) -> None:
+        machine.sleep(machine.remaining() + 1)
+        raise CommandFailed("it did not end", cure="")
+
+    step = Step(name="slow", skip=lambda _: None, do=slow, undo="", changes_service=True)
+    with pytest.raises(StepFailed, match="it did not end"):
+        run_steps([step], boot, rollback.roll_back)
+    assert machine.remaining() > 60
+    assert "sqsd.service" in machine.running
+
+
+@pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "no"), KeyError("x")])
+def test_a_mistake_of_ours_brings_back_what_ran_too(
+    machine: FakeMachine, bundles: Bundles, error: Exception
+) -> None:
+    assert run(machine, bundles(OLD)) == 0
+    boot = Boot.read(machine)
+
+    def fail(_: Boot) -> None:
+        machine.running.clear()
+        raise error
+
+    step = Step(name="odd", skip=lambda _: None, do=fail, undo="", changes_service=True)
+    with pytest.raises(StepFailed, match=type(error).__name__):
+        run_steps([step], boot, rollback.roll_back)
+    assert machine.running >= {"web.service", "nginx.service", "sqsd.service"}
+
+
+def test_a_way_back_that_fails_too_does_not_hide_why_it_was_taken(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    assert run(machine, bundles(OLD)) == 0
+    machine.failing["systemctl restart web.service"] = "no"
+    assert run(machine, bundles(NEW)) == 1
+    assert "step start the application" in outcome(machine)
+    assert any("what ran before does not start either" in line for line in machine.said)
+
+
+# ---- a second run
+
+
+def test_a_run_after_a_reboot_changes_nothing(machine: FakeMachine, bundles: Bundles) -> None:
+    application = bundles(OLD)
+    assert run(machine, application) == 0
+    machine.reboot()
+    settings = machine.read(SETTINGS)
+    machine.commands.clear()
+    assert run(machine, application) == 0
+    assert machine.commands == []
+    # the group is known without being asked for again
+    assert machine.read(SETTINGS) == settings
+    assert json.loads(settings or "")["auto_scaling_group"] == "the-group"
+
+
+def test_a_group_is_not_taken_from_the_instance_that_an_image_was_made_of(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from worker_tier_bootstrap import early
+
+    assert run(machine) == 0
+    xml = "<PhysicalResourceId>another-group</PhysicalResourceId>"
+    monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
+    machine.write("/var/lib/cloud/data/instance-id", "i-2\n")
+    assert run(machine) == 0
+    assert json.loads(machine.read(SETTINGS) or "")["auto_scaling_group"] == "another-group"
+
+
+def test_what_a_killed_change_may_have_started_is_started_again(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    assert run(machine, bundles(OLD), http_connections=5) == 0
+    # given a change that was killed as it began; and a reboot, which started what was on the disk
+    machine.told(bundles(OLD), http_connections=7)
+    STEPS[0].do(Boot.read(machine))
+    machine.commands.clear()
+    assert run(machine, bundles(OLD), http_connections=5) == 0
+    assert DAEMON in machine.commands
+
+
+# ---- what a release is built by
+
+
+def test_builds_and_hooks_see_the_programs_of_their_own_release(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    hooks = {f".platform/hooks/{phase}/1.sh": b"" for phase in ("prebuild", "postdeploy")}
+    assert run(machine, bundles({**OLD, **hooks, "Buildfile": b"make: ./make\n"})) == 0
+    release = machine.path("/var/app/current").readlink()
+    (build,) = [given for words, given in machine.given.items() if words == "sh -c ./make"]
+    assert build["environment"]["PATH"].startswith(f"{release}/.venv/bin:{release}/node_modules")
+    assert build["user"] == "webapp"
+    paths = {
+        Path(words).parent.name: given["environment"]["PATH"]
+        for words, given in machine.given.items()
+        if words.endswith("1.sh")
+    }
+    assert paths["prebuild"].startswith(f"{release}/.venv/bin:")
+    assert paths["postdeploy"].startswith("/var/app/current/.venv/bin:")
+
+
+def test_properties_are_read_by_root_alone(machine: FakeMachine, bundles: Bundles) -> None:
+    assert run(machine, bundles(OLD, environment={"SECRET": "hush"})) == 0
+    holders = [
+        path
+        for path in machine.path("/").rglob("*")
+        if path.is_file() and b"hush" in path.read_bytes() and path.name != "instance.json"
+    ]
+    assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
+
+
+def test_a_container_is_pulled_and_started_by_a_quoted_name(machine: FakeMachine) -> None:
+    image = "public.ecr.aws/nginx/nginx:1.27"
+    application = Application(kind=CONTAINER, image=image, port=8081, environment={"A": "b c"})
+    assert run(machine, application) == 0, outcome(machine)
+    assert any(words.endswith(f"pull -q {image}") for words in machine.commands)
+    script = machine.read("/etc/worker-tier/processes/web.sh") or ""
+    assert f"--publish 127.0.0.1:8081:8081 {image}" in script
+    assert machine.read("/etc/worker-tier/container.env") == "A=b c\nPORT=8081\n"
+    # where its unit is started
+    assert machine.path("/var/app/current").readlink().name
+    directory = str(machine.path("/var/app/current").readlink())
+    assert machine.path(directory).is_dir()
+    unit = machine.read("/etc/systemd/system/web.service") or ""
+    assert "User=root" in unit
+    assert "docker.service" in unit
+    assert {"docker.io", "nginx"} <= machine.installed
+    machine.commands.clear()
+    assert run(machine, application) == 0
+    assert machine.commands == []
+
+
+def test_logs_that_cannot_be_shipped_are_no_failure_and_are_tried_again(
+    machine: FakeMachine,
+) -> None:
+    ctl = "/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
+    machine.write(ctl, "", 0o755)
+    document = json.loads(machine.read(SETTINGS) or "")
+
+    def boot() -> int:
+        machine.told()
+        machine.write(SETTINGS, json.dumps({**document, "log_group": "logs"}))
+        return command.main(["run"], machine)
+
+    machine.failing[ctl] = "no permission"
+    assert boot() == 0
+    assert any("logs stay on this instance" in line for line in machine.said)
+    machine.failing.clear()
+    machine.commands.clear()
+    assert boot() == 0
+    assert [words.split()[0] for words in machine.commands] == [ctl]
+    machine.commands.clear()
+    assert boot() == 0
+    assert machine.commands == []

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import Duration
+from aws_cdk import aws_ecr as ecr
+
+from sqsd.contract import SETTINGS_PATH, TierSettings
+from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
+from worker_tier import InvalidApplication, InvalidProps, WorkerApplication, WorkerTier
+from worker_tier.application.application import bundle_entries
+from worker_tier_bootstrap.bundle import archive_of
+from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap.user_data import files_in_user_data
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "Procfile").write_text("web: ./run\nworker: ./work\n")
+    (directory / "run").write_text("#!/bin/sh\n")
+    (directory / "run").chmod(0o755)
+    (directory / "work").symlink_to("run")
+    return directory
+
+
+def template_of(application: WorkerApplication | None, **props: Any) -> Synthesized:
+    return synthesize(
+        lambda stack: WorkerTier(
+            stack, "Worker", vpc=vpc_of(stack), application=application, **props
+        )
+    )
+
+
+def told(template: Synthesized) -> dict[str, Any]:
+    files = files_in_user_data(template.user_data())
+    document: dict[str, Any] = json.loads(files[INSTANCE_PATH])
+    return document
+
+
+def test_without_an_application_instances_get_the_daemon_only() -> None:
+    document = told(template_of(None))
+    assert document["application"]["kind"] == "external"
+    assert document["application"] == told(template_of(WorkerApplication.external()))["application"]
+
+
+def test_a_directory_becomes_a_source_bundle_that_instances_may_read(app: Path) -> None:
+    application = WorkerApplication.from_asset(str(app), port=3000, environment={"MODE": "a b"})
+    template = template_of(application)
+    document = told(template)["application"]
+    assert (document["kind"], document["port"]) == ("bundle", 3000)
+    assert document["environment"] == {"MODE": "a b"}
+    # by the SHA-256 of what was packed here, which the instance checks
+    assert document["bundle"]["sha256"] == archive_of(dict(bundle_entries(app))).sha256
+    key = document["bundle"]["key"]
+    allowed = [
+        statement
+        for statement in template.statements("AWS::IAM::ManagedPolicy", "FleetPolicy")
+        if "s3:GetObject" in str(statement["Action"]) and key in str(statement["Resource"])
+    ]
+    assert len(allowed) == 1
+    assert "*" not in str(allowed[0]["Resource"])
+
+
+def test_the_same_directory_gives_the_same_bytes_links_and_permissions(app: Path) -> None:
+    first, second = (archive_of(dict(bundle_entries(app))) for _ in range(2))
+    assert first.sha256 == second.sha256
+    with zipfile.ZipFile(io.BytesIO(first.content)) as bundle:
+        modes = {entry.filename: entry.external_attr >> 16 for entry in bundle.infolist()}
+        assert bundle.read("work") == b"run"
+    assert stat.S_ISLNK(modes["work"])
+    assert modes["run"] & 0o111
+    assert not modes["Procfile"] & 0o111
+
+
+def test_what_ebignore_names_stays_out_by_the_rules_of_gitignore(app: Path) -> None:
+    (app / ".ebignore").write_text("# local\n*.log\nnode_modules/\n!keep.log\n/top.txt\n")
+    for name in ("a.log", "keep.log", "top.txt", "deep/top.txt", "node_modules/x/y.js", ".env"):
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text("")
+    for name in (".git/config", "__pycache__/a.pyc"):
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text("")
+    assert {name for name, _ in bundle_entries(app)} == {
+        *("Procfile", "run", "work", "keep.log", "deep/top.txt", ".env"),
+    }
+
+
+def test_the_bundles_cron_yaml_becomes_the_periodic_tasks(app: Path) -> None:
+    (app / "cron.yaml").write_text(CRON_YAML)
+    template = template_of(WorkerApplication.from_asset(str(app)))
+    assert template.all("AWS::DynamoDB::GlobalTable")
+    files = files_in_user_data(template.user_data())
+    assert files["/etc/worker-tier/cron.yaml"] == CRON_YAML
+    assert TierSettings.from_json(files[SETTINGS_PATH]).cron_file == "cron.yaml"
+    # the prop goes before the bundle's
+    assert not template_of(WorkerApplication.from_asset(str(app)), periodic_tasks=[]).all(
+        "AWS::DynamoDB::GlobalTable"
+    )
+
+
+def test_a_repository_may_be_pulled_from(app: Path) -> None:
+    stack = new_stack()
+    repository = ecr.Repository.from_repository_name(stack, "Repository", "worker")
+    application = WorkerApplication.from_container(repository, tag="v1", port=8081)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    template = Synthesized(stack)
+    document = told(template)["application"]
+    assert (document["kind"], document["port"]) == ("container", 8081)
+    assert document["image"].endswith(":v1")
+    assert "ecr:BatchGetImage" in str(template.statements("AWS::IAM::ManagedPolicy", "PullPolicy"))
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "nothing says how to start"),
+        ({"Procfile": "web node"}, "line 1 is not `name: command`"),
+        ({"Procfile": "\n"}, "the Procfile names no process"),
+        ({"Procfile": "web: x", "Buildfile": "nonsense"}, "Buildfile: line 1"),
+    ],
+)
+def test_a_directory_that_no_instance_could_start_is_refused_at_synth(
+    tmp_path: Path, files: dict[str, str], says: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidApplication, match=says):
+        WorkerApplication.from_asset(str(tmp_path))
+
+
+@pytest.mark.parametrize("image", ["", "two words", "$(reboot)", "a;b", "-v"])
+def test_what_is_no_name_of_an_image_is_refused(image: str) -> None:
+    with pytest.raises(InvalidApplication, match="must name an image, such as"):
+        WorkerApplication.from_container(image)
+
+
+def test_a_directory_is_not_run_by_docker(app: Path) -> None:
+    with pytest.raises(InvalidApplication, match="pass it by WorkerApplication"):
+        WorkerApplication.from_asset(str(app), platform="docker")
+
+
+def test_an_application_that_starts_slower_than_cloudformation_waits_is_refused(app: Path) -> None:
+    application = WorkerApplication.from_asset(str(app), start_timeout=300)
+    with pytest.raises(InvalidProps, match=r"start_timeout \(300 s\) must be at most 255 s"):
+        template_of(application, signal_timeout=Duration.minutes(5))
+    template_of(application, signal_timeout=Duration.minutes(6))
+
+
+@pytest.mark.parametrize(
+    "application",
+    [
+        lambda app: WorkerApplication.from_asset(app, port=8080),
+        lambda app: WorkerApplication.from_asset(app, platform="node"),
+        lambda app: WorkerApplication.from_container("public.ecr.aws/docker/library/httpd:2"),
+    ],
+)
+def test_an_application_on_the_port_of_the_nginx_before_it_is_refused(
+    app: Path, application: Callable[[str], WorkerApplication]
+) -> None:
+    with pytest.raises(InvalidProps, match=r"port \(8080\) must not be http_port \(8080\)"):
+        template_of(application(str(app)), http_port=8080)
+    template_of(application(str(app)), http_port=8081)
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidApplication) as caught:
+        WorkerApplication.from_asset(
+            str(tmp_path / "none"),
+            platform="cobol",
+            port=70_000,
+            environment={"PORT": "1", "A": "x\n"},
+            start_timeout=0,
+        )
+    assert len(caught.value.problems) == 6
+    text = str(caught.value)
+    for word in (
+        "is not a directory",
+        "cobol",
+        "70000",
+        "PORT is set",
+        "one line",
+        "start_timeout",
+    ):
+        assert word in text

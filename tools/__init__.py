@@ -1,0 +1,1 @@
+"""What developers run: the demo, the embedded AWS, the benchmark, the simulation."""

@@ -1,0 +1,1 @@
+"""Measures the daemon beside other SQS clients: `python -m tools.bench`, docs/performance.md."""

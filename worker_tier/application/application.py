@@ -1,0 +1,282 @@
+"""The application on the instances: a source bundle as for Elastic Beanstalk, a container, or none.
+
+What an instance would find out after minutes is found out here: what is started, by which platform,
+and whether the bundle's parts can be read.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from aws_cdk import IgnoreStrategy, Size, Stage, Token
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from worker_tier.errors import InvalidApplication
+from worker_tier_bootstrap import contract, platforms, procfile
+from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
+from worker_tier_bootstrap.errors import BootstrapError
+
+_IGNORE_FILE: Final = ".ebignore"
+_CRON_FILE: Final = "cron.yaml"
+#: EB's limit for a source bundle.
+_LARGEST: Final = Size.mebibytes(500)
+#: Of a directory's names, those that no application needs on an instance.
+_NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", "cdk.out"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerApplication:
+    """What answers the POSTs on an instance; made by the static methods, not by hand."""
+
+    kind: str
+    directory: Path | None = None
+    platform: str | None = None
+    image: str | None = None
+    port: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start_timeout: int = contract.DEFAULT_START_TIMEOUT
+    grant: Callable[[iam.IGrantable], object] = lambda _: None
+
+    @staticmethod
+    def external() -> WorkerApplication:
+        """Somebody else installs it, such as the machine image; the daemon POSTs to `http_port`."""
+        return WorkerApplication(kind=contract.EXTERNAL)
+
+    @staticmethod
+    def from_asset(
+        directory: str,
+        *,
+        platform: str | None = None,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        start_timeout: int = contract.DEFAULT_START_TIMEOUT,
+    ) -> WorkerApplication:
+        """A directory as Elastic Beanstalk takes it as a source bundle: `Procfile`, `Buildfile`,
+        `.platform/hooks`, `.platform/confighooks`, `.platform/nginx/conf.d`, `cron.yaml` and
+        `.ebignore` mean what they mean there. nginx is put before it.
+
+        Args:
+            directory: what `.ebignore` names stays out.
+            platform: one of `worker_tier_bootstrap.platforms.PLATFORMS`, not `docker`. Default:
+                what its files tell, such as `package.json`.
+            port: where it listens, given to it as PORT. Default: the platform's, as in EB.
+            environment: environment properties, at most 4 096 bytes. They stand in user data: for
+                secrets, name a parameter of Parameter Store instead.
+            start_timeout: seconds in which it must answer after a start, 1 to 3 600. Default: 120.
+
+        Raises:
+            InvalidApplication: with every problem found.
+        """
+        application = WorkerApplication(
+            kind=contract.BUNDLE,
+            directory=Path(directory),
+            platform=platform,
+            port=port,
+            environment=dict(environment or {}),
+            start_timeout=start_timeout,
+        )
+        problems = application._problems() + _directory_problems(Path(directory), platform)
+        if problems:
+            raise InvalidApplication(str(directory), problems)
+        return application
+
+    @staticmethod
+    def from_container(
+        image: str | ecr_assets.DockerImageAsset | ecr.IRepository,
+        *,
+        tag: str = "latest",
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        start_timeout: int = contract.DEFAULT_START_TIMEOUT,
+    ) -> WorkerApplication:
+        """A container, its port published on loopback only, behind nginx.
+
+        Args:
+            image: a name such as `public.ecr.aws/nginx/nginx:1.27`, an asset of the CDK, or a
+                repository, of which instances may then pull.
+            tag: of a repository's image.
+            port: inside and outside. Default: 8080.
+            environment, start_timeout: as for `from_asset`.
+
+        Raises:
+            InvalidApplication: with every problem found.
+        """
+        grant: Callable[[iam.IGrantable], object] = lambda _: None  # noqa: E731
+        if isinstance(image, str):
+            uri = image
+        elif isinstance(image, ecr_assets.DockerImageAsset):
+            uri, grant = image.image_uri, image.repository.grant_pull
+        else:
+            uri, grant = image.repository_uri_for_tag(tag), image.grant_pull
+        application = WorkerApplication(
+            kind=contract.CONTAINER,
+            image=uri,
+            port=port,
+            environment=dict(environment or {}),
+            start_timeout=start_timeout,
+            grant=grant,
+        )
+        if problems := application._problems():
+            raise InvalidApplication(uri, problems)
+        return application
+
+    @property
+    def cron_file(self) -> str | None:
+        """The bundle's `cron.yaml`, when there is one."""
+        if self.directory is None:
+            return None
+        path = self.directory / _CRON_FILE
+        return str(path) if path.is_file() else None
+
+    def archive(self) -> Archive:
+        """The source bundle of a directory, as instances fetch it.
+
+        Raises:
+            InvalidApplication: it is larger than EB takes.
+        """
+        assert self.directory is not None
+        # Not the CDK's own zip: only an archive that is made here has a SHA-256 that is known here.
+        archive = archive_of(dict(bundle_entries(self.directory)))
+        if len(archive.content) > _LARGEST.to_bytes():
+            raise InvalidApplication(
+                str(self.directory),
+                [
+                    f"the source bundle has {len(archive.content)} bytes and may have"
+                    f" {_LARGEST.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
+                ],
+            )
+        return archive
+
+    def bind(self, scope: Construct, grantee: iam.IGrantable) -> contract.Application:
+        """Upload it with the stack, and let `grantee` read it.
+
+        Raises:
+            InvalidApplication: the bundle is larger than EB takes.
+        """
+        self.grant(grantee)
+        return contract.Application(
+            kind=self.kind,
+            bundle=None if self.directory is None else self._upload(scope, grantee),
+            platform=self.platform,
+            image=self.image,
+            port=self.port,
+            environment=self.environment,
+            start_timeout=self.start_timeout,
+        )
+
+    def listens_on(self) -> int | None:
+        """Its port; None where that is nobody's word here, or shows only on the instance."""
+        name = "docker" if self.kind == contract.CONTAINER else self.platform
+        platform = None if name is None else platforms.PLATFORMS.get(name)
+        return self.port if self.port is not None or platform is None else platform.port
+
+    def _problems(self) -> list[str]:
+        unknown = Token.is_unresolved(self.image)  # until CloudFormation has made it
+        described = {
+            "kind": self.kind,
+            "image": "known-at-deployment" if unknown else self.image,
+            "platform": self.platform,
+            "port": self.port,
+            "environment": self.environment,
+            "start_timeout": self.start_timeout,
+        }
+        if self.kind == contract.BUNDLE:
+            # What only the upload knows.
+            described["bundle"] = {"bucket": "-", "key": "-", "sha256": "-"}
+        return contract.application_problems(described)
+
+    def _upload(self, scope: Construct, grantee: iam.IGrantable) -> contract.S3Object:
+        archive = self.archive()
+        outdir = cast(Any, Stage.of(scope)).asset_outdir
+        path = Path(outdir, f"worker-tier-application.{archive.sha256[:16]}.zip")
+        path.write_bytes(archive.content)
+        asset = s3_assets.Asset(scope, "Application", path=str(path))
+        iam.Grant.add_to_principal(
+            grantee=grantee,
+            actions=["s3:GetObject"],
+            resource_arns=[asset.bucket.arn_for_objects(asset.s3_object_key)],
+        )
+        return contract.S3Object(
+            bucket=asset.s3_bucket_name, key=asset.s3_object_key, sha256=archive.sha256
+        )
+
+
+def bundle_entries(directory: Path) -> Iterator[tuple[str, Entry]]:
+    """Path -> content of every file of a bundle, links as links, without what is ignored."""
+    root = directory.resolve()
+    ignore = _ignored(root)
+    waiting = [root]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if path.name in _NEVER or path.name == _IGNORE_FILE:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                if ignore is None or not ignore.completely_ignores(str(path)):
+                    waiting.append(path)
+            elif ignore is None or not ignore.ignores(str(path)):
+                yield path.relative_to(root).as_posix(), _entry(path)
+
+
+def _ignored(directory: Path) -> IgnoreStrategy | None:
+    path = directory / _IGNORE_FILE
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line.strip() and not line.startswith("#")]
+    return IgnoreStrategy.git(str(directory), patterns)
+
+
+def _entry(path: Path) -> Entry:
+    if path.is_symlink():
+        return Entry(content=str(path.readlink()).encode(), link=True)
+    executable = bool(path.stat().st_mode & stat.S_IXUSR)
+    return Entry(content=path.read_bytes(), executable=executable)
+
+
+def _directory_problems(directory: Path, platform: str | None) -> list[str]:
+    if not directory.is_dir():
+        return [f"{directory} is not a directory; name the application's"]
+    problems = []
+    for name in ("Procfile", "Buildfile"):
+        path = directory / name
+        if path.exists():
+            problems += _file_problems(path, name)
+    return problems + _start_problems(directory, platform)
+
+
+def _file_problems(path: Path, name: str) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        procfile.processes(text) if name == "Procfile" else procfile.parse(text, name)
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{path} cannot be read: {error}"]
+    except BootstrapError as error:
+        return [f"{error.text}; {error.cure}"]
+    return []
+
+
+def _start_problems(directory: Path, platform: str | None) -> list[str]:
+    names = {path.name for path in directory.iterdir()}
+    if "Procfile" in names:
+        return []
+
+    def read(name: str) -> str | None:
+        path = directory / name
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    found = platform or platforms.detect(names)
+    known = found is not None and found in platforms.PLATFORMS
+    if found is not None and known and platforms.start_of(found, names, read) is not None:
+        return []
+    return [
+        "nothing says how to start the application: there is no Procfile, and no file that a"
+        " platform is started by; add a Procfile with a line such as `web: node app.js`"
+    ]

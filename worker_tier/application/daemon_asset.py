@@ -1,0 +1,57 @@
+"""The daemon's bundle as an asset: from this machine into a bucket that instances read."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Final, cast
+
+from aws_cdk import Stage
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
+from constructs import Construct
+
+from worker_tier_bootstrap.bundle import Archive, build_archive
+
+#: Where a wheel has the archive; a checkout has none.
+BUILT: Final = Path(__file__).resolve().parents[1] / "_bundle" / "daemon.zip"
+
+
+@cache
+def daemon_archive() -> Archive:
+    """The archive that instances fetch; about 5 MB.
+
+    An installed wheel has it, made when the wheel was. A checkout makes it once a process, of what
+    is installed, which must be what is pinned: what instances run is decided in this repository and
+    not by whoever synthesizes.
+
+    Raises:
+        PackagingError: the daemon or something it needs is not installed, not in full, or not as
+            pinned.
+    """
+    if BUILT.is_file():
+        content = BUILT.read_bytes()
+        return Archive(content=content, sha256=hashlib.sha256(content).hexdigest())
+    return build_archive()
+
+
+def pack_daemon(scope: Construct) -> s3_assets.Asset:
+    """Pack the daemon and let the CDK upload it.
+
+    Raises:
+        PackagingError: the daemon, or something it imports, is not installed.
+    """
+    # Beside the CDK's own copy, for `cdk synth --no-staging` refers to the file where it is: it
+    # must not vanish with this process.
+    archive = daemon_archive()
+    outdir = cast(Stage, Stage.of(scope)).asset_outdir
+    path = Path(outdir, f"worker-tier-daemon.{archive.sha256[:16]}.zip")
+    path.write_bytes(archive.content)
+    return s3_assets.Asset(scope, "Daemon", path=str(path))
+
+
+def location_of(asset: s3_assets.Asset | None) -> s3.Location:
+    """Where instances find an asset."""
+    assert asset is not None
+    return s3.Location(bucket_name=asset.s3_bucket_name, object_key=asset.s3_object_key)

@@ -1,1 +1,0 @@
-"""All that is checked before anything is built, so that everything wrong is told at once."""

@@ -1,0 +1,1 @@
+"""The instances: Auto Scaling group, machine image, permissions, user data, updates."""

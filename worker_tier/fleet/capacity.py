@@ -1,0 +1,153 @@
+"""What instances a fleet is made of: types, their processor, on demand or spot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Size
+from aws_cdk import aws_autoscaling as autoscaling
+from aws_cdk import aws_ec2 as ec2
+
+from worker_tier.options import in_range, literal_count
+
+DEFAULT_INSTANCE_TYPE: Final = "t4g.small"
+_STRATEGY: Final = autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED
+_MANUFACTURERS: Final = {
+    ec2.InstanceArchitecture.ARM_64: ["amazon-web-services"],
+    ec2.InstanceArchitecture.X86_64: ["amd", "intel"],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerCapacity:
+    """A choice of instances; made by the static methods, not by hand."""
+
+    instance_types: tuple[ec2.InstanceType, ...] = ()
+    architecture: ec2.InstanceArchitecture | None = None
+    vcpus: tuple[int, int] | None = None
+    memory: tuple[Size, Size] | None = None
+    is_mixed: bool = False
+    on_demand_base: int = 0
+    on_demand_percentage: int = 100
+    allocation_strategy: autoscaling.SpotAllocationStrategy = _STRATEGY
+    capacity_rebalance: bool = True
+
+    @staticmethod
+    def on_demand(instance_type: ec2.InstanceType) -> WorkerCapacity:
+        """Instances of one type, paid by the hour."""
+        return WorkerCapacity(instance_types=(instance_type,))
+
+    @staticmethod
+    def spot(
+        instance_types: Sequence[ec2.InstanceType],
+        *,
+        on_demand_base: int = 0,
+        on_demand_percentage: int = 0,
+        allocation_strategy: autoscaling.SpotAllocationStrategy = _STRATEGY,
+        capacity_rebalance: bool = True,
+    ) -> WorkerCapacity:
+        """Spare capacity at a fraction of the price, which EC2 takes back with two minutes' notice.
+
+        Args:
+            instance_types: of one processor architecture; the more, the fewer interruptions.
+            on_demand_base: so many instances are on demand before any is spot.
+            on_demand_percentage: of those above the base, 0 to 100.
+            allocation_strategy: Default: the types that are cheapest among those least likely to be
+                taken back.
+            capacity_rebalance: replace an instance at risk before it goes. Default: True.
+        """
+        return WorkerCapacity(
+            instance_types=tuple(instance_types),
+            is_mixed=True,
+            on_demand_base=on_demand_base,
+            on_demand_percentage=on_demand_percentage,
+            allocation_strategy=allocation_strategy,
+            capacity_rebalance=capacity_rebalance,
+        )
+
+    @staticmethod
+    def requirements(
+        *,
+        architecture: ec2.InstanceArchitecture,
+        vcpus: tuple[int, int],
+        memory: tuple[Size, Size],
+        on_demand_base: int = 0,
+        on_demand_percentage: int = 0,
+    ) -> WorkerCapacity:
+        """Any current type with so many virtual processors and so much memory, spot or on demand.
+
+        Args:
+            architecture: the image is chosen for it.
+            vcpus, memory: least and most.
+            on_demand_base, on_demand_percentage: as `spot` has them.
+        """
+        return WorkerCapacity(
+            architecture=architecture,
+            vcpus=vcpus,
+            memory=memory,
+            is_mixed=True,
+            on_demand_base=on_demand_base,
+            on_demand_percentage=on_demand_percentage,
+        )
+
+    def processor(self) -> ec2.InstanceArchitecture:
+        """That of every instance; for a capacity without problems."""
+        return self.architecture or self.instance_types[0].architecture
+
+    @property
+    def uses_spot(self) -> bool:
+        """Whether any instance may be taken back."""
+        return self.is_mixed and self.on_demand_percentage < 100
+
+    def overrides(self) -> list[autoscaling.LaunchTemplateOverrides]:
+        """What the group may start instead of the launch template's own type."""
+        if self.vcpus is None or self.memory is None:
+            return [
+                autoscaling.LaunchTemplateOverrides(instance_type=kind)
+                for kind in self.instance_types
+            ]
+        group = autoscaling.CfnAutoScalingGroup
+        least, most = (size.to_mebibytes() for size in self.memory)
+        return [
+            autoscaling.LaunchTemplateOverrides(
+                instance_requirements=group.InstanceRequirementsProperty(
+                    cpu_manufacturers=_MANUFACTURERS[self.processor()],
+                    instance_generations=["current"],
+                    memory_mib=group.MemoryMiBRequestProperty(min=least, max=most),
+                    v_cpu_count=group.VCpuCountRequestProperty(
+                        min=self.vcpus[0], max=self.vcpus[1]
+                    ),
+                )
+            )
+        ]
+
+
+def capacity_problems(capacity: WorkerCapacity | None) -> list[str]:
+    """Everything wrong with a capacity."""
+    problems: list[str] = []
+    if capacity is None:
+        return problems
+    in_range("on_demand_base", capacity.on_demand_base, 0, 10_000, problems)
+    literal_count("on_demand_percentage", capacity.on_demand_percentage, 0, 100, problems)
+    if capacity.vcpus is not None:
+        _bounds("vcpus", *capacity.vcpus, problems)
+    if capacity.memory is not None:
+        least, most = (int(size.to_mebibytes()) for size in capacity.memory)
+        _bounds("memory (MiB)", least, most, problems)
+    if capacity.architecture is None and not capacity.instance_types:
+        problems.append("instance_types must have at least one type, got none; name some")
+    kinds = {kind.architecture for kind in capacity.instance_types}
+    if len(kinds) > 1:
+        names = ", ".join(kind.to_string() for kind in capacity.instance_types)
+        problems.append(
+            f"instance_types must be of one processor architecture, got {names}, but one image"
+            " cannot start on all of them; keep either the Graviton types or the others"
+        )
+    return problems
+
+
+def _bounds(name: str, low: int, high: int, problems: list[str]) -> None:
+    if not 1 <= low <= high:
+        problems.append(f"{name} must be at least 1 and at most its own maximum, got {low}, {high}")

@@ -1,1 +1,0 @@
-"""What people hand to the constructs, as values: each checks itself."""

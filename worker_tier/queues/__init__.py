@@ -1,0 +1,1 @@
+"""The work queue, its dead-letter queue, and queues that exist already."""

@@ -1,0 +1,171 @@
+"""A queue that was made elsewhere, and what the CDK cannot know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Stack, Token
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from worker_tier.options import in_range
+from worker_tier.queues.dead_letters import kind_problem
+
+_MAX_RECEIVES = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingQueue:
+    """A work queue with its facts; made by `made_here` or `imported`, not by hand.
+
+    Args:
+        owned: made by this app, so that its policy can still get statements.
+    """
+
+    queue: sqs.IQueue
+    fifo: bool
+    dead_letter_queue: sqs.IQueue | None
+    max_receive_count: int | None
+    encryption_key: kms.IKey | None
+    dead_letter_key: kms.IKey | None
+    owned: bool
+
+    @staticmethod
+    def made_here(queue: sqs.Queue) -> ExistingQueue:
+        """A queue of this app; everything is read from it. `queue=` takes it as it is, too."""
+        dead_letters = queue.dead_letter_queue
+        target = None if dead_letters is None else dead_letters.queue
+        return ExistingQueue(
+            queue=queue,
+            fifo=bool(queue.fifo),
+            dead_letter_queue=target,
+            max_receive_count=None if dead_letters is None else _count(dead_letters),
+            encryption_key=queue.encryption_master_key,
+            # An imported dead-letter queue has none here; who knows better uses `imported`.
+            dead_letter_key=None if target is None else target.encryption_master_key,
+            owned=True,
+        )
+
+    @staticmethod
+    def imported(
+        queue: sqs.IQueue,
+        *,
+        fifo: bool,
+        dead_letter_queue: sqs.IQueue | None,
+        max_receive_count: int | None,
+        encryption_key: kms.IKey | None,
+        dead_letter_key: kms.IKey | None,
+    ) -> ExistingQueue:
+        """A queue of another app, such as `Queue.from_queue_arn` gives.
+
+        It may be of another account, whose policies then admit this one, but not be watched from
+        here: `scaling=WorkerScaling.none(), alarms=False`.
+
+        An import knows its ARN and nothing more, so the facts have no defaults: a wrong guess would
+        lose messages or deny the instances their queue. `aws sqs get-queue-attributes
+        --attribute-names All` shows them all.
+
+        Args:
+            fifo: whether it is a FIFO queue.
+            dead_letter_queue: the target of its redrive policy; None when it has none.
+            max_receive_count: of its redrive policy, 1 to 1 000; None when it has none.
+            encryption_key: `KmsMasterKeyId`; None for SQS's own keys or no encryption.
+            dead_letter_key: the same of the dead-letter queue.
+        """
+        return ExistingQueue(
+            queue=queue,
+            fifo=fifo,
+            dead_letter_queue=dead_letter_queue,
+            max_receive_count=max_receive_count,
+            encryption_key=encryption_key,
+            dead_letter_key=dead_letter_key,
+            owned=False,
+        )
+
+
+def described(queue: sqs.IQueue | ExistingQueue, problems: list[str]) -> ExistingQueue | None:
+    """A queue with its facts; None, and a problem, when they are unknown or contradict."""
+    if isinstance(queue, sqs.Queue):
+        return ExistingQueue.made_here(queue)
+    if not isinstance(queue, ExistingQueue):
+        problems.append(
+            "queue is imported, so the CDK does not know whether it is a FIFO queue, where its dead"
+            " letters go and which key encrypts it; say so:"
+            " queue=ExistingQueue.imported(queue, fifo=..., dead_letter_queue=...,"
+            " max_receive_count=..., encryption_key=..., dead_letter_key=...)"
+        )
+        return None
+    found = _contradictions(queue)
+    problems += found
+    return None if found else queue
+
+
+def _contradictions(facts: ExistingQueue) -> list[str]:
+    found: list[str] = []
+    in_range("max_receive_count", facts.max_receive_count, 1, _MAX_RECEIVES, found)
+    if (facts.dead_letter_queue is None) != (facts.max_receive_count is None):
+        found.append(
+            "dead_letter_queue and max_receive_count are the two halves of a redrive policy, got"
+            f" only {'the latter' if facts.dead_letter_queue is None else 'the former'}; give both,"
+            " or None for both"
+        )
+    if facts.dead_letter_queue is None and facts.dead_letter_key is not None:
+        found.append(
+            "dead_letter_key is given without a dead_letter_queue; give both, or None for both"
+        )
+    found += kind_problem("fifo", facts.queue, facts.fifo)
+    return found
+
+
+def _count(dead_letters: sqs.DeadLetterQueue) -> int | None:
+    """`maxReceiveCount`; None when only the deployment knows it, for a token is no number."""
+    count = dead_letters.max_receive_count
+    return None if Token.is_unresolved(count) else int(count)
+
+
+def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
+    """Why a queue is out of reach: alarms and policies read metrics of their own region only."""
+    there, here = _bare(queue).env.region, Stack.of(scope).region
+    if not _differ(there, here):
+        return []
+    return [
+        f"queue is in {there} and the stack in {here}, but scaling policies and alarms see metrics"
+        " of their own region only; deploy the tier in the queue's region"
+    ]
+
+
+def account_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
+    """Why a queue can be worked on but not be watched: SQS's metrics are in its owner's account."""
+    there, here = _bare(queue).env.account, Stack.of(scope).account
+    if not _differ(there, here):
+        return []
+    return [
+        f"queue belongs to account {there} and the stack to {here}, and SQS's metrics are in the"
+        " owner's account, so nothing would ever scale or alarm; set"
+        " scaling=WorkerScaling.none() and alarms=False, or deploy the tier in the queue's account"
+    ]
+
+
+def place_warnings(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
+    """What cannot be compared because only the queue's place is known."""
+    stack, found = Stack.of(scope), _bare(queue)
+    pairs = (
+        ("region", found.env.region, stack.region),
+        ("account", found.env.account, stack.account),
+    )
+    return [
+        f"queue is of the {name} {there}, and the stack is for any; in another one it is not found,"
+        " or not watched: give the stack an env"
+        for name, there, here in pairs
+        if Token.is_unresolved(here) and not Token.is_unresolved(there)
+    ]
+
+
+def _differ(there: str, here: str) -> bool:
+    """Whether two places are known and not the same."""
+    return not (Token.is_unresolved(there) or Token.is_unresolved(here) or there == here)
+
+
+def _bare(queue: sqs.IQueue | ExistingQueue) -> sqs.IQueue:
+    return queue.queue if isinstance(queue, ExistingQueue) else queue

@@ -1,0 +1,1 @@
+"""When the fleet grows and shrinks."""

@@ -1,0 +1,94 @@
+"""Elastic Beanstalk's scaling trigger: one metric of the instances, two thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from worker_tier.options import literal_count
+
+#: `MeasureName` in `aws:autoscaling:trigger`, less the two of load balancers, which no worker has.
+#: Each with the unit that EC2 publishes it with: an alarm with another one never sees a value.
+MEASURES: Final = {
+    "CPUUtilization": "Percent",
+    "NetworkIn": "Bytes",
+    "NetworkOut": "Bytes",
+    "DiskWriteOps": "Count",
+    "DiskReadBytes": "Bytes",
+    "DiskReadOps": "Count",
+    "DiskWriteBytes": "Bytes",
+}
+STATISTICS: Final = ("Minimum", "Maximum", "Sum", "Average")
+_MOST_MINUTES: Final = 600
+_MOST_PERIODS: Final = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A threshold, and what is done beyond it.
+
+    Args:
+        increment: instances, or percent of them; negative to remove.
+        percent: what `increment` counts.
+    """
+
+    threshold: float
+    increment: int
+    percent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """The options of `aws:autoscaling:trigger`, with their defaults (EB developer guide).
+
+    Args:
+        unit: of the metric. Default: the one that EC2 publishes it with; no other ever fires.
+    """
+
+    metric_name: str = "NetworkOut"
+    statistic: str = "Average"
+    unit: str | None = None
+    period_minutes: int = 5
+    evaluation_periods: int = 1
+    upper: Side = Side(threshold=6_000_000, increment=1)
+    lower: Side = Side(threshold=2_000_000, increment=-1)
+
+    @property
+    def metric_unit(self) -> str:
+        """The unit in which an alarm finds the metric."""
+        return self.unit or MEASURES[self.metric_name]
+
+    @property
+    def period_seconds(self) -> int:
+        """Of one value of the metric."""
+        return 60 * self.period_minutes
+
+    def problems(self) -> list[str]:
+        """Everything wrong with it; an empty list when alarms can be made of it."""
+        found = [
+            f"{name} must be one of {', '.join(allowed)}, got {value!r}"
+            for name, value, allowed in (
+                ("MeasureName", self.metric_name, MEASURES),
+                ("Statistic", self.statistic, STATISTICS),
+            )
+            if value not in allowed
+        ]
+        unit = MEASURES.get(self.metric_name)
+        if unit is not None and self.unit not in (None, unit):
+            found.append(
+                f"Unit ({self.unit}) must be {unit} for {self.metric_name}, or the alarm never sees"
+                " a value; correct it or leave it out"
+            )
+        literal_count("Period", self.period_minutes, 1, _MOST_MINUTES, found)
+        literal_count("EvaluationPeriods", self.evaluation_periods, 1, _MOST_PERIODS, found)
+        if not self.lower.threshold < self.upper.threshold:
+            found.append(
+                f"LowerThreshold ({self.lower.threshold:g}) must be below UpperThreshold"
+                f" ({self.upper.threshold:g}), or the fleet grows and shrinks at once; move one"
+            )
+        if not self.lower.increment < 0 < self.upper.increment:
+            found.append(
+                f"LowerBreachScaleIncrement ({self.lower.increment}) must be below 0 and"
+                f" UpperBreachScaleIncrement ({self.upper.increment}) above 0; correct the sign"
+            )
+        return found
