@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-#: A source distribution brings the daemon's sources along, for they are what the archive is made of.
+#: The archive is made of the daemon's sources, which a source distribution brings along.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "daemon" / "src"))
 
 from worker_tier_bootstrap.bundle import build_archive

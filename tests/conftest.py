@@ -22,9 +22,9 @@ from tools.local_aws import LocalAws
 from tools.local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
 
 
-def _missing(what: str, cure: str) -> None:
+def _missing(what: str, hint: str) -> None:
     """In CI a test that cannot run is a failure: a green run must mean that everything ran."""
-    message = f"this test needs {what}, which is not here; {cure}"
+    message = f"this test needs {what}, which is not here; {hint}"
     if os.environ.get("CI"):
         pytest.fail(message, pytrace=False)
     pytest.skip(message)

@@ -58,7 +58,7 @@ def wanted(name: str) -> dict[str, str]:
             found |= wanted(f"requirements/{line.removeprefix('-r ').strip()}")
         elif line:
             package, _, version = line.partition("==")
-            found[canonical(package)] = version
+            found[canonical(re.split(r"[<>!~]", package)[0])] = version
     return found
 
 

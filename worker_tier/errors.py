@@ -11,7 +11,7 @@ class InvalidProps(ValueError):
     Args:
         path: the construct's path in the tree, such as `MyStack/Worker`.
         problems: every problem found, not only the first; each tells what happened, the value, what
-            is allowed and the cure.
+            is allowed and the hint.
     """
 
     def __init__(self, path: str, problems: Iterable[str]) -> None:

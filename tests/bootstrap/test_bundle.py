@@ -224,7 +224,7 @@ def test_what_is_not_as_pinned_is_not_packed(
     assert "pip install --require-hashes" in str(caught.value)
 
 
-def test_a_missing_distribution_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_distribution_is_named_with_its_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "DISTRIBUTIONS", ("no-such-distribution",))
     with pytest.raises(PackagingError, match="pip install no-such-distribution"):
         daemon_archive.__wrapped__()

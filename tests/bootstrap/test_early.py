@@ -242,7 +242,7 @@ def test_a_login_that_is_refused_is_told(network: Answers) -> None:
     network.answers["https://api.ecr.cn-north-1.amazonaws.com.cn/"] = 403
     with pytest.raises(BootstrapError, match="no login for 1234") as caught:
         image_pull.credentials("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/worker:v1")
-    assert "ecr:GetAuthorizationToken" in caught.value.cure
+    assert "ecr:GetAuthorizationToken" in caught.value.hint
 
 
 def test_where_nothing_waits_nothing_is_signalled(network: Answers, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_the_reason_is_kept_even_where_the_log_does_not_have_it_yet(
     network.answers["https://logs.cn-north-1.amazonaws.com.cn/"] = [b"{}"] * 4
     log, outcome = tmp_path / "log", tmp_path / "outcome"
     log.write_bytes(b"one\ntwo d\xe9\n")
-    outcome.write_text("step build: no compiler\nCure: install it.\n", encoding="utf-8")
+    outcome.write_text("step build: no compiler\nHint: install it.\n", encoding="utf-8")
     assert command(tmp_path, "false", str(log), str(outcome), log_group="g") == 0
     put = [r for r in network.asked if r.headers.get("X-amz-target", "").endswith("PutLogEvents")]
     assert isinstance(put[0].data, bytes)
@@ -303,5 +303,5 @@ def test_the_reason_is_kept_even_where_the_log_does_not_have_it_yet(
         "one",
         "two d\ufffd",
         "failed: step build: no compiler",
-        "failed: Cure: install it.",
+        "failed: Hint: install it.",
     ]

@@ -30,8 +30,8 @@ class Mortal(FakeMachine):
         super().__init__(root)
         self.path("/opt/worker-tier/bundles/aaaaaaaaaaaaaaaa").mkdir(parents=True)
 
-    def run(self, command: Sequence[str], *, cure: str, **given: Any) -> str:
-        return self._act(lambda: super(Mortal, self).run(command, cure=cure, **given))
+    def run(self, command: Sequence[str], *, hint: str, **given: Any) -> str:
+        return self._act(lambda: super(Mortal, self).run(command, hint=hint, **given))
 
     def write(self, path: str, text: str, mode: int = 0o644) -> bool:
         return self._act(lambda: super(Mortal, self).write(path, text, mode))

@@ -17,23 +17,23 @@ from worker_tier_bootstrap.machine import Machine
 def test_a_command_that_fails_tells_what_it_was_and_its_last_words(tmp_path: Path) -> None:
     machine = Machine(deadline_seconds=30)
     with pytest.raises(CommandFailed) as caught:
-        machine.run(["sh", "-c", "echo out; echo err >&2; exit 3"], cure="mend it")
+        machine.run(["sh", "-c", "echo out; echo err >&2; exit 3"], hint="mend it")
     text = str(caught.value)
     assert "ended with exit code 3" in text
-    assert "Cure: mend it." in text
+    assert "Hint: mend it." in text
     assert "  out\n  err" in text
 
 
 def test_a_command_that_hangs_ends_with_all_it_started() -> None:
     machine = Machine(deadline_seconds=30)
     with pytest.raises(CommandFailed, match="did not end within 1 s"):
-        machine.run(["sh", "-c", "sleep 60 & echo waiting; wait"], cure="", timeout=0.1)
+        machine.run(["sh", "-c", "sleep 60 & echo waiting; wait"], hint="", timeout=0.1)
 
 
 def test_a_command_that_leaves_something_behind_is_not_waited_for() -> None:
     machine = Machine(deadline_seconds=30)
     started = machine.monotonic()
-    assert machine.run(["sh", "-c", "sleep 5 & echo done"], cure="").strip() == "done"
+    assert machine.run(["sh", "-c", "sleep 5 & echo done"], hint="").strip() == "done"
     assert machine.monotonic() - started < 4
 
 

@@ -51,7 +51,7 @@ def damaged_zip() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("files", "says", "cure"),
+    ("files", "says", "hint"),
     [
         (empty_zip(), "step unpack: nothing says how to start the application", "add a Procfile"),
         (empty_zip(), "it has no file", ""),
@@ -78,11 +78,11 @@ def test_a_bundle_that_cannot_be_used_is_told(
     bundles: Bundles,
     files: dict[str, bytes | Entry] | bytes,
     says: str,
-    cure: str,
+    hint: str,
 ) -> None:
     told = failure(machine, bundles(files))
     assert says in told
-    assert cure in told
+    assert hint in told
     assert "systemctl restart web.service" not in machine.commands
 
 
@@ -121,7 +121,7 @@ def test_a_hook_that_no_system_can_run_is_told(tmp_path: Path) -> None:
     hook.write_bytes(b"\x7fELF nonsense")
     hook.chmod(0o755)
     with pytest.raises(CommandFailed, match=r"`01.sh` cannot be run: .*Exec format"):
-        Machine(deadline_seconds=9).run([str(hook)], cure="", shown="01.sh")
+        Machine(deadline_seconds=9).run([str(hook)], hint="", shown="01.sh")
 
 
 def test_a_bundle_that_is_not_there_is_told_at_once(

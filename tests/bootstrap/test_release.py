@@ -103,7 +103,7 @@ def test_a_buildfile_replaces_the_platforms_build(tmp_path: Path) -> None:
 def test_what_cannot_be_started_is_told(tmp_path: Path, files: dict[str, str]) -> None:
     with pytest.raises(BootstrapError, match="nothing says how to start") as caught:
         plan(tmp_path, files)
-    assert "Procfile" in caught.value.cure
+    assert "Procfile" in caught.value.hint
 
 
 def test_tools_for_building_are_installed_only_where_they_are_named() -> None:
@@ -129,7 +129,7 @@ def test_systems_are_told_by_their_release_file() -> None:
     assert system_of("ID=debian\nVERSION_ID='12'\n").family == "apt"
     with pytest.raises(BootstrapError, match="this system is Arch") as caught:
         system_of("ID=arch\nPRETTY_NAME=Arch\n")
-    assert "Debian 12" in caught.value.cure
+    assert "Debian 12" in caught.value.hint
 
 
 def test_a_package_counts_as_installed_only_when_it_wholly_is() -> None:

@@ -114,7 +114,7 @@ def test_a_boot_whose_time_is_over_still_has_time_to_return(
 
     def slow(_: Boot) -> None:
         machine.sleep(machine.remaining() + 1)
-        raise CommandFailed("it did not end", cure="")
+        raise CommandFailed("it did not end", hint="")
 
     step = Step(name="slow", skip=lambda _: None, do=slow, undo="", changes_service=True)
     with pytest.raises(StepFailed, match="it did not end"):

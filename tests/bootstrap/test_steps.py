@@ -105,7 +105,7 @@ def test_a_failure_is_left_where_user_data_finds_it(
     assert command.main(["run"], machine) == 1
     outcome = machine.read("/run/worker-tier/outcome") or ""
     assert "step start the daemon and wait for its first receive" in outcome
-    assert "Cure: see what it logs" in outcome
+    assert "Hint: see what it logs" in outcome
     assert "no route to the queue" in outcome
 
 

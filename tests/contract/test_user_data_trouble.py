@@ -32,7 +32,7 @@ def test_fetching_is_repeated_ever_more_slowly_up_to_an_hour(instance: Instance)
     assert len(outcome.called("fetch")) == 14
 
 
-def test_what_needs_a_cure_is_told_while_it_is_still_tried(instance: Instance) -> None:
+def test_what_needs_a_hint_is_told_while_it_is_still_tried(instance: Instance) -> None:
     instance.environment["REFUSALS"] = "3"
     # given a boot that has had its patience: no second of it
     script = re.sub(r"-ge \d+ \]", "-ge 0 ]", script_for())

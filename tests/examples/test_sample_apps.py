@@ -149,7 +149,7 @@ def test_the_demo_attribute_chooses_how_it_answers(
     assert (took >= 1.4) == (behaviour == "slow")
 
 
-def test_a_taken_port_is_one_message_with_the_cure(app: RunningApp) -> None:
+def test_a_taken_port_is_one_message_with_the_hint(app: RunningApp) -> None:
     again = subprocess.run(
         app.process.args,
         env=os.environ | {"PORT": str(app.port), "SAMPLE_APP_LOG": str(app.log)},

@@ -72,7 +72,7 @@ class FakeMachine(Machine):
         tier = TierSettings(resources=TIER.resources, options=SqsdOptions(**options))
         self.write(SETTINGS, json.dumps(tier.to_document()))
 
-    def run(self, command: Sequence[str], *, cure: str, **given: Any) -> str:
+    def run(self, command: Sequence[str], *, hint: str, **given: Any) -> str:
         words = " ".join(command)
         self.commands.append(words)
         self.given[words] = given
@@ -80,7 +80,7 @@ class FakeMachine(Machine):
             if words.startswith(start):
                 shown = given.get("shown") or words
                 text = f"`{shown}` ended with exit code 1"
-                raise CommandFailed(text, cure=cure, output=output)
+                raise CommandFailed(text, hint=hint, output=output)
         if "install" in command[:12]:
             self.installed |= set(command[command.index("install") + 1 :])
         if words.startswith(("systemctl restart", "systemctl start")):

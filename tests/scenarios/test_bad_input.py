@@ -1,4 +1,4 @@
-"""What people get wrong, over the wire: a message that names thing and cure, no loop, no loss."""
+"""What people get wrong, over the wire: a message that names thing and hint, no loop, no loss."""
 
 from __future__ import annotations
 
@@ -95,20 +95,20 @@ def test_a_role_that_may_not_delete_loses_nothing_and_repeats_nothing(tier: Tier
 
 
 @pytest.mark.parametrize(
-    ("code", "cure"),
+    ("code", "hint"),
     [
         ("ExpiredTokenException", "the session has ended: renew it"),
         ("UnrecognizedClientException", "AWS does not know the access key"),
     ],
 )
 def test_keys_that_aws_refuses_are_told_and_asked_for_anew(
-    tier: Tier, code: str, cure: str
+    tier: Tier, code: str, hint: str
 ) -> None:
     tier.set_up()
     tier.send("work")
     with refusing(tier, ReceiveMessage=(code, "The security token is not valid")) as endpoint:
         daemon = tier.start_daemon(environment={"AWS_ENDPOINT_URL": endpoint.url})
-        assert cure in reason(daemon)
+        assert hint in reason(daemon)
         eventually(lambda: len(endpoint.called("ReceiveMessage")) >= 4)
         assert_asked_ever_more_seldom(endpoint.called("ReceiveMessage"))
         endpoint.refusals.clear()
@@ -128,7 +128,7 @@ def test_without_credentials_the_log_says_where_they_may_come_from(tier: Tier) -
 
 
 @pytest.mark.parametrize(
-    ("code", "cure"),
+    ("code", "hint"),
     [
         (
             "AccessDeniedException",
@@ -138,7 +138,7 @@ def test_without_credentials_the_log_says_where_they_may_come_from(tier: Tier) -
     ],
 )
 def test_a_leader_table_that_refuses_is_told_and_messages_go_on(
-    tier: Tier, code: str, cure: str
+    tier: Tier, code: str, hint: str
 ) -> None:
     tier.set_up()
     tier.add_leader_table()
@@ -150,9 +150,9 @@ def test_a_leader_table_that_refuses_is_told_and_messages_go_on(
         tier.send("work")
         (event,) = daemon.wait_for("lease.failed")
         assert (event["table"], event["action"]) == (tier.leader_table, "GetItem")
-        assert cure in event["cure"]
+        assert hint in event["hint"]
         if code == "AccessDeniedException":
-            assert f"table/{tier.leader_table}" in event["cure"]
+            assert f"table/{tier.leader_table}" in event["hint"]
         eventually(lambda: tier.application.bodies() == [b"work"])
         eventually(lambda: len(endpoint.calls) >= 3)
         # and once it is allowed, tasks run

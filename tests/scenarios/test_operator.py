@@ -170,7 +170,7 @@ def test_a_leader_that_renews_its_lease_lives(
     assert "has not renewed the lease in" in capsys.readouterr().out
 
 
-def test_a_queue_that_is_not_there_is_told_with_the_cure(
+def test_a_queue_that_is_not_there_is_told_with_the_hint(
     here: Tier, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = here.queue_url + "-no"

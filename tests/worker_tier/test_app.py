@@ -114,7 +114,7 @@ def end_of_main(monkeypatch: pytest.MonkeyPatch, application: Path) -> str:
     return str(ended.value.code)
 
 
-def test_an_application_that_nothing_starts_ends_with_the_cure_and_no_traceback(
+def test_an_application_that_nothing_starts_ends_with_the_hint_and_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "add a Procfile with a line such as" in end_of_main(monkeypatch, tmp_path)

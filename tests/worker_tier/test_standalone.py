@@ -107,7 +107,7 @@ def test_the_command_writes_the_template_and_its_archives(
     assert len(written) == 3
 
 
-def test_an_application_that_nothing_starts_is_told_with_its_cure(
+def test_an_application_that_nothing_starts_is_told_with_its_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert standalone.main(["--application", str(tmp_path), "--out", str(tmp_path / "out")]) == 1

@@ -4,7 +4,8 @@ True to SQS: long polls, batches, receipt handles, per-entry answers, visibility
 because no run needs them: signatures are not checked, and visibility that nobody changed does not
 run out (runs are shorter than the 300 s that every client asks for). Bodies are all alike.
 
-Run as `python -m tools.bench.queue_server OPTIONS-AS-JSON`; the benchmark gives it orders (`tools.bench.wire`).
+Run as `python -m tools.bench.queue_server OPTIONS-AS-JSON`; the benchmark gives it orders
+(`tools.bench.wire`).
 """
 
 from __future__ import annotations

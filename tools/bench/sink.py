@@ -1,6 +1,7 @@
 """The application of the benchmark: answers every POST 200, at once or after a fixed time.
 
-Run as `python -m tools.bench.sink OPTIONS-AS-JSON`; the benchmark gives it orders (`tools.bench.wire`).
+Run as `python -m tools.bench.sink OPTIONS-AS-JSON`; the benchmark gives it orders
+(`tools.bench.wire`).
 """
 
 from __future__ import annotations

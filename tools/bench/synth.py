@@ -1,7 +1,8 @@
 """How long synthesis takes: the example app, a further tier in one process, the template suite.
 
-`python -m tools.bench synth`. Times are of wall clock, so of a quiet machine; each stands beside the CPU
-time of the processes themselves, which other work on the machine moves less, and the load is told.
+`python -m tools.bench synth`. Times are of wall clock, so of a quiet machine; each stands beside
+the CPU time of the processes themselves, which other work on the machine moves less, and the load
+is told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong here, as messages for the person who runs it: what happened, and the cure."""
+"""What goes wrong here, as messages for the person who runs it: what happened, and the hint."""
 
 from __future__ import annotations
 

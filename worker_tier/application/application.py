@@ -259,7 +259,7 @@ def _file_problems(path: Path, name: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         return [f"{path} cannot be read: {error}"]
     except BootstrapError as error:
-        return [f"{error.text}; {error.cure}"]
+        return [f"{error.text}; {error.hint}"]
     return []
 
 

@@ -267,7 +267,7 @@ class _Parts:
     def _proxy_noticed(self, name: str) -> None:
         if name not in self._proxies:
             self._proxies.add(name)
-            self._log.emit(events.PROXY_NOTICED, proxy=name, cure=PICKY_PROXY)
+            self._log.emit(events.PROXY_NOTICED, proxy=name, hint=PICKY_PROXY)
 
     def _ready(self) -> None:
         self._log.emit(events.DAEMON_READY)

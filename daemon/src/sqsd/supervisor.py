@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import first_of
 from sqsd.contract import events
-from sqsd.cron.election import first_of
 from sqsd.messages.several_queues import AnyDispatcher
 from sqsd.observe.status import is_stuck
 

@@ -59,7 +59,7 @@ class Boot:
         for path, text in texts.items():
             if text is None:
                 raise BootstrapError(
-                    f"there is no {path}", cure="run the instance's user data, which writes it"
+                    f"there is no {path}", hint="run the instance's user data, which writes it"
                 )
         try:
             tier = json.loads(texts[SETTINGS_PATH] or "")
@@ -212,7 +212,7 @@ def _check_deadline(boot: Boot) -> None:
     if boot.machine.remaining() <= 0:
         raise BootstrapError(
             f"the {boot.instance.deadline_seconds} s that a boot may take are over",
-            cure="give a longer signal_timeout, or build in the machine image what takes long",
+            hint="give a longer signal_timeout, or build in the machine image what takes long",
         )
 
 
@@ -222,12 +222,12 @@ def _told(error: Exception) -> BootstrapError:
     if not isinstance(error, OSError):
         return BootstrapError(
             f"{type(error).__name__}: {error}",
-            cure="this is a mistake of the bootstrap; please report it with these lines",
+            hint="this is a mistake of the bootstrap; please report it with these lines",
             output="".join(traceback.format_exception(error)[-4:]),
         )
     where = "" if error.filename is None else f" at {error.filename}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return BootstrapError(
-            f"the disk is full{where}", cure="give instances a larger root_volume_size"
+            f"the disk is full{where}", hint="give instances a larger root_volume_size"
         )
     return BootstrapError(f"{error.strerror or error}{where}")

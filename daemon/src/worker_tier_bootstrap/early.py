@@ -31,7 +31,7 @@ _BUSY = re.compile("Throttl|RequestLimitExceeded|TooManyRequests")
 
 
 class Refused(Exception):
-    """A call did not succeed; its text says why, for people. `definite`: a retry needs a cure."""
+    """A call did not succeed; its text says why, for people. `definite`: a retry needs a hint."""
 
     def __init__(self, text: str, definite: bool = False) -> None:
         self.definite = definite
@@ -236,7 +236,7 @@ def main(arguments: list[str]) -> int:
     """`fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`; INSTANCE is
     instance.json.
 
-    Exit codes: 0 done; 1 failed, a retry may help; 3 failed, and a retry needs a cure.
+    Exit codes: 0 done; 1 failed, a retry may help; 3 failed, and a retry needs a hint.
     """
     command, path = arguments[0], arguments[1]
     instance = json.loads(Path(path).read_text(encoding="utf-8"))

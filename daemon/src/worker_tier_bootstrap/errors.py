@@ -1,4 +1,4 @@
-"""What goes wrong on an instance, told with its cure."""
+"""What goes wrong on an instance, told with its hint."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ class BootstrapError(Exception):
     """A boot cannot go on. Its text is a sentence for the person who runs the tier.
 
     Args:
-        cure: what to do about it.
+        hint: what to do about it.
         output: the end of what a command printed, or of a log.
     """
 
-    def __init__(self, text: str, *, cure: str = "", output: str = "") -> None:
-        self.text, self.cure, self.output = text, cure, output
+    def __init__(self, text: str, *, hint: str = "", output: str = "") -> None:
+        self.text, self.hint, self.output = text, hint, output
         super().__init__(text)
 
     def __str__(self) -> str:
         parts = [self.text]
-        if self.cure:
-            parts.append(f"Cure: {self.cure}.")
+        if self.hint:
+            parts.append(f"Hint: {self.hint}.")
         if self.output.strip():
             parts.append("Its last lines:\n" + _indented(self.output))
         return "\n".join(parts)
@@ -33,7 +33,7 @@ class InvalidInstance(BootstrapError):
 
     def __init__(self, source: str, problems: list[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__(f"{source}: " + "; ".join(problems), cure="deploy the stack again")
+        super().__init__(f"{source}: " + "; ".join(problems), hint="deploy the stack again")
 
 
 class PackagingError(RuntimeError):

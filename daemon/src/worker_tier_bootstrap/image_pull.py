@@ -22,7 +22,7 @@ def pull(boot: Boot) -> None:
     machine = boot.machine
     machine.run(
         ["systemctl", "enable", "--now", "-q", "docker.service"],
-        cure="look at journalctl -u docker",
+        hint="look at journalctl -u docker",
     )
     # Apart from root's own configuration: the token is good for twelve hours and nothing else.
     with tempfile.TemporaryDirectory(prefix="worker-tier-docker-") as directory:
@@ -31,7 +31,7 @@ def pull(boot: Boot) -> None:
             machine.write(f"{directory}/config.json", login, 0o600)
         machine.run(
             ["docker", "--config", directory, "pull", "-q", image],
-            cure="check the image's name and tag, and that the instance's role may pull it",
+            hint="check the image's name and tag, and that the instance's role may pull it",
         )
 
 
@@ -51,6 +51,6 @@ def credentials(image: str) -> str | None:
     except (early.Refused, LookupError, ValueError) as error:
         raise BootstrapError(
             f"no login for {host}: {error}",
-            cure="let the instance's role call ecr:GetAuthorizationToken",
+            hint="let the instance's role call ecr:GetAuthorizationToken",
         ) from error
     return json.dumps({"auths": {host: {"auth": token}}})

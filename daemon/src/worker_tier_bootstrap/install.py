@@ -45,7 +45,7 @@ def check_system(boot: Boot) -> None:
         raise BootstrapError(
             f"{free // 1024**2} MiB are free below /var, and {_LEAST_FREE_BYTES // 1024**2} are"
             " needed",
-            cure="give instances a larger root_volume_size",
+            hint="give instances a larger root_volume_size",
         )
 
 
@@ -55,7 +55,7 @@ def missing_users(boot: Boot) -> list[str]:
 
 
 def make_users(boot: Boot) -> None:
-    cure = "remove what is in the way of the user"
+    hint = "remove what is in the way of the user"
     for name in missing_users(boot):
         home = (
             ["--create-home", "--home-dir", "/home/webapp"]
@@ -63,7 +63,7 @@ def make_users(boot: Boot) -> None:
             else ["--no-create-home"]
         )
         command = ["useradd", "--system", "--user-group", "--shell", "/sbin/nologin", *home, name]
-        boot.machine.run(command, cure=cure)
+        boot.machine.run(command, hint=hint)
 
 
 # ---- the daemon
@@ -173,7 +173,7 @@ def fetch_bundle(boot: Boot) -> None:
             if error.definite or boot.machine.remaining() < 2 * delay:
                 raise BootstrapError(
                     f"the source bundle cannot be fetched: {error}",
-                    cure="check that the object is there, and that the instance's role may read it",
+                    hint="check that the object is there, and that the instance's role may read it",
                 ) from error
             boot.machine.say(f"{error}; trying again in {delay} s")
         boot.machine.sleep(delay)
@@ -192,7 +192,7 @@ def unpack_bundle(boot: Boot) -> None:
         raise BootstrapError(
             f"the source bundle unpacks to {unpacked // 1024**2} MiB, and only"
             f" {machine.free_bytes(directory) // 1024**2} MiB are free below /var",
-            cure="give instances a larger root_volume_size",
+            hint="give instances a larger root_volume_size",
         )
     unpack(archive, machine.path(directory))
     boot.release, boot.build = plan_release(
@@ -240,7 +240,7 @@ def build(boot: Boot) -> None:
     for what, command in build_commands(boot):
         boot.machine.run(
             ["sh", "-c", command],
-            cure="build the bundle on a machine like this one until it works",
+            hint="build the bundle on a machine like this one until it works",
             directory=release.directory,
             user="webapp",
             environment=units.process_environment(release, release.directory),
@@ -278,7 +278,7 @@ def run_hooks(boot: Boot, phase: str) -> None:
         name = hook.removeprefix(f"{release.directory}/")
         boot.machine.run(
             [str(boot.machine.path(hook))],
-            cure=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
+            hint=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
             directory=where,
             environment=units.process_environment(release, found_at) | {"HOME": "/root"},
             shown=name,

@@ -93,7 +93,7 @@ class Machine:
         if place.is_dir() and not place.is_symlink():
             raise BootstrapError(
                 f"{path} is a directory that this bootstrap did not make",
-                cure=f"use a machine image without {path}, or remove it",
+                hint=f"use a machine image without {path}, or remove it",
             )
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = place.with_name(place.name + ".worker-tier-new")
@@ -183,7 +183,7 @@ class Machine:
         self,
         command: Sequence[str],
         *,
-        cure: str,
+        hint: str,
         timeout: float | None = None,
         directory: str | None = None,
         user: str | None = None,
@@ -197,7 +197,7 @@ class Machine:
             shown: how an error calls the command. Default: its words.
 
         Raises:
-            CommandFailed: with the command, its exit code, the end of its output, and `cure`.
+            CommandFailed: with the command, its exit code, the end of its output, and `hint`.
         """
         shown = shown or " ".join(command)
         limit = max(1.0, min(self.remaining(), timeout or self.remaining()))
@@ -219,15 +219,15 @@ class Machine:
                 errors="replace",
             )
         except OSError as error:
-            raise CommandFailed(f"`{shown}` cannot be run: {error}", cure=cure) from error
+            raise CommandFailed(f"`{shown}` cannot be run: {error}", hint=hint) from error
         code = self._wait(process, lines, limit)
         if code is None:
             raise CommandFailed(
-                f"`{shown}` did not end within {limit:.0f} s", cure=cure, output="\n".join(lines)
+                f"`{shown}` did not end within {limit:.0f} s", hint=hint, output="\n".join(lines)
             )
         if code != 0:
             what = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise CommandFailed(f"`{shown}` {what}", cure=cure, output="\n".join(lines))
+            raise CommandFailed(f"`{shown}` {what}", hint=hint, output="\n".join(lines))
         return "\n".join(lines)
 
     def answer(self, command: Sequence[str]) -> str:
@@ -263,7 +263,7 @@ class Machine:
         except subprocess.TimeoutExpired as error:
             raise CommandFailed(
                 f"`{' '.join(command)}` did not end within {_LOOK_SECONDS} s",
-                cure="see what keeps the machine busy",
+                hint="see what keeps the machine busy",
             ) from error
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:

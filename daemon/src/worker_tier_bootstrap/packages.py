@@ -59,12 +59,12 @@ def install(boot: Boot, packages: list[str]) -> None:
     """
     manager = boot.manager
     image = f"that has {', '.join(packages)}" if packages else "with nothing half installed"
-    cure = f"let the subnet reach the system's package mirror, or use a machine image {image}"
+    hint = f"let the subnet reach the system's package mirror, or use a machine image {image}"
     delays = list(manager.retry_seconds)
     locked = [_LOCK_PAUSE_SECONDS] * (_LOCK_SECONDS // _LOCK_PAUSE_SECONDS)
     while True:
         try:
-            _install_once(boot, packages, cure)
+            _install_once(boot, packages, hint)
         except CommandFailed as error:
             left = locked if _LOCKED.search(error.output) else delays
             if not left or boot.machine.remaining() < left[0] * 2:
@@ -75,26 +75,26 @@ def install(boot: Boot, packages: list[str]) -> None:
             return
 
 
-def _install_once(boot: Boot, packages: list[str], cure: str) -> None:
+def _install_once(boot: Boot, packages: list[str], hint: str) -> None:
     machine, manager = boot.machine, boot.manager
     with NoServices(boot):
         if manager.refresh:
-            machine.run(manager.refresh, cure=cure, environment=manager.environment)
+            machine.run(manager.refresh, hint=hint, environment=manager.environment)
         if manager.repair and are_unfinished(boot):
             machine.run(
                 ["sh", "-c", units.template(manager.repair), "repair", *manager.install],
-                cure=cure,
+                hint=hint,
                 environment=manager.environment,
                 shown="finish an interrupted installation of packages",
             )
         if packages:
             command = [*manager.install, *packages]
-            machine.run(command, cure=cure, environment=manager.environment)
+            machine.run(command, hint=hint, environment=manager.environment)
     if boot.system.starts_services_at_install and any("php" in name for name in packages):
         # Ours is started as web.service; the package's own would run beside it after a reboot.
         listed = machine.answer(["systemctl", "list-unit-files", "--no-legend", "php*-fpm.service"])
         for line in listed.splitlines():
-            machine.run(["systemctl", "disable", "-q", line.split()[0]], cure=cure)
+            machine.run(["systemctl", "disable", "-q", line.split()[0]], hint=hint)
 
 
 class NoServices:

@@ -39,7 +39,7 @@ def parse(text: str, name: str) -> dict[str, str]:
         else:
             found[match[1]] = match[2]
     if problems:
-        raise BootstrapError(f"{name}: " + "; ".join(problems), cure=f"correct the {name}")
+        raise BootstrapError(f"{name}: " + "; ".join(problems), hint=f"correct the {name}")
     return found
 
 
@@ -53,7 +53,7 @@ def processes(text: str) -> dict[str, str]:
     found = parse(text, "Procfile")
     if not found:
         raise BootstrapError(
-            "the Procfile names no process", cure="add a line such as `web: node app.js`"
+            "the Procfile names no process", hint="add a line such as `web: node app.js`"
         )
     first = WEB if WEB in found else next(iter(found))
     return {WEB: found.pop(first), **found}

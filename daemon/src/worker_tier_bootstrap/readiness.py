@@ -94,7 +94,7 @@ def _exits(machine: Machine, release: Release, name: str) -> BootstrapError:
     what = "application" if name == procfile.WEB else f"process {name}"
     return BootstrapError(
         f"the {what} exits as soon as it is started{how} ({name}: {release.processes[name]})",
-        cure="start it by the same command on your machine; it must go on running",
+        hint="start it by the same command on your machine; it must go on running",
         output=machine.tail(f"{units.LOGS}/{name}.log"),
     )
 
@@ -109,20 +109,20 @@ def _silent(boot: Boot, release: Release, seconds: float, answer: str) -> Bootst
         return BootstrapError(
             f"the application listens on PORT {release.port} but has not answered well within"
             f" {seconds:.0f} s: {answer} ({command})",
-            cure="see what it logs; give a longer start_timeout if it only needs more time",
+            hint="see what it logs; give a longer start_timeout if it only needs more time",
             output=tail,
         )
     if ports and not container:
         others = ", ".join(map(str, sorted(ports)))
         return BootstrapError(
             f"the application listens on port {others} instead of PORT {release.port} ({command})",
-            cure=f"let it listen on the port in the variable PORT, or set port={min(ports)}",
+            hint=f"let it listen on the port in the variable PORT, or set port={min(ports)}",
             output=tail,
         )
     return BootstrapError(
         f"the application does not listen on PORT {release.port} within {seconds:.0f} s"
         f" ({command})",
-        cure="let it listen on the port in the variable PORT; give a longer start_timeout if it"
+        hint="let it listen on the port in the variable PORT; give a longer start_timeout if it"
         " only needs more time",
         output=tail,
     )

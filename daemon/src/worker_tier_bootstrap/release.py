@@ -128,7 +128,7 @@ def unpack(archive: Path, target: Path) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BootstrapError(
             f"the source bundle is no readable ZIP archive: {error}",
-            cure="upload it again; it must be a ZIP archive without a password",
+            hint="upload it again; it must be a ZIP archive without a password",
         ) from error
 
 
@@ -139,13 +139,13 @@ def _check(entries: list[zipfile.ZipInfo], target: Path) -> None:
     if outside:
         raise BootstrapError(
             f"the source bundle holds the path {outside[0]!r}, which leaves its directory",
-            cure="pack the bundle from inside its directory",
+            hint="pack the bundle from inside its directory",
         )
     size = sum(entry.file_size for entry in entries)
     if size > _MOST_UNPACKED_BYTES:
         raise BootstrapError(
             f"the source bundle unpacks to {size} bytes and may have {_MOST_UNPACKED_BYTES}",
-            cure="leave files out with an .ebignore",
+            hint="leave files out with an .ebignore",
         )
 
 
@@ -156,7 +156,7 @@ def _unpack_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path)
     if not place.parent.resolve().is_relative_to(target.resolve()):
         raise BootstrapError(
             f"{entry.filename!r} of the source bundle goes through a link out of its directory",
-            cure="pack the bundle from inside its directory",
+            hint="pack the bundle from inside its directory",
         )
     if entry.is_dir():
         place.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ def plan_release(
         raise BootstrapError(
             "nothing says how to start the application: its bundle has no Procfile, and no file"
             f" that tells its platform (it has {', '.join(sorted(names)[:8]) or 'no file'})",
-            cure="add a Procfile with a line such as `web: node app.js` at the top of the bundle",
+            hint="add a Procfile with a line such as `web: node app.js` at the top of the bundle",
         )
     text = read("Procfile")
     if text is not None:
@@ -200,7 +200,7 @@ def plan_release(
             raise BootstrapError(
                 f"nothing says how to start the application: its bundle has no Procfile, and no"
                 f" file that {platforms.PLATFORMS[platform].title} is started by",
-                cure="add a Procfile with a line such as `web: node app.js`",
+                hint="add a Procfile with a line such as `web: node app.js`",
             )
         commands = {procfile.WEB: start}
     row = platforms.PLATFORMS[platform]

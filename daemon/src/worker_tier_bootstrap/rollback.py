@@ -52,4 +52,4 @@ def _bring_back(boot: Boot, last: Deployed) -> None:
     services.enter(earlier, release)
     if release is not None:
         services.start_application(earlier, release)
-    machine.run(["systemctl", "restart", services.DAEMON], cure="look at its log")
+    machine.run(["systemctl", "restart", services.DAEMON], hint="look at its log")

@@ -109,13 +109,13 @@ def check_names(boot: Boot) -> None:
             raise BootstrapError(
                 f"the Procfile's process {unit.removesuffix('.service')} would replace the"
                 f" system's own {unit}",
-                cure="give the process another name",
+                hint="give the process another name",
             )
 
 
 def stop_daemon(boot: Boot) -> None:
     """It finishes what is in flight, so that nothing is cut by the restart of the application."""
-    boot.machine.run(["systemctl", "stop", DAEMON], cure="look at /var/log/worker-tier/sqsd.log")
+    boot.machine.run(["systemctl", "stop", DAEMON], hint="look at /var/log/worker-tier/sqsd.log")
 
 
 def stop_skip(boot: Boot) -> str | None:
@@ -149,11 +149,11 @@ def enter(boot: Boot, release: Release | None) -> None:
     for path, (text, mode) in wanted.items():
         machine.write(path, text, mode)
     _forget_old_units(boot, release)
-    machine.run(["systemctl", "daemon-reload"], cure="look at the units named above")
+    machine.run(["systemctl", "daemon-reload"], hint="look at the units named above")
     if release is not None:
         machine.run(
             ["nginx", "-t", "-q"],
-            cure="correct the files of .platform/nginx/conf.d that are named above",
+            hint="correct the files of .platform/nginx/conf.d that are named above",
         )
 
 
@@ -169,7 +169,7 @@ def _forget_old_units(boot: Boot, release: Release | None) -> None:
     new = [] if release is None else procfile.units(release.processes)
     for unit in old:
         if unit not in new:
-            machine.run(["systemctl", "disable", "--now", "-q", unit], cure="stop it by hand")
+            machine.run(["systemctl", "disable", "--now", "-q", unit], hint="stop it by hand")
             machine.remove(f"{units.UNITS}/{unit}")
             machine.remove(f"{units.SCRIPTS}/{unit.removesuffix('.service')}.sh")
     machine.write(STATE, "".join(f"{unit}\n" for unit in new))
@@ -222,15 +222,15 @@ def start_application(boot: Boot, release: Release) -> None:
     machine = boot.machine
     machine.remove(_APPLICATION_MARK)
     names = procfile.units(release.processes)
-    cure = "look at the log of the process in /var/log/worker-tier"
+    hint = "look at the log of the process in /var/log/worker-tier"
     # Crashes before this start do not count for it.
     machine.run(
-        ["sh", "-c", f"systemctl reset-failed {' '.join(names)} 2>/dev/null || :"], cure=cure
+        ["sh", "-c", f"systemctl reset-failed {' '.join(names)} 2>/dev/null || :"], hint=hint
     )
-    machine.run(["systemctl", "enable", "-q", *names, _PROXY], cure=cure)
-    machine.run(["systemctl", "restart", *names], cure=cure)
+    machine.run(["systemctl", "enable", "-q", *names, _PROXY], hint=hint)
+    machine.run(["systemctl", "restart", *names], hint=hint)
     # Not reloaded: where the image's own nginx has all addresses, it could not listen on one.
-    machine.run(["systemctl", "restart", _PROXY], cure="look at journalctl -u nginx")
+    machine.run(["systemctl", "restart", _PROXY], hint="look at journalctl -u nginx")
     wait_for_application(boot, release)
     if release == boot.release:
         machine.write(_APPLICATION_MARK, _application_mark(boot))
@@ -249,21 +249,21 @@ def daemon_start_skip(boot: Boot) -> str | None:
 def start_daemon(boot: Boot) -> None:
     """systemd returns when the daemon says that it completed a receive (Type=notify)."""
     machine = boot.machine
-    machine.run(["sh", "-c", f"systemctl reset-failed {DAEMON} 2>/dev/null || :"], cure="")
-    machine.run(["systemctl", "enable", "-q", DAEMON, _TIMER], cure="look at systemctl status")
-    machine.run(["systemctl", "start", _TIMER], cure="look at systemctl status")
+    machine.run(["sh", "-c", f"systemctl reset-failed {DAEMON} 2>/dev/null || :"], hint="")
+    machine.run(["systemctl", "enable", "-q", DAEMON, _TIMER], hint="look at systemctl status")
+    machine.run(["systemctl", "start", _TIMER], hint="look at systemctl status")
     before = machine.size(f"{units.LOGS}/sqsd.log")
     try:
         machine.run(
             ["systemctl", "restart", DAEMON],
-            cure="see what it logs: the queue must be reachable, its role must allow to receive,"
+            hint="see what it logs: the queue must be reachable, its role must allow to receive,"
             " and the application must accept connections",
         )
     except CommandFailed as error:
         said = machine.tail(f"{units.LOGS}/sqsd.log", since=before)
         error.output = "\n".join([*error.output.splitlines(), said])
         with contextlib.suppress(CommandFailed):
-            machine.run(["systemctl", "stop", "--no-block", DAEMON], cure="")
+            machine.run(["systemctl", "stop", "--no-block", DAEMON], hint="")
         raise
     machine.write(_DAEMON_MARK, _daemon_mark(boot))
 
@@ -288,7 +288,7 @@ def start_agent(boot: Boot) -> None:
                 *("-a", "append-config", "-m", "ec2", "-s"),
                 *("-c", f"file:{_AGENT_CONFIGURATION}"),
             ],
-            cure="look at /opt/aws/amazon-cloudwatch-agent/logs, then run the user data again",
+            hint="look at /opt/aws/amazon-cloudwatch-agent/logs, then run the user data again",
         )
     except CommandFailed as error:
         boot.machine.say(f"logs stay on this instance: {error}")

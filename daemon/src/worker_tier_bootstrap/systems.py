@@ -146,7 +146,7 @@ def system_of(os_release: str) -> System:
         known = ", ".join(system.name for system in SYSTEMS.values())
         raise BootstrapError(
             f"this system is {values.get('PRETTY_NAME') or ' '.join(key).strip() or 'unknown'}",
-            cure=f"choose a machine image of one of {known}",
+            hint=f"choose a machine image of one of {known}",
         )
     return SYSTEMS[key]
 

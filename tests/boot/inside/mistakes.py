@@ -30,7 +30,7 @@ def files(**more: str | Entry) -> Callable[[Scene], str]:
 
 LISTEN = "require('http').createServer((q,s)=>s.end()).listen({}, '127.0.0.1')"
 HOOK = "#!/bin/sh\necho cannot migrate\nexit 4\n"
-#: (what is wrong, user data, what the reason says, what the cure says)
+#: (what is wrong, user data, what the reason says, what the hint says)
 MISTAKES = [
     (
         "nothing says what to start",
@@ -101,10 +101,10 @@ def one_failure(scene: Scene) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("user_data", "reason", "cure"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES]
+    ("user_data", "reason", "hint"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES]
 )
 def test_a_mistake_is_told_and_the_old_release_goes_on(
-    running: Scene, user_data: Callable[[Scene], str], reason: str, cure: str
+    running: Scene, user_data: Callable[[Scene], str], reason: str, hint: str
 ) -> None:
     running.vpc.user_data = user_data(running)
     with one_failure(running):
@@ -113,7 +113,7 @@ def test_a_mistake_is_told_and_the_old_release_goes_on(
     text = "\n".join(line.partition("Z ")[2] for line in said.splitlines())
     told = text[text.rindex("== failed: ") :]
     assert reason in told
-    assert cure in told
+    assert hint in told
     assert running.all_active()
 
 

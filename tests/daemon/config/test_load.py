@@ -141,6 +141,6 @@ def test_a_file_that_is_no_settings_file_says_what_is_wrong(
         settings.load(path, {})
 
 
-def test_a_file_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_named_with_the_hint(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match="name the file with --settings"):
         settings.load(tmp_path / "none.json", {})

@@ -1,4 +1,4 @@
-"""`cron.yaml`: what is read, and that every problem is told with its place and cure."""
+"""`cron.yaml`: what is read, and that every problem is told with its place and hint."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ cron:
         ("cron:", "crons:", 1, ["`cron` is missing"]),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_cure(
+def test_a_mistake_is_told_with_its_line_and_hint(
     old: str, new: str, line: int, words: list[str]
 ) -> None:
     found = problems(TASK.replace(old, new, 1))

@@ -130,7 +130,7 @@ def test_every_is_a_number_of_seconds(text: str, seconds: int) -> None:
         ("cron(0 12 * * ? *)", 0, ["EventBridge"]),
     ],
 )
-def test_a_bad_schedule_is_refused_with_its_place_and_the_cure(
+def test_a_bad_schedule_is_refused_with_its_place_and_the_hint(
     text: str, offset: int, words: list[str]
 ) -> None:
     (found,) = problems(text)

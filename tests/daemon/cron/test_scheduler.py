@@ -227,7 +227,7 @@ def test_one_bad_task_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) 
         ("ThrottlingException", ["repeated"]),
     ],
 )
-def test_trouble_with_the_table_is_told_once_a_minute_with_the_cure(
+def test_trouble_with_the_table_is_told_once_a_minute_with_the_hint(
     code: str, words: list[str]
 ) -> None:
     async def scenario() -> None:
@@ -242,7 +242,7 @@ def test_trouble_with_the_table_is_told_once_a_minute_with_the_cure(
         assert 4 <= len(told) <= 5
         assert told[0]["table"] == TABLE
         assert told[0]["action"] == "GetItem"
-        assert all(word in told[0]["cure"] for word in words)
+        assert all(word in told[0]["hint"] for word in words)
         assert tier.dynamodb.calls.total() < 60, "a table in trouble must not be hammered"
         # when the trouble is over, all is well again by itself
         tier.dynamodb.around = None

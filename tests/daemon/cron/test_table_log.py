@@ -224,16 +224,16 @@ def test_of_two_kinds_of_trouble_each_has_its_own_end() -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-def test_the_cure_has_the_statement_that_the_role_needs(code: str) -> None:
+def test_the_hint_has_the_statement_that_the_role_needs(code: str) -> None:
     table, _, recorded, _ = trouble()
     table.failed(AwsError("PutItem", code, "no", 400))
     (told,) = recorded.of(events.LEASE_FAILED)
     assert told["table"] == TABLE
     assert told["action"] == "PutItem"
     assert (
-        '"Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]' in told["cure"]
+        '"Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]' in told["hint"]
     )
-    assert f"table/{TABLE}" in told["cure"]
+    assert f"table/{TABLE}" in told["hint"]
 
 
 # ---- who steps down

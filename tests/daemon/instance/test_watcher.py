@@ -324,7 +324,7 @@ async def test_a_group_that_the_settings_name_comes_before_the_tag() -> None:
 
 
 @in_virtual_time
-async def test_a_group_that_nobody_names_is_told_with_its_cure() -> None:
+async def test_a_group_that_nobody_names_is_told_with_its_hint() -> None:
     world = World(Notices(target_state="Terminated"))
     world.instance.group = None
     async with world.running():

@@ -196,8 +196,8 @@ FAILED = {"message_id": "m-1", "receive_count": 3, "dispatch_seconds": 0.5, "app
         (events.LEASE_STOPPED, {}, ["leader-election:  stopping leader election"]),
         (
             events.LEASE_FAILED,
-            {"table": "T", "action": "GetItem", "times": 1, "reason": "no", "cure": "do it"},
-            ['lease: failed table=T action=GetItem times=1 reason=no cure="do it"'],
+            {"table": "T", "action": "GetItem", "times": 1, "reason": "no", "hint": "do it"},
+            ['lease: failed table=T action=GetItem times=1 reason=no hint="do it"'],
         ),
         (
             events.GATE_CLOSED,

@@ -84,6 +84,9 @@ def test_a_line_with_other_values_has_them_all(
 
 
 def test_lines_are_put_together_by_hand_where_orjson_is_not_installed() -> None:
-    program = "import sys; sys.modules['orjson'] = None; from sqsd.observe import json_log; print(json_log._BY_HAND)"
+    program = (
+        "import sys; sys.modules['orjson'] = None;"
+        " from sqsd.observe import json_log; print(json_log._BY_HAND)"
+    )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert ended.stdout == b"True\n"

@@ -45,7 +45,7 @@ def test_the_command_of_web_is_what_is_started(procfile: str, command: str) -> N
     ("procfile", "told"),
     [("worker: x\n", "only worker"), ("", "only none at all"), ("web:\n", "only none at all")],
 )
-def test_a_procfile_without_web_names_what_it_has_and_the_cure(procfile: str, told: str) -> None:
+def test_a_procfile_without_web_names_what_it_has_and_the_hint(procfile: str, told: str) -> None:
     with pytest.raises(DemoError, match=told) as error:
         web_command(procfile, Path("some/Procfile"))
     assert "some/Procfile has no line `web: <command>`" in str(error.value)

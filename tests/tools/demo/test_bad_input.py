@@ -1,4 +1,4 @@
-"""What goes wrong ends with one message that names thing and cure, and leaves no process."""
+"""What goes wrong ends with one message that names thing and hint, and leaves no process."""
 
 from __future__ import annotations
 

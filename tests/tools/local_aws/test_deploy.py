@@ -60,7 +60,7 @@ def test_an_app_that_fails_is_one_error_with_its_own_words(
         deploy(fresh_aws, directory=tmp_path / "run", app=f"{sys.executable} {tmp_path}/app.py")
 
 
-def test_without_the_command_line_the_cure_is_named(
+def test_without_the_command_line_the_hint_is_named(
     local_aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploy_module, "CDK", tmp_path / "cdk")

@@ -91,7 +91,7 @@ def test_two_run_side_by_side_and_know_nothing_of_each_other(local_aws: LocalAws
         assert not local_aws.client("sqs").list_queues(QueueNamePrefix="only").get("QueueUrls")
 
 
-def test_a_port_that_is_taken_is_named_with_the_cure() -> None:
+def test_a_port_that_is_taken_is_named_with_the_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(LocalAwsError, match=f"port {port} on 127.0.0.1 is taken"):
@@ -108,7 +108,7 @@ def test_a_server_that_dies_shows_the_end_of_its_log(
         LocalAws(directory=tmp_path).start()
 
 
-def test_without_its_environment_the_cure_is_named(
+def test_without_its_environment_the_hint_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(instance_module, "PYTHON", tmp_path / "python")

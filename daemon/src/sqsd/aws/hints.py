@@ -1,6 +1,6 @@
-"""What to do about a refusal of AWS, in words for the log: AWS says what is wrong, seldom the cure.
+"""What to do about a refusal of AWS, in words for the log: AWS says what is wrong, seldom the hint.
 
-Decided by the error's code alone. What passes by itself, such as throttling, has no cure here.
+Decided by the error's code alone. What passes by itself, such as throttling, has no hint here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PICKY_PROXY: Final = (
 )
 
 
-def cure_for_keys(code: str) -> str | None:
+def hint_for_keys(code: str) -> str | None:
     """What to do when AWS refuses the keys themselves, whatever was asked for."""
     if code in _UNKNOWN_KEYS:
         return (
@@ -50,7 +50,7 @@ def cure_for_keys(code: str) -> str | None:
     return None
 
 
-def cure_for_queue(action: str, code: str, url: str) -> str | None:
+def hint_for_queue(action: str, code: str, url: str) -> str | None:
     """What to do when SQS refuses a call about the queue at `url`; None: nothing, or unknown."""
     if code in _NO_QUEUE:
         return (
@@ -66,7 +66,7 @@ def cure_for_queue(action: str, code: str, url: str) -> str | None:
             'allow the instance\'s role "kms:Decrypt", and to send "kms:GenerateDataKey", on the'
             f" key of {url}; see that the key is enabled"
         )
-    return cure_for_keys(code)
+    return hint_for_keys(code)
 
 
 def statement(

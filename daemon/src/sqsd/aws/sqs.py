@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
-from sqsd.aws.hints import cure_for_queue
+from sqsd.aws.hints import hint_for_queue
 from sqsd.aws.ports import AwsApi, TimedApi
 from sqsd.base.errors import AwsError
 from sqsd.base.ports import Clock, EventLog
@@ -220,12 +220,12 @@ async def _call(
 
 
 async def _told(call: Awaitable[dict[str, Any]], action: str, url: str) -> dict[str, Any]:
-    """What a call gives; a refusal is told with the queue it is about and the cure."""
+    """What a call gives; a refusal is told with the queue it is about and the hint."""
     try:
         return await call
     except AwsError as error:
-        cure = cure_for_queue(action, error.code, url)
-        raise AwsError(action, error.code, error.message, error.status, cure) from error
+        hint = hint_for_queue(action, error.code, url)
+        raise AwsError(action, error.code, error.message, error.status, hint) from error
 
 
 def queue_name(url: str) -> str:

@@ -15,15 +15,15 @@ class AwsError(SqsdError):
         code: the error's name without its namespace, such as `AccessDeniedException`.
         message: AWS's own words.
         status: the HTTP status.
-        cure: what to do about it, if that is known (`aws.hints`).
+        hint: what to do about it, if that is known (`aws.hints`).
     """
 
     def __init__(
-        self, action: str, code: str, message: str, status: int, cure: str | None = None
+        self, action: str, code: str, message: str, status: int, hint: str | None = None
     ) -> None:
         self.action, self.code, self.message, self.status = action, code, message, status
         text = f"{action} was refused with {code} (HTTP {status}): {message}"
-        super().__init__(f"{text}; {cure}" if cure else text)
+        super().__init__(f"{text}; {hint}" if hint else text)
 
 
 class AwsUnreachable(SqsdError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: Room for AWS's words and for the cure.
+#: Room for AWS's words and for the hint.
 LONGEST: Final = 800
 REDACTED: Final = "[redacted]"
 _LABEL: Final = (

@@ -1,4 +1,4 @@
-"""Names of log events. They are an interface: alarms, dashboards and people's own queries read them.
+"""Names of log events. They are an interface: alarms, dashboards and users' queries read them.
 
 No body, credential or receipt handle is ever a value here.
 """

@@ -1,4 +1,4 @@
-"""`cron.yaml`: its tasks, or every problem in it with line, column and cure.
+"""`cron.yaml`: its tasks, or every problem in it with line, column and hint.
 
 Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list of tasks with
 `name`, `url` and `schedule`. Ours, all optional: `timezone`, `overlap`, `catch_up`, `enabled`,
@@ -200,8 +200,8 @@ class _Reader:
             self._note(node, f"{key} is empty")
         elif node.tag != _TAG + "str":
             kind = node.tag.removeprefix(_TAG)
-            cure = f'write it in quotes: "{node.value}"'
-            self._note(node, f"{key} is read by YAML as {kind}, must be a text; {cure}")
+            hint = f'write it in quotes: "{node.value}"'
+            self._note(node, f"{key} is read by YAML as {kind}, must be a text; {hint}")
         else:
             return str(node.value)
         return None

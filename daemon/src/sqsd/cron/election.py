@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from sqsd.aws.hints import cure_for_keys, statement
+from sqsd.aws.hints import hint_for_keys, statement
 from sqsd.base.errors import AwsError, SqsdError
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import pause
 from sqsd.contract import LEADER_TABLE_ACTIONS, events
 from sqsd.cron.lease import (
     Acquire,
@@ -71,7 +72,7 @@ class TableTrouble:
             code=code,
             times=times,
             reason=str(error),
-            cure=self._cure(code),
+            hint=self._hint(code),
         )
 
     def worked(self, action: str) -> None:
@@ -90,7 +91,7 @@ class TableTrouble:
                     times=times,
                 )
 
-    def _cure(self, code: str) -> str:
+    def _hint(self, code: str) -> str:
         needed = statement(LEADER_TABLE_ACTIONS, "dynamodb", f"table/{self._table_name}")
         if code in _ABSENT:
             return (
@@ -100,8 +101,8 @@ class TableTrouble:
             )
         if code in _FORBIDDEN:
             return f"{needed}; periodic tasks wait, messages do not"
-        cure = cure_for_keys(code) or "none needed if it passes: the call is repeated"
-        return f"{cure}; periodic tasks wait, messages do not"
+        hint = hint_for_keys(code) or "none needed if it passes: the call is repeated"
+        return f"{hint}; periodic tasks wait, messages do not"
 
 
 class LeaseKeeper:
@@ -284,29 +285,3 @@ class LeaseKeeper:
     def _iso(self, seconds_ago: float) -> str:
         at = datetime.fromtimestamp(self._clock.time() - seconds_ago, UTC)
         return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-async def pause(clock: Clock, seconds: float, wake: asyncio.Event) -> None:
-    """Wait so many seconds, or until `wake` is set; clears it."""
-
-    def slept(_: object) -> None:
-        wake.set()
-
-    sleeping = asyncio.ensure_future(clock.sleep(max(seconds, 0)))
-    sleeping.add_done_callback(slept)
-    try:
-        await wake.wait()
-    finally:
-        sleeping.remove_done_callback(slept)
-        sleeping.cancel()
-        wake.clear()
-
-
-async def first_of(*waiting: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of them is done; cancel the others."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in waiting]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqsd.base.errors import AwsUnreachable, SqsdError
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import first_of, pause
 from sqsd.contract import (
     ATTRIBUTE_PATH,
     ATTRIBUTE_SCHEDULED_TIME,
@@ -16,7 +17,7 @@ from sqsd.contract import (
     CRON_BODY,
     events,
 )
-from sqsd.cron.election import LeaseKeeper, TableTrouble, first_of, pause
+from sqsd.cron.election import LeaseKeeper, TableTrouble
 from sqsd.cron.occurrence import (
     Claim,
     Record,

@@ -207,11 +207,11 @@ def _parse_step(field: _Field, item: str, body: str, text: str) -> int | str:
         return f'"{item}" needs a whole number from 1 behind the slash, got "{text}"'
     step = int(text)
     if body == "*" and step > field.span:
-        cure = {"minute": f"@every {step}m", "hour": f"@every {step}h"}.get(field.name)
-        fits = cure and step * (60 if field.name == "minute" else 3_600) <= EVERY_MAX_SECONDS
+        hint = {"minute": f"@every {step}m", "hour": f"@every {step}h"}.get(field.name)
+        fits = hint and step * (60 if field.name == "minute" else 3_600) <= EVERY_MAX_SECONDS
         return (
             f'"{item}" steps over the whole field (it has {field.span} values), so it would mean'
-            f' just "{field.low}"; ' + (f"write {cure}" if fits else f'write "{field.low}"')
+            f' just "{field.low}"; ' + (f"write {hint}" if fits else f'write "{field.low}"')
         )
     return step
 

@@ -60,5 +60,5 @@ def checked_schedule(path: Path) -> Schedule:
 
 def _unreadable(path: Path, error: Exception) -> Problem:
     why = error.strerror if isinstance(error, OSError) else error
-    cure = "correct cron_file in the settings, or put the file there, readable and in UTF-8"
-    return Problem(1, 1, "", f"{path} cannot be read ({why}); {cure}")
+    hint = "correct cron_file in the settings, or put the file there, readable and in UTF-8"
+    return Problem(1, 1, "", f"{path} cannot be read ({why}); {hint}")

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import first_of, pause
 from sqsd.contract import events
 from sqsd.cron.cron_yaml import Problem
 from sqsd.cron.duplicates import OccurrenceGuard
-from sqsd.cron.election import first_of, pause
 from sqsd.cron.file import NO_LEADER_TABLE
 from sqsd.cron.schedule import Schedule, Task
 from sqsd.cron.scheduler import Scheduler

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import first_of, pause
 from sqsd.contract import events
-from sqsd.cron.election import LeaseKeeper, TableTrouble, first_of, pause
+from sqsd.cron.election import LeaseKeeper, TableTrouble
 from sqsd.cron.enqueuer import RETRY_MAX_SECONDS, Tally, TaskEnqueuer
 from sqsd.cron.lease import Election, LeaseSettings
 from sqsd.cron.ports import LeaderTable, Sender

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from sqsd.base.errors import InstanceUnknown, SqsdError
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.waits import first_of
 from sqsd.contract import events
 from sqsd.instance.notices import Course, Hold, Identity, Leave, Notices, Receive, decide
 
@@ -183,7 +184,7 @@ class Lifecycle:
             return
         while not daemon.drained.is_set():
             await self._beat(hook, group, identity.instance_id)
-            await first_of(daemon.drained, self._clock, HEARTBEAT_SECONDS)
+            await first_of(daemon.drained.wait(), self._clock.sleep(HEARTBEAT_SECONDS))
         await self._complete(hook, group, identity.instance_id)
 
     async def _beat(self, hook: TerminationHook, group: str, instance_id: str) -> None:
@@ -203,14 +204,3 @@ class Lifecycle:
             else:
                 self._log.emit(events.LIFECYCLE_COMPLETED, instance_id=instance_id)
                 return
-
-
-async def first_of(event: asyncio.Event, clock: Clock, seconds: float) -> None:
-    """Wait for the event, at most so long by `clock`."""
-    waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds))]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)

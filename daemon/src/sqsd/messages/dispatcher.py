@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.tasks import Tasks
+from sqsd.base.waits import within
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.connections import Share
 from sqsd.messages.gate import Gate
@@ -210,15 +211,15 @@ class Dispatcher:
 
     async def _finish(self) -> bool:
         """Wait for what is in flight, at most `drain_timeout`; then cut it."""
-        in_time = await _within(self._options.drain_timeout, self._drained.wait())
+        in_time = await within(self._options.drain_timeout, self._drained.wait())
         cut = not in_time and self._consumer.running > 0
         if cut:  # else it would cut another queue's, and that one not know of it
             self._application.abort()
-        if not await _within(_LAST_SECONDS, self._tell_everybody()):
+        if not await within(_LAST_SECONDS, self._tell_everybody()):
             # A long poll that is still open has nothing of ours in it; what was kept because it
             # might bring it again goes back now.
             await self._receiver.close()
-            await _within(_RETURN_SECONDS, self._drained.wait())
+            await within(_RETURN_SECONDS, self._drained.wait())
         return not cut and self._consumer.idle
 
     async def _tell_everybody(self) -> None:
@@ -372,13 +373,3 @@ class Dispatcher:
         if occurrence is not None and self._copies is not None:
             told = self._copies.abandoned(*occurrence, message.message_id)
             self._telling.start(told, "tell copies")
-
-
-async def _within(seconds: float, wait: Coroutine[Any, Any, object]) -> bool:
-    """Wait at most so long; whether that was enough."""
-    try:
-        async with asyncio.timeout(seconds):
-            await wait
-    except TimeoutError:
-        return False
-    return True

@@ -18,7 +18,7 @@ _FIRST_WORD_SECONDS: Final = 10.0
 _REPEAT_SECONDS: Final = 60.0
 #: Seconds between looks at an application that is under suspicion.
 _LOOK_PAUSE: Final = 1.0
-_CURE: Final = (
+_HINT: Final = (
     "the application does not answer, so nothing is received: start it, or correct http_port or"
     " health_path"
 )
@@ -92,7 +92,7 @@ class GateKeeper:
                 if now >= tell_at:
                     tell_at = now + _REPEAT_SECONDS
                     seconds = round(now - closed_at)
-                    self._log.emit(events.GATE_WAITING, seconds=seconds, reason=_CURE)
+                    self._log.emit(events.GATE_WAITING, seconds=seconds, reason=_HINT)
                 await self._clock.sleep(wait * (0.5 + self._jitter()))
         finally:
             self._task = None

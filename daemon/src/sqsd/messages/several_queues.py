@@ -17,7 +17,7 @@ class Dispatchers:
     """The queues' dispatchers, which share `gate`.
 
     Args:
-        parts: one for each queue, at least one, each with a share of one `messages.connections.Budget`.
+        parts: one for each queue, at least one, each with a share of one `Budget`.
     """
 
     def __init__(self, gate: GateKeeper, parts: Sequence[Dispatcher]) -> None:

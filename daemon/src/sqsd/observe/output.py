@@ -29,7 +29,7 @@ _SLOW_READER: Final = (
     "the reader of standard output takes no more lines: look at what reads it, the journal or the"
     " log file's own program"
 )
-_CURES: Final = {
+_HINTS: Final = {
     errno.ENOSPC: "make room on the disk of the log, or rotate it sooner",
     errno.EDQUOT: "raise the quota of the log's disk, or rotate it sooner",
     errno.EPIPE: "what read standard output has ended: start it again, and the daemon with it",
@@ -56,7 +56,7 @@ class Output:
         recovered: Callable[[int, str], None] = lambda dropped, why: None,
     ) -> None:
         self._loop, self._recovered = loop, recovered
-        #: Why lines are being dropped, with the cure; None: they are not.
+        #: Why lines are being dropped, with the hint; None: they are not.
         self.trouble: str | None = None
         self._dropped_before = 0
         self._descriptor = descriptor
@@ -185,5 +185,5 @@ class Output:
 def _words(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
         return f"standard output cannot be written: {error}"
-    cure = _CURES.get(error.errno or 0, "look at where the daemon's standard output goes")
-    return f"standard output cannot be written ({error.strerror or error}): {cure}"
+    hint = _HINTS.get(error.errno or 0, "look at where the daemon's standard output goes")
+    return f"standard output cannot be written ({error.strerror or error}): {hint}"

@@ -69,7 +69,7 @@ class Status:
     Args:
         tasks: gives the periodic tasks that are enabled now.
         log_lines_dropped: lines that standard output would not take, so far.
-        log_trouble: why it takes none now, and the cure; None: it does.
+        log_trouble: why it takes none now, and the hint; None: it does.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
 
-from sqsd.aws import hints as cures
+from sqsd.aws import hints
 from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
 from sqsd.contract import LEADER_TABLE_KEY, TierResources
 from sqsd.cron.lease import LEASE_ID
@@ -39,7 +39,7 @@ OUTPUTS: Final = {
 class OperatorAws:
     """Calls about one tier.
 
-    Raises: by every method, `AwsError` with the cure, `AwsUnreachable` and `NoCredentials`.
+    Raises: by every method, `AwsError` with the hint, `AwsUnreachable` and `NoCredentials`.
     """
 
     def __init__(self, resources: TierResources) -> None:
@@ -153,7 +153,7 @@ class OperatorAws:
 def outputs_of(stack: str, region: str | None) -> dict[str, str]:
     """Resources of `tier.json` by a deployed stack's outputs, and its region.
 
-    Raises: `AwsError` with the cure, `AwsUnreachable`, `NoCredentials`.
+    Raises: `AwsError` with the hint, `AwsUnreachable`, `NoCredentials`.
     """
     session = botocore.session.Session()
     client = _client(session, "cloudformation", region)
@@ -177,7 +177,7 @@ def _client(session: botocore.session.Session, service: str, region: str | None)
 
 @contextmanager
 def _told(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
-    """botocore's errors as this package's, with the cure."""
+    """botocore's errors as this package's, with the hint."""
     try:
         yield
     except NoCredentialsError as error:
@@ -188,16 +188,16 @@ def _told(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
         told = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = str(told.get("Code", "")).rpartition(".")[2]
-        cure = cures.cure_for_queue(action, code, resource) if service == "sqs" else None
+        hint = hints.hint_for_queue(action, code, resource) if service == "sqs" else None
         if code in _FORBIDDEN:
             needed: Sequence[str] = (f"{service}:{action.removesuffix('Batch')}",)
             if action == "StartMessageMoveTask":
                 needed = _REDRIVE_ACTIONS
             names = {"dynamodb": f"table/{resource}", "cloudformation": f"stack/{resource}/*"}
             name = names.get(service, resource.rstrip("/").rpartition("/")[2])
-            cure = cures.statement(needed, service, name, _YOURS)
+            hint = hints.statement(needed, service, name, _YOURS)
         message = str(told.get("Message", ""))
-        raise AwsError(action, code, message, status, cure) from error
+        raise AwsError(action, code, message, status, hint) from error
     except BotoCoreError as error:
         raise AwsUnreachable(action, str(error)) from error
 

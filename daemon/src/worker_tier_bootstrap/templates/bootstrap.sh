@@ -68,7 +68,7 @@ write_packed() {
 }
 
 # What is not there yet, or a cut network, heals by itself, so this never gives up. But CloudFormation
-# and people are told in time when nothing but a cure will help.
+# and people are told in time when nothing but a hint will help.
 persist() {
   local pause=2 told=
   until "$@" > "$outcome" 2>&1; do
