@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 
 from sqsd.aws.credentials import CredentialSource, resolve_endpoint
 from sqsd.aws.json_api import JsonApi
+from sqsd.testing.clock import FakeClock
+from sqsd.testing.queue import FakeSqs
 from tests.daemon.http.posters import Poster
-from tests.fakes.clock import FakeClock
-from tests.fakes.sqs import FakeSqs
 
 # A shared machine makes single examples slow now and then; that is not what these tests are about.
 settings.register_profile(

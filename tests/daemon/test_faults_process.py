@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqsd.contract import events
-from tests.fakes.sqs import Broken, FailEntries, Refusal
+from sqsd.testing.queue import Broken, FailEntries, Refusal
 from tests.fakes.world import World, ended, until, world
 
 SECRET = "FwoGZXIvYXdzEDONTPRINTME0123456789"

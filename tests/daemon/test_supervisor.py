@@ -11,8 +11,8 @@ import pytest
 
 from sqsd.contract import events
 from sqsd.supervisor import STOPPED_CLEAN, STOPPED_SHORT, Supervisor
-from tests.fakes.clock import in_virtual_time
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.tier import FakeTier
 
 
 class Told:

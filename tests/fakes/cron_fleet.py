@@ -19,9 +19,9 @@ from sqsd.cron.duplicates import OccurrenceGuard
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
-from tests.fakes.clock import VirtualClock
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
+from sqsd.testing.clock import VirtualClock
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 TABLE = "Leaders"

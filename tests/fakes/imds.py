@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-from tests.fakes.loopback import LoopbackServer
+from sqsd.testing.loopback import LoopbackServer
 
 _TOKEN_PATH = "/latest/api/token"
 _METADATA = "/latest/meta-data/"

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from sqsd.base.clock import SystemClock
-from tests.fakes.application import free_port
-from tests.fakes.sqs import FakeSqs
-from tests.fakes.sqs_server import SqsServer
+from sqsd.testing.application import free_port
+from sqsd.testing.queue import FakeSqs
+from sqsd.testing.queue_server import SqsServer
 
 #: Seconds until a wait for a process is a failure. Machines are shared and slow.
 PATIENCE = 30.0

@@ -130,7 +130,8 @@ def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
     for path in root.rglob("*"):
         name = PurePosixPath(package, path.relative_to(root).as_posix())
         wanted = name.suffix in {".py", ".typed"} or name.parent.name == "templates"
-        if path.is_file() and wanted and "__pycache__" not in name.parts:
+        unwanted = {"__pycache__", "testing"}.intersection(name.parts)
+        if path.is_file() and wanted and not unwanted:
             yield str(name), path.read_bytes()
 
 

@@ -14,9 +14,9 @@ from sqsd.messages.message import Attribute, Refused
 from sqsd.observe.counts import ObservedQueue
 from sqsd.observe.metrics import Metrics
 from sqsd.started import Started
-from tests.fakes.clock import EPOCH, FakeClock
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import QUEUE_URL, FailEntries, FakeSqs, Refusal
+from sqsd.testing.clock import EPOCH, FakeClock
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import QUEUE_URL, FailEntries, FakeSqs, Refusal
 
 
 class Answering:

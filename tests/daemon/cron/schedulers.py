@@ -12,10 +12,10 @@ from sqsd.cron.duplicates import OccurrenceGuard
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
-from tests.fakes.clock import VirtualClock, run_virtually
+from sqsd.testing.clock import VirtualClock, run_virtually
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
 
 
 def schedule(*tasks: str) -> Schedule:

@@ -19,10 +19,10 @@ from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.observe.observer import Observer
-from tests.fakes.clock import VirtualClock, run_virtually
+from sqsd.testing.clock import VirtualClock, run_virtually
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = "{name: tick, url: /tick, schedule: '* * * * *'}"

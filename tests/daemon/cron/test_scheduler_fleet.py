@@ -12,7 +12,7 @@ from sqsd.cron.expression import parse_expression
 from sqsd.cron.lease import LeaseSettings
 from sqsd.cron.occurrence import scheduled_text
 from sqsd.cron.schedule import Schedule, Task
-from tests.fakes.clock import run_virtually
+from sqsd.testing.clock import run_virtually
 from tests.fakes.cron_fleet import EPOCH, Fleet
 
 LEASE = LeaseSettings().lease_seconds

@@ -22,9 +22,9 @@ from sqsd.cron.lease import FREE, LEASE_ID, LeaseSettings
 from sqsd.cron.occurrence import RunRecord, TaskRecord
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import FakeSender
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
 
 TABLE = "Leaders"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

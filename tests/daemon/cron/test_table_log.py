@@ -17,10 +17,10 @@ from sqsd.cron.election import TableTrouble
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.observe.observer import Observer
-from tests.fakes.clock import FakeClock, VirtualClock, run_virtually
+from sqsd.testing.clock import FakeClock, VirtualClock, run_virtually
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
 
 Around = Callable[[str, Mapping[str, Any], Callable[[], Any]], Awaitable[Any]]
 

@@ -12,10 +12,10 @@ from sqsd.contract import events
 from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
-from tests.fakes.clock import VirtualClock, run_virtually
+from sqsd.testing.clock import VirtualClock, run_virtually
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
 
 MINUTELY = parse_cron_yaml(
     'version: 1\ncron:\n  - {name: tick, url: /tick, schedule: "* * * * *"}\n'

@@ -8,7 +8,7 @@ from sqsd.contract import SqsdOptions
 from sqsd.http.application import LocalApplication
 from sqsd.messages.outcome import Outcome
 from sqsd.messages.request import Request
-from tests.fakes.application import Peer
+from sqsd.testing.application import Peer
 
 
 def request(body: bytes = b"body") -> Request:

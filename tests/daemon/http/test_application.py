@@ -11,6 +11,7 @@ import pytest
 from sqsd.http.application import retry_after_seconds
 from sqsd.http.http1 import Connection
 from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
+from sqsd.testing.application import OK, Peer, Script, ScriptedApplication, answering, free_port
 from tests.daemon.http.posters import (
     Poster,
     poster,
@@ -18,7 +19,6 @@ from tests.daemon.http.posters import (
     read_and_hang,
     read_and_reset,
 )
-from tests.fakes.application import OK, Peer, Script, ScriptedApplication, answering, free_port
 
 
 async def answer_once_and_close(peer: Peer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqsd.base.errors import InstanceUnknown
 from sqsd.instance.imds import TOKEN_SECONDS, Imds, imds_address, spot_action
 from sqsd.instance.notices import Identity, Notices
-from tests.fakes.clock import FakeClock
+from sqsd.testing.clock import FakeClock
 from tests.fakes.imds import FakeImds
 
 SPOT = '{"action": "terminate", "time": "2026-11-23T08:22:00Z"}'

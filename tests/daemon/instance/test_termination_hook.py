@@ -16,8 +16,8 @@ from botocore.credentials import Credentials
 from sqsd.aws.credentials import CredentialSource, Endpoint, Keys
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.instance.termination_hook import LifecycleHook
+from sqsd.testing.clock import FakeClock
 from tests.fakes.autoscaling import REFUSED, AutoScaling
-from tests.fakes.clock import FakeClock
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/SECRET", "session-token")
 

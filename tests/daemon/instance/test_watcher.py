@@ -15,10 +15,10 @@ from sqsd.instance.watcher import HEARTBEAT_SECONDS, LOOK_SECONDS, Lifecycle
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
 from sqsd.supervisor import Supervisor
-from tests.fakes.application import FakeApplication
-from tests.fakes.clock import VirtualClock, in_virtual_time
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import FakeSqs
+from sqsd.testing.application import FakeApplication
+from sqsd.testing.clock import VirtualClock, in_virtual_time
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import FakeSqs
 
 
 class Instance:

@@ -21,10 +21,10 @@ from sqsd.messages.several_queues import Dispatchers, Readiness
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.observer import Observer
 from sqsd.observe.status import Identity, QueueIdentity, Status
-from tests.fakes.application import FakeApplication
-from tests.fakes.clock import VirtualClock
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import FakeSqs
+from sqsd.testing.application import FakeApplication
+from sqsd.testing.clock import VirtualClock
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import FakeSqs
 
 _QUEUE = re.compile(rb"\r\nX-Aws-Sqsd-Queue: ([^\r\n]*)\r\n")
 

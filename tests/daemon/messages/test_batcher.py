@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sqsd.messages.batcher import LINGER_SECONDS, Batcher
-from tests.fakes.clock import in_virtual_time
+from sqsd.testing.clock import in_virtual_time
 
 
 class Batches:

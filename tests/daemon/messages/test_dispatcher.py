@@ -7,9 +7,9 @@ import pytest
 from sqsd.contract import events
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
-from tests.fakes.clock import EPOCH, in_virtual_time
-from tests.fakes.sqs import Refusal
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import EPOCH, in_virtual_time
+from sqsd.testing.queue import Refusal
+from sqsd.testing.tier import FakeTier
 
 # ---- outcomes
 

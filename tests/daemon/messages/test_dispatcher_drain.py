@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from sqsd.contract import events
-from tests.fakes.clock import in_virtual_time
-from tests.fakes.sqs import Refusal
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.queue import Refusal
+from sqsd.testing.tier import FakeTier
 
 # ---- the end
 

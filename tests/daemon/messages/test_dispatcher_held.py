@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sqsd.contract import events
-from tests.fakes.clock import in_virtual_time
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.tier import FakeTier
 
 
 @in_virtual_time

@@ -13,10 +13,10 @@ from sqsd.cron.duplicates import OccurrenceGuard
 from sqsd.cron.expression import parse_expression
 from sqsd.cron.schedule import Schedule, Task
 from sqsd.cron.table import DynamoDbLeaderTable
-from tests.fakes.clock import VirtualClock, in_virtual_time
-from tests.fakes.dynamodb import FakeDynamoDb
-from tests.fakes.log import RecordingLog
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import VirtualClock, in_virtual_time
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.table import FakeDynamoDb
+from sqsd.testing.tier import FakeTier
 
 
 class Copies:

@@ -13,8 +13,8 @@ from sqsd.messages.gate import Gate
 from sqsd.messages.message import Message
 from sqsd.messages.receiver import Receiver
 from sqsd.messages.state import Consumer
-from tests.fakes.clock import FakeClock
-from tests.fakes.log import RecordingLog
+from sqsd.testing.clock import FakeClock
+from sqsd.testing.log import RecordingLog
 
 
 class Begun(list[tuple[int, int]]):

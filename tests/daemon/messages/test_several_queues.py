@@ -14,9 +14,9 @@ from sqsd.messages.in_flight import State
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Unreachable
 from sqsd.observe.status import STUCK_SECONDS, is_stuck
+from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.queue import Refusal
 from tests.daemon.messages.several_queues import Tier
-from tests.fakes.clock import in_virtual_time
-from tests.fakes.sqs import Refusal
 
 # ---- one application, one gate
 

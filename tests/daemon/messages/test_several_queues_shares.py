@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from sqsd.testing.clock import in_virtual_time
 from tests.daemon.messages.several_queues import Tier
-from tests.fakes.clock import in_virtual_time
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.message import Message
 from sqsd.messages.state import Consumer
-from tests.fakes.clock import EPOCH, FakeClock, in_virtual_time
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import QUEUE_URL, FailEntries
-from tests.fakes.sqs import Broken as Faulty
-from tests.fakes.tier import FakeTier
+from sqsd.testing.clock import EPOCH, FakeClock, in_virtual_time
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import QUEUE_URL, FailEntries
+from sqsd.testing.queue import Broken as Faulty
+from sqsd.testing.tier import FakeTier
 
 
 class Recorder:

@@ -18,10 +18,10 @@ from sqsd.observe.assembly import status_pages
 from sqsd.observe.counts import ObservedQueue
 from sqsd.observe.observer import Observer
 from sqsd.observe.status import Identity, Status
-from tests.fakes.application import FakeApplication
-from tests.fakes.clock import VirtualClock
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import FakeSqs
+from sqsd.testing.application import FakeApplication
+from sqsd.testing.clock import VirtualClock
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import FakeSqs
 
 CRON = """
 version: 1

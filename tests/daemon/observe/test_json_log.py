@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqsd.contract import events
 from sqsd.observe import json_log
 from sqsd.observe.json_log import JsonLog
-from tests.fakes.clock import EPOCH
+from sqsd.testing.clock import EPOCH
 
 SECONDS = st.floats(0, 2_000_000).map(lambda value: round(value, 6))
 USUAL = st.fixed_dictionaries(

@@ -11,8 +11,8 @@ from sqsd.base.clock import SystemClock
 from sqsd.contract import events
 from sqsd.observe.loop_lag import LOOK_SECONDS, TOLD_SECONDS, LoopLag
 from sqsd.observe.metrics import Metrics
-from tests.fakes.clock import FakeClock, settle_down
-from tests.fakes.log import RecordingLog
+from sqsd.testing.clock import FakeClock, settle_down
+from sqsd.testing.log import RecordingLog
 
 
 async def test_a_late_loop_is_measured_and_a_very_late_one_is_told_once_a_minute() -> None:

@@ -13,11 +13,11 @@ from sqsd.observe.eb_log import EbLog
 from sqsd.observe.json_log import JsonLog
 from sqsd.observe.observer import Observer
 from sqsd.observe.prometheus import exposition
+from sqsd.testing.clock import VirtualClock, in_virtual_time
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import Broken as BrokenCall
+from sqsd.testing.queue import FailEntries, Refusal
 from tests.daemon.observe.observed import World
-from tests.fakes.clock import VirtualClock, in_virtual_time
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import Broken as BrokenCall
-from tests.fakes.sqs import FailEntries, Refusal
 
 
 @in_virtual_time

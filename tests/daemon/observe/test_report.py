@@ -8,9 +8,9 @@ import json
 from sqsd.observe.emf import EmfReport
 from sqsd.observe.report import REPORT_SECONDS, Telemetry
 from sqsd.observe.status import HEALTHY_POLL_SECONDS
+from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.queue import Refusal
 from tests.daemon.observe.observed import World
-from tests.fakes.clock import in_virtual_time
-from tests.fakes.sqs import Refusal
 
 
 def reporting(world: World) -> tuple[list[str], asyncio.Task[None]]:

@@ -11,8 +11,8 @@ from sqsd.contract import events
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Unreachable
 from sqsd.observe.status import STUCK_SECONDS
+from sqsd.testing.clock import in_virtual_time
 from tests.daemon.observe.observed import World
-from tests.fakes.clock import in_virtual_time
 
 
 @in_virtual_time

@@ -24,7 +24,7 @@ from sqsd.observe.status_server import (
     plain,
     requested_path,
 )
-from tests.fakes.log import RecordingLog
+from sqsd.testing.log import RecordingLog
 
 
 async def gone(writer: asyncio.StreamWriter) -> None:

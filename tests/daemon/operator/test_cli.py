@@ -8,8 +8,8 @@ import time
 import pytest
 
 from sqsd.__main__ import main
-from tests.fakes.sqs import FakeSqs, Refusal
-from tests.fakes.sqs_server import SqsServer
+from sqsd.testing.queue import FakeSqs, Refusal
+from sqsd.testing.queue_server import SqsServer
 
 
 async def test_a_refusal_names_the_statement_that_is_missing(

@@ -14,7 +14,7 @@ from typing import Final
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Broken, Outcome
 from sqsd.messages.request import Request
-from tests.fakes.loopback import LoopbackServer
+from sqsd.testing.loopback import LoopbackServer
 
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)

@@ -11,10 +11,10 @@ from sqsd.contract import SqsdOptions
 from sqsd.messages.dispatcher import Dispatcher, ScheduledCopies
 from sqsd.messages.outcome import Unreachable
 from sqsd.messages.request import RequestBuilder
-from tests.fakes.application import FakeApplication
-from tests.fakes.clock import VirtualClock
-from tests.fakes.log import RecordingLog
-from tests.fakes.sqs import FakeSqs
+from sqsd.testing.application import FakeApplication
+from sqsd.testing.clock import VirtualClock
+from sqsd.testing.log import RecordingLog
+from sqsd.testing.queue import FakeSqs
 
 
 class FakeTier:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import h11
 
-from tests.fakes.loopback import LoopbackServer
-from tests.fakes.sqs import Broken, FakeSqs, Refusal
+from sqsd.testing.loopback import LoopbackServer
+from sqsd.testing.queue import Broken, FakeSqs, Refusal
 
 
 class SqsServer(LoopbackServer):

@@ -1,7 +1,7 @@
 """Amazon SQS in memory: visibility, receive counts, a handle for each delivery, FIFO groups.
 
 `FakeSqs` implements `ports.AwsApi`, so `aws.sqs.SqsQueue` stands on it as on the real thing;
-`tests.fakes.sqs_server` puts the same object behind the AWS JSON protocol on a loopback port.
+`sqsd.testing.queue_server` puts the same object behind the AWS JSON protocol on a loopback port.
 Faults are asked for one call at a time, with `fault`.
 """
 
@@ -28,7 +28,7 @@ Document = dict[str, Any]
 
 
 class Times(Protocol):
-    """The two clocks; `tests.fakes.clock` has some."""
+    """The two clocks; `sqsd.testing.clock` has some."""
 
     def monotonic(self) -> float: ...
     def time(self) -> float: ...

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sqsd.base.errors import AwsError
-from tests.fakes.clock import FakeClock, VirtualClock, in_virtual_time
-from tests.fakes.sqs import FakeSqs
+from sqsd.testing.clock import FakeClock, VirtualClock, in_virtual_time
+from sqsd.testing.queue import FakeSqs
 
 
 async def receive(sqs: FakeSqs, **more: Any) -> list[dict[str, Any]]:
