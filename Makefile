@@ -25,8 +25,12 @@ DEMO_STAMP := $(call stamp,.venv,requirements/demo.txt pyproject.toml daemon/pyp
 LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements/local-aws.txt)
 CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements/checkov.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
+# Without pyright, which only a test needs.
+DEMO_NODE_STAMP := $(call stamp,node_modules,package.json package-lock.json)
+# What is there for everything else serves the demo too.
+FOR_DEMO := $(or $(wildcard $(PYTHON_STAMP)),$(DEMO_STAMP)) $(or $(wildcard $(NODE_STAMP)),$(DEMO_NODE_STAMP))
 
-# Runs $(3), whose words go to a log, after saying $(1); $(2) is the cure when it fails.
+# Runs $(3), whose output goes to a log, after saying $(1); $(2) is the hint when it fails.
 define announce
 	@mkdir -p .cache
 	@echo "$(1) ..." >&2
@@ -51,7 +55,7 @@ help: ## say what there is (the default)
 	@echo "make template takes APP, and TEMPLATE_ARGS='--max 8', for example; --help of it lists them."
 	@echo "make test takes PYTEST_ARGS='-k name', for example."
 
-demo: $(if $(wildcard $(PYTHON_STAMP)),$(PYTHON_STAMP),$(DEMO_STAMP)) local-aws $(NODE_STAMP) ## deploy to an embedded AWS, run an app and the daemon, show what happens
+demo: $(FOR_DEMO) local-aws ## deploy to an embedded AWS, run an app and the daemon, show what happens
 	@$(PY) -m tools.demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
 
@@ -68,13 +72,21 @@ boot-test: environment local-aws boot-images ## boot real systems with the rende
 boot-images: environment ## build the systems that boot-test boots; two minutes, once a week, for every checkout
 	@$(PY) -m tests.boot.images
 
+# The code that is not there for tests; sqsd.testing is, though it is other people's tests.
+PRODUCTS := daemon/src worker_tier app.py setup.py tools examples
+UNCOUNTED := */sqsd/testing/*,*/worker_tier/props.py,*/node_modules/*
+
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
-check: environment ## check format, lint and types
+check: environment ## check format, lint, types, who imports whom, sizes and unused code
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy daemon/src/sqsd daemon/src/worker_tier_bootstrap
 	@.venv/bin/mypy worker_tier app.py
 	@.venv/bin/mypy tools examples tests
+	@.venv/bin/lint-imports --cache-dir .cache/import-linter
+	@$(PY) -m tools.sizes
+	@.venv/bin/vulture
+	@.venv/bin/vulture --exclude '$(UNCOUNTED)' $(PRODUCTS)
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run daemon/src/worker_tier_bootstrap/templates/*.sh; \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
 		else echo "shellcheck is missing: the shell scripts were not checked"; fi
@@ -178,6 +190,11 @@ $(CHECKOV_STAMP): | need-python
 	@touch $@
 
 $(NODE_STAMP): | need-node
-	$(call announce,installing the CDK's command line (a few seconds the first time),$(NETWORK),\
+	$(call announce,installing the CDK's command line and pyright (a few seconds the first time),$(NETWORK),\
 		npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+	@touch $@
+
+$(DEMO_NODE_STAMP): | need-node
+	$(call announce,installing the CDK's command line (a few seconds the first time),$(NETWORK),\
+		npm ci --omit=dev --no-audit --no-fund --ignore-scripts --loglevel=error)
 	@touch $@

@@ -1,7 +1,8 @@
-"""The repository's own promises: its layout, its locks, and what `make help` tells."""
+"""The repository's own promises: its layout, its locks, and what `make help` says."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -104,15 +105,61 @@ def test_the_emulators_overlay_was_checked_against_the_locked_version() -> None:
     assert locked("requirements/local-aws.txt")["ministack"] == checked[1]
 
 
-def test_the_cdks_command_line_is_pinned_and_locked() -> None:
-    pinned = json.loads(text("package.json"))["devDependencies"]
-    packages = json.loads(text("package-lock.json"))["packages"]
-    assert list(pinned) == ["aws-cdk"]
-    assert packages["node_modules/aws-cdk"]["version"] == pinned["aws-cdk"]
-    assert "integrity" in packages["node_modules/aws-cdk"]
+@pytest.mark.parametrize(
+    ("group", "package"), [("dependencies", "aws-cdk"), ("devDependencies", "pyright")]
+)
+def test_what_comes_from_npm_is_pinned_and_locked(group: str, package: str) -> None:
+    pinned = json.loads(text("package.json"))[group]
+    locked_packages = json.loads(text("package-lock.json"))["packages"]
+    assert list(pinned) == [package]  # the demo installs `dependencies` only
+    assert locked_packages[f"node_modules/{package}"]["version"] == pinned[package]
+    assert "integrity" in locked_packages[f"node_modules/{package}"]
 
 
-def test_help_tells_what_each_target_does(require_tool: Callable[[str], Path]) -> None:
+def test_no_lock_file_names_where_a_package_is_downloaded() -> None:
+    for name in (*LOCKS, "package-lock.json"):
+        assert "://" not in "".join(
+            line for line in text(name).splitlines() if not line.lstrip().startswith("#")
+        )
+
+
+#: What a module may import and still wait, draw lots or do I/O: no pure module has these.
+SHELL = {"asyncio", "time", "random", "os", "socket", "threading", "secrets", "pathlib", "argparse"}
+
+
+def pure_by_list() -> set[str]:
+    """The modules of messages and cron that pyproject.toml calls pure."""
+    contracts = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [one for one in contracts if one["name"].startswith("a pure module ")]
+    return {name for name in contract["source_modules"] if name.count(".") == 2}
+
+
+def waits_or_does_io(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
+            return True
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "open"):
+            return True
+        if isinstance(node, ast.Import) and SHELL & {alias.name for alias in node.names}:
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module in SHELL:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("room", ["messages", "cron"])
+def test_a_module_that_does_not_wait_is_listed_as_pure_and_no_other_is(room: str) -> None:
+    source = REPOSITORY / "daemon" / "src"
+    pure = {
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for path in (source / "sqsd" / room).glob("*.py")
+        if path.name != "__init__.py"
+        and not waits_or_does_io(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    assert pure == {name for name in pure_by_list() if name.split(".")[1] == room}
+
+
+def test_help_says_what_each_target_does(require_tool: Callable[[str], Path]) -> None:
     require_tool("make")
     said = subprocess.run(
         ["make"], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=30

@@ -104,8 +104,12 @@ class FaultyEndpoint(Relay):
     """
 
     def __init__(self, target: str, share: float, seed: int) -> None:
-        self._dice, self._lock, self._share = random.Random(seed), threading.Lock(), share
-        self.refused = self.hung = self.cut = self.forwarded = 0
+        self._dice = random.Random(seed)
+        self._lock = threading.Lock()
+        self._share = share
+        self.refused = 0
+        self.hung = 0
+        self.cut = 0
         super().__init__(target)
 
     def reply(self, action: str, forward: Callable[[], Reply]) -> Reply | None:
@@ -114,7 +118,6 @@ class FaultyEndpoint(Relay):
             after = self._dice.random() < 0.5
             how = self._dice.choice(("refused", "refused", "hung", "cut"))
         if not fails:
-            self.forwarded += 1
             return forward()
         if after:
             forward()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from sqsd.contract import CRON_FILE_NAME, SETTINGS_PATH, InvalidSettings, TierSettings
+from sqsd.contract import SETTINGS_PATH, InvalidSettings, TierSettings
 from tools.demo.errors import DemoError
 from tools.local_aws import LocalAws
 from tools.local_aws.deploy import Deployment
@@ -53,8 +53,3 @@ def _check(path: Path) -> None:
         TierSettings.from_json(path.read_text(encoding="utf-8"), str(path))
     except InvalidSettings as error:
         raise DemoError(f"the deployed settings cannot be used: {error}") from error
-
-
-def has_tasks(settings: Path) -> bool:
-    """Whether the deployed tier has periodic tasks."""
-    return settings.with_name(CRON_FILE_NAME).exists()

@@ -27,7 +27,6 @@ class Progress:
     tasks_answered: int = 0
     #: Requests that were not answered 200, by status; None is no answer.
     failed: Counter[int | None] = field(default_factory=Counter)
-    duplicates: int = 0
     cron_fired: int = 0
     started: bool = False
     #: What went wrong, by the daemon's own words; the newest last.
@@ -46,8 +45,6 @@ class Progress:
                 self._note_dispatch(event)
             case events.MESSAGE_EXPIRED:
                 self.expired.add(str(event["message_id"]))
-            case events.MESSAGE_DUPLICATE:
-                self.duplicates += 1
             case events.CRON_ENQUEUED | events.CRON_REPAIRED:
                 self.cron_fired += 1
             case events.DAEMON_STARTED:

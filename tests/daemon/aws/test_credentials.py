@@ -24,7 +24,8 @@ def environment_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
 
-async def test_keys_come_from_the_environment_and_are_kept(environment_keys: None) -> None:
+@pytest.mark.usefixtures("environment_keys")
+async def test_keys_come_from_the_environment_and_are_kept() -> None:
     source = CredentialSource(botocore.session.Session())
     keys = await source.keys(0.0)
     assert (keys.access_key, keys.secret_key, keys.token) == ("AKIAENV", "secret", None)
@@ -124,9 +125,8 @@ async def test_whatever_a_provider_raises_is_no_credentials_and_passes(error: Ex
     assert (await source.keys(101.0)).access_key.startswith("ASIA")
 
 
-async def test_forgotten_keys_are_asked_for_anew(
-    environment_keys: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("environment_keys")
+async def test_forgotten_keys_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     source = CredentialSource(botocore.session.Session())
     await source.keys(0.0)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANEW")
