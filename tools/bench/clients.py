@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from tools.bench import environments
+from tools.bench.errors import BenchError
 from tools.bench.processes import ROOT
 from tools.bench.scenarios import Scenario
 
 _QUEUE_NAME: Final = "bench-queue"
 _REGION: Final = "eu-west-1"
 _PEERS: Final = ROOT / "tools" / "bench" / "peers"
+#: Where a checkout, of whatever age, has the daemon's package.
+_DAEMON_SOURCE: Final = Path("daemon/src")
+#: Name of the daemon of `--against`.
+OTHER: Final = "sqsd-other"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one run takes place: ports on loopback, and a directory of its own."""
+    """Where one run takes place: ports on loopback, and a temporary directory."""
 
     queue_port: int
     app_port: int
@@ -68,7 +73,7 @@ def _environment(scenario: Scenario, place: Place, **more: str) -> dict[str, str
     }
 
 
-def _daemon(*, fast: bool) -> Callable[[Scenario, Place], Command]:
+def _daemon(*, fast: bool, checkout: Path = ROOT) -> Callable[[Scenario, Place], Command]:
     def command(scenario: Scenario, place: Place) -> Command:
         settings = {
             "version": 1,
@@ -83,7 +88,7 @@ def _daemon(*, fast: bool) -> Callable[[Scenario, Place], Command]:
         path = place.directory / "tier.json"
         path.write_text(json.dumps(settings))
         python = environments.daemon_python(fast=fast)
-        env = _environment(scenario, place, PYTHONPATH=str(ROOT / "daemon" / "src"))
+        env = _environment(scenario, place, PYTHONPATH=str(checkout / _DAEMON_SOURCE))
         return [python, "-m", "sqsd", "run", "--settings", path], env
 
     return command
@@ -118,6 +123,18 @@ CONSUMERS: Final = (
     Client("boto3-requests", "boto3 + requests", 0.1, _python_peer("boto3_requests")),
 )
 WRK: Final = "wrk"
+
+
+def other_daemon(checkout: Path) -> Client:
+    """The daemon of another checkout, on the same Python and the same packages as ours.
+
+    Raises:
+        BenchError: there is no daemon.
+    """
+    if not (checkout / _DAEMON_SOURCE / "sqsd").is_dir():
+        raise BenchError(f"--against {checkout} has no {_DAEMON_SOURCE}/sqsd")
+    source = checkout.resolve()
+    return Client(OTHER, "sqsd, other checkout", 1.0, _daemon(fast=False, checkout=source))
 
 
 def wrk_command(scenario: Scenario, place: Place, body: str, seconds: int) -> list[str | Path]:

@@ -97,3 +97,40 @@ def growth_bytes_per_message(marks: Sequence[Mark]) -> float:
     settled = marks[len(marks) // 5 :]
     slope = linear_regression([m.deleted for m in settled], [m.resident_kb for m in settled]).slope
     return slope * 1024
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """CPU for a message here as a multiple of what it is there, run by run.
+
+    Args:
+        ratio: the median of the runs' ratios.
+        low, high: the least and the greatest of them.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    runs: int
+
+    @property
+    def text(self) -> str:
+        return (
+            f"CPU for a message is {self.ratio:.3f} x the other checkout's"
+            f" (median of {self.runs}; from {self.low:.3f} to {self.high:.3f})"
+        )
+
+
+def compare(here: Sequence[Sample], there: Sequence[Sample]) -> Comparison | None:
+    """Compare runs in pairs: the first here with the first there, and so on; None without CPU.
+
+    A pair ran within seconds, so what slows the machine for longer slows both.
+    """
+    ratios = [
+        a.cpu_ms / b.cpu_ms
+        for a, b in zip(here, there, strict=True)
+        if a.cpu_ms is not None and b.cpu_ms
+    ]
+    if not ratios:
+        return None
+    return Comparison(median(ratios), min(ratios), max(ratios), len(ratios))

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from tools.bench.bars import BARS, Bar, Verdict, cpu_ratio, judge
 from tools.bench.figures import (
+    Comparison,
     Mark,
     Sample,
+    compare,
     growth_bytes_per_message,
     medians,
     percentile,
@@ -80,3 +82,15 @@ def test_every_measured_row_of_the_daemon_is_held_against_its_scenarios_bars() -
 def test_every_bar_belongs_to_a_scenario_that_there_is() -> None:
     known = {s.name for s in [*scenarios(quick=False), soak(1)]}
     assert {bar.scenario for bar in BARS} <= known
+
+
+def test_two_checkouts_are_compared_run_by_run() -> None:
+    here = [Sample(cpu_ms=60), Sample(cpu_ms=120), Sample(cpu_ms=66)]  # the second hour was slow
+    there = [Sample(cpu_ms=60), Sample(cpu_ms=100), Sample(cpu_ms=60)]
+    compared = compare(here, there)
+    assert compared == Comparison(ratio=1.1, low=1.0, high=1.2, runs=3)
+    assert "1.100 x the other checkout's" in compared.text
+
+
+def test_runs_without_cpu_are_not_compared() -> None:
+    assert compare([Sample(rate=1)], [Sample(rate=2)]) is None

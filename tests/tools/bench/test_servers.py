@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import time
@@ -18,7 +19,7 @@ from botocore.session import Session
 from tools.bench.__main__ import main
 from tools.bench.errors import BenchError
 from tools.bench.measure import _account, _marks
-from tools.bench.processes import Cores, Server
+from tools.bench.processes import ROOT, Cores, Server
 from tools.bench.queue_server import body_of
 from tools.bench.scenarios import scenarios, soak
 from tools.bench.wire import ID_PREFIX
@@ -148,6 +149,30 @@ def test_a_tiny_soak_ends_with_a_file_of_results_and_a_verdict(
     assert run["cpu_ms"] > 0
     (bar,) = document["bars"]
     assert bar["value"] == run["growth"]
+
+
+def test_another_checkouts_daemon_is_measured_too_and_compared(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["soak", "--messages", "400", "--only", "sqsd", "--results", str(tmp_path)]
+    checkout = tmp_path / "other"
+    (checkout / "daemon").mkdir(parents=True)
+    (checkout / "daemon" / "src").symlink_to(ROOT / "daemon" / "src")
+    assert main([*asked, "--against", str(checkout)]) in (0, 1)
+    document = json.loads(next(tmp_path.glob("*.json")).read_text())
+    assert {name: len(runs) for name, runs in document["runs"]["soak"].items()} == {
+        "sqsd": 1,
+        "sqsd-other": 1,
+    }
+    printed = " ".join(capfd.readouterr().out.split())
+    assert re.search(r"soak: CPU for a message is \d\.\d{3} x the other checkout's", printed)
+
+
+def test_a_checkout_without_a_daemon_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--only", "sqsd", "--against", str(tmp_path)]) == 2
+    assert "has no daemon/src/sqsd" in " ".join(capsys.readouterr().out.split())
 
 
 def test_neither_warming_up_nor_running_empty_is_measured() -> None:
