@@ -32,7 +32,7 @@ def _missing(what: str, hint: str) -> None:
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], Path]:
-    """Give a program's path; without the program fail in CI, and skip elsewhere, by its name."""
+    """A function that finds a program, or fails in CI and skips elsewhere."""
 
     def require(name: str) -> Path:
         found = shutil.which(name)
@@ -46,7 +46,7 @@ def require_tool() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """An embedded AWS account, one per test process; what tests leave stays (see `fresh_aws`)."""
+    """An embedded AWS account, one per test process; what a test leaves stays (see `fresh_aws`)."""
     if not LOCAL_AWS_PYTHON.exists():
         _missing("the embedded AWS", "run `make local-aws`")
     with LocalAws(directory=tmp_path_factory.mktemp("local-aws")) as aws:

@@ -1,4 +1,4 @@
-"""Finds processes that outlived the program that started them."""
+"""Finds processes that outlived the program which started them."""
 
 from __future__ import annotations
 

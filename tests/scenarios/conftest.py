@@ -11,7 +11,7 @@ from tools.local_aws import LocalAws
 
 @pytest.fixture
 def tier(local_aws: LocalAws, tmp_path: Path) -> Iterator[Tier]:
-    """A tier of its own for one test; `set_up` makes its queues."""
+    """A new tier for one test; `set_up` makes its queues."""
     tier = Tier(local_aws, tmp_path)
     try:
         yield tier

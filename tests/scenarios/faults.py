@@ -1,4 +1,4 @@
-"""Ways to AWS that fail: they forward calls, or answer as an AWS in trouble does."""
+"""Relays to AWS that fail: they forward calls, or answer as AWS does during an outage."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Relay:
         self._thread.start()
 
     def reply(self, action: str, forward: Callable[[], Reply]) -> Reply | None:
-        """What a call is answered; None: the connection is cut."""
+        """The answer to a call, or None if the connection is to be cut."""
         return forward()
 
     def called(self, action: str) -> list[float]:
@@ -83,7 +83,7 @@ class Relay:
 
 
 class RefusingEndpoint(Relay):
-    """Refuses the actions in `refusals`, each with a code and words, for as long as they stand."""
+    """Refuses the actions in `refusals`, each with a code and a message, until they are removed."""
 
     def __init__(self, target: str, **refusals: tuple[str, str]) -> None:
         self.refusals = refusals
@@ -93,8 +93,8 @@ class RefusingEndpoint(Relay):
         refusal = self.refusals.get(action)
         if refusal is None:
             return forward()
-        code, words = refusal
-        return 403, json.dumps({"__type": f"com.amazonaws#{code}", "message": words}).encode()
+        code, message = refusal
+        return 403, json.dumps({"__type": f"com.amazonaws#{code}", "message": message}).encode()
 
 
 class FaultyEndpoint(Relay):

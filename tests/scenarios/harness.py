@@ -29,13 +29,13 @@ T = TypeVar("T")
 PATIENCE = 30.0
 
 
-def eventually(look: Callable[[], T], *, seconds: float = PATIENCE, what: str = "") -> T:
-    """The first true thing that `look` gives; fails when it has not come in time."""
+def eventually(poll: Callable[[], T], *, seconds: float = PATIENCE, what: str = "") -> T:
+    """The first true thing that `poll` returns; fails when it has not come in time."""
     deadline = time.monotonic() + seconds
     while True:
-        if found := look():
+        if found := poll():
             return found
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or look}"
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or poll}"
         time.sleep(0.05)
 
 
@@ -140,7 +140,8 @@ class Daemon:
         log: Path,
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
-        self._log, self._told_to_stop = log, False
+        self._log = log
+        self._stopping = False
         #: Where its periodic tasks are.
         self.cron_file = settings.parent / contract.CRON_FILE_NAME
         wanted = {**os.environ, **aws.environment(), **(environment or {})}
@@ -175,12 +176,12 @@ class Daemon:
         return eventually(enough, what=f"{count} x {name}; so far: {self._log}")
 
     def signal(self, number: signal.Signals) -> None:
-        self._told_to_stop |= number is signal.SIGTERM
+        self._stopping |= number is signal.SIGTERM
         self._process.send_signal(number)
 
     def stop(self) -> int:
         """SIGTERM, if it has had none; the exit code."""
-        if self.alive and not self._told_to_stop:
+        if self.alive and not self._stopping:
             self.signal(signal.SIGTERM)
         return self._process.wait(PATIENCE)
 
@@ -194,8 +195,10 @@ class Tier:
     """One tier: queue, dead-letter queue, leader table, application, and any number of daemons."""
 
     def __init__(self, aws: LocalAws, directory: Path) -> None:
-        self.aws, self._directory = aws, directory
-        self.sqs, self.dynamodb = aws.client("sqs"), aws.client("dynamodb")
+        self.aws = aws
+        self._directory = directory
+        self.sqs = aws.client("sqs")
+        self.dynamodb = aws.client("dynamodb")
         self.name = f"tier-{uuid.uuid4().hex[:8]}"
         self.application = Application()
         self.daemons: list[Daemon] = []

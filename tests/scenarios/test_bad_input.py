@@ -46,9 +46,9 @@ def test_a_queue_that_does_not_exist_is_named_and_awaited(tier: Tier) -> None:
     tier.queue_url = tier.queue_url.replace(tier.name, missing)
     with refusing(tier) as endpoint:
         daemon = tier.start_daemon(environment={"AWS_ENDPOINT_URL": endpoint.url})
-        told = reason(daemon)
-        assert f"there is no queue {tier.queue_url}" in told
-        assert "correct queue_url or region" in told
+        logged = reason(daemon)
+        assert f"there is no queue {tier.queue_url}" in logged
+        assert "correct queue_url or region" in logged
         eventually(lambda: len(endpoint.called("ReceiveMessage")) >= 4)
         assert_asked_ever_more_seldom(endpoint.called("ReceiveMessage"))
         assert len(daemon.events("queue.failed")) == 1
@@ -63,16 +63,16 @@ def test_a_queue_that_does_not_exist_is_named_and_awaited(tier: Tier) -> None:
 def test_a_role_that_may_not_receive_is_told_which_statement_it_lacks(tier: Tier) -> None:
     tier.set_up()
     (message_id,) = tier.send("work")
-    words = "User: worker is not authorized to perform: sqs:receivemessage"
-    with refusing(tier, ReceiveMessage=("AccessDenied", words)) as endpoint:
+    refusal = "User: worker is not authorized to perform: sqs:receivemessage"
+    with refusing(tier, ReceiveMessage=("AccessDenied", refusal)) as endpoint:
         daemon = tier.start_daemon(environment={"AWS_ENDPOINT_URL": endpoint.url})
-        told = reason(daemon)
-        assert words in told
-        assert '"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"' in told
-        assert f"arn:*:sqs:*:*:{tier.name}" in told
+        logged = reason(daemon)
+        assert refusal in logged
+        assert '"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"' in logged
+        assert f"arn:*:sqs:*:*:{tier.name}" in logged
         eventually(lambda: len(endpoint.called("ReceiveMessage")) >= 4)
         assert_asked_ever_more_seldom(endpoint.called("ReceiveMessage"))
-        # nobody has touched the message, and it is dispatched at its first receive
+        # the message was not received, so it is dispatched at its first receive
         endpoint.refusals.clear()
         eventually(lambda: tier.application.posts)
         (post,) = tier.application.posts
@@ -120,9 +120,9 @@ def test_without_credentials_the_log_says_where_they_may_come_from(tier: Tier) -
     tier.set_up()
     tier.send("work")
     daemon = tier.start_daemon(environment=NO_KEYS)
-    told = reason(daemon)
-    assert "no AWS credentials found" in told
-    assert "AWS_ACCESS_KEY_ID" in told
+    logged = reason(daemon)
+    assert "no AWS credentials found" in logged
+    assert "AWS_ACCESS_KEY_ID" in logged
     assert daemon.stop() == 0
     assert tier.counts() == {"visible": 1, "in_flight": 0, "dead": 0}
 

@@ -1,4 +1,4 @@
-"""The daemon's view of an application behind a real nginx, which is there when that is not."""
+"""The daemon, a real nginx and an application: nginx listens when the application does not."""
 
 from __future__ import annotations
 

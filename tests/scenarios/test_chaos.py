@@ -36,7 +36,8 @@ class ProcessApplication:
 
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
-        self._journal, self._calm = directory / "journal", directory / "calm"
+        self._journal = directory / "journal"
+        self._calm = directory / "calm"
         self._journal.touch()
         self.start()
 
@@ -71,10 +72,11 @@ class ProcessApplication:
 
 
 class Fleet:
-    """Daemons that each POST below a path of their own, so that the application can tell them."""
+    """Daemons that each POST below another path, by which the journal names them."""
 
     def __init__(self, tier: Tier, port: int) -> None:
-        self._tier, self._port = tier, port
+        self._tier = tier
+        self._port = port
         self.started = 0
         self.daemons: list[Daemon] = [self.start() for _ in range(FLEET)]
 

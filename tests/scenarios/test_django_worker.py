@@ -1,4 +1,4 @@
-"""A library that nobody here wrote accepts our requests for Elastic Beanstalk's."""
+"""A library for Elastic Beanstalk, written by others, accepts our requests."""
 
 from __future__ import annotations
 

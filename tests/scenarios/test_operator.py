@@ -49,14 +49,14 @@ def test_a_list_tells_of_each_and_takes_none(
     # given one that the daemon sent, and more than SQS gives at a time
     reason = {contract.ATTRIBUTE_REASON: "status 422", contract.ATTRIBUTE_TASK_NAME: "nightly"}
     first = send_dead(here, **reason)
-    others = [send_dead(here) for _ in range(11)]
+    more = [send_dead(here) for _ in range(11)]
     # when they are listed, the dead-letter queue found by the work queue's policy
     assert sqsd(here, "dead-letters", "list") == 0
     # then there is a line for each, without its body
     printed = capsys.readouterr().out
     header, *lines = printed.splitlines()
     assert header.split() == ["MESSAGE", "AGE", "RECEIVES", "TASK", "REASON"]
-    assert {line.split()[0] for line in lines} == {first, *others}
+    assert {line.split()[0] for line in lines} == {first, *more}
     (line,) = [line for line in lines if line.startswith(first)]
     assert re.fullmatch(rf"{first}  \d+ s +1 +nightly  status 422", line)
     assert SECRET not in printed
@@ -74,7 +74,7 @@ def test_bodies_are_printed_when_asked_for(here: Tier, capsys: pytest.CaptureFix
     assert "two" not in shown
 
 
-def test_an_id_that_is_not_there_is_told(here: Tier, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_id_that_is_not_there_is_printed(here: Tier, capsys: pytest.CaptureFixture[str]) -> None:
     send_dead(here)
     assert sqsd(here, "dead-letters", "show", "0a1b") == 1
     assert "none of 1 messages" in capsys.readouterr().err
@@ -164,23 +164,23 @@ def test_a_leader_that_renews_its_lease_lives(
     )
     assert tell_leader(OperatorAws(resources).lease, renewed) == 0
     assert "the lease was renewed meanwhile" in capsys.readouterr().out
-    # and when nobody renews it, that is told
+    # and when it is not renewed, that is printed
     daemon.kill()
     assert tell_leader(OperatorAws(resources).lease, lambda _: None) == 1
     assert "has not renewed the lease in" in capsys.readouterr().out
 
 
-def test_a_queue_that_is_not_there_is_told_with_the_hint(
+def test_a_queue_that_is_not_there_is_printed_with_the_hint(
     here: Tier, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = here.queue_url + "-no"
     assert main(["send", "x", "--queue-url", url, "--region", "us-east-1"]) == 1
-    told = capsys.readouterr().err
-    assert "correct queue_url or region" in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert "correct queue_url or region" in printed
+    assert "Traceback" not in printed
 
 
-def test_arguments_that_cannot_be_used_are_told(
+def test_arguments_that_cannot_be_used_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["dead-letters", "list", "--settings", str(tmp_path / "no.json")]) == 2

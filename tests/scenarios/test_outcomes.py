@@ -127,7 +127,7 @@ def test_sigterm_finishes_what_runs_and_loses_nothing(tier: Tier) -> None:
     daemon = tier.start_daemon(http_connections=4)
     sent = set(tier.send(*(f"message {number}" for number in range(40))))
     daemon.wait_for("message.deleted", 5)
-    # when it is told to stop amid the work
+    # when it gets SIGTERM amid the work
     began = set(tier.application.began)
     assert daemon.stop() == 0
     # then every request that had begun was answered and deleted, and the rest is in the queue
@@ -175,7 +175,7 @@ def test_an_application_that_restarts_costs_few_receives_however_many_polls_are_
     daemon.wait_for("message.deleted", 100)
     # after such a burst several receives wait for more
     tier.application.stop()
-    (first,) = tier.send("finds nobody")
+    (first,) = tier.send("finds no application")
     daemon.wait_for("gate.closed")
     sent = [first, *tier.send("late", "later")]
     daemon.wait_for("gate.waiting")  # for ten seconds
@@ -184,7 +184,7 @@ def test_an_application_that_restarts_costs_few_receives_however_many_polls_are_
     assert tier.counts() == NOTHING_LEFT
     posts = {post.message_id: post for post in tier.application.posts[100:]}
     counts = [int(posts[message_id].headers["x-aws-sqsd-receive-count"]) for message_id in sent]
-    # Its first found nobody; another each if the polls ended before the application was back.
+    # Its first found no application; each poll that ended before it was back costs another.
     assert counts[0] <= 3
     assert max(counts[1:]) <= 2
 
@@ -209,7 +209,7 @@ def test_nothing_is_received_while_the_application_is_down(tier: Tier) -> None:
     tier.send(*(f"message {number}" for number in range(5)))
     daemon.wait_for("daemon.started")
     time.sleep(2)
-    # nobody has touched them
+    # they were not received again
     assert tier.counts() == {"visible": 5, "in_flight": 0, "dead": 0}
     # and once it is up, all of them are dispatched at their first receive
     tier.application.start()

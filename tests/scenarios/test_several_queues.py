@@ -26,7 +26,8 @@ class Queues:
 
     def __init__(self, tier: Tier, directory: Path) -> None:
         tier.set_up()
-        self.tier, self._directory = tier, directory
+        self.tier = tier
+        self._directory = directory
         self.second_name = f"{tier.name}-second"
         self.second_url = tier.sqs.create_queue(QueueName=self.second_name)["QueueUrl"]
 
@@ -112,7 +113,7 @@ def test_a_quiet_queue_is_served_at_once_while_the_other_is_saturated_and_both_d
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
         document = json.load(answer)
     assert [q["name"] for q in document["queues"]] == [tier.name, queues.second_name]
-    # and when it is told to stop, what both have begun is finished
+    # and when it gets SIGTERM, what both have begun is finished
     queues.send(queues.second_url, 3)
     assert daemon.stop() == 0
     began, answered = len(set(tier.application.began)), len(set(tier.application.answered_200))
@@ -136,7 +137,7 @@ def test_a_queue_has_an_inactivity_timeout_of_its_own(queues: Queues) -> None:
     assert released["app_seconds"] < 2.4
 
 
-def test_what_is_wrong_with_the_queues_is_told_before_anything_is_received(
+def test_what_is_wrong_with_the_queues_is_printed_before_anything_is_received(
     queues: Queues,
 ) -> None:
     path = queues.settings()
@@ -151,9 +152,9 @@ def test_what_is_wrong_with_the_queues_is_told_before_anything_is_received(
         timeout=30,
     )
     assert ended.returncode == 2
-    told = ended.stderr.splitlines()
-    assert len(told) == 3
-    assert all(f"more_queues[0] ({queues.second_name})" in line for line in told[:2])
-    assert "status_port cannot be chosen for one queue" in told[0]
-    assert "max_retries must be" in told[1]
-    assert "http_connections (1) must be at least the number of queues (2)" in told[2]
+    printed = ended.stderr.splitlines()
+    assert len(printed) == 3
+    assert all(f"more_queues[0] ({queues.second_name})" in line for line in printed[:2])
+    assert "status_port cannot be chosen for one queue" in printed[0]
+    assert "max_retries must be" in printed[1]
+    assert "http_connections (1) must be at least the number of queues (2)" in printed[2]

@@ -41,7 +41,7 @@ class Verdict:
         return self.value is not None and self.bar.low <= self.value <= self.bar.high
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         if self.value is None:
             return "not measured"
         return "met" if self.met else "NOT met"

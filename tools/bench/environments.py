@@ -1,4 +1,4 @@
-"""Where each client finds what it is made of; built once, under .cache/bench."""
+"""The environments that clients run in; built once, under .cache/bench."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def daemon_python(*, fast: bool) -> Path:
 
 
 def _environment(name: str, content: str) -> Path:
-    """A virtual environment for this content, empty when it is new; its path tells contents apart.
+    """A virtual environment, empty when it is new. Its path depends on `content`.
 
     Made aside and moved into place, so that two benchmarks may start at one time.
     """
@@ -105,7 +105,7 @@ def node_modules() -> Path:
 
 @cache
 def wrk() -> Path:
-    """`wrk`, which no package index has: a package of Debian, Ubuntu, Homebrew and others."""
+    """`wrk`, which no package index has: Debian, Ubuntu and Homebrew package it."""
     found = shutil.which("wrk")
     if found is None:
         raise NotMeasured("needs wrk on PATH, the yardstick: apt-get install wrk")

@@ -21,7 +21,7 @@ from tools.bench.wire import cpu_seconds, load_stamps, peak_resident_kb, residen
 
 #: Seconds without any progress after which a client counts as stuck.
 _STUCK_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.1
 #: Marks of a soak: after each twentieth of the messages.
 _SOAK_MARKS: Final = 20
 _WRK_SECONDS: Final = 3
@@ -101,13 +101,13 @@ def _wait_for_receive(stage: _Stage, process: Process) -> dict[str, Any]:
         process.check()
         if time.monotonic() - started > _STUCK_SECONDS:
             raise BenchError(f"no receive within {_STUCK_SECONDS:g} s: {process.tail()}")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait_for_deletes(stage: _Stage, process: Process, messages: int, progress: Progress) -> None:
     deleted, changed_at = 0, time.monotonic()
     while deleted < messages:
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         process.check()
         status, now = stage.queue.order("status"), time.monotonic()
         if status["deleted"] > deleted:

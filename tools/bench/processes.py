@@ -1,4 +1,4 @@
-"""Processes on a core of their own that end with the benchmark, however it ends."""
+"""Processes pinned to a core, which end with the benchmark, however it ends."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ class Cores:
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             raise BenchError(f"the benchmark needs two cores or more, this process may use {cores}")
-        self.servers, self.client = {cores[0]}, {cores[-1]}
+        self.servers = {cores[0]}
+        self.client = {cores[-1]}
 
 
 class Process:
     """A running program. A context manager: it has ended, and is waited for, when the block ends.
 
     Args:
-        core: where it runs, it alone or with others.
+        core: the CPUs that it may run on.
         log: gets its output, and its errors.
     """
 

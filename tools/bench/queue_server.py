@@ -1,7 +1,7 @@
 """A fast fake of one SQS queue: the JSON protocol over HTTP, and an account of every message.
 
 True to SQS: long polls, batches, receipt handles, per-entry answers, visibility changes. Left out
-because no run needs them: signatures are not checked, and visibility that nobody changed does not
+because no run needs them: signatures are not checked, and visibility that was not changed does not
 run out (runs are shorter than the 300 s that every client asks for). Bodies are all alike.
 
 Run as `python -m tools.bench.queue_server OPTIONS-AS-JSON`; the benchmark gives it orders
@@ -58,7 +58,7 @@ class Options(NamedTuple):
 
 
 def body_of(length: int) -> str:
-    """A JSON document of so many bytes, 20 or more: what jobs look like."""
+    """A JSON document of `body_bytes` bytes (20 or more), as jobs have."""
     return '{"job":"resize","x":"' + "x" * (length - 23) + '"}'
 
 
@@ -68,7 +68,8 @@ class Poll:
     __slots__ = ("limit", "protocol", "timer")
 
     def __init__(self, protocol: RequestProtocol, limit: int) -> None:
-        self.protocol, self.limit = protocol, limit
+        self.protocol = protocol
+        self.limit = limit
         self.timer: asyncio.TimerHandle | None = None
 
 

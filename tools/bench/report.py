@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: tables on the terminal, a JSON file and a chart."""
+"""Writes the results of a benchmark: tables on the terminal, a JSON file and a chart."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def scenario_table(
     columns = [c for c in _COLUMNS if any(getattr(row, c[1]) is not None for row in rows.values())]
     for heading, *_ in columns:
         table.add_column(heading, justify="right")
-    others = [name for name in ("wrk", "sqs-consumer-batch", "boto3-pool") if name in rows]
-    for other in others:
-        table.add_column(f"x {other}", justify="right")
+    peers = [name for name in ("wrk", "sqs-consumer-batch", "boto3-pool") if name in rows]
+    for peer in peers:
+        table.add_column(f"x {peer}", justify="right")
     for name, row in rows.items():
         cells = [_cell(getattr(row, c[1]), c[2], c[3]) for c in columns]
-        cells += [_cell(cpu_ratio(other)(rows, name), "{:.2f}", 1) for other in others]
+        cells += [_cell(cpu_ratio(peer)(rows, name), "{:.2f}", 1) for peer in peers]
         table.add_row(titles[name], *cells)
     for name in missing:
         table.add_row(titles[name], "not measured", style="bold red")
@@ -90,7 +90,7 @@ def verdict_table(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Tab
     for v in verdicts:
         style = "green" if v.met else "bold red"
         value = "" if v.value is None else f"{v.value:,.3g}" if v.value < 100 else f"{v.value:,.0f}"
-        table.add_row(v.bar.scenario, v.bar.text, titles[v.client], value, v.words, style=style)
+        table.add_row(v.bar.scenario, v.bar.text, titles[v.client], value, v.text, style=style)
     return table
 
 
@@ -124,7 +124,7 @@ def save(results: Results, verdicts: Sequence[Verdict], directory: Path) -> Path
         },
         "bars": [
             {"scenario": v.bar.scenario, "bar": v.bar.text, "client": v.client, "value": v.value,
-             "verdict": v.words}
+             "verdict": v.text}
             for v in verdicts
         ],
     }  # fmt: skip

@@ -49,7 +49,7 @@ SOAK_MESSAGES: Final = 1_000_000
 
 
 def scenarios(*, quick: bool) -> list[Scenario]:
-    """Those of `python -m tools.bench`; `quick` shortens each, for a look and not for figures."""
+    """Those of `python -m tools.bench`; `quick` shortens each too much for figures."""
     share = 0.2 if quick else 1.0
     return [
         Scenario(

@@ -53,7 +53,8 @@ class Sink:
     def posted(self, protocol: RequestProtocol, head: bytes, body: bytes) -> None:
         now = time.monotonic()
         if not self.posts:
-            self._since, self._cpu_since = now, time.process_time()
+            self._since = now
+            self._cpu_since = time.process_time()
         self.posts += 1
         self.body_bytes += len(body)
         found = _MESSAGE.search(head)
@@ -74,7 +75,7 @@ class Sink:
             self._timer.set(now + self.delay - _EARLY)
         self._waiting.append((now, protocol.transport))
 
-    def looked(self, protocol: RequestProtocol) -> None:
+    def probed(self, protocol: RequestProtocol) -> None:
         """Answer what is no message, at once and uncounted."""
         protocol.transport.write(self._answer)
 
@@ -116,8 +117,8 @@ class SinkProtocol(RequestProtocol):
         self._sink = sink
 
     def handle(self, head: bytes, body: bytes) -> None:
-        if head.startswith(b"GET "):  # the daemon looks whether somebody is there
-            self._sink.looked(self)
+        if head.startswith(b"GET "):  # the daemon probes
+            self._sink.probed(self)
         else:
             self._sink.posted(self, head, body)
 

@@ -2,7 +2,7 @@
 
 `python -m tools.bench synth`. Times are of wall clock, so of a quiet machine; each stands beside
 the CPU time of the processes themselves, which other work on the machine moves less, and the load
-is told.
+is output.
 """
 
 from __future__ import annotations
@@ -192,6 +192,6 @@ def _run(command: tuple[str, ...], environment: Mapping[str, str]) -> str:
     except FileNotFoundError:
         raise BenchError(f"{command[0]} is not here; run `make synth` once") from None
     if ended.returncode != 0:
-        told = (ended.stdout + ended.stderr)[-1_500:]
-        raise BenchError(f"`{' '.join(command)[:120]}` failed ({ended.returncode}):\n{told}")
+        output = (ended.stdout + ended.stderr)[-1_500:]
+        raise BenchError(f"`{' '.join(command)[:120]}` failed ({ended.returncode}):\n{output}")
     return ended.stdout

@@ -64,7 +64,7 @@ class RequestProtocol(asyncio.Protocol):
 
 
 def stamps(count: int) -> array[float]:
-    """Room for a monotonic time for each of so many messages; 0 where nothing happened."""
+    """An array with a monotonic time for each message; 0 where nothing happened."""
     return array("d", bytes(8 * count))
 
 

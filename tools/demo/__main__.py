@@ -27,8 +27,8 @@ from tools.local_aws.ports import listening
 from tools.local_aws.processes import end_all
 
 _RUNS: Final = CACHE / "demo"
-#: Runs whose logs are kept.
-_KEPT: Final = 5
+#: Number of runs whose logs stay on disk.
+_RUNS_ON_DISK: Final = 5
 _INTERRUPTED: Final = 130
 
 
@@ -121,7 +121,7 @@ def _check_ports(wanted: dict[str, int | None]) -> None:
 def _run_directory() -> Path:
     """A new directory for this run; of earlier runs the newest few stay."""
     _RUNS.mkdir(parents=True, exist_ok=True)
-    for old in sorted(_RUNS.iterdir())[: 1 - _KEPT]:
+    for old in sorted(_RUNS.iterdir())[: 1 - _RUNS_ON_DISK]:
         shutil.rmtree(old, ignore_errors=True)
     directory = _RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     directory.mkdir()

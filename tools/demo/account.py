@@ -1,4 +1,4 @@
-"""Where did every message go? Pure: ids in, an account out."""
+"""Accounts for every message: ids in, an account out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-#: Ids that a complaint names; the rest is a number.
+#: Ids that a problem names; further ones are only counted.
 _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Witnessed:
-    """What was seen of the messages, by id, each by who ought to know.
+    """Where messages were seen, by id. Each list comes from the component that knows.
 
     Args:
-        sent: the producer's, as SQS accepted them.
+        sent: by the producer, as SQS accepted them.
         answered: one entry per answer 200 that led to a delete, by the daemon's log.
         dead_lettered: found in the dead-letter queue at the end.
         waiting: found in the work queue at the end.
@@ -52,7 +52,7 @@ class Account:
 
 
 def settle_account(seen: Witnessed) -> Account:
-    """Look for every message sent in the places where it can be."""
+    """Find every message sent in one of the places where it can be."""
     sent = set(seen.sent)
     places = {
         "answered 200": set(seen.answered),
@@ -63,14 +63,14 @@ def settle_account(seen: Witnessed) -> Account:
     found = Counter(message_id for ids in places.values() for message_id in ids)
     counts = [len(ids & sent) for ids in places.values()]
     problems = [
-        *_complaint(_repeated(seen.sent), "sent under the same id as another"),
-        *_complaint(sent - found.keys(), "sent and found nowhere: lost"),
-        *_complaint(found.keys() - sent, "found that nobody sent"),
+        *_problem(_repeated(seen.sent), "sent under the same id as another"),
+        *_problem(sent - found.keys(), "sent and found nowhere: lost"),
+        *_problem(found.keys() - sent, "found that were not sent"),
         *_overlaps({i for i, times in found.items() if times > 1}, places),
         *_unwitnessed(seen),
     ]
     if len(sent) != sum(counts) and not problems:
-        raise AssertionError(f"{len(sent)} sent, {counts} found, and no complaint")
+        raise AssertionError(f"{len(sent)} sent, {counts} found, and no problem")
     answered, dead_lettered, waiting, expired = counts
     return Account(
         sent=len(sent),
@@ -93,7 +93,7 @@ def _unwitnessed(seen: Witnessed) -> list[str]:
     if seen.proxy_answered is None:
         return []
     unseen = set(seen.answered) - set(seen.proxy_answered)
-    return _complaint(unseen, "deleted though the proxy saw no answer 200")
+    return _problem(unseen, "deleted though the proxy saw no answer 200")
 
 
 def _overlaps(shared: set[str], places: dict[str, set[str]]) -> list[str]:
@@ -108,7 +108,7 @@ def _repeated(ids: Iterable[str]) -> set[str]:
     return {message_id for message_id, times in Counter(ids).items() if times > 1}
 
 
-def _complaint(ids: Collection[str], what: str) -> list[str]:
+def _problem(ids: Collection[str], what: str) -> list[str]:
     if not ids:
         return []
     named = ", ".join(sorted(ids)[:_NAMED]) + (", ..." if len(ids) > _NAMED else "")

@@ -26,13 +26,14 @@ class Daemon:
 
     Args:
         settings: the tier.json that was read from the deployed stack.
-        directory: gets its events and its other words.
+        directory: gets its events and its other output.
     """
 
     def __init__(self, settings: Path, environment: Mapping[str, str], directory: Path) -> None:
         self.events = directory / "sqsd-events.jsonl"
         self._drain_seconds = _drain_seconds(settings)
-        self._progress, self._lock = Progress(), threading.Lock()
+        self._progress = Progress()
+        self._lock = threading.Lock()
         self._started = threading.Event()
         self._child = Child(
             [sys.executable, "-P", "-m", "sqsd", "run", "--settings", settings],
@@ -56,7 +57,7 @@ class Daemon:
         """Wait until it has read its settings and begun to poll.
 
         Raises:
-            DemoError: it ended or has not started in time; with its own words.
+            DemoError: it ended or has not started in time; with the end of its output.
         """
         while not self._started.wait(_POLL_SECONDS):
             self.need_running()
@@ -76,12 +77,12 @@ class Daemon:
                 f"sqsd ended with exit code {code}; the end of what it said ({said}):\n{tail(said)}"
             )
 
-    def look(self) -> Look:
-        """The progress so far; nobody else may change it while it is looked at."""
-        return Look(self._progress, self._lock)
+    def read(self) -> ProgressReading:
+        """The progress so far, for a `with` block, during which it does not change."""
+        return ProgressReading(self._progress, self._lock)
 
     def resident_megabytes(self) -> float | None:
-        """Resident memory at its highest; None where the system does not tell."""
+        """Resident memory at its highest; or None where the system does not say."""
         return resident_megabytes(self._child.pid)
 
     def stop(self) -> int:
@@ -119,11 +120,12 @@ class Daemon:
             self._started.set()
 
 
-class Look:
+class ProgressReading:
     """Gives the progress to one reader at a time."""
 
     def __init__(self, progress: Progress, lock: threading.Lock) -> None:
-        self._progress, self._lock = progress, lock
+        self._progress = progress
+        self._lock = lock
 
     def __enter__(self) -> Progress:
         self._lock.acquire()

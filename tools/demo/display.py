@@ -115,7 +115,7 @@ def _table(snapshot: Snapshot) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What the summary tells beside the account."""
+    """What the summary shows beside the account."""
 
     failed: Mapping[int | None, int]
     cron_fired: int

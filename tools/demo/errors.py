@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class DemoError(Exception):
-    """One message for the person who runs the demo: what happened, the value, the hint."""
+    """One message for whoever runs the demo: what happened, the value, the hint."""

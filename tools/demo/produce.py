@@ -17,11 +17,13 @@ from examples.producer import index
 def main(events: Sequence[str]) -> None:
     """Run the handler for each event in turn."""
 
-    def tell(**said: Any) -> None:
+    def report(**said: Any) -> None:
         print(json.dumps(said), flush=True)
 
     for event in events:
-        tell(result=index.handler(json.loads(event), None, report=lambda ids: tell(ids=list(ids))))
+        report(
+            result=index.handler(json.loads(event), None, report=lambda ids: report(ids=list(ids)))
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _WINDOW_SECONDS = 2.0
 
 @dataclass
 class Progress:
-    """What the daemon has told so far."""
+    """What the daemon has logged so far."""
 
     #: Ids of producer's messages, one entry per delete after an answer of 200.
     answered: list[str] = field(default_factory=list)
@@ -29,8 +29,8 @@ class Progress:
     failed: Counter[int | None] = field(default_factory=Counter)
     cron_fired: int = 0
     started: bool = False
-    #: What went wrong, by the daemon's own words; the newest last.
-    complaints: list[str] = field(default_factory=list)
+    #: What went wrong, as the daemon logged it; the newest last.
+    failures: list[str] = field(default_factory=list)
     _dispatch_seconds: list[float] = field(default_factory=list)
     #: Seconds since 1970 of each answer 200, in order.
     _answered_at: list[float] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Progress:
             case (
                 events.QUEUE_FAILED | events.CRON_FAILED | events.LEASE_FAILED | events.GATE_CLOSED
             ):
-                self.complaints.append(f"{event['event']}: {event.get('reason', event)}")
+                self.failures.append(f"{event['event']}: {event.get('reason', event)}")
 
     def _note_answer(self, event: Mapping[str, Any]) -> None:
         if "task" in event:
@@ -88,7 +88,7 @@ class Progress:
         return peak(self._answered_at)
 
     def latency(self, quantile: float) -> float | None:
-        """Seconds from receive to POST that `quantile` of the dispatches kept; None without any."""
+        """Seconds from receive to POST, the `quantile` of all dispatches, or None without any."""
         return percentile(sorted(self._dispatch_seconds), quantile)
 
 

@@ -13,7 +13,7 @@ from tools.local_aws.errors import tail
 from tools.local_aws.ports import listening
 from tools.local_aws.processes import Child
 
-#: Debian keeps it where ordinary users do not look.
+#: Debian installs it in a directory that is not on the PATH of ordinary users.
 _ALSO_IN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin")
 _START_SECONDS = 10.0
 _POLL_SECONDS = 0.02
@@ -55,7 +55,7 @@ http {{
       # The daemon's inactivity_timeout decides, so the proxy must not give up before it.
       proxy_read_timeout 36100;
       proxy_send_timeout 36100;
-      # A request is not sent a second time behind the daemon's back.
+      # nginx sends no request a second time: retries are the daemon's.
       proxy_next_upstream off;
     }}
   }}
@@ -71,14 +71,15 @@ def find_nginx() -> Path | None:
 
 
 def start(nginx: Path, *, port: int, application_port: int, directory: Path) -> Child:
-    """Start nginx with a prefix of its own and wait until it listens on `port`.
+    """Start nginx with its prefix in `directory` and wait until it listens on `port`.
 
     Raises:
         DemoError: it does not start; with the end of its log.
     """
     (directory / "tmp").mkdir(parents=True)
     configuration = directory / "nginx.conf"
-    # As root it would run its worker as `nobody`, who may not write below `directory`.
+    # Started by root, nginx runs its worker as the user `nobody`, which cannot write below
+    # `directory`.
     user = "user root;" if os.geteuid() == 0 else ""
     configuration.write_text(
         _CONFIGURATION.format(port=port, application_port=application_port, user=user),
@@ -110,7 +111,7 @@ def answered_200(directory: Path) -> list[str]:
 
 
 def ids_answered_200(lines: Iterable[str]) -> list[str]:
-    """The same of the log's lines; `-` stands for a request without a message id."""
+    """Message ids from lines of that log; a request without one (`-`) is left out."""
     fields = (line.split() for line in lines)
     return [
         field[0] for field in fields if len(field) == 3 and field[2] == "200" and field[0] != "-"

@@ -44,7 +44,7 @@ class Plan:
         source: the application.
         port: where the daemon POSTs to; None takes a free one.
         local_aws_port: None takes a free one.
-        directory: of this run alone: settings, logs, the cloud assembly.
+        directory: for this run only: settings, logs, the cloud assembly.
     """
 
     source: Source
@@ -90,7 +90,7 @@ def _deploy(aws: LocalAws, plan: Plan, port: int, display: Display) -> Deploymen
 def _start_application(
     aws: LocalAws, plan: Plan, port: int, stack: ExitStack, display: Display
 ) -> Path | None:
-    """Start the application, behind nginx when there is one; nginx's directory, or None."""
+    """Start the application, behind nginx when there is one; returns nginx's directory, or None."""
     nginx = proxy.find_nginx()
     own_port = free_port() if nginx is not None else port
     app = application.start(
@@ -131,7 +131,9 @@ class _Tier:
         directory: Path,
         witness: Path | None,
     ) -> None:
-        self._aws, self._settings, self._directory = aws, settings, directory
+        self._aws = aws
+        self._settings = settings
+        self._directory = directory
         self._witness = witness
         self._queue = deployment.outputs["QueueUrl"]
         self._dead_letter_queue = deployment.outputs["DeadLetterQueueUrl"]
@@ -157,10 +159,10 @@ class _Tier:
             account = self._settle(daemon, producer)
             figures = self._figures(daemon, producer, memory, exit_code)
         display.summary(summary_lines(account, figures))
-        with daemon.look() as progress:
-            complaints = progress.complaints[-3:]
-        for complaint in complaints:
-            display.step(f"sqsd said: {complaint}")
+        with daemon.read() as progress:
+            failures = progress.failures[-3:]
+        for failure in failures:
+            display.step(f"sqsd said: {failure}")
         return 0 if account.balances and exit_code == 0 else 1
 
     def _watch(self, daemon: Daemon, producer: Producer, display: Display) -> None:
@@ -185,7 +187,7 @@ class _Tier:
         phase, sent = _PHASES[len(producer.ended_at)], len(producer.sent())
         work = queues.depth(self._aws, self._queue)
         dead = queues.depth(self._aws, self._dead_letter_queue)
-        with daemon.look() as progress:
+        with daemon.read() as progress:
             return Snapshot(
                 elapsed=elapsed,
                 phase=phase,
@@ -205,7 +207,7 @@ class _Tier:
         # The work queue first: a message without receives left moves on when it is received.
         waiting = queues.collect_ids(self._aws, self._queue, patience_seconds=5)
         dead = queues.collect_ids(self._aws, self._dead_letter_queue, patience_seconds=5)
-        with daemon.look() as progress:
+        with daemon.read() as progress:
             return settle_account(
                 Witnessed(
                     sent=producer.sent(),
@@ -220,14 +222,14 @@ class _Tier:
     def _seen_by_proxy(self, producer: Producer) -> list[str] | None:
         if self._witness is None:
             return None
-        # It also saw periodic tasks, whose ids nobody here knows.
+        # It also saw periodic tasks, whose ids are not known here.
         sent = set(producer.sent())
         return [one for one in proxy.answered_200(self._witness) if one in sent]
 
     def _figures(
         self, daemon: Daemon, producer: Producer, memory: float | None, exit_code: int
     ) -> Figures:
-        with daemon.look() as progress:
+        with daemon.read() as progress:
             return Figures(
                 failed=dict(progress.failed),
                 cron_fired=progress.cron_fired,

@@ -21,7 +21,7 @@ _STEP_SECONDS: Final = 300.0
 #: Of the cloud assembly's format; the command line reads all versions up to its own.
 _ASSEMBLY_VERSION: Final = "36.0.0"
 
-#: Takes a line for the person who watches.
+#: Takes one line for the terminal.
 Say = Callable[[str], None]
 
 
@@ -44,22 +44,22 @@ def deploy(
     """Synthesize an app once, then bootstrap the account and deploy the app's only stack.
 
     Args:
-        directory: of this run alone: gets the cloud assembly, outputs and logs.
+        directory: for this run only: gets the cloud assembly, outputs and logs.
         context: CDK context values, as `cdk -c key=value`.
         app: the command that synthesizes; None takes cdk.json's.
-        say: told what was done and how long it took.
+        say: called with what was done and how long it took.
 
     Raises:
-        LocalAwsError: a step failed; with the end of the command line's own words.
+        LocalAwsError: a step failed; with the end of the command line's output.
     """
     directory.mkdir(parents=True, exist_ok=True)
     assembly = directory / "cdk.out"
-    # Two cores, two programs that wait for each other's nothing: side by side saves seconds.
+    # Neither waits for the other: side by side they take seconds less.
     started = time.monotonic()
     synth = _Step("synth", _synth_arguments(assembly, context or {}, app), aws, directory)
     bootstrap = _Step("bootstrap", _bootstrap_arguments(aws, directory), aws, directory)
     try:
-        # The synth first: a mistake in the app is the likelier news.
+        # The synth first: a mistake in the app is the likelier failure.
         synth.finish()
         say(f"cdk synth: the template is in {assembly} ({time.monotonic() - started:.1f} s)")
         bootstrap.finish()
@@ -82,8 +82,8 @@ def _synth_arguments(assembly: Path, context: Mapping[str, str], app: str | None
 
 def _bootstrap_arguments(aws: LocalAws, directory: Path) -> list[str]:
     environment = f"aws://{aws.account}/{aws.region}"
-    # The bootstrap wants an app with a stack even when told the environment. A stand-in keeps it
-    # from running ours a second time; nobody deploys this one.
+    # The bootstrap wants an app with a stack even when it is given the environment. With a
+    # stand-in, which is never deployed, it does not run ours a second time.
     stand_in = directory / "cdk.out-bootstrap"
     stand_in.mkdir(exist_ok=True)
     stack = {

@@ -1,4 +1,4 @@
-"""What goes wrong here, as messages for the person who runs it: what happened, and the hint."""
+"""Errors of the embedded AWS, as messages: what happened, and the hint."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def tail(log: Path, lines: int = 20) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         return f"  (no log: {error})"
-    kept = [line for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(f"  {line}" for line in kept) or f"  ({log} is empty)"
+    lines_with_text = [line for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(f"  {line}" for line in lines_with_text) or f"  ({log} is empty)"

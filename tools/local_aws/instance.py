@@ -31,7 +31,7 @@ ACCOUNT: Final = "111111111111"
 REGION: Final = "us-east-1"
 _START_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
-#: Another program may take a free port between our look and the server's bind.
+#: Attempts to start on a free port. Another program may take it before the server does.
 _PORT_ATTEMPTS: Final = 5
 
 
@@ -53,7 +53,8 @@ class LocalAws:
 
     def __init__(self, *, port: int | None = None, directory: Path | None = None) -> None:
         self._wanted_port = port
-        self._directory, self._own_directory = directory, directory is None
+        self._directory = directory
+        self._own_directory = directory is None
         self._child: Child | None = None
         self._clients: dict[str, Any] = {}
         self.port = 0
@@ -77,7 +78,7 @@ class LocalAws:
 
     @property
     def directory(self) -> Path:
-        """Where this instance keeps its log and temporary files; made at `start`."""
+        """The directory of this instance's log and temporary files; made at `start`."""
         if self._directory is None:
             raise LocalAwsError("the embedded AWS was not started")
         return self._directory
@@ -146,7 +147,7 @@ class LocalAws:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # The command line remembers account numbers by access key; keep that to this instance.
+            # The command line remembers account numbers by access key; not beyond this instance.
             "CDK_HOME": str(self.directory / "cdk-home"),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "CDK_VALIDATION": "false",

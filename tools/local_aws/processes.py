@@ -1,6 +1,6 @@
-"""Child processes that never outlive this one, each in a process group of its own.
+"""Child processes that never outlive this one, each in its own process group.
 
-A group of its own keeps the terminal's Ctrl-C from reaching a child before its starter has decided
+In its own group a child does not get the terminal's Ctrl-C before its starter has decided
 in which order things end, and lets a child's own children end with it.
 """
 

@@ -62,9 +62,11 @@ def keep_metric_math(provisioners: Module, cloudwatch: Module) -> None:
         if not queries:
             return dict(single_metric_record(name, props))
         stored = single_metric_record(name, {**props, "Metrics": None, **_MATH_PLACEHOLDER})
-        kept = {key: value for key, value in stored.items() if key not in _SINGLE_METRIC_KEYS}
+        stored_keys = {
+            key: value for key, value in stored.items() if key not in _SINGLE_METRIC_KEYS
+        }
         return {
-            **{key: value for key, value in kept.items() if value is not None},
+            **{key: value for key, value in stored_keys.items() if value is not None},
             "Metrics": queries,
         }
 
@@ -174,7 +176,7 @@ def main() -> None:
     add_flow_logs(provisioners)
     add_message_moves(import_module(service("sqs")))
     apply_table_options_on_create(provisioners, import_module(service("dynamodb")))
-    # Its command line reads arguments of its own; the port and address come by environment.
+    # Its command line reads other arguments; the port and address come by environment.
     sys.argv = [sys.argv[0]]
     import_module("ministack.app").main()
 

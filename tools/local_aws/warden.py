@@ -1,6 +1,6 @@
 """Ends process groups when the program that started them is gone, however it went.
 
-Run as a program of its own; standard input is its whole interface. `+PGID` and `-PGID` lines add
+Run as a program; standard input is its whole interface. `+PGID` and `-PGID` lines add
 and remove a group. End of file means that the starter ended (the kernel closes its end of the pipe
 even after SIGKILL): what is still listed then gets SIGTERM, and SIGKILL after a grace. Linux's
 PR_SET_PDEATHSIG is not used because it is bound to the *thread* that started a child, and reaches
@@ -112,7 +112,7 @@ def _signal_groups(groups: set[int], number: int) -> None:
 
 
 def _any_alive(groups: set[int]) -> bool:
-    """Whether a process of the groups still runs; one that nobody has waited for does not."""
+    """Whether a process of the groups still runs. A zombie does not."""
     if Path("/proc/self/stat").exists():
         return any(process.group in groups and not process.zombie for process in _processes())
     return any(_group_exists(group) for group in groups)

@@ -23,7 +23,7 @@ class Load:
         rate: messages a second at a time in seconds.
         seconds: how long it lasts.
         mean_seconds: what the application takes for a message, on average, at a time.
-        expected_seconds: what the operator believes it takes, and tells `target_latency`.
+        expected_seconds: what the operator believes it takes, and bases `target_latency` on.
         message_bytes: that leave an instance for one: calls to SQS, what the application sends.
         poison: share of messages that fail each time.
         groups: message groups of a FIFO queue, each taking its messages one at a time; 0: no FIFO.

@@ -1,6 +1,6 @@
 """Scaling policies and alarms, read out of a template, and what they decide.
 
-What CloudWatch and Auto Scaling do beside the template's words is modelled after their guides:
+What CloudWatch and Auto Scaling do beside the template is modelled after their guides:
 target tracking alarms after three minutes above its target and, unless that is switched off,
 fifteen below nine tenths of it; a step policy acts again each period while its alarm lasts, and
 counts what is warming up as there already.
@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-#: Of a minute each: the values of all metrics, by the words below.
+#: The values of all metrics in one minute, by the names below.
 Sample = Mapping[str, float]
 
-_WORDS: Final = {
+_NAMES: Final = {
     "ApproximateNumberOfMessagesVisible": "visible",
     "ApproximateNumberOfMessagesNotVisible": "in_flight",
     "ApproximateNumberOfMessagesDelayed": "delayed",
@@ -36,7 +36,7 @@ class Measure:
     """A metric or an expression of several, averaged over a period."""
 
     expression: str
-    words: Mapping[str, str]
+    names: Mapping[str, str]
     period_minutes: int = 1
 
     def value(self, history: Sequence[Sample]) -> float | None:
@@ -45,8 +45,8 @@ class Measure:
         if len(recent) < self.period_minutes:
             return None
         means = {
-            id: sum(sample[word] for sample in recent) / len(recent)
-            for id, word in self.words.items()
+            id: sum(sample[name] for sample in recent) / len(recent)
+            for id, name in self.names.items()
         }
         return float(eval(self.expression, {"IF": _if, "__builtins__": {}}, means))  # noqa: S307
 
@@ -135,7 +135,7 @@ def _track(policy: Tracking, history: Sequence[Sample], *, size: int, warm: int)
     if out is not None and all(value > policy.target for value in out):
         # What is measured for each instance in service is scaled by those, warm or not; what warm
         # instances measure of themselves by the warm ones.
-        counted = size if "instances" in policy.measure.words.values() else warm
+        counted = size if "instances" in policy.measure.names.values() else warm
         return max(size, math.ceil(max(counted, 1) * out[-1] / policy.target))
     inward = _values(policy.measure, history, _TRACKING_IN_MINUTES)
     limit = policy.target * _TRACKING_IN_SHARE
@@ -202,7 +202,7 @@ def read_tasks(resources: Mapping[str, Any], warmup: float) -> Scaler:
             tracking = policy["TargetTrackingScalingPolicyConfiguration"]
             kind = tracking["PredefinedMetricSpecification"]["PredefinedMetricType"]
             assert kind == "ECSServiceAverageCPUUtilization", kind
-            measure = Measure(expression="cpu", words={"cpu": "cpu"})
+            measure = Measure(expression="cpu", names={"cpu": "cpu"})
             found.append(
                 Tracking(measure=measure, target=float(tracking["TargetValue"]), scales_in=True)
             )
@@ -224,12 +224,12 @@ def _of(resources: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def _math(metrics: Sequence[Mapping[str, Any]]) -> Measure:
     (result,) = [metric["Expression"] for metric in metrics if metric.get("ReturnData", True)]
-    words = {
-        metric["Id"]: _WORDS[metric["MetricStat"]["Metric"]["MetricName"]]
+    names = {
+        metric["Id"]: _NAMES[metric["MetricStat"]["Metric"]["MetricName"]]
         for metric in metrics
         if "MetricStat" in metric
     }
-    return Measure(expression=result, words=words)
+    return Measure(expression=result, names=names)
 
 
 def _steps(
@@ -270,5 +270,5 @@ def _nearest(step: Mapping[str, Any], *, below: bool) -> float:
 def _measure(alarm: Mapping[str, Any]) -> Measure:
     if "Metrics" in alarm:
         return _math(alarm["Metrics"])
-    word = _WORDS[alarm["MetricName"]]
-    return Measure(expression=word, words={word: word}, period_minutes=int(alarm["Period"]) // 60)
+    name = _NAMES[alarm["MetricName"]]
+    return Measure(expression=name, names={name: name}, period_minutes=int(alarm["Period"]) // 60)

@@ -13,7 +13,7 @@ from tools.simulation.loads import Load
 from tools.simulation.policies import Sample, Scaler
 
 _MINUTE: Final = 60.0
-#: Of a processor while every connection is taken: the work waits for others more than it computes.
+#: CPU while every connection is busy, in percent: the work mostly waits for other services.
 _BUSY_CPU: Final = 70.0
 _VISIBILITY_SECONDS: Final = 300.0
 _MAX_RETRIES: Final = 10
@@ -39,7 +39,7 @@ class _Instance:
 
 @dataclass(kw_only=True)
 class Result:
-    """What a run cost and gave. Minutes, messages, hours."""
+    """What a run cost, and how late it was: in minutes, messages and hours."""
 
     minutes_late: int = 0
     messages: int = 0
@@ -58,7 +58,7 @@ class World:
 
     Args:
         connections: messages an instance works on at a time.
-        grace: seconds that a leaving instance gets for what is in flight.
+        grace: seconds that a leaving instance has for its in-flight messages.
         boot: seconds from launch until an instance receives.
         latency: seconds that a message may wait.
     """
@@ -72,11 +72,12 @@ class World:
     seed: int = 1
 
     def run(self) -> Result:
-        self._random, self._ids = random.Random(self.seed), count()
+        self._random = random.Random(self.seed)
+        self._ids = count()
         self._events: list[tuple[float, int, str, object]] = []
         self._waiting: deque[tuple[float, _Message]] = deque()
         self._fleet = [_Instance(0.0, 0.0) for _ in range(self.scaler.low)]
-        #: Message groups with a message in flight or hidden; SQS gives no other of theirs.
+        #: Message groups with a message in flight or hidden; SQS delivers no other message of them.
         self._busy_groups: set[int] = set()
         self._history: list[Sample] = []
         self._result = Result()
@@ -96,7 +97,7 @@ class World:
     # ---- events
 
     def _arrive_next(self, now: float) -> None:
-        # Slices of a second keep a rising rate honest.
+        # At most a second ahead, so that a rising rate is followed.
         wait = self._random.expovariate(max(self.load.rate(now), 1e-6))
         if wait > 1.0:
             self._at(now + 1.0, "nothing", None)
@@ -191,7 +192,7 @@ class World:
             self._at(now + takes, "done", (instance, id))
 
     def _take(self) -> tuple[float, _Message] | None:
-        """The first that SQS would give; None when every group that waits has one in flight."""
+        """The message that SQS would deliver first, or None if every group has one in flight."""
         if not self.load.groups:
             return self._waiting.popleft()
         if len(self._busy_groups) == self.load.groups:

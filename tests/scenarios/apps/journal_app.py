@@ -1,4 +1,4 @@
-"""An unreliable web application as a process of its own, which may be killed at any moment.
+"""An unreliable web application as a process, which may be killed at any moment.
 
     python journal_app.py PORT JOURNAL CALM
 

@@ -68,12 +68,12 @@ def test_a_ratio_to_a_client_that_was_not_measured_is_no_figure_and_no_bar_is_me
     bar = Bar("instant", "anything", cpu_ratio("wrk"))
     verdict = Verdict(bar, "sqsd", None)
     assert not verdict.met
-    assert verdict.words == "not measured"
+    assert verdict.text == "not measured"
 
 
 def test_every_measured_row_of_the_daemon_is_held_against_its_scenarios_bars() -> None:
     rows = {"wrk": Sample(cpu_ms=10), "sqsd": Sample(cpu_ms=81, rate=9_000)}
-    verdicts = {v.bar.text: v.words for v in judge({"instant": rows}, ("sqsd", "sqsd-fast"))}
+    verdicts = {v.bar.text: v.text for v in judge({"instant": rows}, ("sqsd", "sqsd-fast"))}
     assert verdicts["CPU at most 8 x wrk's for the same POSTs"] == "NOT met"
     assert verdicts["at least 8,000 messages/s on one core"] == "met"
     assert verdicts["CPU at most 1/6 of a boto3 + urllib3 thread pool"] == "not measured"

@@ -59,7 +59,7 @@ def test_a_message_that_nobody_sent_does_not_balance(seen: Witnessed, place: str
     account = settle_account(
         replace(seen, **{place: [*getattr(seen, place), "stray"]}, proxy_answered=None)
     )
-    assert account.problems == ("1 message found that nobody sent (stray)",)
+    assert account.problems == ("1 message found that were not sent (stray)",)
     assert account.sent == len(seen.sent)
 
 

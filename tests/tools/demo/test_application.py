@@ -42,17 +42,19 @@ def test_the_command_of_web_is_what_is_started(procfile: str, command: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("procfile", "told"),
+    ("procfile", "expected"),
     [("worker: x\n", "only worker"), ("", "only none at all"), ("web:\n", "only none at all")],
 )
-def test_a_procfile_without_web_names_what_it_has_and_the_hint(procfile: str, told: str) -> None:
-    with pytest.raises(DemoError, match=told) as error:
+def test_a_procfile_without_web_names_what_it_has_and_the_hint(
+    procfile: str, expected: str
+) -> None:
+    with pytest.raises(DemoError, match=expected) as error:
         web_command(procfile, Path("some/Procfile"))
     assert "some/Procfile has no line `web: <command>`" in str(error.value)
     assert "add one, for example `web: node app.js`" in str(error.value)
 
 
-def test_every_problem_of_a_directory_is_told_at_once(tmp_path: Path) -> None:
+def test_every_problem_of_a_directory_is_expected_at_once(tmp_path: Path) -> None:
     cron = 'version: 1\ncron:\n  - name: "a"\n    url: "/x"\n    schedule: "61 * * * *"\n'
     with pytest.raises(DemoError) as error:
         read_source(app(tmp_path, None, cron))
@@ -71,8 +73,8 @@ def serving(port: int) -> list[str]:
     lines = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            words = file.read_bytes().split(b"\0")
-            if b"http.server" in words and str(port).encode() in words:
+            arguments = file.read_bytes().split(b"\0")
+            if b"http.server" in arguments and str(port).encode() in arguments:
                 lines.append(file.parent.name)
     return lines
 
@@ -89,7 +91,7 @@ def test_an_application_gets_port_and_is_awaited_and_ends_with_its_children(tmp_
     assert not serving(port)
 
 
-def test_an_application_that_ends_at_once_is_told_with_its_output(tmp_path: Path) -> None:
+def test_an_application_that_ends_at_once_is_expected_with_its_output(tmp_path: Path) -> None:
     source = read_source(app(tmp_path, "web: echo no database >&2; exit 3\n"))
     with pytest.raises(DemoError) as error:
         application.start(source, port=free_port(), environment=ENVIRONMENT, directory=tmp_path)
@@ -98,7 +100,7 @@ def test_an_application_that_ends_at_once_is_told_with_its_output(tmp_path: Path
     assert "`web: echo no database >&2; exit 3`" in str(error.value)
 
 
-def test_an_application_that_does_not_listen_on_port_is_told_and_stopped(
+def test_an_application_that_does_not_listen_on_port_is_expected_and_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(application, "_START_SECONDS", 0.2)

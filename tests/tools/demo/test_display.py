@@ -1,4 +1,4 @@
-"""The summary: sums that are right, words that say what is not."""
+"""The summary: sums that are right, sentences that say what is not."""
 
 from __future__ import annotations
 

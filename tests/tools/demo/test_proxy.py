@@ -91,7 +91,7 @@ def test_requests_pass_with_their_headers_and_each_is_witnessed(
 def test_a_port_that_is_taken_is_told_with_nginxs_own_words(
     upstream: ThreadingHTTPServer, nginx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the look whether it listens would find the other program
+    # the check whether it listens would find the other program
     monkeypatch.setattr(proxy, "listening", lambda port: False)
     with pytest.raises(DemoError, match="Address already in use"):
         proxy.start(

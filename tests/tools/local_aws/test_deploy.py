@@ -1,4 +1,4 @@
-"""`deploy`: the real command line, its outputs, and its words when it fails."""
+"""`deploy`: the real command line, its outputs, and its output when it fails."""
 
 from __future__ import annotations
 

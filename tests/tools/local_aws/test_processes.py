@@ -14,7 +14,7 @@ from tools.local_aws import warden
 from tools.local_aws.processes import Child
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
-#: Starts a process in a session of its own, as some programs do, and says its number.
+#: Starts a process in a new session, as some programs do, and says its number.
 DETACHING = """
 import subprocess, sys, time
 child = subprocess.Popen(["sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)

@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_run(by_name: dict[str, Contender]) -> None
 
 def steps(*adjustments: tuple[float, float], kind: str = "ChangeInCapacity") -> Scaler:
     policy = Steps(
-        measure=Measure(expression="visible", words={"visible": "visible"}),
+        measure=Measure(expression="visible", names={"visible": "visible"}),
         below=False,
         or_equal=True,
         threshold=100,
@@ -131,7 +131,7 @@ def test_no_policy_leaves_the_bounds() -> None:
 
 
 def test_target_tracking_needs_three_minutes_and_then_sizes_to_its_target() -> None:
-    measure = Measure(expression="visible / instances", words={"visible": "v", "instances": "i"})
+    measure = Measure(expression="visible / instances", names={"visible": "v", "instances": "i"})
     policy = Tracking(measure=measure, target=10, scales_in=False)
     scaler = Scaler(policies=[policy], low=1, high=20, warmup=0)
     above = {"v": 45.0, "i": 1.0}
