@@ -14,8 +14,11 @@ CDK_ENV := CDK_HOME="$(CURDIR)/.cache/cdk-home" CDK_DISABLE_CLI_TELEMETRY=true \
 	JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 \
 	AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 # More processes than cores: the suite waits for programs more than it computes. A file stays
-# together, for its fixtures deploy stacks.
-PYTEST_ARGS ?= -n 4 --dist loadfile
+# together, for its fixtures deploy stacks; tests/conftest.py has the longest files start first.
+PYTEST_ARGS ?= -n 6 --dist loadfile --no-loadscope-reorder
+# Byte code is written once and read by every program that a test starts. Where the user's
+# environment forbids it, half of the suite's CPU time goes into compiling the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A change of a lock file changes the name of its stamp, so the environment is brought up to date.
 stamp = $(1)/.installed-$(shell cat $(2) | cksum | tr ' ' '-')

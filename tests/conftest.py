@@ -21,6 +21,33 @@ os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 from tools.local_aws import LocalAws
 from tools.local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
 
+#: The files that take longest, by the seconds they took. They start first; else the last of them
+#: would run alone at the end.
+LONGEST = (
+    "scenarios/test_outcomes.py",
+    "scenarios/test_periodic_tasks.py",
+    "worker_tier/test_scanners.py",
+    "scenarios/test_bad_input.py",
+    "tools/demo/test_bad_input.py",
+    "tools/demo/test_demo.py",
+    "worker_tier/test_deploy.py",
+    "scenarios/test_chaos.py",
+    "daemon/test_faults_process.py",
+    "daemon/observe/test_status_server_process.py",
+    "worker_tier/test_wheel.py",
+    "scenarios/test_several_queues.py",
+    "worker_tier/test_typed.py",
+    "daemon/cron/test_scheduler_fleet.py",
+    "daemon/cron/test_table_log.py",
+    "scenarios/test_operator.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave the order of everything else."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 def _missing(what: str, hint: str) -> None:
     """In CI a test that cannot run is a failure: a green run must mean that everything ran."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOP_LEVEL = (
     "CHANGELOG.md",
@@ -157,6 +159,11 @@ def test_a_module_that_does_not_wait_is_listed_as_pure_and_no_other_is(room: str
         and not waits_or_does_io(ast.parse(path.read_text(encoding="utf-8")))
     }
     assert pure == {name for name in pure_by_list() if name.split(".")[1] == room}
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_a_file_that_is_started_first_is_there(name: str) -> None:
+    assert (REPOSITORY / "tests" / name).is_file()
 
 
 def test_help_says_what_each_target_does(require_tool: Callable[[str], Path]) -> None:
