@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ os.environ["JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION"] = "20"
 # ruff: noqa: E402 - after the environment is clean
 from tools.local_aws import LocalAws
 from tools.local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
+from tools.local_aws.instance import REPOSITORY
+
+#: Programs that `npm ci` installs.
+NODE_PROGRAMS = REPOSITORY / "node_modules" / ".bin"
 
 #: The files that take longest, by the seconds they took. They start first; else the last of them
 #: would run alone at the end.
@@ -59,10 +64,16 @@ def _missing(what: str, hint: str) -> None:
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], Path]:
-    """A function that finds a program, or fails in CI and skips elsewhere."""
+    """A function that finds a program, or fails in CI and skips elsewhere.
+
+    Programs of the environments that run the tests come first: Python's, then Node's.
+    """
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), str(NODE_PROGRAMS), os.environ["PATH"]]
+    )
 
     def require(name: str) -> Path:
-        found = shutil.which(name)
+        found = shutil.which(name, path=path)
         if found is None:
             _missing(name, f"install {name} and put it on PATH")
         assert found is not None
