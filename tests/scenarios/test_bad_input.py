@@ -60,7 +60,7 @@ def test_a_queue_that_does_not_exist_is_named_and_awaited(tier: Tier) -> None:
         assert daemon.stop() == 0
 
 
-def test_a_role_that_may_not_receive_is_told_which_statement_it_lacks(tier: Tier) -> None:
+def test_when_the_role_may_not_receive_the_log_names_the_statement_it_lacks(tier: Tier) -> None:
     tier.set_up()
     (message_id,) = tier.send("work")
     refusal = "User: worker is not authorized to perform: sqs:receivemessage"
@@ -101,7 +101,7 @@ def test_a_role_that_may_not_delete_loses_nothing_and_repeats_nothing(tier: Tier
         ("UnrecognizedClientException", "AWS does not know the access key"),
     ],
 )
-def test_keys_that_aws_refuses_are_told_and_asked_for_anew(
+def test_keys_that_aws_refuses_are_logged_and_asked_for_anew(
     tier: Tier, code: str, hint: str
 ) -> None:
     tier.set_up()
@@ -137,7 +137,7 @@ def test_without_credentials_the_log_says_where_they_may_come_from(tier: Tier) -
         ("ExpiredTokenException", "renew it where the keys come from"),
     ],
 )
-def test_a_leader_table_that_refuses_is_told_and_messages_go_on(
+def test_a_leader_table_that_refuses_is_logged_and_messages_go_on(
     tier: Tier, code: str, hint: str
 ) -> None:
     tier.set_up()

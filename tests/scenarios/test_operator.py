@@ -43,9 +43,7 @@ def sqsd(tier: Tier, *arguments: str) -> int:
     return main([*arguments, "--queue-url", tier.queue_url, "--region", "us-east-1"])
 
 
-def test_a_list_tells_of_each_and_takes_none(
-    here: Tier, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_list_names_each_and_takes_none(here: Tier, capsys: pytest.CaptureFixture[str]) -> None:
     # given one that the daemon sent, and more than SQS gives at a time
     reason = {contract.ATTRIBUTE_REASON: "status 422", contract.ATTRIBUTE_TASK_NAME: "nightly"}
     first = send_dead(here, **reason)

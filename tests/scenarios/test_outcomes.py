@@ -99,7 +99,7 @@ def test_only_200_deletes(tier: Tier, status: int) -> None:
     assert tier.counts() == {"visible": 0, "in_flight": 1, "dead": 0}
 
 
-def test_a_poison_message_reaches_the_dead_letter_queue_and_others_do_not(tier: Tier) -> None:
+def test_only_the_poison_message_reaches_the_dead_letter_queue(tier: Tier) -> None:
     tier.set_up(max_retries=3)
     tier.application.answer = lambda _path, _headers, body: (
         500 if body == b"poison" else 200,

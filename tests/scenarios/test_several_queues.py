@@ -123,7 +123,7 @@ def test_a_quiet_queue_is_served_at_once_while_the_other_is_saturated_and_both_d
     assert named == {tier.name, queues.second_name}
 
 
-def test_a_queue_has_an_inactivity_timeout_of_its_own(queues: Queues) -> None:
+def test_each_queue_has_its_inactivity_timeout(queues: Queues) -> None:
     tier = queues.tier
     tier.application.answer = lambda *_: (200, 2.5)
     daemon = queues.start(

@@ -122,7 +122,7 @@ def _table(figures: list[Figure], title: str) -> Table:
 
 
 def _app(runs: int) -> Figure:
-    """`cdk synth` of app.py as anybody runs it, the CDK's validator on; the first run warms up."""
+    """`cdk synth` of app.py as users run it, with the CDK's validator; the first run warms up."""
     command = (str(_CDK), "synth", "--quiet", "--output", str(ROOT / ".cache" / "bench" / "synth"))
     samples = [_timed(command, _QUIET) for _ in range(runs + 1)][1:]
     walls, cpus = zip(*samples, strict=True)

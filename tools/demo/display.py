@@ -130,7 +130,7 @@ class Figures:
 
 
 def summary_lines(account: Account, figures: Figures) -> list[str]:
-    """The end of a demo, in words and sums."""
+    """The lines of a demo's summary."""
     memory = figures.resident_megabytes
     lines = [
         "Every message sent, accounted for:",

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class DemoError(Exception):
-    """One message for whoever runs the demo: what happened, the value, the hint."""
+    """A failure of the demo as one message: what happened, the value, the hint."""

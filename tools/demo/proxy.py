@@ -1,4 +1,4 @@
-"""nginx in front of the application, as on an instance, but as the user who runs the demo."""
+"""nginx in front of the application, as on an instance, run by the user of the demo."""
 
 from __future__ import annotations
 

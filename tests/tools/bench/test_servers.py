@@ -95,7 +95,7 @@ def test_a_long_poll_waits_for_its_time_and_then_answers_empty(sqs: Any) -> None
     assert time.monotonic() - started >= 0.9
 
 
-def test_the_application_counts_posts_and_takes_the_time_it_was_told(tmp_path: Path) -> None:
+def test_the_application_counts_posts_and_takes_the_time_it_is_given(tmp_path: Path) -> None:
     options = {"messages": 2, "delay": 0.05}
     with Server(PYTHON, "tools.bench.sink", options, Cores(), tmp_path / "sink.log") as sink:
         message_id = "b0000000-0000-4000-8000-000000000001"

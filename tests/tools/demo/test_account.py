@@ -55,7 +55,7 @@ def test_a_message_that_is_nowhere_is_named_as_lost(seen: Witnessed, data: st.Da
 
 
 @given(accounted(), st.sampled_from(PLACES))
-def test_a_message_that_nobody_sent_does_not_balance(seen: Witnessed, place: str) -> None:
+def test_a_message_that_was_not_sent_does_not_balance(seen: Witnessed, place: str) -> None:
     account = settle_account(
         replace(seen, **{place: [*getattr(seen, place), "stray"]}, proxy_answered=None)
     )

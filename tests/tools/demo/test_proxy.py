@@ -88,7 +88,7 @@ def test_requests_pass_with_their_headers_and_each_is_witnessed(
     assert headers["x-real-ip"] == headers["x-forwarded-for"] == "127.0.0.1"
 
 
-def test_a_port_that_is_taken_is_told_with_nginxs_own_words(
+def test_a_port_that_is_taken_is_reported_with_nginxs_output(
     upstream: ThreadingHTTPServer, nginx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the check whether it listens would find the other program

@@ -31,7 +31,7 @@ def _node(require_tool: Callable[[str], Path]) -> None:
     require_tool("node")
 
 
-def test_an_app_is_deployed_with_its_context_and_its_outputs_are_told(
+def test_an_app_is_deployed_with_its_context_and_its_outputs_are_returned(
     fresh_aws: LocalAws, tmp_path: Path
 ) -> None:
     (tmp_path / "app.py").write_text(APP)
@@ -52,7 +52,7 @@ def test_an_app_is_deployed_with_its_context_and_its_outputs_are_told(
     assert [line.split(":")[0] for line in said] == ["cdk synth", "cdk bootstrap", "cdk deploy"]
 
 
-def test_an_app_that_fails_is_one_error_with_its_own_words(
+def test_an_app_that_fails_is_one_error_with_its_output(
     fresh_aws: LocalAws, tmp_path: Path
 ) -> None:
     (tmp_path / "app.py").write_text("raise SystemExit('the vpc is made of cheese')")
