@@ -41,7 +41,6 @@ LONGEST = (
     "daemon/observe/test_status_server_process.py",
     "worker_tier/test_wheel.py",
     "scenarios/test_several_queues.py",
-    "worker_tier/test_typed.py",
     "daemon/cron/test_scheduler_fleet.py",
     "daemon/cron/test_table_log.py",
     "scenarios/test_operator.py",
