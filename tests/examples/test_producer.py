@@ -33,7 +33,8 @@ class Sqs:
 
     def __init__(self, refusals: Sequence[set[str]] = (), *, sender_fault: bool = False) -> None:
         self.accepted: list[dict[str, Any]] = []
-        self._refusals, self._sender_fault = list(refusals), sender_fault
+        self._refusals = list(refusals)
+        self._sender_fault = sender_fault
 
     def send_message_batch(self, *, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
         assert 1 <= len(Entries) <= 10

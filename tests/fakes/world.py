@@ -68,7 +68,9 @@ class World:
     def __init__(
         self, sqs: FakeSqs, server: SqsServer, app_port: int, application: Application
     ) -> None:
-        self.sqs, self.server, self.app_port = sqs, server, app_port
+        self.sqs = sqs
+        self.server = server
+        self.app_port = app_port
         self.application = application
         self.queue_name = "work.fifo" if sqs.fifo else "work"
         self.status_port = free_port()

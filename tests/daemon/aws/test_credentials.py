@@ -121,7 +121,8 @@ async def test_whatever_a_provider_raises_is_no_credentials_and_passes(error: Ex
     role.error = error
     with pytest.raises(NoCredentials, match="AWS credentials cannot be loaded"):
         await source.keys(100.0)
-    role.error, role.lifetime = None, timedelta(hours=6)
+    role.error = None
+    role.lifetime = timedelta(hours=6)
     assert (await source.keys(101.0)).access_key.startswith("ASIA")
 
 
