@@ -1,4 +1,4 @@
-"""How a deployment replaces instances, and how they leave."""
+"""How a deployment replaces instances, and how instances terminate."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from typing import Final
 from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Duration
 from aws_cdk import aws_autoscaling as autoscaling
 
-#: Auto Scaling's least for a lifecycle hook's heartbeat.
+from sqsd.contract import LIFECYCLE_HOOK
+
+#: Auto Scaling's lower limit of a lifecycle hook's heartbeat timeout, in seconds.
 _MIN_HEARTBEAT_SECONDS: Final = 30
-#: Six times the daemon's own beat, which renews the hook for as long as it drains. When nobody
-#: beats, because the daemon is dead or may no longer call, the instance goes after this time.
+#: Heartbeat timeout of the hook, in seconds: six times the period in which a draining daemon sends
+#: heartbeats. Without heartbeats, because the daemon is dead or may no longer call, Auto Scaling
+#: terminates the instance after this time.
 _HEARTBEAT_SECONDS: Final = 120
-#: What the daemon needs besides draining: noticing that it must go, flushing deletes.
+#: Time that the daemon needs besides draining, in seconds: to notice the hook, to flush deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
-#: CloudFormation's, for the pause of a rolling update.
+#: CloudFormation's upper limit of the pause of a rolling update, in seconds.
 _MAX_PAUSE_SECONDS: Final = 3_600
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
-    """How long a leaving instance is waited for when its daemon is silent; ADR 13 tells why not for
-    the whole drain.
+    """Return the hook's heartbeat timeout, in seconds.
+
+    It is how long Auto Scaling waits for a terminating instance whose daemon is silent. ADR 13 says
+    why it is not the whole drain.
     """
     wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
     return max(_MIN_HEARTBEAT_SECONDS, min(_HEARTBEAT_SECONDS, wanted))
@@ -29,21 +34,25 @@ def hook_heartbeat_seconds(drain_timeout: int) -> int:
 def termination_hook(
     drain_timeout: int,
 ) -> autoscaling.CfnAutoScalingGroup.LifecycleHookSpecificationProperty:
-    """For inside of the group's own resource: a resource apart comes after the first instances, and
-    goes before the last ones (aws-cdk #7712).
+    """Return the hook on termination, as a property of the group's own resource.
+
+    A separate resource would be created after the first instances, and deleted before the last ones
+    (aws-cdk #7712).
     """
     return autoscaling.CfnAutoScalingGroup.LifecycleHookSpecificationProperty(
-        lifecycle_hook_name="drain",
+        lifecycle_hook_name=LIFECYCLE_HOOK,
         lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
-        # An instance that does not answer goes all the same: its messages come back by themselves.
+        # Without an answer the instance is terminated too; its messages become visible again.
         default_result="CONTINUE",
         heartbeat_timeout=hook_heartbeat_seconds(drain_timeout),
     )
 
 
 def awaited(count: int, timeout: Duration) -> CfnCreationPolicy:
-    """The first instances' signals, without the L2's `signals`, which would also give the role a
-    policy of its own to signal with; ours has it among its statements.
+    """Let CloudFormation wait for the signals of the first instances.
+
+    The L2's `signals` is not used, because it would add a second policy to the role; ours allows
+    signalling already.
     """
     return CfnCreationPolicy(
         resource_signal=CfnResourceSignal(count=count, timeout=timeout.to_iso_string())
@@ -53,11 +62,11 @@ def awaited(count: int, timeout: Duration) -> CfnCreationPolicy:
 def one_at_a_time(
     *, min_capacity: int, max_capacity: int, signal_timeout: Duration, warmup: Duration
 ) -> autoscaling.UpdatePolicy:
-    """A rolling update that awaits each instance.
+    """Return a rolling update that replaces one instance at a time and waits for its signal.
 
-    A fleet that may be empty sends no signals, for a deployment that finds it empty would wait for
-    one in vain. When it is not empty, each new instance gets its warm-up before the next old one
-    goes; whether it came up nobody asks.
+    A fleet that may be empty sends no signals, because a deployment that finds it empty would wait
+    in vain. There, each new instance gets its warm-up before the next old one is terminated, and
+    nothing checks whether it became ready.
     """
     awaits = min_capacity > 0
     return autoscaling.UpdatePolicy.rolling_update(

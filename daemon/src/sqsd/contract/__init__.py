@@ -1,7 +1,8 @@
 """What the daemon, the constructs and the bootstrap share, written once (ADR 3).
 
-The daemon reads what is written down here, so it owns it. Standard library only, for it is also
-loaded by `cdk synth` and by the bootstrap.
+Options, `tier.json`, headers, names of events, tables and hooks. The daemon reads them, so it owns
+them. Standard library only, because `cdk synth` and the bootstrap import this package too. What
+only constructs and bootstrap share (`instance.json`) is in `worker_tier_bootstrap.contract`.
 """
 
 from sqsd.contract.names import (
@@ -9,9 +10,10 @@ from sqsd.contract.names import (
     LEADER_TABLE_ACTIONS,
     LEADER_TABLE_KEY,
     LEADER_TABLE_TTL,
+    LIFECYCLE_HOOK,
     QUEUE_ACTIONS,
 )
-from sqsd.contract.options import EXTRA_HEADERS, SHARED_OPTIONS, InvalidSettings, SqsdOptions
+from sqsd.contract.options import SHARED_OPTIONS, InvalidSettings, SqsdOptions
 from sqsd.contract.settings import (
     SETTINGS_PATH,
     SETTINGS_VERSION,
@@ -29,18 +31,25 @@ from sqsd.contract.wire import (
     ATTRIBUTE_TASK_NAME,
     CRON_BODY,
     CRON_FILE_NAME,
+    EXTRA_HEADERS,
     HEADER_ATTRIBUTE_PREFIX,
     HEADER_ENCODED,
     HEADER_FIRST_RECEIVED_AT,
+    HEADER_MESSAGE_DEDUPLICATION_ID,
+    HEADER_MESSAGE_GROUP_ID,
     HEADER_MESSAGE_ID,
     HEADER_PATH,
     HEADER_QUEUE,
+    HEADER_RECEIPT_HANDLE,
     HEADER_RECEIVE_COUNT,
     HEADER_SCHEDULED_AT,
     HEADER_SENDER_ID,
     HEADER_SENT_AT,
     HEADER_SIGNATURE,
     HEADER_TASK_NAME,
+    HEADER_TRACE_PARENT,
+    HEADER_VISIBILITY_DEADLINE,
+    HEADER_XRAY_TRACE,
     RESERVED_ATTRIBUTE_PREFIX,
     SCHEDULED_TIME_FORMAT,
     USER_AGENT,
@@ -60,18 +69,25 @@ __all__ = [
     "HEADER_ATTRIBUTE_PREFIX",
     "HEADER_ENCODED",
     "HEADER_FIRST_RECEIVED_AT",
+    "HEADER_MESSAGE_DEDUPLICATION_ID",
+    "HEADER_MESSAGE_GROUP_ID",
     "HEADER_MESSAGE_ID",
     "HEADER_PATH",
     "HEADER_QUEUE",
+    "HEADER_RECEIPT_HANDLE",
     "HEADER_RECEIVE_COUNT",
     "HEADER_SCHEDULED_AT",
     "HEADER_SENDER_ID",
     "HEADER_SENT_AT",
     "HEADER_SIGNATURE",
     "HEADER_TASK_NAME",
+    "HEADER_TRACE_PARENT",
+    "HEADER_VISIBILITY_DEADLINE",
+    "HEADER_XRAY_TRACE",
     "LEADER_TABLE_ACTIONS",
     "LEADER_TABLE_KEY",
     "LEADER_TABLE_TTL",
+    "LIFECYCLE_HOOK",
     "QUEUE_ACTIONS",
     "RESERVED_ATTRIBUTE_PREFIX",
     "SCHEDULED_TIME_FORMAT",

@@ -1,4 +1,4 @@
-"""What a single option may be: each check gives None, or in words what is allowed."""
+"""Checks of single options: each returns None, or a description of what is allowed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-#: A check returns what is allowed when the value is not, else None.
+#: A check takes a value and returns None, or a description of what is allowed.
 Check = Callable[[Any], str | None]
 
 
 def whole_number(low: int, high: int) -> Check:
     def check(value: Any) -> str | None:
-        # `True` is an int to Python; nobody who writes it means 1.
+        # `True` is an int to Python, but it is not meant as 1.
         right = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return None if right else f"a whole number from {low} to {high}"
 

@@ -1,4 +1,4 @@
-"""Names that the daemon, the constructs and the bootstrap share: table keys and IAM actions."""
+"""Names that the daemon, the constructs and the bootstrap share: table keys, hook, IAM actions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from typing import Final
 LEADER_TABLE_KEY: Final = "id"
 #: Time-to-live attribute (a number, epoch seconds).
 LEADER_TABLE_TTL: Final = "expires_at"
+
+# ---- the Auto Scaling group ---------------------------------------------------------------------
+
+#: The group's lifecycle hook on termination, which the daemon completes when it has drained.
+LIFECYCLE_HOOK: Final = "drain"
 
 # ---- what the daemon calls, and so what its role must allow -------------------------------------
 

@@ -1,7 +1,8 @@
-"""What an operator may choose: the options of the daemon, part of `sqsd.contract`.
+"""The daemon's options: names, defaults, ranges and meanings.
 
-A module of its own for its length alone: import its names from `sqsd.contract`. Standard library
-only, as there.
+They are Elastic Beanstalk's (EB developer guide, general options, namespace
+`aws:elasticbeanstalk:sqsd`); durations are whole seconds. Options that EB does not have are listed
+in docs/compatibility.md. Import the names of this module from `sqsd.contract`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from sqsd.contract import checks as check
+from sqsd.contract.wire import EXTRA_HEADERS
 
-#: Ours, each sent only when `extra_headers` names it.
-EXTRA_HEADERS: Final = (
-    "X-Aws-Sqsd-Receipt-Handle",
-    "X-Aws-Sqsd-Visibility-Deadline",
-    "X-Aws-Sqsd-Message-Group-Id",
-    "X-Aws-Sqsd-Message-Deduplication-Id",
-    "X-Amzn-Trace-Id",
-    "traceparent",
-)
-#: About the application or the whole process, so one for all queues of a daemon.
+#: Options of the application or the whole process: all queues of a daemon share their values.
 SHARED_OPTIONS: Final = frozenset(
     {
         "http_host",
@@ -40,7 +33,7 @@ SHARED_OPTIONS: Final = frozenset(
 
 
 class InvalidSettings(ValueError):
-    """Settings that cannot be used; `problems` has every one of them, not only the first."""
+    """Settings cannot be used; `problems` lists every reason, not only the first."""
 
     def __init__(self, problems: list[str], source: str = "settings") -> None:
         self.problems = tuple(problems)
@@ -49,14 +42,14 @@ class InvalidSettings(ValueError):
 
 
 def _option(default: Any, rule: check.Check, meaning: str, eb_name: str | None = None) -> Any:
-    """A field with its range, its meaning and EB's name for it (None: ours) as metadata."""
+    """Define a field with its range, meaning and EB's name, or None if EB has no such option."""
     metadata = {"check": rule, "meaning": meaning, "eb_name": eb_name}
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqsdOptions:
-    """What an operator may choose.
+    """What an operator may choose. Durations are whole seconds.
 
     Raises:
         InvalidSettings: with every problem found, not only the first.
@@ -181,7 +174,7 @@ class SqsdOptions:
             raise InvalidSettings(problems, "sqsd options")
 
     def _combinations_that_lose_messages(self, wrong: Set[str]) -> list[str]:
-        """What is wrong with options together; `wrong` are those that cannot be compared."""
+        """Return problems of combinations; options in `wrong` have no valid value to compare."""
 
         def usable(*names: str) -> bool:
             return wrong.isdisjoint(names)
@@ -252,7 +245,7 @@ class SqsdOptions:
 
 
 def value_problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with single options, by name; combinations are another matter."""
+    """Return problems of single options, given by name; combinations are not checked."""
     checks = {f.name: f.metadata["check"] for f in fields(SqsdOptions)}
     return [
         f"{name} must be {allowed}, got {value!r}"

@@ -1,11 +1,6 @@
-"""What the daemon and the constructs share: options, headers, table keys, `tier.json`.
+"""The settings document `tier.json`: resources, options, queues; read and written by types.
 
-The daemon reads what is written down here, so it owns it; the constructs import this module and
-render it. Standard library only, for it is also loaded by `cdk synth` (ADR 3).
-
-Names, defaults and ranges of options are Elastic Beanstalk's (EB developer guide, general options,
-namespace `aws:elasticbeanstalk:sqsd`); durations are whole seconds. What EB has no name for is
-marked "ours" and listed in docs/compatibility.md.
+The constructs render it, the bootstrap completes it, the daemon reads it.
 """
 
 from __future__ import annotations
@@ -22,41 +17,53 @@ from sqsd.contract.options import SHARED_OPTIONS, InvalidSettings, SqsdOptions, 
 # ---- settings file ---------------------------------------------------------------------------
 
 SETTINGS_VERSION: Final = 1
-#: Where an instance keeps the file that the constructs render.
+#: Path of `tier.json` on an instance.
 SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierResources:
-    """What only CloudFormation knows. In a template these are tokens, so nothing is checked."""
+    """What only CloudFormation knows. In a template these are tokens, so nothing is checked.
+
+    Args:
+        queue_url: URL of the work queue.
+        region: region of the queue, the table and the group.
+        tier_name: name of the tier in metrics and logs: the stack's name.
+        dead_letter_queue_url: URL of the dead-letter queue, or None if there is none.
+        leader_table: name of the leader table, or None if there are no periodic tasks.
+        lifecycle_hook: name of the group's hook on termination, which the daemon extends while it
+            drains and then completes, or None if there is no hook.
+        auto_scaling_group: name of the Auto Scaling group. A launch template cannot name the group
+            that refers to it, so the bootstrap adds it; while it is None, the daemon reads the
+            instance's tag `aws:autoscaling:groupName`.
+        log_group: CloudWatch Logs group that the instance's agent ships logs and metrics to, or
+            None if logs stay on the instance.
+    """
 
     queue_url: str
     region: str
-    #: Names the tier in metrics and logs: the stack's name.
     tier_name: str
     dead_letter_queue_url: str | None = None
     leader_table: str | None = None
-    #: The group's hook on termination: the daemon holds it while it drains, and completes it then.
     lifecycle_hook: str | None = None
-    #: The group's name; without it the daemon asks the instance's tag `aws:autoscaling:groupName`,
-    #: for a launch template cannot name the group that refers to it.
     auto_scaling_group: str | None = None
-    #: CloudWatch Logs group to which the instance's agent ships the daemon's lines, with metrics.
     log_group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueSettings:
-    """A queue besides the first one, which the same daemon takes messages from.
+    """A further queue that the same daemon receives messages from.
 
     Args:
+        queue_url: URL of the queue.
         weight: 1 to 100; when all queues are full, connections are shared by weight.
-        options: those that are not as in `TierSettings.options`, by name. None of
+        dead_letter_queue_url: URL of its dead-letter queue, or None if there is none.
+        options: options that differ from `TierSettings.options`, by name. None of
             `SHARED_OPTIONS`.
 
     Raises:
-        InvalidSettings: with every problem found; a combination with the tier's own options is
-            looked at by `TierSettings`.
+        InvalidSettings: with every problem found. Combinations with the tier's own options are
+            checked by `TierSettings`.
     """
 
     queue_url: str
@@ -80,15 +87,19 @@ class QueueSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierSettings:
-    """All that `sqsd run` is told: the content of `tier.json`.
+    """The content of `tier.json`: all settings of `sqsd run`.
 
-    `cron_file` is read when the daemon starts; a relative path counts from the settings file's own
-    directory. With a cron file that holds an enabled task, `resources.leader_table` is needed.
-
-    `weight` is the first queue's, that of `resources`; see `QueueSettings` for `more_queues`.
+    Args:
+        resources: what only CloudFormation knows, the first queue included.
+        options: the daemon's options.
+        cron_file: path of the periodic tasks' file, or None if there are none. A relative path
+            starts at the directory of `tier.json`. If the file has an enabled task,
+            `resources.leader_table` must be set.
+        weight: weight of the first queue; see `QueueSettings`.
+        more_queues: further queues.
 
     Raises:
-        InvalidSettings: the queues do not fit together.
+        InvalidSettings: the queues contradict each other or the options.
     """
 
     resources: TierResources
@@ -105,14 +116,14 @@ class TierSettings:
             raise InvalidSettings(problems, "tier settings")
 
     def options_of(self, queue: QueueSettings) -> SqsdOptions:
-        """All options of one of `more_queues`."""
+        """Return all options of one of `more_queues`."""
         return replace(self.options, **queue.options)
 
     def to_document(self) -> dict[str, Any]:
-        """The JSON object of `tier.json`; options at their default are written too.
+        """Return the JSON object of `tier.json`; options at their default are written too.
 
-        With one queue it is what it was before there could be several, so that nobody's instances
-        are replaced for a file that means the same.
+        Keys for several queues are written only where there are several: a new key would replace
+        the instances of every other tier.
         """
         several = {"weight": self.weight, "more_queues": [asdict(q) for q in self.more_queues]}
         return {
@@ -133,11 +144,35 @@ class TierSettings:
         return cls.from_document(parse_document(text, source), source)
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], source: str) -> Self:
-        """Read settings from the object that `to_document` gives.
+    def from_other_release(cls, text: str, source: str = "tier.json") -> Self:
+        """Read `tier.json` of another release of worker-tier, as far as this release knows it.
+
+        Keys and options that are unknown here are left out, and so are options whose value is not
+        allowed here. For the bootstrap, which returns to the files of an earlier release; a daemon
+        reads its own release's file by `from_json`.
 
         Raises:
-            InvalidSettings: as `from_json` does.
+            InvalidSettings: what is left is not enough.
+        """
+        document = parse_document(text, source)
+        resources = {f.name for f in fields(TierResources)}
+        known = {name: value for name, value in document.items() if name in resources | _OTHER_KEYS}
+        given = document.get("options")
+        given = _with_tuples(given) if isinstance(given, dict) else {}
+        names = {f.name for f in fields(SqsdOptions)}
+        options = {
+            name: value
+            for name, value in given.items()
+            if name in names and not value_problems({name: value})
+        }
+        return cls.from_document({**known, "version": SETTINGS_VERSION, "options": options}, source)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], source: str) -> Self:
+        """Read settings from an object that `to_document` returned.
+
+        Raises:
+            InvalidSettings: names `source` and lists every problem found.
         """
         problems = _version_problems(document)
         known = {f.name: f for f in fields(TierResources)}
@@ -156,8 +191,8 @@ class TierSettings:
         urls = [q.get("queue_url") for q in (document, *_listed(more)) if isinstance(q, Mapping)]
         problems += _queues_problems(urls, options, queues)
         given = document.get("options")
-        buries = isinstance(given, Mapping) and given.get("dead_letter_statuses")
-        if buries and not document.get("dead_letter_queue_url"):
+        sends_dead_letters = isinstance(given, Mapping) and given.get("dead_letter_statuses")
+        if sends_dead_letters and not document.get("dead_letter_queue_url"):
             problems.append("dead_letter_statuses need dead_letter_queue_url; name the queue")
         if problems or options is None:
             raise InvalidSettings(problems, source)
@@ -171,15 +206,15 @@ class TierSettings:
         )
 
 
-#: Keys of `tier.json` besides those of `TierResources`.
+#: Keys of `tier.json` besides the names of `TierResources`.
 _OTHER_KEYS: Final = frozenset({"version", "cron_file", "options", "weight", "more_queues"})
 
 
 def parse_document(text: str, source: str) -> dict[str, Any]:
-    """The JSON object in a text.
+    """Parse a text that is a JSON object.
 
     Raises:
-        InvalidSettings: there is none.
+        InvalidSettings: the text is not JSON, or not an object.
     """
     try:
         document = json.loads(text)
@@ -213,7 +248,7 @@ def _text_problem(document: Mapping[str, Any], name: str, f: Field[Any]) -> str 
         return None
     if isinstance(value, str) and value:
         return None
-    return f"{name} must be a text that is not empty, got {value!r}"
+    return f"{name} must be a non-empty string, got {value!r}"
 
 
 def _read_options(document: Any, problems: list[str]) -> SqsdOptions | None:
@@ -230,7 +265,7 @@ def _read_options(document: Any, problems: list[str]) -> SqsdOptions | None:
 
 
 def _with_tuples(document: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has lists only; options are values, so theirs are tuples."""
+    """Return options with tuples in place of JSON's lists, because options are immutable."""
     return {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
 
 
@@ -238,7 +273,7 @@ def _with_tuples(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_queues(documents: Any, problems: list[str]) -> tuple[QueueSettings, ...]:
-    """Those that can be read; the problems of the others are added."""
+    """Return the queues that can be read; adds the problems of those that cannot."""
     if not isinstance(documents, list):
         problems.append(f"more_queues must be a list of JSON objects, got {documents!r:.60}")
     queues = []
@@ -280,7 +315,7 @@ def _listed(value: Any) -> list[Any]:
 def _queues_problems(
     urls: Sequence[Any], options: SqsdOptions | None, queues: Sequence[QueueSettings]
 ) -> list[str]:
-    """What is wrong with the queues together, or with one and the options it takes over."""
+    """Return problems of the queues together, or of a queue with the options it inherits."""
     problems = [
         f"queue {url} is named {urls.count(url)} times; name each queue once"
         for url in dict.fromkeys(url for url in urls if isinstance(url, str))

@@ -1,4 +1,4 @@
-"""What travels with a message: headers of the POST, message attributes, the cron body.
+"""What is sent with a message: headers of the POST, message attributes, the cron body.
 
 Names and values are Elastic Beanstalk's, to the byte; those that EB does not have are marked "ours"
 and listed in docs/compatibility.md.
@@ -27,21 +27,37 @@ HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
 #: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256 over "<t>.POST.<path>." and the body>`.
 HEADER_SIGNATURE: Final = "X-Aws-Sqsd-Signature"
 ACCEPT_ENCODING: Final = "gzip, compressed"
+#: Ours: each is sent only if the option `extra_headers` names it.
+HEADER_RECEIPT_HANDLE: Final = "X-Aws-Sqsd-Receipt-Handle"
+HEADER_VISIBILITY_DEADLINE: Final = "X-Aws-Sqsd-Visibility-Deadline"
+HEADER_MESSAGE_GROUP_ID: Final = "X-Aws-Sqsd-Message-Group-Id"
+HEADER_MESSAGE_DEDUPLICATION_ID: Final = "X-Aws-Sqsd-Message-Deduplication-Id"
+HEADER_XRAY_TRACE: Final = "X-Amzn-Trace-Id"
+HEADER_TRACE_PARENT: Final = "traceparent"
+EXTRA_HEADERS: Final = (
+    HEADER_RECEIPT_HANDLE,
+    HEADER_VISIBILITY_DEADLINE,
+    HEADER_MESSAGE_GROUP_ID,
+    HEADER_MESSAGE_DEDUPLICATION_ID,
+    HEADER_XRAY_TRACE,
+    HEADER_TRACE_PARENT,
+)
 
 # ---- periodic tasks ----------------------------------------------------------------------------
 
 CRON_FILE_NAME: Final = "cron.yaml"
 CRON_BODY: Final = "elasticbeanstalk scheduled job"
-#: Attributes that begin with this are the daemon's own and never become headers.
+#: Prefix of the attributes that belong to the daemon and never become headers.
 RESERVED_ATTRIBUTE_PREFIX: Final = "beanstalk.sqsd"
 ATTRIBUTE_PATH: Final = "beanstalk.sqsd.path"
 ATTRIBUTE_TASK_NAME: Final = "beanstalk.sqsd.task_name"
 ATTRIBUTE_SCHEDULED_TIME: Final = "beanstalk.sqsd.scheduled_time"
-#: How `scheduled_time` is written: `2017-03-22 23:10:00 UTC`.
+#: Format of `scheduled_time`: `2017-03-22 23:10:00 UTC`.
 SCHEDULED_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 # ---- dead letters that the daemon sends ------------------------------------------------------
 
-#: Why a message of `dead_letter_statuses` was given up, and its id in the work queue.
+#: Why the daemon dead-lettered the message, by `dead_letter_statuses`.
 ATTRIBUTE_REASON: Final = "worker-tier.reason"
+#: The message's id in the work queue.
 ATTRIBUTE_FIRST_MESSAGE_ID: Final = "worker-tier.message_id"
