@@ -1,7 +1,7 @@
 """Elastic Beanstalk's worker tier without Elastic Beanstalk."""
 
 from worker_tier.application.application import WorkerApplication
-from worker_tier.choices import LogFormat, Platform, RetryPolicy
+from worker_tier.choices import LogFormat, RetryPolicy
 from worker_tier.encryption import admit_alarms
 from worker_tier.errors import InvalidApplication, InvalidProps
 from worker_tier.fleet.capacity import WorkerCapacity
@@ -21,6 +21,7 @@ from worker_tier.scaling.scaling import QueueScaling
 from worker_tier.scaling.trigger import Side, Trigger
 from worker_tier.tier import WorkerTier
 from worker_tier_bootstrap.errors import PackagingError
+from worker_tier_bootstrap.platforms import Platform
 
 __all__ = [
     "DeadLetterQueue",

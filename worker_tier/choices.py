@@ -21,17 +21,3 @@ class LogFormat(StrEnum):
     JSON = "json"
     #: The lines of Elastic Beanstalk's daemon.
     EB = "eb"
-
-
-class Platform(StrEnum):
-    """What starts an application that has no Procfile."""
-
-    NODE = "node"
-    PYTHON = "python"
-    JAVA = "java"
-    GO = "go"
-    RUBY = "ruby"
-    PHP = "php"
-    DOTNET = "dotnet"
-    DOCKER = "docker"
-    PROCFILE = "procfile"

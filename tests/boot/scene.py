@@ -12,8 +12,9 @@ from tests.boot.box import Box
 from tests.boot.stack import Deployed
 from tests.boot.vpc import Vpc
 from tools.local_aws import LocalAws
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.bundle import Entry, archive_of
-from worker_tier_bootstrap.contract import BUNDLE, INSTANCE_PATH
+from worker_tier_bootstrap.contract import BUNDLE
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 SERVICES = ("web", "nginx", "sqsd")
@@ -56,7 +57,7 @@ class Scene:
 
     def told(self, **application: Any) -> str:
         """The deployed user data with other words about the application."""
-        text = files_in_user_data(self.deployed.user_data)[INSTANCE_PATH]
+        text = files_in_user_data(self.deployed.user_data)[paths.INSTANCE]
         document = json.loads(text)
         document["application"] = {**document["application"], **application}
         return self.deployed.user_data.replace(text.strip(), json.dumps(document))

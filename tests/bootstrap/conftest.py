@@ -26,7 +26,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """An instance on which user data ran, in a stack whose group has a name."""
     xml = "<PhysicalResourceId>the-group</PhysicalResourceId>"
     monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
-    monkeypatch.setattr(readiness, "_ask", lambda boot, seconds: "")
+    monkeypatch.setattr(readiness, "_probe", lambda boot, seconds: "")
     machine = FakeMachine(tmp_path / "root")
     machine.write("/var/lib/cloud/data/instance-id", "i-1\n")
     machine.path("/opt/worker-tier/bundles/aaaaaaaaaaaaaaaa").mkdir(parents=True)

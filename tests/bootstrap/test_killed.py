@@ -12,7 +12,7 @@ import pytest
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
 from worker_tier_bootstrap import __main__ as command
-from worker_tier_bootstrap.release import RECORDS
+from worker_tier_bootstrap.paths import RECORDS
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def test_a_boot_killed_at_any_action_ends_as_one_that_was_not(
     application = bundles({"app.js": b"", "Procfile": b"web: x\nother: y\n", **hook})
 
     def boot(machine: Mortal) -> int:
-        machine.told(application)
+        machine.configure(application)
         return command.main(["run"], machine)
 
     undisturbed = Mortal(tmp_path / "undisturbed")
@@ -98,7 +98,8 @@ def test_what_is_built_is_on_the_disk_before_it_is_recorded(
     monkeypatch.setattr(
         machine, "sync", lambda: seen.append((machine.commands[-1], machine.names(RECORDS)))
     )
-    machine.told(bundles({"app.js": b"", "Procfile": b"web: x\n", "Buildfile": b"make: ./make\n"}))
+    files = {"app.js": b"", "Procfile": b"web: x\n", "Buildfile": b"make: ./make\n"}
+    machine.configure(bundles(files))
     assert command.main(["run"], machine) == 0
     assert seen == [("sh -c ./make", [])]
     assert len(machine.names(RECORDS)) == 1

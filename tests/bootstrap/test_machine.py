@@ -65,14 +65,14 @@ def test_the_end_of_a_log_is_read_whatever_its_size_and_bytes(tmp_path: Path) ->
     assert machine.tail("/log", since=size + 100) == ""
 
 
-def test_a_look_that_takes_too_long_is_a_failure_like_another(
+def test_a_query_that_takes_too_long_fails_like_any_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("worker_tier_bootstrap.machine._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("worker_tier_bootstrap.machine._QUERY_SECONDS", 0.1)
     machine = Machine(deadline_seconds=1)
-    for look in (machine.answer, machine.succeeds):
+    for query in (machine.output_of, machine.succeeds):
         with pytest.raises(CommandFailed, match="`sleep 9` did not end"):
-            look(["sleep", "9"])
+            query(["sleep", "9"])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -84,7 +84,7 @@ def test_a_build_gets_all_of_its_release_but_what_root_runs(tmp_path: Path) -> N
         (tmp_path / "release" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "release" / name).touch()
     (tmp_path / "release/link").symlink_to(outside)
-    machine.give("/release", "nobody", keep=".platform")
+    machine.change_owner("/release", "nobody", except_for=".platform")
     user = machine.user_id("nobody")
     release = tmp_path / "release"
     for name in ("app.js", "deep", "deep/er", "deep/er/file", "link"):

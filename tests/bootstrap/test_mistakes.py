@@ -24,7 +24,7 @@ _NEVER = 10**9
 
 
 def run(machine: FakeMachine, application: Application | None = None) -> None:
-    machine.told(application)
+    machine.configure(application)
     run_steps(STEPS, Boot.read(machine), rollback.roll_back)
 
 
@@ -171,7 +171,7 @@ def test_several_processes_are_up_when_none_has_ended_for_a_while(
 def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_ours(
     machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readiness, "_ask", lambda boot, seconds: "GET / answers 502")
+    monkeypatch.setattr(readiness, "_probe", lambda boot, seconds: "GET / answers 502")
     log = machine.path("/var/log/worker-tier/web.log")
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x" * 100_000 + b"\ncannot open d\xe9p\xeache\n")
@@ -185,7 +185,7 @@ def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_our
 def test_a_plan_of_a_bundle_that_is_not_built_says_what_is_known_later(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
-    machine.told(bundles(APP))
+    machine.configure(bundles(APP))
     lines = plan_lines(STEPS, Boot.read(machine))
     assert len(lines) == len(STEPS)
     later = [line for line in lines if "it is known once the bundle is unpacked" in line]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sqsd.contract import SETTINGS_PATH
 from tests.bootstrap.conftest import Bundles
-from tests.fakes.machine import SETTINGS, FakeMachine
+from tests.fakes.machine import FakeMachine
 from worker_tier_bootstrap import __main__ as command
-from worker_tier_bootstrap import rollback
+from worker_tier_bootstrap import paths, rollback
 from worker_tier_bootstrap.boot import Boot, Step, StepFailed, run_steps
-from worker_tier_bootstrap.contract import CONTAINER, INSTANCE_PATH, Application
+from worker_tier_bootstrap.contract import CONTAINER, Application
 from worker_tier_bootstrap.errors import CommandFailed
 from worker_tier_bootstrap.steps import STEPS
 
@@ -22,7 +23,7 @@ DAEMON = "systemctl restart sqsd.service"
 
 
 def run(machine: FakeMachine, application: Application | None = None, **options: int) -> int:
-    machine.told(application, **options)
+    machine.configure(application, **options)
     return command.main(["run"], machine)
 
 
@@ -31,9 +32,9 @@ def outcome(machine: FakeMachine) -> str:
 
 
 def with_another_daemon(machine: FakeMachine) -> None:
-    document = json.loads(machine.read(INSTANCE_PATH) or "")
+    document = json.loads(machine.read(paths.INSTANCE) or "")
     document["bundle"]["sha256"] = "b" * 64
-    machine.write(INSTANCE_PATH, json.dumps(document))
+    machine.write(paths.INSTANCE, json.dumps(document))
     machine.path("/opt/worker-tier/bundles/bbbbbbbbbbbbbbbb").mkdir(parents=True)
 
 
@@ -58,16 +59,16 @@ def test_a_failed_update_brings_back_release_daemon_settings_and_tasks(
     machine.write("/etc/worker-tier/cron.yaml", "old tasks")
     assert run(machine, bundles(OLD), http_connections=5, drain_timeout=17) == 0
     current = machine.path("/var/app/current").readlink()
-    settings, unit = machine.read(SETTINGS), machine.read("/etc/systemd/system/sqsd.service")
+    settings, unit = machine.read(SETTINGS_PATH), machine.read("/etc/systemd/system/sqsd.service")
     # given other everything, of which the application does not start
-    machine.told(bundles(NEW), http_connections=7, drain_timeout=18)
+    machine.configure(bundles(NEW), http_connections=7, drain_timeout=18)
     machine.write("/etc/worker-tier/cron.yaml", "new tasks")
     with_another_daemon(machine)
     once(machine, "systemctl restart web.service")
     assert command.main(["run"], machine) == 1
     assert "step start the application" in outcome(machine)
     assert machine.path("/var/app/current").readlink() == current
-    assert machine.read(SETTINGS) == settings
+    assert machine.read(SETTINGS_PATH) == settings
     assert machine.read("/etc/systemd/system/sqsd.service") == unit
     assert machine.read("/etc/worker-tier/cron.yaml") == "old tasks"
     assert machine.path("/opt/worker-tier/daemon").readlink().name == "a" * 16
@@ -84,11 +85,11 @@ def test_options_that_the_daemon_does_not_start_with_leave_the_old_ones_running(
 ) -> None:
     application = bundles(OLD) if has_application else None
     assert run(machine, application, http_connections=5) == 0
-    settings = machine.read(SETTINGS)
+    settings = machine.read(SETTINGS_PATH)
     once(machine, DAEMON)
     assert run(machine, application, http_connections=7) == 1
     assert "step start the daemon" in outcome(machine)
-    assert machine.read(SETTINGS) == settings
+    assert machine.read(SETTINGS_PATH) == settings
     assert machine.commands[-1] == DAEMON
     assert "sqsd.service" in machine.running
 
@@ -100,15 +101,15 @@ def test_what_the_instance_left_that_an_image_was_made_of_is_not_returned_to(
     machine.write("/var/lib/cloud/data/instance-id", "i-2\n")
     machine.failing["systemctl restart web.service"] = "no"
     assert run(machine, bundles(NEW), http_connections=7) == 1
-    assert "there is no earlier release to return to" in machine.said
-    assert '"http_connections": 7' in (machine.read(SETTINGS) or "")
+    assert "there is no earlier release to return to" in machine.logged
+    assert '"http_connections": 7' in (machine.read(SETTINGS_PATH) or "")
 
 
 def test_a_boot_whose_time_is_over_still_has_time_to_return(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     assert run(machine, bundles(OLD)) == 0
-    machine.told(bundles(NEW))
+    machine.configure(bundles(NEW))
     boot = Boot.read(machine)
     boot.release = boot.previous
 
@@ -147,7 +148,7 @@ def test_a_way_back_that_fails_too_does_not_hide_why_it_was_taken(
     machine.failing["systemctl restart web.service"] = "no"
     assert run(machine, bundles(NEW)) == 1
     assert "step start the application" in outcome(machine)
-    assert any("what ran before does not start either" in line for line in machine.said)
+    assert any("what ran before does not start either" in line for line in machine.logged)
 
 
 # ---- a second run
@@ -157,12 +158,12 @@ def test_a_run_after_a_reboot_changes_nothing(machine: FakeMachine, bundles: Bun
     application = bundles(OLD)
     assert run(machine, application) == 0
     machine.reboot()
-    settings = machine.read(SETTINGS)
+    settings = machine.read(SETTINGS_PATH)
     machine.commands.clear()
     assert run(machine, application) == 0
     assert machine.commands == []
     # the group is known without being asked for again
-    assert machine.read(SETTINGS) == settings
+    assert machine.read(SETTINGS_PATH) == settings
     assert json.loads(settings or "")["auto_scaling_group"] == "the-group"
 
 
@@ -176,7 +177,7 @@ def test_a_group_is_not_taken_from_the_instance_that_an_image_was_made_of(
     monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
     machine.write("/var/lib/cloud/data/instance-id", "i-2\n")
     assert run(machine) == 0
-    assert json.loads(machine.read(SETTINGS) or "")["auto_scaling_group"] == "another-group"
+    assert json.loads(machine.read(SETTINGS_PATH) or "")["auto_scaling_group"] == "another-group"
 
 
 def test_what_a_killed_change_may_have_started_is_started_again(
@@ -184,7 +185,7 @@ def test_what_a_killed_change_may_have_started_is_started_again(
 ) -> None:
     assert run(machine, bundles(OLD), http_connections=5) == 0
     # given a change that was killed as it began; and a reboot, which started what was on the disk
-    machine.told(bundles(OLD), http_connections=7)
+    machine.configure(bundles(OLD), http_connections=7)
     STEPS[0].do(Boot.read(machine))
     machine.commands.clear()
     assert run(machine, bundles(OLD), http_connections=5) == 0
@@ -248,16 +249,16 @@ def test_logs_that_cannot_be_shipped_are_no_failure_and_are_tried_again(
 ) -> None:
     ctl = "/opt/aws/amazon-cloudwatch-agent/bin/amazon-cloudwatch-agent-ctl"
     machine.write(ctl, "", 0o755)
-    document = json.loads(machine.read(SETTINGS) or "")
+    document = json.loads(machine.read(SETTINGS_PATH) or "")
 
     def boot() -> int:
-        machine.told()
-        machine.write(SETTINGS, json.dumps({**document, "log_group": "logs"}))
+        machine.configure()
+        machine.write(SETTINGS_PATH, json.dumps({**document, "log_group": "logs"}))
         return command.main(["run"], machine)
 
     machine.failing[ctl] = "no permission"
     assert boot() == 0
-    assert any("logs stay on this instance" in line for line in machine.said)
+    assert any("logs stay on this instance" in line for line in machine.logged)
     machine.failing.clear()
     machine.commands.clear()
     assert boot() == 0

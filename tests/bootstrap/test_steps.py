@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.machine import INSTANCE, SETTINGS, FakeMachine
+from sqsd.contract import SETTINGS_PATH
+from tests.fakes.machine import INSTANCE, FakeMachine
 from worker_tier_bootstrap import __main__ as command
 from worker_tier_bootstrap import early
 from worker_tier_bootstrap.boot import Boot, Step, StepFailed, plan_lines, run_steps
@@ -54,8 +55,8 @@ def test_a_plan_does_nothing_and_names_every_step(machine: FakeMachine) -> None:
 def test_every_step_is_told_with_its_duration_or_why_it_was_skipped(machine: FakeMachine) -> None:
     run(machine)
     for number, step in enumerate(STEPS, 1):
-        assert f"== {number}/{len(STEPS)} {step.name}" in machine.said
-        (told,) = [line for line in machine.said if line.startswith(f"== {step.name}: ")]
+        assert f"== {number}/{len(STEPS)} {step.name}" in machine.logged
+        (told,) = [line for line in machine.logged if line.startswith(f"== {step.name}: ")]
         assert told.endswith(" s") or ": skipped, " in told
 
 
@@ -67,7 +68,7 @@ def test_a_group_that_cannot_be_found_out_does_not_stop_messages(
 
     monkeypatch.setattr(early, "cloudformation", refuse)
     run(machine)
-    assert "the daemon will not complete the hook on termination" in machine.said
+    assert "the daemon will not complete the hook on termination" in machine.logged
     assert "sqsd.service" in machine.running
 
 
@@ -111,7 +112,7 @@ def test_a_failure_is_left_where_user_data_finds_it(
 
 def test_a_machine_without_settings_is_told(tmp_path: Path) -> None:
     empty = FakeMachine(tmp_path)
-    empty.remove(SETTINGS)
+    empty.remove(SETTINGS_PATH)
     assert command.main(["run"], empty) == command.UNUSABLE
     assert "run the instance's user data" in (empty.read("/run/worker-tier/outcome") or "")
 

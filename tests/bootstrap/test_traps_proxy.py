@@ -10,11 +10,11 @@ import pytest
 from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.release import Release
 from worker_tier_bootstrap.systems import SYSTEMS
-from worker_tier_bootstrap.units import Front, nginx_configuration
+from worker_tier_bootstrap.units import ProxySettings, nginx_configuration
 
 
-def configuration(system: tuple[str, str], platform: str, inactivity_timeout: int) -> str:
-    front = Front(
+def configuration(system: str, platform: str, inactivity_timeout: int) -> str:
+    proxy = ProxySettings(
         http_port=80,
         inactivity_timeout=inactivity_timeout,
         connect_timeout=5,
@@ -30,7 +30,7 @@ def configuration(system: tuple[str, str], platform: str, inactivity_timeout: in
         processes={"web": "run"},
         environment={},
     )
-    return nginx_configuration(front, release, SYSTEMS[system])
+    return nginx_configuration(proxy, release, SYSTEMS[system])
 
 
 @pytest.mark.parametrize("inactivity_timeout", [1, 299, 36_000])

@@ -19,10 +19,10 @@ from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.release import Release
 from worker_tier_bootstrap.systems import SYSTEMS, System
 
-DEBIAN = SYSTEMS[("debian", "12")]
+DEBIAN = SYSTEMS["debian-12"]
 
 
-def front(**given: int) -> units.Front:
+def proxy(**given: int) -> units.ProxySettings:
     values = {
         "http_port": 80,
         "inactivity_timeout": 299,
@@ -31,7 +31,7 @@ def front(**given: int) -> units.Front:
         "http_connections": 50,
         **given,
     }
-    return units.Front(**values, ipv6=False)
+    return units.ProxySettings(**values, ipv6=False)
 
 
 def release(
@@ -51,7 +51,7 @@ def release(
 
 
 def test_the_daemon_starts_after_all_it_posts_to_and_so_stops_before() -> None:
-    text = units.sqsd_unit(front(), release(worker="x"), DEBIAN, "/etc/worker-tier/tier.json")
+    text = units.sqsd_unit(proxy(), release(worker="x"), DEBIAN)
     (after,) = re.findall(r"\nAfter=network-online.target (.*)\n", text)
     assert after == f"{units.LOG_AGENT} web.service worker.service nginx.service"
     drop_in = units.nginx_drop_in(release(worker="x"))
@@ -60,7 +60,7 @@ def test_the_daemon_starts_after_all_it_posts_to_and_so_stops_before() -> None:
 
 @pytest.mark.parametrize(("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230)])
 def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -> None:
-    unit = units.sqsd_unit(front(drain_timeout=drain), None, DEBIAN, "/etc/worker-tier/tier.json")
+    unit = units.sqsd_unit(proxy(drain_timeout=drain), None, DEBIAN)
     assert f"TimeoutStopSec={stop}\n" in unit
     assert "TimeoutStartSec=300\n" in unit
     assert "WatchdogSec=120\n" in unit
@@ -68,7 +68,7 @@ def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -
 
 def test_a_daemon_that_cannot_use_its_settings_is_not_started_again_and_others_ever_later() -> None:
     for system in SYSTEMS.values():
-        unit = units.sqsd_unit(front(), None, system, "/etc/worker-tier/tier.json")
+        unit = units.sqsd_unit(proxy(), None, system)
         assert "Restart=always\n" in unit
         assert f"RestartPreventExitStatus={UNUSABLE}\n" in unit
         # systemd knows these from 254 on, and warns of them before
@@ -77,7 +77,7 @@ def test_a_daemon_that_cannot_use_its_settings_is_not_started_again_and_others_e
 
 def test_the_daemons_memory_is_bounded_by_what_its_connections_may_hold() -> None:
     for connections, mebibytes in ((1, 264), (50, 656)):
-        unit = units.sqsd_unit(front(http_connections=connections), None, DEBIAN, "/x.json")
+        unit = units.sqsd_unit(proxy(http_connections=connections), None, DEBIAN)
         assert f"MemoryMax={mebibytes}M\n" in unit
         assert "TasksMax=256\n" in unit
 
@@ -86,7 +86,7 @@ def test_the_daemons_memory_is_bounded_by_what_its_connections_may_hold() -> Non
 def unit_files(tmp_path: Path) -> list[Path]:
     """Every unit, with this machine's programs and users in place of an instance's."""
     texts = {
-        "sqsd.service": units.sqsd_unit(front(), release(), DEBIAN, "/etc/worker-tier/tier.json"),
+        "sqsd.service": units.sqsd_unit(proxy(), release(), DEBIAN),
         "web.service": units.process_unit("web", release()),
         "docker-web.service": units.process_unit("web", release("docker")),
         "worker-tier-logrotate.service": units.template("logrotate.service"),
@@ -117,7 +117,7 @@ def test_systemd_understands_every_unit(
 def test_the_daemon_is_confined(require_tool: Callable[[str], Path], tmp_path: Path) -> None:
     analyze = require_tool("systemd-analyze")
     unit = tmp_path / "sqsd.service"
-    unit.write_text(units.sqsd_unit(front(), release(), DEBIAN, "/x.json"), encoding="utf-8")
+    unit.write_text(units.sqsd_unit(proxy(), release(), DEBIAN), encoding="utf-8")
     command = [str(analyze), "security", "--offline=true", "--threshold=20", str(unit)]
     completed = subprocess.run(command, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-300:]
@@ -193,7 +193,7 @@ def test_nginx_understands_its_configuration(
     require_tool: Callable[[str], Path], tmp_path: Path, system: System, platform: str
 ) -> None:
     nginx = require_tool("nginx")
-    text = units.nginx_configuration(front(http_port=free_port()), release(platform), system)
+    text = units.nginx_configuration(proxy(http_port=free_port()), release(platform), system)
     text = re.sub(r"^user .*\n", "", text, flags=re.MULTILINE)
     for directory in ("/run", "/var/log/nginx", "/usr/share/nginx/modules", "modules-enabled"):
         text = text.replace(f"{directory}/", f"{tmp_path}/")
@@ -210,7 +210,7 @@ def test_nginx_understands_its_configuration(
 
 
 def test_nginx_is_more_patient_than_the_daemon_and_listens_on_loopback_only() -> None:
-    text = units.nginx_configuration(front(inactivity_timeout=1_800), release(), DEBIAN)
+    text = units.nginx_configuration(proxy(inactivity_timeout=1_800), release(), DEBIAN)
     for name in ("proxy_read_timeout", "proxy_send_timeout", "fastcgi_read_timeout"):
         assert f"  {name} 1810;\n" in text
     assert re.findall(r"listen (\S+)", text) == ["127.0.0.1:80"]
@@ -226,7 +226,7 @@ client_max_body_size 20m; proxy_read_timeout
 map $a $b { default 1; keepalive_timeout 3; }
 server { keepalive_requests 7; location / { proxy_send_timeout 9; } }
 """
-    text = units.nginx_configuration(front(), release(), DEBIAN, [addition])
+    text = units.nginx_configuration(proxy(), release(), DEBIAN, [addition])
     assert "client_max_body_size" not in text
     assert "\n  proxy_read_timeout" not in text
     for ours in ("client_body_buffer_size", "keepalive_timeout", "keepalive_requests"):

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 import worker_tier_bootstrap
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
-from worker_tier_bootstrap import user_data
+from worker_tier_bootstrap import paths, user_data
 from worker_tier_bootstrap.contract import (
     BUNDLE,
-    EARLY_PATH,
-    INSTANCE_PATH,
     Application,
     Instance,
     S3Object,
@@ -38,7 +36,7 @@ def render(
 ) -> str:
     return render_user_data(
         settings=TierSettings(resources=RESOURCES, options=SqsdOptions(**options)),
-        bundle=user_data.Bundle(bucket="assets", key="daemon.zip", sha256="0" * 64),
+        bundle=S3Object(bucket="assets", key="daemon.zip", sha256="0" * 64),
         signal=user_data.Signal(stack="S", region="us-east-1", resource="Group", awaited=True),
         application=application,
         cron_yaml=cron_yaml,
@@ -72,7 +70,7 @@ def test_a_file_is_read_back_exactly(content: str) -> None:
 @given(contents)
 def test_any_file_is_read_back_exactly(content: str) -> None:
     files = files_in_user_data(render(content))
-    assert set(files) == {SETTINGS_PATH, INSTANCE_PATH, EARLY_PATH, CRON_PATH}
+    assert set(files) == {SETTINGS_PATH, paths.INSTANCE, paths.EARLY, CRON_PATH}
     assert files[CRON_PATH] == content
 
 
@@ -111,7 +109,7 @@ def test_what_the_bootstrap_is_told_comes_back_as_it_was() -> None:
         environment={"MODE": 'it\'s "quoted" $HOME'},
         start_timeout=17,
     )
-    told = Instance.from_json(files_in_user_data(render(application=application))[INSTANCE_PATH])
+    told = Instance.from_json(files_in_user_data(render(application=application))[paths.INSTANCE])
     assert told == Instance(
         stack="S",
         region="us-east-1",
@@ -133,7 +131,7 @@ def test_no_hole_is_left_in_the_script() -> None:
 
 
 def test_the_early_part_is_python_3_9_and_does_what_its_source_does() -> None:
-    carried = files_in_user_data(render())[EARLY_PATH]
+    carried = files_in_user_data(render())[paths.EARLY]
     # `make bundle` packs it anew
     assert carried == without_remarks(EARLY.read_text(encoding="utf-8"))
     assert carried == user_data.unpacked(user_data.packed_early())

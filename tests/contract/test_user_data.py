@@ -19,7 +19,7 @@ from tests.contract.user_data import (
     script_for,
 )
 from tests.worker_tier.stacks import CRON_YAML
-from worker_tier_bootstrap.contract import EARLY_PATH, INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
 # ---- what the script is
@@ -45,13 +45,13 @@ def test_an_instance_gets_its_files_and_the_bundle_and_hands_over(instance: Inst
     outcome = instance.boot(script)
     assert outcome.status == 0, outcome.output
     files = files_in_user_data(script)
-    assert set(files) == {SETTINGS_PATH, INSTANCE_PATH, EARLY_PATH, CRON_PATH}
+    assert set(files) == {SETTINGS_PATH, paths.INSTANCE, paths.EARLY, CRON_PATH}
     assert outcome.file(CRON_PATH).read_bytes() == CRON_YAML.encode()
     assert TierSettings.from_json(outcome.file(SETTINGS_PATH).read_text()).cron_file == "cron.yaml"
     assert "engine ['run'] ['cron.yaml', 'instance.json', 'tier.json']" in outcome.output
     assert not [path for path in outcome.root.rglob("*") if path.suffix in (".new", ".part")]
     # it may hold what only root shall read
-    assert outcome.file(INSTANCE_PATH).stat().st_mode & 0o777 == 0o600
+    assert outcome.file(paths.INSTANCE).stat().st_mode & 0o777 == 0o600
     assert outcome.file(SETTINGS_PATH).stat().st_mode & 0o777 == 0o644
     assert outcome.calls[-1] == "signal true"
 

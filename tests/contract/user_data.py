@@ -13,6 +13,7 @@ from sqsd.contract import SqsdOptions, TierResources, TierSettings
 from tests.worker_tier.stacks import CRON_YAML
 from worker_tier_bootstrap import user_data
 from worker_tier_bootstrap.bundle import Archive, archive_of
+from worker_tier_bootstrap.contract import S3Object
 
 #: Stands for the bootstrap in the bundle: says what it sees, and ends as it is told.
 ENGINE = b"""
@@ -51,7 +52,7 @@ def script_for(
     )
     return user_data.render_user_data(
         settings=TierSettings(resources=resources, options=SqsdOptions(drain_timeout=45)),
-        bundle=user_data.Bundle(bucket="assets", key="daemon.zip", sha256=archive.sha256),
+        bundle=S3Object(bucket="assets", key="daemon.zip", sha256=archive.sha256),
         signal=user_data.Signal(
             stack="Stack", region="us-east-1", resource="Group", awaited=awaited
         ),

@@ -1,4 +1,4 @@
-"""An instance without a system: a directory, a clock, and commands that are only recorded."""
+"""A fake instance: a directory for its disk, a fake clock, and commands that are only recorded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqsd.contract import SqsdOptions, TierResources, TierSettings
+from sqsd.contract import LIFECYCLE_HOOK, SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.contract import (
-    INSTANCE_PATH,
-    LIFECYCLE_HOOK,
     Application,
     Instance,
     S3Object,
@@ -19,7 +18,6 @@ from worker_tier_bootstrap.contract import (
 from worker_tier_bootstrap.errors import CommandFailed
 from worker_tier_bootstrap.machine import Machine
 
-SETTINGS = "/etc/worker-tier/tier.json"
 INSTANCE = Instance(
     stack="arn:stack",
     region="eu-west-1",
@@ -40,37 +38,37 @@ TIER = TierSettings(
 
 
 class FakeMachine(Machine):
-    """What systemd, a package manager and users would remember, in sets."""
+    """A machine whose services, packages and users are sets, and whose commands are recorded."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(deadline_seconds=600, root=root)
         self.now = 0.0
         self._end = 600.0
         self.commands: list[str] = []
-        #: The keyword arguments of the last command that began with these words.
+        #: Command -> keyword arguments of its last run.
         self.given: dict[str, dict[str, Any]] = {}
-        self.said: list[str] = []
+        self.logged: list[str] = []
         self.installed: set[str] = set()
-        #: Packages in other states than installed, in dpkg's letters.
+        #: Package -> its state in dpkg's letters, where it is not plainly installed.
         self.states: dict[str, str] = {}
         self.running: set[str] = set()
         self.users: set[str] = set()
-        #: Start of a command -> what it prints when it fails.
+        #: Beginning of a command that fails -> what it prints.
         self.failing: dict[str, str] = {}
-        #: Unit -> how often systemd started it again, as a function of the time.
+        #: Unit -> number of its restarts, as a function of the time.
         self.restarts: dict[str, Callable[[float], int]] = {}
         self.slept: list[float] = []
         self.write(
             "/etc/os-release", 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n'
         )
-        self.told()
+        self.configure()
 
-    def told(self, application: Application | None = None, **options: Any) -> None:
-        """What user data writes, at each run of it."""
+    def configure(self, application: Application | None = None, **options: Any) -> None:
+        """Write the files that each run of user data writes."""
         instance = Instance(**{**INSTANCE.__dict__, "application": application or Application()})
-        self.write(INSTANCE_PATH, json.dumps(instance.to_document()))
+        self.write(paths.INSTANCE, json.dumps(instance.to_document()))
         tier = TierSettings(resources=TIER.resources, options=SqsdOptions(**options))
-        self.write(SETTINGS, json.dumps(tier.to_document()))
+        self.write(SETTINGS_PATH, json.dumps(tier.to_document()))
 
     def run(self, command: Sequence[str], *, hint: str, **given: Any) -> str:
         words = " ".join(command)
@@ -91,7 +89,7 @@ class FakeMachine(Machine):
             self.users.add(command[-1])
         return ""
 
-    def answer(self, command: Sequence[str]) -> str:
+    def output_of(self, command: Sequence[str]) -> str:
         if command[0] == "dpkg-query":
             states = dict.fromkeys(self.installed, "ii ") | self.states
             return "".join(f"{state} {name}\n" for name, state in states.items())
@@ -108,7 +106,7 @@ class FakeMachine(Machine):
         self.commands.append("sync")
 
     def reboot(self) -> None:
-        """What is only in memory is gone; what was enabled runs again."""
+        """Lose what is only in memory; enabled services run again."""
         shutil.rmtree(self.path("/run"), ignore_errors=True)
 
     def has_user(self, name: str) -> bool:
@@ -117,11 +115,11 @@ class FakeMachine(Machine):
     def user_id(self, name: str) -> int:
         return 1000
 
-    def give(self, path: str, user: str, keep: str) -> None:
+    def change_owner(self, path: str, user: str, *, except_for: str) -> None:
         assert self.path(path).is_dir()
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def log(self, text: str) -> None:
+        self.logged.append(text)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -133,7 +131,7 @@ class FakeMachine(Machine):
     def remaining(self) -> float:
         return self._end - self.now
 
-    def extend_to(self, deadline_seconds: float) -> None:
+    def set_deadline(self, deadline_seconds: float) -> None:
         self._end = self.now + deadline_seconds
 
     def free_bytes(self, path: str) -> int:

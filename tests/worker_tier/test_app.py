@@ -10,7 +10,7 @@ from aws_cdk import App
 import app as example
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -61,7 +61,7 @@ def test_the_producer_waits_for_its_rights_by_naming_them(template: Synthesized)
 
 
 def test_the_sample_is_installed_behind_nginx(template: Synthesized) -> None:
-    told = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])["application"]
+    told = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])["application"]
     assert (told["kind"], told["port"]) == ("bundle", 3000)
     settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
     assert settings.options.http_port == 8123
@@ -73,7 +73,7 @@ def test_nginx_and_the_application_never_share_a_port() -> None:
         app, "Example", http_port=3000, application=example.application(app)
     )
     files = files_in_user_data(Synthesized(stack).user_data())
-    assert json.loads(files[INSTANCE_PATH])["application"]["port"] == 3001
+    assert json.loads(files[paths.INSTANCE])["application"]["port"] == 3001
 
 
 def test_an_application_without_tasks_has_no_table_and_no_output_of_one(tmp_path: Path) -> None:

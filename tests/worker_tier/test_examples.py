@@ -17,7 +17,7 @@ from aws_cdk.assertions import Annotations, Match
 from tests.worker_tier.examples import ALL, EXAMPLES, STACKS, build_example
 from tests.worker_tier.stacks import Synthesized, new_stack, resolved, vpc_of
 from worker_tier import WorkerApplication, WorkerMachineImage, WorkerTier
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -40,7 +40,7 @@ def test_an_example_is_one_tier_with_something_that_answers(name: str) -> None:
     template = synthesized(name)
     assert len(template.all("AWS::AutoScaling::AutoScalingGroup")) == 1
     # an instance without an application receives nothing, and its boot never succeeds
-    told = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])
+    told = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])
     assert told["application"]["kind"] == "bundle"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.worker_tier.stacks import Synthesized, resolved
 from worker_tier import WorkerApplication, standalone
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -26,7 +26,7 @@ class Written(Synthesized):
         return dict(self.document["Parameters"])
 
     def told(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(files_in_user_data(self.user_data())[INSTANCE_PATH])
+        document: dict[str, Any] = json.loads(files_in_user_data(self.user_data())[paths.INSTANCE])
         return document
 
     def image(self) -> Any:

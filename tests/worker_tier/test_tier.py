@@ -28,7 +28,7 @@ from worker_tier import (
     WorkerTier,
 )
 from worker_tier.options import NONE_SWITCHES_OFF
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.user_data import files_in_user_data
 
@@ -174,7 +174,7 @@ def test_every_platform_has_a_name_and_reaches_the_instance(tmp_path: Path) -> N
     assert {platform.value for platform in Platform} == set(PLATFORMS)
     (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
     application = WorkerApplication.from_asset(str(tmp_path), platform=Platform.PYTHON)
-    text = files_in_user_data(tier_with(application=application).user_data())[INSTANCE_PATH]
+    text = files_in_user_data(tier_with(application=application).user_data())[paths.INSTANCE]
     assert json.loads(text)["application"]["platform"] == "python"
 
 

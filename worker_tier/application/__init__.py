@@ -1,1 +1,1 @@
-"""What runs on the instances: the user's application, and the daemon's bundle as an asset."""
+"""What instances run: the user's application, and the daemon's bundle as an asset."""

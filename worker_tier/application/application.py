@@ -1,7 +1,7 @@
 """The application on the instances: a source bundle as for Elastic Beanstalk, a container, or none.
 
-What an instance would find out after minutes is found out here: what is started, by which platform,
-and whether the bundle's parts can be read.
+Synth checks what an instance would find out minutes later: what is started, by which platform, and
+whether the bundle's files can be read.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
+from sqsd.contract import CRON_FILE_NAME
 from worker_tier.errors import InvalidApplication
 from worker_tier_bootstrap import contract, platforms, procfile
 from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
 from worker_tier_bootstrap.errors import BootstrapError
 
 _IGNORE_FILE: Final = ".ebignore"
-_CRON_FILE: Final = "cron.yaml"
 #: EB's limit for a source bundle.
-_LARGEST: Final = Size.mebibytes(500)
-#: Of a directory's names, those that no application needs on an instance.
+_MAX_SIZE: Final = Size.mebibytes(500)
+#: Names of files and directories that no application needs on an instance.
 _NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", "cdk.out"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerApplication:
-    """What answers the POSTs on an instance; made by the static methods, not by hand."""
+    """The web application that answers the POSTs; made by the static methods, not by hand."""
 
     kind: str
     directory: Path | None = None
@@ -47,7 +47,7 @@ class WorkerApplication:
 
     @staticmethod
     def external() -> WorkerApplication:
-        """Somebody else installs it, such as the machine image; the daemon POSTs to `http_port`."""
+        """The machine image or the user installs it; the daemon POSTs to `http_port`."""
         return WorkerApplication(kind=contract.EXTERNAL)
 
     @staticmethod
@@ -59,18 +59,19 @@ class WorkerApplication:
         environment: Mapping[str, str] | None = None,
         start_timeout: int = contract.DEFAULT_START_TIMEOUT,
     ) -> WorkerApplication:
-        """A directory as Elastic Beanstalk takes it as a source bundle: `Procfile`, `Buildfile`,
-        `.platform/hooks`, `.platform/confighooks`, `.platform/nginx/conf.d`, `cron.yaml` and
-        `.ebignore` mean what they mean there. nginx is put before it.
+        """A directory with the content of a source bundle of Elastic Beanstalk, behind nginx.
+
+        `Procfile`, `Buildfile`, `.platform/hooks`, `.platform/confighooks`,
+        `.platform/nginx/conf.d`, `cron.yaml` and `.ebignore` mean what they mean there.
 
         Args:
-            directory: what `.ebignore` names stays out.
-            platform: one of `worker_tier_bootstrap.platforms.PLATFORMS`, not `docker`. Default:
-                what its files tell, such as `package.json`.
-            port: where it listens, given to it as PORT. Default: the platform's, as in EB.
-            environment: environment properties, at most 4 096 bytes. They stand in user data: for
+            directory: the application's directory; files that `.ebignore` names are left out.
+            platform: a `worker_tier.Platform`, not `docker`. Default: detected from its files, such
+                as `package.json`.
+            port: port that it listens on, which it gets as PORT. Default: the platform's, as in EB.
+            environment: environment properties, at most 4 096 bytes. User data contains them: for
                 secrets, name a parameter of Parameter Store instead.
-            start_timeout: seconds in which it must answer after a start, 1 to 3 600. Default: 120.
+            start_timeout: time (s) in which it must answer after a start, 1 to 3 600. Default: 120.
 
         Raises:
             InvalidApplication: with every problem found.
@@ -97,14 +98,15 @@ class WorkerApplication:
         environment: Mapping[str, str] | None = None,
         start_timeout: int = contract.DEFAULT_START_TIMEOUT,
     ) -> WorkerApplication:
-        """A container, its port published on loopback only, behind nginx.
+        """A container whose port is published on loopback only, behind nginx.
 
         Args:
             image: a name such as `public.ecr.aws/nginx/nginx:1.27`, an asset of the CDK, or a
-                repository, of which instances may then pull.
-            tag: of a repository's image.
-            port: inside and outside. Default: 8080.
-            environment, start_timeout: as for `from_asset`.
+                repository, from which instances may then pull.
+            tag: tag of a repository's image.
+            port: port of the container, published under the same number. Default: 8080.
+            environment: environment properties, at most 4 096 bytes. User data contains them.
+            start_timeout: time (s) in which it must answer after a start, 1 to 3 600. Default: 120.
 
         Raises:
             InvalidApplication: with every problem found.
@@ -130,36 +132,36 @@ class WorkerApplication:
 
     @property
     def cron_file(self) -> str | None:
-        """The bundle's `cron.yaml`, when there is one."""
+        """Path of the bundle's `cron.yaml`, or None if there is none."""
         if self.directory is None:
             return None
-        path = self.directory / _CRON_FILE
+        path = self.directory / CRON_FILE_NAME
         return str(path) if path.is_file() else None
 
     def archive(self) -> Archive:
-        """The source bundle of a directory, as instances fetch it.
+        """Return the source bundle of the directory, as instances fetch it.
 
         Raises:
-            InvalidApplication: it is larger than EB takes.
+            InvalidApplication: the bundle is larger than EB allows.
         """
         assert self.directory is not None
-        # Not the CDK's own zip: only an archive that is made here has a SHA-256 that is known here.
+        # Not the CDK's own ZIP archive, whose SHA-256 is unknown at synth.
         archive = archive_of(dict(bundle_entries(self.directory)))
-        if len(archive.content) > _LARGEST.to_bytes():
+        if len(archive.content) > _MAX_SIZE.to_bytes():
             raise InvalidApplication(
                 str(self.directory),
                 [
                     f"the source bundle has {len(archive.content)} bytes and may have"
-                    f" {_LARGEST.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
+                    f" {_MAX_SIZE.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
                 ],
             )
         return archive
 
     def bind(self, scope: Construct, grantee: iam.IGrantable) -> contract.Application:
-        """Upload it with the stack, and let `grantee` read it.
+        """Upload the application with the stack, and let `grantee` read it.
 
         Raises:
-            InvalidApplication: the bundle is larger than EB takes.
+            InvalidApplication: the bundle is larger than EB allows.
         """
         self.grant(grantee)
         return contract.Application(
@@ -173,8 +175,8 @@ class WorkerApplication:
         )
 
     def listens_on(self) -> int | None:
-        """Its port; None where that is nobody's word here, or shows only on the instance."""
-        name = "docker" if self.kind == contract.CONTAINER else self.platform
+        """Return the port the application listens on, or None if it is not known at synth."""
+        name = platforms.Platform.DOCKER if self.kind == contract.CONTAINER else self.platform
         platform = None if name is None else platforms.PLATFORMS.get(name)
         return self.port if self.port is not None or platform is None else platform.port
 
@@ -189,7 +191,7 @@ class WorkerApplication:
             "start_timeout": self.start_timeout,
         }
         if self.kind == contract.BUNDLE:
-            # What only the upload knows.
+            # Placeholders, for the location is known after the upload.
             described["bundle"] = {"bucket": "-", "key": "-", "sha256": "-"}
         return contract.application_problems(described)
 
@@ -210,7 +212,7 @@ class WorkerApplication:
 
 
 def bundle_entries(directory: Path) -> Iterator[tuple[str, Entry]]:
-    """Path -> content of every file of a bundle, links as links, without what is ignored."""
+    """Yield path and content of every file of a bundle that is not ignored; links stay links."""
     root = directory.resolve()
     ignore = _ignored(root)
     waiting = [root]

@@ -1,4 +1,4 @@
-"""The daemon's bundle as an asset: from this machine into a bucket that instances read."""
+"""The daemon's bundle as an asset, which the CDK uploads to a bucket that instances read."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from constructs import Construct
 
 from worker_tier_bootstrap.bundle import Archive, build_archive
 
-#: Where a wheel has the archive; a checkout has none.
+#: Path of the daemon's bundle in an installed wheel; a checkout has none.
 BUILT: Final = Path(__file__).resolve().parents[1] / "_bundle" / "daemon.zip"
 
 
 @cache
 def daemon_archive() -> Archive:
-    """The archive that instances fetch; about 5 MB.
+    """Return the daemon's bundle, about 5 MB.
 
-    An installed wheel has it, made when the wheel was. A checkout makes it once a process, of what
-    is installed, which must be what is pinned: what instances run is decided in this repository and
-    not by whoever synthesizes.
+    An installed wheel contains it. A checkout builds it once per process from the installed
+    packages, which must be the pinned ones: this repository decides what instances run, not the
+    machine that synthesizes.
 
     Raises:
-        PackagingError: the daemon or something it needs is not installed, not in full, or not as
-            pinned.
+        PackagingError: the daemon or a distribution it needs is not installed, not in full, or not
+            as pinned.
     """
     if BUILT.is_file():
         content = BUILT.read_bytes()
@@ -37,13 +37,14 @@ def daemon_archive() -> Archive:
 
 
 def pack_daemon(scope: Construct) -> s3_assets.Asset:
-    """Pack the daemon and let the CDK upload it.
+    """Write the daemon's bundle and let the CDK upload it.
 
     Raises:
-        PackagingError: the daemon, or something it imports, is not installed.
+        PackagingError: the daemon or a distribution it needs is not installed, not in full, or not
+            as pinned.
     """
-    # Beside the CDK's own copy, for `cdk synth --no-staging` refers to the file where it is: it
-    # must not vanish with this process.
+    # In the output directory, because `cdk synth --no-staging` refers to the file itself: it must
+    # exist after this process has ended.
     archive = daemon_archive()
     outdir = cast(Stage, Stage.of(scope)).asset_outdir
     path = Path(outdir, f"worker-tier-daemon.{archive.sha256[:16]}.zip")
@@ -52,6 +53,6 @@ def pack_daemon(scope: Construct) -> s3_assets.Asset:
 
 
 def location_of(asset: s3_assets.Asset | None) -> s3.Location:
-    """Where instances find an asset."""
+    """Return the location from which instances fetch an asset."""
     assert asset is not None
     return s3.Location(bucket_name=asset.s3_bucket_name, object_key=asset.s3_object_key)

@@ -19,7 +19,7 @@ from worker_tier.leader_table import LeaderTable
 from worker_tier.operations import TierOperations
 from worker_tier.periodic import PeriodicTask, Tasks, with_task
 from worker_tier_bootstrap import user_data
-from worker_tier_bootstrap.contract import Application
+from worker_tier_bootstrap.contract import Application, S3Object
 
 #: The line of the script after which the engine sets the instance up and starts the daemon.
 _HAND_OVER: Final = "begin 'hand over'\n"
@@ -114,7 +114,7 @@ class TierUserData(TierOperations):
         location = self._daemon_location
         script = user_data.render_user_data(
             settings=contract.TierSettings(resources=resources, options=self.options),
-            bundle=user_data.Bundle(
+            bundle=S3Object(
                 bucket=location.bucket_name,
                 key=location.object_key,
                 sha256=daemon_archive().sha256,

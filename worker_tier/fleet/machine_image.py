@@ -1,4 +1,4 @@
-"""The systems that instances can boot: where each one's newest image is, and its root device."""
+"""The systems that instances can boot: each one's newest machine image, and its root device."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ import jsii
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-_AMAZON_ROOT: Final = "/dev/xvda"
+from worker_tier_bootstrap.systems import ARM_64, SYSTEMS, X86_64
+
+#: Key of the default system in `SYSTEMS`.
+_DEFAULT: Final = "amzn-2023"
+#: The CDK's name of a processor architecture -> EC2's.
+_ARCHITECTURES: Final = {
+    ec2.InstanceArchitecture.ARM_64: ARM_64,
+    ec2.InstanceArchitecture.X86_64: X86_64,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerMachineImage:
-    """A choice of system; made by the static methods, not by hand.
+    """A choice of operating system; made by the static methods, not by hand.
 
     Args:
-        image: the image for a processor architecture.
-        root_device: what its root volume is called; a wrong name adds an empty second volume and
+        image: returns the image for a processor architecture.
+        root_device: device name of its root volume. A wrong name adds an empty second volume and
             leaves the real one unencrypted.
-        ships_logs: its package repositories have the CloudWatch agent, so that the daemon's lines,
-            and with them its metrics, reach CloudWatch.
+        ships_logs: whether its package repositories have the CloudWatch agent, so that the daemon's
+            lines, and with them its metrics, reach CloudWatch.
     """
 
     image: Callable[[ec2.InstanceArchitecture], ec2.IMachineImage]
@@ -30,34 +38,47 @@ class WorkerMachineImage:
     ships_logs: bool
 
     @staticmethod
+    def of(system: str) -> WorkerMachineImage:
+        """Choose a system by its key, the newest image at each deployment.
+
+        A newer image replaces the instances.
+
+        Args:
+            system: a key of `worker_tier_bootstrap.systems.SYSTEMS`, such as `debian-12`.
+
+        Raises:
+            ValueError: there is no such system; the text names all.
+        """
+        row = SYSTEMS.get(system)
+        if row is None:
+            raise ValueError(f"system must be one of {', '.join(SYSTEMS)}, got {system!r}")
+        return WorkerMachineImage(
+            image=lambda kind: ec2.MachineImage.from_ssm_parameter(
+                row.image_parameters[_ARCHITECTURES[kind]]
+            ),
+            root_device=row.root_device,
+            ships_logs=row.ships_logs,
+        )
+
+    @staticmethod
     def amazon_linux_2023() -> WorkerMachineImage:
         """The newest Amazon Linux 2023 at each deployment; a newer one replaces the instances."""
-        return WorkerMachineImage(
-            image=_amazon_linux_2023, root_device=_AMAZON_ROOT, ships_logs=True
-        )
+        return WorkerMachineImage.of("amzn-2023")
 
     @staticmethod
     def debian_12() -> WorkerMachineImage:
         """Debian 12, the newest image at each deployment, as the project publishes it."""
-        return _debian(12)
+        return WorkerMachineImage.of("debian-12")
 
     @staticmethod
     def debian_13() -> WorkerMachineImage:
         """Debian 13, the newest image at each deployment, as the project publishes it."""
-        return _debian(13)
+        return WorkerMachineImage.of("debian-13")
 
     @staticmethod
     def ubuntu_24_04() -> WorkerMachineImage:
         """Ubuntu 24.04 LTS, the newest image at each deployment, as Canonical publishes it."""
-        names = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "amd64"}
-        return WorkerMachineImage(
-            image=lambda kind: _parameter(
-                "/aws/service/canonical/ubuntu/server/24.04/stable/current/"
-                f"{names[kind]}/hvm/ebs-gp3/ami-id"
-            ),
-            root_device="/dev/sda1",
-            ships_logs=False,
-        )
+        return WorkerMachineImage.of("ubuntu-24.04")
 
     @staticmethod
     def pinned(image_id: str, *, like: WorkerMachineImage) -> WorkerMachineImage:
@@ -65,7 +86,7 @@ class WorkerMachineImage:
 
         Args:
             image_id: such as `ami-0a1b2c3d4e5f60718`.
-            like: the system it is of, such as `WorkerMachineImage.debian_12()`.
+            like: the image's system, such as `WorkerMachineImage.debian_12()`.
         """
         return replace(like, image=lambda kind: cast(ec2.IMachineImage, _FixedImage(image_id)))
 
@@ -73,7 +94,7 @@ class WorkerMachineImage:
     def custom(
         image: ec2.IMachineImage, *, root_device: str, ships_logs: bool
     ) -> WorkerMachineImage:
-        """An image of your own, pinned or looked up: one of the systems above, with more on it.
+        """Your own image, pinned or looked up: one of the systems above, with more on it.
 
         Args:
             image: for the processor of the instance types.
@@ -88,13 +109,18 @@ class WorkerMachineImage:
 def chosen_image(
     image: ec2.IMachineImage | WorkerMachineImage | None, problems: list[str]
 ) -> WorkerMachineImage | None:
-    """What a `machine_image` prop stands for; None, and a problem, for an image of unknown kind."""
+    """Return what a `machine_image` prop stands for.
+
+    Returns:
+        The choice, or None if the image's system is unknown; `problems` then says so.
+    """
     if image is None:
-        return WorkerMachineImage.amazon_linux_2023()
+        return WorkerMachineImage.of(_DEFAULT)
     if isinstance(image, WorkerMachineImage):
         return image
     if isinstance(image, ec2.AmazonLinux2023ImageSsmParameter):
-        return WorkerMachineImage.custom(image, root_device=_AMAZON_ROOT, ships_logs=True)
+        amazon = WorkerMachineImage.amazon_linux_2023()
+        return replace(amazon, image=lambda kind: cast(ec2.IMachineImage, image))
     problems.append(
         "machine_image is a plain image, so the CDK does not know what its root device is called"
         " and whether it ships logs; say so: machine_image=WorkerMachineImage.custom(image,"
@@ -103,31 +129,9 @@ def chosen_image(
     return None
 
 
-def _amazon_linux_2023(kind: ec2.InstanceArchitecture) -> ec2.IMachineImage:
-    arm = kind == ec2.InstanceArchitecture.ARM_64
-    return ec2.MachineImage.latest_amazon_linux2023(
-        cpu_type=ec2.AmazonLinuxCpuType.ARM_64 if arm else ec2.AmazonLinuxCpuType.X86_64
-    )
-
-
-def _debian(release: int) -> WorkerMachineImage:
-    names = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "amd64"}
-    return WorkerMachineImage(
-        image=lambda kind: _parameter(
-            f"/aws/service/debian/release/{release}/latest/{names[kind]}"
-        ),
-        root_device=_AMAZON_ROOT,
-        ships_logs=False,
-    )
-
-
-def _parameter(name: str) -> ec2.IMachineImage:
-    return ec2.MachineImage.from_ssm_parameter(name)
-
-
 @jsii.implements(ec2.IMachineImage)
 class _FixedImage:
-    """An image by its id alone; the region it is of need not be known at synth."""
+    """An image by its id alone, whose region need not be known at synth."""
 
     def __init__(self, id: str) -> None:
         self._id = id

@@ -1,6 +1,6 @@
-"""The command `worker-tier-bootstrap`: `run` boots a worker, `plan` tells what that would do.
+"""The command `worker-tier-bootstrap`: `run` boots a worker, `plan` prints what a run would do.
 
-Exit codes: 0 done; 1 a step failed, which the log and the outcome file tell; 2 it cannot begin.
+Exit codes: 0 done; 1 a step failed, and the log and the outcome file say why; 2 it cannot begin.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from worker_tier_bootstrap import rollback
-from worker_tier_bootstrap.boot import OUTCOME_PATH, Boot, StepFailed, plan_lines, run_steps
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths, rollback
+from worker_tier_bootstrap.boot import Boot, StepFailed, plan_lines, run_steps
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
 from worker_tier_bootstrap.steps import STEPS
 
+#: Exit code of a run that cannot begin.
 UNUSABLE: Final = 2
-#: Until the file that has the real figure is read.
+#: Deadline (s) until `instance.json` is read, which has the real one.
 _FIRST_DEADLINE_SECONDS: Final = 600.0
 
 
 def main(arguments: Sequence[str] | None = None, machine: Machine | None = None) -> int:
-    """Run a command; the result is the process's exit code."""
+    """Run a command; returns the process's exit code."""
     parser = argparse.ArgumentParser(
         prog="worker-tier-bootstrap", description="Make this instance a worker."
     )
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None, machine: Machine | None = None)
     machine = machine or Machine(deadline_seconds=_FIRST_DEADLINE_SECONDS)
     try:
         boot = Boot.read(machine)
-        machine.extend_to(boot.instance.deadline_seconds)
+        machine.set_deadline(boot.instance.deadline_seconds)
     except BootstrapError as error:
-        _tell(machine, f"{INSTANCE_PATH}: {error}")
+        _report(machine, f"the boot cannot begin: {error}")
         return UNUSABLE
     if chosen.command == "plan":
         print("\n".join(plan_lines(STEPS, boot)))
@@ -44,16 +44,16 @@ def main(arguments: Sequence[str] | None = None, machine: Machine | None = None)
     try:
         run_steps(STEPS, boot, rollback.roll_back)
     except StepFailed as error:
-        _tell(machine, str(error))
+        _report(machine, str(error))
         return 1
     return 0
 
 
-def _tell(machine: Machine, reason: str) -> None:
-    """For user data, which tells CloudFormation and people; and for who started it by hand."""
+def _report(machine: Machine, reason: str) -> None:
+    """Write why a boot failed where user data reads it, and to a terminal if there is one."""
     if sys.stdout.isatty():
-        machine.say(reason)
-    machine.write(OUTCOME_PATH, f"{reason}\n")
+        machine.log(reason)
+    machine.write(paths.OUTCOME, f"{reason}\n")
 
 
 if __name__ == "__main__":

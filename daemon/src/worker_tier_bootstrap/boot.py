@@ -1,21 +1,20 @@
-"""What the steps of one boot share, and how they are run.
+"""The state that the steps of one boot share, and the loop that runs them.
 
-A step is asked first whether it is done; that answer is the reason that the log gives for skipping
-it. So a boot that was killed anywhere is finished by running it again, and a second run changes
-nothing. Each step leaves a finished state behind in one action: a rename, or a link.
+Each step is asked first whether it is done; the reason that it gives is logged as the reason for
+skipping it. So a boot that was killed anywhere is finished by running it again, and a second run
+changes nothing. Each step becomes effective in one action: a rename, or a link.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
-from worker_tier_bootstrap import units
-from worker_tier_bootstrap.contract import EXTERNAL, INSTANCE_PATH, Application, Instance
+from sqsd.contract import SETTINGS_PATH, InvalidSettings, TierSettings
+from worker_tier_bootstrap import paths
+from worker_tier_bootstrap.contract import EXTERNAL, Application, Instance
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
 from worker_tier_bootstrap.release import (
@@ -27,61 +26,58 @@ from worker_tier_bootstrap.release import (
     release_id,
 )
 from worker_tier_bootstrap.systems import MANAGERS, PackageManager, System, system_of
-
-SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
-#: cloud-init's, on every system of ours.
-_INSTANCE_ID: Final = "/var/lib/cloud/data/instance-id"
-OUTCOME_PATH: Final = "/run/worker-tier/outcome"
+from worker_tier_bootstrap.units import ProxySettings
 
 
 class Boot:
-    """One run: the instance, what it was told, and what was found out about it."""
+    """One run of the bootstrap: its settings, and what the steps have found out so far."""
 
-    def __init__(self, machine: Machine, instance: Instance, tier: dict[str, Any]) -> None:
-        self.machine, self.instance = machine, instance
-        self.tier = tier
-        self.system: System = system_of(machine.read("/etc/os-release") or "")
-        #: What the last boot that came to its end left running; what a failed one returns to.
+    def __init__(self, machine: Machine, instance: Instance, settings: TierSettings) -> None:
+        self.machine = machine
+        self.instance = instance
+        self.settings = settings
+        self.system: System = system_of(machine.read(paths.OS_RELEASE) or "")
+        #: What the last successful boot left running, or None; a failed boot returns to it.
         self.deployed: Deployed | None = deployed(machine)
         self.release_id = release_id(instance.application)
-        #: Known once the bundle is unpacked.
+        #: The release to deploy, or None until the bundle is unpacked.
         self.release: Release | None = recorded(machine, self.release_id)
+        #: The platform's build command, or None if there is nothing to build.
         self.build: str | None = None
 
     @classmethod
     def read(cls, machine: Machine) -> Boot:
-        """From the files that user data wrote.
+        """Start a boot from the files that user data wrote.
 
         Raises:
-            BootstrapError: they are not there, or cannot be used.
+            BootstrapError: a file is missing or cannot be used.
         """
-        texts = {path: machine.read(path) for path in (INSTANCE_PATH, SETTINGS_PATH)}
-        for path, text in texts.items():
-            if text is None:
-                raise BootstrapError(
-                    f"there is no {path}", hint="run the instance's user data, which writes it"
-                )
+        instance = Instance.from_json(_required_file(machine, paths.INSTANCE))
+        text = _required_file(machine, SETTINGS_PATH)
         try:
-            tier = json.loads(texts[SETTINGS_PATH] or "")
-        except ValueError as error:
-            raise BootstrapError(f"{SETTINGS_PATH} is not JSON: {error}") from error
-        return cls(machine, Instance.from_json(texts[INSTANCE_PATH] or ""), tier)
+            settings = TierSettings.from_json(text, SETTINGS_PATH)
+        except InvalidSettings as error:
+            raise BootstrapError(str(error), hint="deploy the stack again") from error
+        return cls(machine, instance, settings)
 
     @property
     def previous(self) -> Release | None:
-        """The release of the last boot that came to its end."""
+        """The release that the last successful boot deployed, or None."""
         release_id = None if self.deployed is None else self.deployed.release
         return None if release_id is None else recorded(self.machine, release_id)
 
     @property
     def instance_id(self) -> str:
-        """Tells an instance from the one that its image was made of; empty when it is not known."""
-        return (self.machine.read(_INSTANCE_ID) or "").strip()
+        """The instance's id, or an empty string if it is unknown.
+
+        It differs from the id of the instance that this machine image was made from.
+        """
+        return (self.machine.read(paths.INSTANCE_ID) or "").strip()
 
     @property
     def daemon_home(self) -> str:
-        """Where user data unpacked the daemon and this."""
-        return f"{units.HOME}/bundles/{self.instance.bundle.sha256[:16]}"
+        """The directory into which user data unpacked the daemon's bundle."""
+        return f"{paths.DAEMON_BUNDLES}/{self.instance.bundle.sha256[:16]}"
 
     @property
     def application(self) -> Application:
@@ -89,12 +85,12 @@ class Boot:
 
     @property
     def log_group(self) -> str | None:
-        """Gets every log where the CloudWatch agent is installed."""
-        name: str | None = self.tier.get("log_group")
-        return name
+        """The log group that the CloudWatch agent ships every log to, or None."""
+        return self.settings.resources.log_group
 
     @property
     def has_application(self) -> bool:
+        """Whether the bootstrap installs the application."""
         return self.application.kind != EXTERNAL
 
     @property
@@ -103,12 +99,12 @@ class Boot:
 
     @property
     def is_built(self) -> bool:
-        """Whether this very release was built before, by a boot that came that far."""
+        """Whether an earlier boot has built this release to its end."""
         return recorded(self.machine, self.release_id) is not None
 
     @property
     def runs_already(self) -> bool:
-        """Whether this very release is the current one, and was deployed to its end."""
+        """Whether this release is the current one and a successful boot deployed it."""
         return (
             self.previous is not None
             and self.previous.id == self.release_id
@@ -116,25 +112,36 @@ class Boot:
         )
 
     def need_release(self) -> Release:
-        """
+        """Return the release to deploy.
+
         Raises:
-            BootstrapError: nothing is unpacked yet; only `plan` asks so early.
+            BootstrapError: the bundle is not unpacked yet; only `plan` asks so early.
         """
         if self.release is None:
             raise BootstrapError("it is known once the bundle is unpacked")
         return self.release
 
     @property
-    def front(self) -> units.Front:
-        options = self.tier["options"]
-        return units.Front(
-            http_port=options["http_port"],
-            inactivity_timeout=options["inactivity_timeout"],
-            connect_timeout=options["connect_timeout"],
-            drain_timeout=options["drain_timeout"],
-            http_connections=options["http_connections"],
+    def proxy(self) -> ProxySettings:
+        """The daemon's options that nginx and the daemon's unit depend on."""
+        options = self.settings.options
+        return ProxySettings(
+            http_port=options.http_port,
+            inactivity_timeout=options.inactivity_timeout,
+            connect_timeout=options.connect_timeout,
+            drain_timeout=options.drain_timeout,
+            http_connections=options.http_connections,
             ipv6=_has_ipv6_loopback(self.machine),
         )
+
+
+def _required_file(machine: Machine, path: str) -> str:
+    text = machine.read(path)
+    if text is None:
+        raise BootstrapError(
+            f"there is no {path}", hint="run the instance's user data, which writes it"
+        )
+    return text
 
 
 def _has_ipv6_loopback(machine: Machine) -> bool:
@@ -146,10 +153,10 @@ class Step:
     """A row of the table.
 
     Args:
-        skip: why there is nothing to do, or None.
-        do: does it.
-        undo: what to do by hand to be rid of it; for people, `plan` shows it.
-        changes_service: from here on a failure must bring the previous release back.
+        skip: returns why there is nothing to do, or None if `do` must run.
+        do: does the step.
+        undo: how an operator reverts the step by hand; `plan` prints it.
+        changes_service: whether a failure of this step must restore the previous release.
     """
 
     name: str
@@ -160,46 +167,49 @@ class Step:
 
 
 class StepFailed(Exception):
-    """A step did not succeed; `step` is its name."""
+    """A step did not succeed; `step` is its name, `reason` the cause with its hint."""
 
     def __init__(self, step: Step, reason: BootstrapError) -> None:
-        self.step, self.reason = step, reason
+        self.step = step
+        self.reason = reason
         super().__init__(f"step {step.name}: {reason}")
 
 
 def run_steps(steps: Sequence[Step], boot: Boot, roll_back: Callable[[Boot], None]) -> None:
     """Run a table to its end, or to the first step that fails.
 
+    Args:
+        roll_back: restores what the last successful boot left running.
+
     Raises:
-        StepFailed: with the step's name; the previous release runs again, if there was one.
+        StepFailed: a step failed; `roll_back` has run if that step changes services.
     """
+    machine = boot.machine
     for number, step in enumerate(steps, 1):
-        machine = boot.machine
-        machine.say(f"== {number}/{len(steps)} {step.name}")
+        machine.log(f"== {number}/{len(steps)} {step.name}")
         started = machine.monotonic()
         try:
             reason = step.skip(boot)
             if reason is None:
                 _check_deadline(boot)
                 step.do(boot)
-        except Exception as error:  # whatever it is, what ran before must run again
-            failed = _told(error)
-            machine.say(f"== {step.name}: failed after {machine.monotonic() - started:.1f} s")
+        except Exception as error:  # also for a defect of the bootstrap, services must run again
+            machine.log(f"== {step.name}: failed after {machine.monotonic() - started:.1f} s")
             if step.changes_service:
                 roll_back(boot)
-            raise StepFailed(step, failed) from error
+            raise StepFailed(step, _as_bootstrap_error(error)) from error
         seconds = machine.monotonic() - started
-        machine.say(f"== {step.name}: " + (f"skipped, {reason}" if reason else f"{seconds:.1f} s"))
+        machine.log(f"== {step.name}: " + (f"skipped, {reason}" if reason else f"{seconds:.1f} s"))
 
 
 def plan_lines(steps: Sequence[Step], boot: Boot) -> list[str]:
-    """What a run would do now, a line for each step."""
+    """Describe what a run would do now, one line per step."""
     lines = []
     for number, step in enumerate(steps, 1):
         try:
             reason = step.skip(boot)
         except BootstrapError as error:
-            reason = f"cannot be told before the steps above are done: {error.text}"
+            reason = f"unknown until the steps above are done: {error.text}"
         lines.append(
             f"{number:2} {step.name}: "
             + (f"skip, {reason}" if reason else "do")
@@ -211,18 +221,18 @@ def plan_lines(steps: Sequence[Step], boot: Boot) -> list[str]:
 def _check_deadline(boot: Boot) -> None:
     if boot.machine.remaining() <= 0:
         raise BootstrapError(
-            f"the {boot.instance.deadline_seconds} s that a boot may take are over",
+            f"the boot has used up its {boot.instance.deadline_seconds} s",
             hint="give a longer signal_timeout, or build in the machine image what takes long",
         )
 
 
-def _told(error: Exception) -> BootstrapError:
+def _as_bootstrap_error(error: Exception) -> BootstrapError:
     if isinstance(error, BootstrapError):
         return error
     if not isinstance(error, OSError):
         return BootstrapError(
             f"{type(error).__name__}: {error}",
-            hint="this is a mistake of the bootstrap; please report it with these lines",
+            hint="this is a defect of the bootstrap; please report it with these lines",
             output="".join(traceback.format_exception(error)[-4:]),
         )
     where = "" if error.filename is None else f" at {error.filename}"

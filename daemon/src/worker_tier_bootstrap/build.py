@@ -1,231 +1,157 @@
-"""The steps from a bare system to a built release."""
+"""The steps from a source bundle to a built release: fetch, unpack, hooks, build, record."""
 
 from __future__ import annotations
 
-import json
-import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from worker_tier_bootstrap import early, packages, units
-from worker_tier_bootstrap.boot import SETTINGS_PATH, Boot
-from worker_tier_bootstrap.contract import BUNDLE, CONTAINER, LIFECYCLE_HOOK
+from worker_tier_bootstrap import early, paths, procfile, service_files, units
+from worker_tier_bootstrap.boot import Boot
+from worker_tier_bootstrap.contract import BUNDLE, CONTAINER
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.platforms import PLATFORMS
-from worker_tier_bootstrap.release import (
-    CURRENT,
-    RECORDS,
-    RELEASES,
-    STAGING,
-    container_release,
-    plan_release,
-    unpack,
-)
+from worker_tier_bootstrap.release import container_release, plan_release, unpack
 
-BUNDLES: Final = "/var/app/bundles"
 BUILDFILE: Final = "Buildfile"
-_LEAST_FREE_BYTES: Final = 200 * 1024 * 1024
-_GROUP_TRIES: Final = (1, 2, 4, 8)
-#: Which group this very instance is in, which never changes.
-_GROUP: Final = "/var/lib/worker-tier/group.json"
-_HOOKS: Final = ("hooks", "confighooks")
-#: Of a bundle, what root runs or reads; the build, which is webapp's, must not reach it.
+#: Directories of hooks in `.platform`: for a new source bundle, and for new settings only.
+_HOOKS: Final = "hooks"
+_CONFIGHOOKS: Final = "confighooks"
+#: Directory of a bundle whose files root runs or reads; the build must not be able to change it.
 _PLATFORM: Final = ".platform"
+#: Longest pause between two tries to fetch the source bundle, in seconds.
 _LONGEST_PAUSE_SECONDS: Final = 60
 
 
-# ---- the system
+# ---- reasons to skip that several steps share
 
 
-def check_system(boot: Boot) -> None:
-    """What would otherwise fail later, and less plainly."""
-    packages.NoServices(boot).close()  # a boot that was killed may have left it
-    free = boot.machine.free_bytes("/var/app")
-    if free < _LEAST_FREE_BYTES:
-        raise BootstrapError(
-            f"{free // 1024**2} MiB are free below /var, and {_LEAST_FREE_BYTES // 1024**2} are"
-            " needed",
-            hint="give instances a larger root_volume_size",
-        )
-
-
-def missing_users(boot: Boot) -> list[str]:
-    names = ["sqsd", "webapp"] if boot.has_application else ["sqsd"]
-    return [name for name in names if not boot.machine.has_user(name)]
-
-
-def make_users(boot: Boot) -> None:
-    hint = "remove what is in the way of the user"
-    for name in missing_users(boot):
-        home = (
-            ["--create-home", "--home-dir", "/home/webapp"]
-            if name == "webapp"
-            else ["--no-create-home"]
-        )
-        command = ["useradd", "--system", "--user-group", "--shell", "/sbin/nologin", *home, name]
-        boot.machine.run(command, hint=hint)
-
-
-# ---- the daemon
-
-
-def daemon_skip(boot: Boot) -> str | None:
-    place = boot.machine.path(f"{units.HOME}/daemon")
-    done = place.is_symlink() and str(place.readlink()) == boot.daemon_home
-    return f"{boot.daemon_home} is in place" if done else None
-
-
-def place_daemon(boot: Boot) -> None:
-    """User data unpacked and compiled it, to run this; here it becomes the one that is used."""
-    boot.machine.write("/usr/local/bin/worker-tier-bootstrap", units.template("command.sh"), 0o755)
-    boot.machine.link(f"{units.HOME}/daemon", boot.daemon_home)
-
-
-def settings_skip(boot: Boot) -> str | None:
-    group = boot.tier.get("auto_scaling_group")
-    return f"the group is {group}" if group and boot.tier.get("lifecycle_hook") else None
-
-
-def complete_settings(boot: Boot) -> None:
-    """Add the group's name, which no template can give to its own group's instances.
-
-    Without it messages are dispatched all the same; only the hook on termination is left to end by
-    its own timeout. So this says what is wrong, and the boot goes on.
-    """
-    group = _known_group(boot) or _group_name(boot)
-    if group is None:
-        return
-    boot.tier["auto_scaling_group"] = group
-    boot.tier["lifecycle_hook"] = boot.tier.get("lifecycle_hook") or LIFECYCLE_HOOK
-    boot.machine.write(SETTINGS_PATH, json.dumps(boot.tier, indent=1) + "\n")
-
-
-def _known_group(boot: Boot) -> str | None:
-    """What an earlier boot of this very instance found out; not of one that its image is of."""
-    known = json.loads(boot.machine.read(_GROUP) or "{}")
-    same = boot.instance_id and known.get("instance") == boot.instance_id
-    return str(known["group"]) if same else None
-
-
-def _group_name(boot: Boot) -> str | None:
-    instance = boot.instance
-    for delay in (*_GROUP_TRIES, None):
-        try:
-            answer = early.cloudformation(
-                instance.region,
-                "DescribeStackResource",
-                StackName=instance.stack,
-                LogicalResourceId=instance.resource,
-            )
-            found = re.search(r"<PhysicalResourceId>([^<]+)<", answer)
-            if found is None:
-                return None
-            known = {"instance": boot.instance_id, "group": found[1]}
-            boot.machine.write(_GROUP, json.dumps(known) + "\n")
-            return found[1]
-        except early.Refused as error:
-            boot.machine.say(f"the group's name cannot be found out: {error}")
-            if delay is None or error.definite:
-                boot.machine.say("the daemon will not complete the hook on termination")
-                return None
-            boot.machine.sleep(delay)
-    return None
-
-
-# ---- the application
-
-
-def archive_path(boot: Boot) -> str:
-    bundle = boot.application.bundle
-    assert bundle is not None
-    return f"{BUNDLES}/{bundle.sha256}.zip"
-
-
-def not_bundle(boot: Boot) -> str | None:
-    """Why there is no source bundle to handle."""
+def bundle_skip(boot: Boot) -> str | None:
+    """Why there is no source bundle to handle, or None if there is one."""
     if boot.application.kind == BUNDLE:
         return None
     return f"the application is {boot.application.kind}"
 
 
-def built_already(boot: Boot) -> str | None:
+def built_skip(boot: Boot) -> str | None:
+    """Why there is nothing to build, or None if this release has to be built."""
     return f"release {boot.release_id} is built" if boot.is_built else None
 
 
+def _unbuilt_bundle_skip(boot: Boot) -> str | None:
+    return bundle_skip(boot) or built_skip(boot)
+
+
+# ---- fetch
+
+
 def fetch_skip(boot: Boot) -> str | None:
-    reason = not_bundle(boot) or built_already(boot)
-    if reason is None and boot.machine.path(archive_path(boot)).exists():
+    reason = _unbuilt_bundle_skip(boot)
+    if reason is None and boot.machine.path(_archive_path(boot)).exists():
         reason = "it is here, and its SHA-256 was checked"
     return reason
 
 
 def fetch_bundle(boot: Boot) -> None:
+    """Fetch the source bundle from S3, trying again until the boot's deadline."""
     bundle = boot.application.bundle
     assert bundle is not None
-    target = boot.machine.path(archive_path(boot))
+    target = boot.machine.path(_archive_path(boot))
     target.parent.mkdir(parents=True, exist_ok=True)
-    delay = 2
+    pause = 2
     while True:
         try:
             early.fetch(boot.instance.region, bundle.bucket, bundle.key, bundle.sha256, str(target))
             return
         except early.Refused as error:
-            if error.definite or boot.machine.remaining() < 2 * delay:
+            if error.definite or boot.machine.remaining() < 2 * pause:
                 raise BootstrapError(
                     f"the source bundle cannot be fetched: {error}",
                     hint="check that the object is there, and that the instance's role may read it",
                 ) from error
-            boot.machine.say(f"{error}; trying again in {delay} s")
-        boot.machine.sleep(delay)
-        delay = min(2 * delay, _LONGEST_PAUSE_SECONDS)
+            boot.machine.log(f"{error}; trying again in {pause} s")
+        boot.machine.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
-def unpack_bundle(boot: Boot) -> None:
-    """Into the release's own directory, from the start: what a killed build left is no base."""
+def _archive_path(boot: Boot) -> str:
+    bundle = boot.application.bundle
+    assert bundle is not None
+    return f"{paths.SOURCE_BUNDLES}/{bundle.sha256}.zip"
+
+
+# ---- unpack
+
+
+def unpack_skip(boot: Boot) -> str | None:
+    if boot.application.kind == CONTAINER:
+        return None if boot.release is None else "the image is known"
+    return _unbuilt_bundle_skip(boot)
+
+
+def unpack_application(boot: Boot) -> None:
+    """Unpack the source bundle, or for a container only plan its release."""
+    if boot.application.kind == CONTAINER:
+        _plan_container(boot)
+    else:
+        _unpack_bundle(boot)
+
+
+def _plan_container(boot: Boot) -> None:
+    boot.release = container_release(boot.application)
+    # The working directory of its unit, as of every process's.
+    boot.machine.path(boot.release.directory).mkdir(parents=True, exist_ok=True)
+
+
+def _unpack_bundle(boot: Boot) -> None:
+    """Unpack into the release's directory, emptied first: a killed build may have used it."""
     machine = boot.machine
-    directory = f"{RELEASES}/{boot.release_id}"
+    directory = f"{paths.RELEASES}/{boot.release_id}"
     machine.remove(directory)
     machine.path(directory).mkdir(parents=True)
-    archive = machine.path(archive_path(boot))
-    unpacked = sum_of_sizes(archive)
-    if unpacked is not None and machine.free_bytes(directory) < 2 * unpacked:
-        raise BootstrapError(
-            f"the source bundle unpacks to {unpacked // 1024**2} MiB, and only"
-            f" {machine.free_bytes(directory) // 1024**2} MiB are free below /var",
-            hint="give instances a larger root_volume_size",
-        )
+    archive = machine.path(_archive_path(boot))
+    _check_space(boot, archive, directory)
     unpack(archive, machine.path(directory))
-    boot.release, boot.build = plan_release(
-        boot.application, machine, directory, boot.system.family
-    )
-    machine.give(directory, "webapp", keep=_PLATFORM)
-    machine.link(STAGING, directory)
-    machine.say(
+    boot.release, boot.build = plan_release(boot.application, machine, directory, boot.system)
+    machine.change_owner(directory, units.USER, except_for=_PLATFORM)
+    machine.link(paths.STAGING, directory)
+    machine.log(
         f"platform {PLATFORMS[boot.release.platform].title}, PORT {boot.release.port},"
         f" processes {', '.join(boot.release.processes)}"
     )
 
 
-def sum_of_sizes(archive: Path) -> int | None:
-    import zipfile
+def _check_space(boot: Boot, archive: Path, directory: str) -> None:
+    unpacked = _unpacked_bytes(archive)
+    free = boot.machine.free_bytes(directory)
+    if unpacked is not None and free < 2 * unpacked:
+        raise BootstrapError(
+            f"the source bundle unpacks to {unpacked // 1024**2} MiB, and only"
+            f" {free // 1024**2} MiB are free below /var",
+            hint="give instances a larger root_volume_size",
+        )
 
+
+def _unpacked_bytes(archive: Path) -> int | None:
+    """Size of an archive's files in bytes, or None if it cannot be read."""
     try:
         with zipfile.ZipFile(archive) as bundle:
             return sum(entry.file_size for entry in bundle.infolist())
     except zipfile.BadZipFile:
-        return None  # unpacking tells it
+        return None  # unpacking fails with a better error
 
 
-def plan_container(boot: Boot) -> None:
-    boot.release = container_release(boot.application)
-    # Where its unit is started, as every process's is.
-    boot.machine.path(boot.release.directory).mkdir(parents=True, exist_ok=True)
+# ---- build
+
+
+def build_skip(boot: Boot) -> str | None:
+    reason = _unbuilt_bundle_skip(boot)
+    return reason or (None if build_commands(boot) else "there is nothing to build")
 
 
 def build_commands(boot: Boot) -> list[tuple[str, str]]:
-    """(what, shell command) of this bundle's build: its Buildfile, else its platform's own."""
-    from worker_tier_bootstrap import procfile
-
+    """(description, shell command) of a build: the bundle's Buildfile, else the platform's own."""
     text = boot.machine.read(f"{boot.need_release().directory}/{BUILDFILE}")
     if text is not None:
         lines = procfile.parse(text, BUILDFILE)
@@ -237,60 +163,100 @@ def build_commands(boot: Boot) -> list[tuple[str, str]]:
 
 def build(boot: Boot) -> None:
     release = boot.need_release()
-    for what, command in build_commands(boot):
+    for description, command in build_commands(boot):
         boot.machine.run(
             ["sh", "-c", command],
             hint="build the bundle on a machine like this one until it works",
             directory=release.directory,
-            user="webapp",
+            user=units.USER,
             environment=units.process_environment(release, release.directory),
-            shown=f"{what}: {command}",
+            shown=f"{description}: {command}",
         )
 
 
-def hook_directory(boot: Boot) -> str:
-    """`confighooks` when only settings changed, as in EB, else `hooks`."""
-    previous, bundle = boot.previous, boot.application.bundle
+# ---- hooks
+
+
+def hooks_skip(phase: str) -> Callable[[Boot], str | None]:
+    """Return the skip function of the hooks that run while a release is built."""
+
+    def skip(boot: Boot) -> str | None:
+        return _unbuilt_bundle_skip(boot) or _no_hooks_skip(boot, phase)
+
+    return skip
+
+
+def postdeploy_skip(boot: Boot) -> str | None:
+    if reason := bundle_skip(boot):
+        return reason
+    if boot.runs_already:
+        return f"release {boot.release_id} is deployed"
+    return _no_hooks_skip(boot, "postdeploy")
+
+
+def run_hooks(phase: str) -> Callable[[Boot], None]:
+    """Return the step that runs the hooks of a phase."""
+    return lambda boot: _run_hooks(boot, phase)
+
+
+def _no_hooks_skip(boot: Boot, phase: str) -> str | None:
+    return None if _hooks_of(boot, phase) else "the bundle has none"
+
+
+def _hooks_of(boot: Boot, phase: str) -> list[str]:
+    directory = f"{boot.need_release().directory}/{_PLATFORM}/{_hook_directory(boot)}/{phase}"
+    return [f"{directory}/{name}" for name in boot.machine.names(directory)]
+
+
+def _hook_directory(boot: Boot) -> str:
+    """`confighooks` if only settings changed since the last deployment, else `hooks`; as in EB."""
+    previous = boot.previous
+    bundle = boot.application.bundle
     only_settings = (
         previous is not None
         and bundle is not None
         and previous.source == bundle.sha256
         and previous.id != boot.release_id
     )
-    return _HOOKS[1] if only_settings else _HOOKS[0]
+    return _CONFIGHOOKS if only_settings else _HOOKS
 
 
-def hooks_of(boot: Boot, phase: str) -> list[str]:
+def _run_hooks(boot: Boot, phase: str) -> None:
+    """Run hooks as root, sorted by name, in the staging or the current directory (EB's rule)."""
     release = boot.need_release()
-    directory = f"{release.directory}/{_PLATFORM}/{hook_directory(boot)}/{phase}"
-    return [f"{directory}/{name}" for name in boot.machine.names(directory)]
-
-
-def run_hooks(boot: Boot, phase: str) -> None:
-    """As root, in the order of their names, in the staging or the current directory (EB's rule)."""
-    release = boot.need_release()
-    entered = phase == "postdeploy"
-    where, found_at = (CURRENT, CURRENT) if entered else (STAGING, release.directory)
-    for hook in hooks_of(boot, phase):
-        # EB makes hooks executable too, since archives made on Windows do not say it.
+    is_active = phase == "postdeploy"
+    directory = paths.CURRENT if is_active else paths.STAGING
+    found_at = paths.CURRENT if is_active else release.directory
+    for hook in _hooks_of(boot, phase):
+        # EB makes hooks executable too, for archives made on Windows do not have the bit.
         if not boot.machine.path(hook).is_symlink():
             boot.machine.path(hook).chmod(0o755)
         name = hook.removeprefix(f"{release.directory}/")
         boot.machine.run(
             [str(boot.machine.path(hook))],
             hint=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
-            directory=where,
+            directory=directory,
             environment=units.process_environment(release, found_at) | {"HOME": "/root"},
             shown=name,
         )
 
 
+# ---- record
+
+
+def record_skip(boot: Boot) -> str | None:
+    if not boot.has_application:
+        return "the application is external"
+    return built_skip(boot)
+
+
 def record(boot: Boot) -> None:
-    """The release is built: from here on it is never built again."""
+    """Record the release as built, so that no later boot builds it again."""
+    service_files.check_names(boot)
     release = boot.need_release()
     if boot.application.kind != CONTAINER:
-        boot.machine.give(release.directory, "webapp", keep=_PLATFORM)
-    # The record must not outlive, in a power cut, what it says is built.
+        boot.machine.change_owner(release.directory, units.USER, except_for=_PLATFORM)
+    # After a power cut there must be no record of a build that did not reach the disk.
     boot.machine.sync()
-    # Properties may be secrets.
-    boot.machine.write(f"{RECORDS}/{release.id}.json", release.to_json(), 0o600)
+    # Private, for environment properties may be secrets.
+    boot.machine.write(f"{paths.RECORDS}/{release.id}.json", release.to_json(), 0o600)

@@ -1,7 +1,8 @@
-"""Packs all that an instance needs into one archive: the daemon, what it imports, the bootstrap.
+"""Builds the daemon's bundle: one archive of the daemon, what it imports, and the bootstrap.
 
-The same sources give the same bytes, on any machine: entries are sorted, dated alike and stored,
-not deflated, for zlib's output differs between its builds and any new byte replaces every instance.
+The same sources give the same bytes on any machine: entries are sorted, have one date and are
+stored, not deflated, because zlib's output differs between its builds and any new byte replaces
+every instance.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 
 from worker_tier_bootstrap.errors import PackagingError
 
-#: What the daemon imports, and what that imports in turn; a test compares it with their metadata.
+#: Distributions that the daemon imports, directly or not; a test compares them with the metadata.
 DISTRIBUTIONS: Final = (
     "botocore",
     "cronsim",
@@ -29,17 +30,17 @@ DISTRIBUTIONS: Final = (
     "six",
     "urllib3",
 )
-#: Of botocore's 400 services: those the daemon calls, and those that credentials may come from.
+#: Services of botocore that the daemon calls, or that credentials may come from.
 SERVICES: Final = ("autoscaling", "dynamodb", "sqs", "sso", "sso-oidc", "sts")
 _BOTOCORE_DATA = PurePosixPath("botocore/data")
-#: Licences ask to travel with the code; the metadata names each version.
+#: Files of a distribution's metadata that are packed: the version, and licences, which must be.
 _METADATA_FILES: Final = ("METADATA", "LICENSE", "LICENCE", "NOTICE", "COPYING")
 _EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
-#: Files of the bootstrap that only `cdk synth` needs.
+#: Files of the bootstrap that only `cdk synth` needs, so that instances do not get them.
 _NOT_FOR_INSTANCES: Final = frozenset(
     {"bundle.py", "user_data.py", "templates/bootstrap.sh", "templates/early.py.gz.b64"}
 )
-#: Name -> version and digest of each distribution in the archive; `make bundle` writes it.
+#: File of each packed distribution's version and digest; `make bundle` writes it.
 PINS: Final = Path(__file__).with_name("bundle_pins.json")
 
 
@@ -53,7 +54,7 @@ class Archive:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A file of an archive; a link's content is where it leads."""
+    """A file of an archive; the content of a link is its target."""
 
     content: bytes
     executable: bool = False
@@ -61,18 +62,18 @@ class Entry:
 
     @property
     def mode(self) -> int:
-        """As in stat(2)."""
+        """File type and permissions as in stat(2)."""
         if self.link:
             return 0o120777
         return 0o100755 if self.executable else 0o100644
 
 
 def build_archive() -> Archive:
-    """Make the archive of what is installed.
+    """Build the daemon's bundle from the installed packages.
 
     Raises:
-        PackagingError: with every problem at once: the daemon or something it needs is not
-            installed, not in full, or not as pinned.
+        PackagingError: the daemon or a distribution it needs is not installed, not in full, or not
+            as pinned; the text names every problem.
     """
     bootstrap = dict(_package_files("worker_tier_bootstrap"))
     for name in _NOT_FOR_INSTANCES:
@@ -95,18 +96,18 @@ def build_archive() -> Archive:
 
 
 def pin_of(name: str, files: Mapping[str, bytes]) -> dict[str, str]:
-    """A distribution's version, and a digest of all that is packed of it."""
+    """Return a distribution's version, and a digest of its packed files."""
     return {"version": _distribution(name).version, "sha256": archive_of(files).sha256}
 
 
 def write_pins() -> None:
-    """Pin what is installed now."""
+    """Pin the distributions that are installed now."""
     pins = {name: pin_of(name, dict(_distribution_files(name))) for name in DISTRIBUTIONS}
     PINS.write_text(json.dumps(pins, indent=1) + "\n", encoding="utf-8")
 
 
 def archive_of(entries: Mapping[str, bytes | Entry]) -> Archive:
-    """A zip of path -> content; its bytes depend on nothing else."""
+    """Return a ZIP archive of path -> content; its bytes depend on nothing else."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(entries):
@@ -122,7 +123,7 @@ def archive_of(entries: Mapping[str, bytes | Entry]) -> Archive:
 
 
 def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
-    """The files of an imported package, from a checkout as well as from an installed wheel."""
+    """Path -> content of an imported package, from a checkout or from an installed wheel."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise PackagingError(f"{package} is not installed; install worker-tier-daemon beside this")
@@ -154,7 +155,7 @@ def _distribution(name: str) -> Distribution:
 
 
 def wanted_files(paths: Iterable[PurePosixPath]) -> Iterator[PurePosixPath]:
-    """Those of a distribution's files that an instance needs: pure Python, data, licence."""
+    """Select the files of a distribution that an instance needs: Python, data, licences."""
     return (path for path in paths if _wanted(path))
 
 

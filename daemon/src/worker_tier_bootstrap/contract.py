@@ -1,7 +1,8 @@
-"""What the constructs tell the bootstrap: paths, and the file `instance.json`.
+"""The file `instance.json`: what the constructs hand to the bootstrap through user data.
 
-The bootstrap reads it, so it owns it; the constructs import what describes (this module,
-`platforms`, `procfile`) and nothing that acts. Standard library only.
+The bootstrap reads it, so it owns it. The constructs import what describes (this module,
+`platforms`, `systems`, `procfile`) and nothing that acts. What the daemon reads too, such as
+`tier.json`, is in `sqsd.contract`. Standard library only.
 """
 
 from __future__ import annotations
@@ -12,32 +13,31 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.errors import InvalidInstance
-from worker_tier_bootstrap.platforms import DOCKER, PLATFORMS
+from worker_tier_bootstrap.platforms import PLATFORMS, Platform
 
 INSTANCE_VERSION: Final = 1
-#: Where user data writes what this module describes.
-INSTANCE_PATH: Final = "/etc/worker-tier/instance.json"
-EARLY_PATH: Final = "/opt/worker-tier/early.py"
-#: The hook on termination that the group has, and the daemon completes.
-LIFECYCLE_HOOK: Final = "drain"
 
+# Kinds of application.
 EXTERNAL: Final = "external"
 BUNDLE: Final = "bundle"
 CONTAINER: Final = "container"
 KINDS: Final = (EXTERNAL, BUNDLE, CONTAINER)
 
-#: EB's limit for all environment properties together, names and values.
+#: EB's limit for all environment properties together, names and values, in bytes.
 ENVIRONMENT_LIMIT_BYTES: Final = 4_096
+#: Default of `Application.start_timeout`, in seconds.
 DEFAULT_START_TIMEOUT: Final = 120
+#: Name of an environment property.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: Registry, path, tag and digest; what is no name of an image would be a word of a shell's.
+#: Registry, path, tag and digest of an image. Strict, because the name is passed to a shell.
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class S3Object:
-    """An object of which the content is known."""
+    """An object in S3 whose content is known by its SHA-256."""
 
     bucket: str
     key: str
@@ -49,13 +49,15 @@ class Application:
     """The web application on an instance.
 
     Args:
-        kind: `external`: somebody else installs it; `bundle`: EB's source bundle; `container`.
-        bundle: where a `bundle` is.
-        platform: a name of `platforms.PLATFORMS`. None: detected from the bundle's files.
-        image: of a `container`.
-        port: where it listens, given to it as PORT. None: its platform's default.
-        environment: environment properties, for the application, its build and its hooks.
-        start_timeout: seconds in which it must answer after a start.
+        kind: `external` if the machine image or the user installs it, `bundle` for EB's source
+            bundle, `container` for an image.
+        bundle: the source bundle of kind `bundle`.
+        platform: a name of `platforms.Platform`, or None to detect it from the bundle's files.
+        image: name of the image of kind `container`.
+        port: port that the application listens on, which it gets as PORT, or None for its
+            platform's default.
+        environment: environment properties for the application, its build and its hooks.
+        start_timeout: time (s) in which the application must answer after a start, 1 to 3600.
     """
 
     kind: str = EXTERNAL
@@ -69,15 +71,17 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """All that the bootstrap is told: the content of `instance.json`.
+    """The content of `instance.json`: everything that the bootstrap knows before it starts.
 
     Args:
-        stack: id of the stack that holds the group.
+        stack: id of the stack that holds the Auto Scaling group.
+        region: region of the stack.
         resource: the group's logical id.
         awaited: whether CloudFormation waits for this instance's signal.
-        deadline_seconds: in which the boot must end, so that a failure is told before
-            CloudFormation stops waiting.
-        bundle: daemon and bootstrap.
+        deadline_seconds: time (s) in which the boot must end, so that CloudFormation still waits
+            when a failure is signalled.
+        bundle: the daemon's bundle, which holds the bootstrap too.
+        application: the web application on the instance.
     """
 
     stack: str
@@ -89,11 +93,11 @@ class Instance:
     application: Application = Application()
 
     def to_document(self) -> dict[str, Any]:
-        """The JSON object of `instance.json`."""
+        """Return the JSON object of `instance.json`."""
         return {"version": INSTANCE_VERSION, **asdict(self)}
 
     @classmethod
-    def from_json(cls, text: str, source: str = INSTANCE_PATH) -> Self:
+    def from_json(cls, text: str, source: str = paths.INSTANCE) -> Self:
         """Read `instance.json`.
 
         Raises:
@@ -144,10 +148,9 @@ def _problems(document: Any) -> list[str]:
 
 
 def application_problems(document: Mapping[str, Any]) -> list[str]:
-    """What is wrong with an application's description, at synth as on the instance."""
-    known = set(Application.__dataclass_fields__)
-    problems = _unknown(document, known, "application.")
+    """Return every problem of an application's description; used at synth and on the instance."""
     kind, port = document.get("kind"), document.get("port")
+    problems = _unknown(document, set(Application.__dataclass_fields__), "application.")
     if kind not in KINDS:
         problems.append(f"application.kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if kind == BUNDLE:
@@ -158,15 +161,7 @@ def application_problems(document: Mapping[str, Any]) -> list[str]:
             "application.image must name an image, such as public.ecr.aws/nginx/nginx:1.27,"
             f" got {image!r:.80}"
         )
-    platform = document.get("platform")
-    if platform == DOCKER and kind != CONTAINER:
-        problems.append(
-            "application.platform docker is for an image; pass it by WorkerApplication"
-            ".from_container"
-        )
-    elif platform is not None and platform not in PLATFORMS:
-        allowed = ", ".join(sorted(PLATFORMS.keys() - {DOCKER}))
-        problems.append(f"application.platform must be one of {allowed}, got {platform!r}")
+    problems += _platform_problems(document.get("platform"), kind)
     if port is not None and not (type(port) is int and 1 <= port <= 65_535):
         problems.append(f"application.port must be 1 to 65535, got {port!r}")
     timeout = document.get("start_timeout", DEFAULT_START_TIMEOUT)
@@ -175,8 +170,20 @@ def application_problems(document: Mapping[str, Any]) -> list[str]:
     return problems + environment_problems(document.get("environment", {}))
 
 
+def _platform_problems(platform: Any, kind: Any) -> list[str]:
+    if platform == Platform.DOCKER and kind != CONTAINER:
+        return [
+            "application.platform docker is for an image; pass it by WorkerApplication"
+            ".from_container"
+        ]
+    if platform is not None and platform not in PLATFORMS:
+        allowed = ", ".join(sorted(PLATFORMS.keys() - {Platform.DOCKER}))
+        return [f"application.platform must be one of {allowed}, got {platform!r}"]
+    return []
+
+
 def environment_problems(environment: Any) -> list[str]:
-    """What is wrong with environment properties; EB's limits, and what systemd cannot carry."""
+    """Return every problem of environment properties: EB's limits, and systemd's."""
     if not isinstance(environment, Mapping):
         return [f"application.environment must be an object, got {environment!r:.60}"]
     problems = []
@@ -203,7 +210,7 @@ def _object_problems(document: Any, what: str) -> list[str]:
         return [f"{what} must be an object with bucket, key and sha256, got {document!r:.60}"]
     names = ("bucket", "key", "sha256")
     problems = [
-        f"{what}.{name} must be a text that is not empty, got {document.get(name)!r}"
+        f"{what}.{name} must be a non-empty string, got {document.get(name)!r}"
         for name in names
         if not (isinstance(document.get(name), str) and document.get(name))
     ]

@@ -1,18 +1,20 @@
-"""What goes wrong on an instance, told with its hint."""
+"""What can fail in a boot, each with a hint for the person who runs the tier."""
 
 from __future__ import annotations
 
 
 class BootstrapError(Exception):
-    """A boot cannot go on. Its text is a sentence for the person who runs the tier.
+    """A boot cannot continue. Its text is a sentence for the person who runs the tier.
 
     Args:
         hint: what to do about it.
-        output: the end of what a command printed, or of a log.
+        output: the last lines that a command printed, or of a log.
     """
 
     def __init__(self, text: str, *, hint: str = "", output: str = "") -> None:
-        self.text, self.hint, self.output = text, hint, output
+        self.text = text
+        self.hint = hint
+        self.output = output
         super().__init__(text)
 
     def __str__(self) -> str:
@@ -25,11 +27,11 @@ class BootstrapError(Exception):
 
 
 class CommandFailed(BootstrapError):
-    """A command ended with another exit code than 0, or not in time."""
+    """A command ended with an exit code other than 0, or not in time."""
 
 
 class InvalidInstance(BootstrapError):
-    """`instance.json` cannot be used; lists every problem."""
+    """`instance.json` cannot be used; `problems` lists every reason."""
 
     def __init__(self, source: str, problems: list[str]) -> None:
         self.problems = tuple(problems)
@@ -37,7 +39,7 @@ class InvalidInstance(BootstrapError):
 
 
 class PackagingError(RuntimeError):
-    """The daemon's bundle cannot be made from what is installed; the text says what is missing."""
+    """The daemon's bundle cannot be made from the installed packages; the text names the reason."""
 
 
 def _indented(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Pulling a container's image, from Amazon ECR by the instance's role."""
+"""Pulls a container's image; from Amazon ECR with the credentials of the instance's role."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import re
 import tempfile
 from typing import Final
 
-from worker_tier_bootstrap import early
+from worker_tier_bootstrap import build, early
 from worker_tier_bootstrap.boot import Boot
+from worker_tier_bootstrap.contract import CONTAINER
 from worker_tier_bootstrap.errors import BootstrapError
 
 _ECR: Final = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/")
 _TARGET: Final = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
 
 
+def pull_skip(boot: Boot) -> str | None:
+    if boot.application.kind != CONTAINER:
+        return "there is none"
+    return build.built_skip(boot)
+
+
 def pull(boot: Boot) -> None:
-    """Start Docker, and have the image here before anything is stopped for it."""
+    """Start Docker and pull the image, before anything is stopped for it."""
     image = boot.application.image
     assert image is not None
     machine = boot.machine
@@ -24,7 +31,7 @@ def pull(boot: Boot) -> None:
         ["systemctl", "enable", "--now", "-q", "docker.service"],
         hint="look at journalctl -u docker",
     )
-    # Apart from root's own configuration: the token is good for twelve hours and nothing else.
+    # Not in root's own configuration: the token expires after twelve hours.
     with tempfile.TemporaryDirectory(prefix="worker-tier-docker-") as directory:
         login = credentials(image)
         if login is not None:
@@ -36,7 +43,10 @@ def pull(boot: Boot) -> None:
 
 
 def credentials(image: str) -> str | None:
-    """Docker's configuration for the image's registry; None where it is not ECR's private one.
+    """Return Docker's configuration with a login for a private ECR registry.
+
+    Returns:
+        The text of `config.json`, or None if the image is in another registry.
 
     Raises:
         BootstrapError: the role may not log in.
@@ -46,8 +56,8 @@ def credentials(image: str) -> str | None:
         return None
     host, region = found.groups()
     try:
-        answer = early.json_call("ecr", f"api.ecr.{region}.{early.domain()}", region, _TARGET, {})
-        token = json.loads(answer)["authorizationData"][0]["authorizationToken"]
+        response = early.json_call("ecr", f"api.ecr.{region}.{early.domain()}", region, _TARGET, {})
+        token = json.loads(response)["authorizationData"][0]["authorizationToken"]
     except (early.Refused, LookupError, ValueError) as error:
         raise BootstrapError(
             f"no login for {host}: {error}",

@@ -1,4 +1,4 @@
-"""The instance, as far as the steps touch it: files, commands, time. All I/O is here."""
+"""The instance as the steps see it: files, users, time, commands. All I/O is here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from typing import Final
 
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 
+#: Lines of a command's output that an error carries.
 _TAIL_LINES: Final = 20
+#: Bytes read at the end of a log to find its last lines.
 _TAIL_BYTES: Final = 65_536
-_LOOK_SECONDS: Final = 60
-_LAST_WORDS_SECONDS: Final = 2.0
+#: Time limit of a command that only queries something, in seconds.
+_QUERY_SECONDS: Final = 60
+#: Time in which the output of a command that ended is still copied, in seconds. A process that it
+#: left in the background may hold the output open for ever.
+_OUTPUT_GRACE_SECONDS: Final = 2.0
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -29,8 +34,8 @@ class Machine:
     """One instance.
 
     Args:
-        deadline_seconds: after which no command may run any more, counted from now.
-        root: what stands for `/`.
+        deadline_seconds: time (s) from now after which no command may run.
+        root: directory that stands for `/`; tests give another one.
     """
 
     def __init__(self, *, deadline_seconds: float, root: Path = Path("/")) -> None:
@@ -43,8 +48,9 @@ class Machine:
         return self._root / path.lstrip("/")
 
     def read(self, path: str) -> str | None:
-        """A file's text, or None where there is no file. What is no UTF-8 becomes U+FFFD: of
-        other people's files only some words are looked for.
+        """Return a file's text, or None if there is no file.
+
+        Bytes that are not UTF-8 become U+FFFD, for files of other people are only searched.
         """
         try:
             return self.path(path).read_text(encoding="utf-8", errors="replace")
@@ -52,18 +58,18 @@ class Machine:
             return None
 
     def size(self, path: str) -> int:
-        """Bytes of a file; 0 where there is none."""
-        place = self.path(path)
-        return place.stat().st_size if place.is_file() else 0
+        """Return a file's size in bytes, 0 if there is no file."""
+        target = self.path(path)
+        return target.stat().st_size if target.is_file() else 0
 
     def tail(self, path: str, lines: int = 15, since: int = 0) -> str:
-        """The last lines of a file, of which it may have very many.
+        """Return the last lines of a file, which may be large.
 
         Args:
-            since: bytes at the file's beginning that are left out.
+            since: number of bytes at the file's beginning to leave out.
         """
         size = self.size(path)
-        if size <= since:  # it was not written to, or was cut by the rotation
+        if size <= since:  # nothing was written, or the rotation has truncated the file
             return ""
         with self.path(path).open("rb") as file:
             file.seek(max(since, size - _TAIL_BYTES))
@@ -71,7 +77,7 @@ class Machine:
         return "\n".join(text.splitlines()[-lines:])
 
     def write(self, path: str, text: str, mode: int = 0o644) -> bool:
-        """Make a file what it should be; False when it was so already. Readers never see half."""
+        """Write a file atomically; returns False if it already has this text and mode."""
         target = self.path(path)
         if self.read(path) == text and target.stat().st_mode & 0o7777 == mode:
             return False
@@ -86,7 +92,7 @@ class Machine:
         return True
 
     def link(self, path: str, target: str) -> bool:
-        """Make `path` a link to `target` in one step; False when it was so already."""
+        """Make `path` a link to `target` atomically; returns False if it already is."""
         place = self.path(path)
         if place.is_symlink() and str(place.readlink()) == target:
             return False
@@ -103,28 +109,28 @@ class Machine:
         return True
 
     def remove(self, path: str) -> None:
-        """Remove a file, a link or a whole directory; harmless when there is none."""
-        place = self.path(path)
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
+        """Remove a file, a link or a whole directory, if there is one."""
+        target = self.path(path)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
         else:
-            place.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
 
     def sync(self) -> None:
-        """Bring to the disk what commands and others have written; `write` does so by itself."""
+        """Flush to the disk what commands have written; `write` flushes its own file."""
         os.sync()
 
     def names(self, directory: str) -> list[str]:
-        """What a directory holds, sorted; nothing where there is none."""
-        place = self.path(directory)
-        return sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+        """Return the sorted names in a directory, none if there is no directory."""
+        target = self.path(directory)
+        return sorted(path.name for path in target.iterdir()) if target.is_dir() else []
 
     def free_bytes(self, path: str) -> int:
-        """Bytes that may still be written below the nearest existing parent of a path."""
-        place = self.path(path)
-        while not place.exists():
-            place = place.parent
-        return shutil.disk_usage(place).free
+        """Return the free bytes of the file system that holds a path, which need not exist."""
+        target = self.path(path)
+        while not target.exists():
+            target = target.parent
+        return shutil.disk_usage(target).free
 
     # ---- users
 
@@ -138,19 +144,19 @@ class Machine:
     def user_id(self, name: str) -> int:
         return pwd.getpwnam(name).pw_uid
 
-    def give(self, path: str, user: str, keep: str) -> None:
-        """Make what a directory holds the property of a user, links themselves and not what they
-        point to; all but the entry `keep`, which stays root's.
+    def change_owner(self, path: str, user: str, *, except_for: str) -> None:
+        """Make a user the owner of everything in a directory except for one entry, root's.
 
-        The directory itself stays root's too, with the sticky bit: the user may make entries in it,
-        and can neither rename nor replace the one that is kept.
+        Links change their owner, not what they point to. The directory itself stays root's, with
+        the sticky bit: the user may make entries in it, and can neither rename nor replace the
+        entry `except_for`.
         """
         entry = pwd.getpwnam(user)
-        place = self.path(path)
-        os.chown(place, 0, entry.pw_gid)
-        place.chmod(0o1775)
-        for top in place.iterdir():
-            if top.name == keep:
+        target = self.path(path)
+        os.chown(target, 0, entry.pw_gid)
+        target.chmod(0o1775)
+        for top in target.iterdir():
+            if top.name == except_for:
                 continue
             os.lchown(top, entry.pw_uid, entry.pw_gid)
             for directory, folders, files in os.walk(top):
@@ -159,12 +165,12 @@ class Machine:
 
     # ---- time
 
-    def extend_to(self, deadline_seconds: float) -> None:
-        """Set the deadline anew, counted from now."""
+    def set_deadline(self, deadline_seconds: float) -> None:
+        """Replace the deadline; seconds from now."""
         self._deadline = time.monotonic() + deadline_seconds
 
     def remaining(self) -> float:
-        """Seconds until the deadline."""
+        """Return the seconds until the deadline, negative once it has passed."""
         return self._deadline - time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -173,8 +179,8 @@ class Machine:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def say(self, text: str) -> None:
-        """A line of the log; user data adds the time."""
+    def log(self, text: str) -> None:
+        """Write a line to the log; user data adds the time."""
         print(text, flush=True)
 
     # ---- commands
@@ -190,11 +196,15 @@ class Machine:
         environment: Mapping[str, str] | None = None,
         shown: str | None = None,
     ) -> str:
-        """Run a command to its end, its output in the log; returns its last lines.
+        """Run a command to its end and copy its output to the log; returns its last lines.
 
         Args:
-            timeout: seconds. Default: what is left until the deadline.
-            shown: how an error calls the command. Default: its words.
+            hint: what to do if the command fails.
+            timeout: time limit in seconds. Default: the time until the deadline.
+            directory: working directory. Default: this process's.
+            user: user that the command runs as. Default: root.
+            environment: variables besides those of every command.
+            shown: name of the command in an error. Default: the command itself.
 
         Raises:
             CommandFailed: with the command, its exit code, the end of its output, and `hint`.
@@ -203,7 +213,7 @@ class Machine:
         limit = max(1.0, min(self.remaining(), timeout or self.remaining()))
         lines: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
-            process = subprocess.Popen(  # noqa: S603 - the point of it
+            process = subprocess.Popen(  # noqa: S603 - its purpose
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -230,52 +240,56 @@ class Machine:
             raise CommandFailed(f"`{shown}` {what}", hint=hint, output="\n".join(lines))
         return "\n".join(lines)
 
-    def answer(self, command: Sequence[str]) -> str:
-        """What a command that only looks prints; empty when it fails.
+    def output_of(self, command: Sequence[str]) -> str:
+        """Return the output of a command that only queries something, empty if it fails.
 
         Raises:
-            CommandFailed: it does not end within a minute.
+            CommandFailed: the command does not end within a minute.
         """
-        completed = self._look(command)
+        completed = self._query(command)
         return completed.stdout if completed.returncode == 0 else ""
 
     def succeeds(self, command: Sequence[str]) -> bool:
-        """Whether a command that only looks ends with 0.
+        """Whether a command that only queries something ends with 0.
 
         Raises:
-            CommandFailed: it does not end within a minute.
+            CommandFailed: the command does not end within a minute.
         """
-        return self._look(command).returncode == 0
+        return self._query(command).returncode == 0
 
-    def _look(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def _query(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(  # noqa: S603 - words of ours
+            return subprocess.run(  # noqa: S603 - fixed commands
                 list(command),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 encoding="utf-8",
                 errors="replace",
-                timeout=_LOOK_SECONDS,
+                timeout=_QUERY_SECONDS,
                 check=False,
                 env=self.environment({}),
             )
         except subprocess.TimeoutExpired as error:
             raise CommandFailed(
-                f"`{' '.join(command)}` did not end within {_LOOK_SECONDS} s",
+                f"`{' '.join(command)}` did not end within {_QUERY_SECONDS} s",
                 hint="see what keeps the machine busy",
             ) from error
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """A command's whole environment: nothing of ours leaks into an application's build."""
+        """Return a command's whole environment; the bootstrap's own variables are not in it."""
         proxies = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}
-        # So that a build reaches the registries that this machine image was made for.
+        # A build must reach the registries that this machine image was made for.
         trust = {k: v for k, v in os.environ.items() if k in ("AWS_CA_BUNDLE", "SSL_CERT_FILE")}
         base = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}
         return {**base, **proxies, **trust, "WORKER_TIER_PYTHON": sys.executable, **more}
 
     def _wait(self, process: subprocess.Popen[str], lines: deque[str], limit: float) -> int | None:
-        """Copy output to the log until the command ends; None when it had to be killed."""
+        """Copy output to the log until the command ends.
+
+        Returns:
+            The exit code, or None if the command had to be killed at its time limit.
+        """
         copier = threading.Thread(target=self._copy, args=(process, lines), daemon=True)
         copier.start()
         try:
@@ -285,8 +299,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # What it left in the background may hold its output open for ever.
-        copier.join(_LAST_WORDS_SECONDS)
+        copier.join(_OUTPUT_GRACE_SECONDS)
         return code
 
     def _copy(self, process: subprocess.Popen[str], lines: deque[str]) -> None:
@@ -294,4 +307,4 @@ class Machine:
         with process.stdout as output:
             for line in output:
                 lines.append(line.rstrip("\n"))
-                self.say(f"  | {lines[-1]}")
+                self.log(f"  | {lines[-1]}")

@@ -16,13 +16,14 @@ _LINE: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62}):\s*(\S.*?)\s*$")
 
 
 def parse(text: str, name: str) -> dict[str, str]:
-    """Process name -> shell command, in the file's order.
+    """Read a file of `name: command` lines into process name -> shell command, in its order.
 
     Args:
-        name: of the file, for errors.
+        text: the file's content.
+        name: the file's name, for errors.
 
     Raises:
-        BootstrapError: with every line that cannot be read, and every name given twice.
+        BootstrapError: with every line that cannot be read, and every name that is given twice.
     """
     found: dict[str, str] = {}
     problems = []
@@ -44,11 +45,12 @@ def parse(text: str, name: str) -> dict[str, str]:
 
 
 def processes(text: str) -> dict[str, str]:
-    """What a Procfile starts. The process that gets the traffic comes first, and is called `web`:
-    the one of that name, else the first.
+    """Read a Procfile. The process that gets the traffic comes first and is called `web`.
+
+    It is the process of that name, or else the first in the file.
 
     Raises:
-        BootstrapError: it names none, or cannot be read.
+        BootstrapError: the file names no process, or cannot be read.
     """
     found = parse(text, "Procfile")
     if not found:
@@ -60,5 +62,5 @@ def processes(text: str) -> dict[str, str]:
 
 
 def units(names: Mapping[str, str]) -> list[str]:
-    """The systemd units of processes, the web process first."""
+    """Return the names of the processes' systemd units, in the order of the processes."""
     return [f"{name}.service" for name in names]

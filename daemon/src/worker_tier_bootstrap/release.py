@@ -1,8 +1,8 @@
-"""A release: one source bundle with its settings, in a directory of its own.
+"""A release: one source bundle or image with its settings, in its own directory.
 
-`/var/app/staging` is a link to the release that is being built, `/var/app/current` to the one that
-runs; both are links, so that a release is entered and left in one step, and a build's own absolute
-paths stay true.
+`/var/app/staging` links to the release that is being built, `/var/app/current` to the one that
+runs. Because both are links, a release is activated or replaced in one step, and absolute paths
+that a build has written stay valid.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from worker_tier_bootstrap import platforms, procfile
+from worker_tier_bootstrap import paths, platforms, procfile
 from worker_tier_bootstrap.contract import BUNDLE, CONTAINER, Application
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.platforms import PLATFORMS, Platform
+from worker_tier_bootstrap.systems import System
 
-RELEASES: Final = "/var/app/releases"
-STAGING: Final = "/var/app/staging"
-CURRENT: Final = "/var/app/current"
-RECORDS: Final = "/var/lib/worker-tier/releases"
-DEPLOYED: Final = "/var/lib/worker-tier/deployed.json"
-#: EB's limit for a source bundle; beyond it something was packed by mistake.
-_MOST_UNPACKED_BYTES: Final = 4 * 1024**3
+#: Name of the container that runs the application.
+_CONTAINER: Final = "worker-tier-web"
+#: Largest size of an unpacked source bundle, in bytes; more was packed by mistake.
+_MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A release that was built, and how it is run.
+    """A release, and how it is run.
 
     Args:
-        id: of its directory.
-        source: SHA-256 of its bundle, or its image.
-        processes: name -> shell command; `web` first, on `port`.
+        id: name of the release's directory and record.
+        source: SHA-256 of the source bundle, or the name of the image.
+        platform: name of the platform.
+        port: port that the process `web` listens on.
+        processes: name -> shell command, `web` first.
+        environment: environment properties, the platform's included.
     """
 
     id: str
@@ -51,7 +53,7 @@ class Release:
 
     @property
     def directory(self) -> str:
-        return f"{RELEASES}/{self.id}"
+        return f"{paths.RELEASES}/{self.id}"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -63,14 +65,15 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """What a boot that came to its end left running.
+    """What a successful boot left running.
 
     Args:
-        instance: its id; another one's is only what this machine's image was made of.
-        release: its id; None where the application is external.
+        instance: id of the instance; a different id means that this machine's image was made from
+            that instance.
+        release: id of the release, or None if the application is external.
         daemon: directory of the daemon's bundle.
         settings: text of `tier.json`.
-        cron: text of the periodic tasks' file, None where there is none.
+        cron: text of `cron.yaml`, or None if there are no periodic tasks.
     """
 
     instance: str
@@ -84,7 +87,7 @@ class Deployed:
 
 
 def release_id(application: Application) -> str:
-    """Changes with everything that makes another release."""
+    """Return the id of an application's release: a digest of everything that distinguishes it."""
     source = application.image if application.bundle is None else application.bundle.sha256
     parts = [
         source,
@@ -96,28 +99,28 @@ def release_id(application: Application) -> str:
 
 
 def recorded(machine: Machine, id: str) -> Release | None:
-    """A release that was built to its end, or None."""
-    text = machine.read(f"{RECORDS}/{id}.json")
+    """Return the release of this id if a boot has built it to its end, or None."""
+    text = machine.read(f"{paths.RECORDS}/{id}.json")
     return None if text is None else Release.from_json(text)
 
 
 def deployed(machine: Machine) -> Deployed | None:
-    """What the last boot that came to its end left, postdeploy hooks included, or None."""
-    text = machine.read(DEPLOYED)
+    """Return what the last successful boot left running, or None if there was none."""
+    text = machine.read(paths.DEPLOYED)
     return None if text is None else Deployed(**json.loads(text))
 
 
 def is_current(machine: Machine, id: str) -> bool:
-    """Whether the link leads to this release."""
-    place = machine.path(CURRENT)
-    return place.is_symlink() and place.readlink().name == id
+    """Whether the link `/var/app/current` points to this release."""
+    link = machine.path(paths.CURRENT)
+    return link.is_symlink() and link.readlink().name == id
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack a source bundle, with its links and the permission to execute.
+    """Unpack a source bundle, with its symbolic links and executable bits.
 
     Raises:
-        BootstrapError: it is no ZIP archive, is damaged, or wants to write outside `target`.
+        BootstrapError: the archive cannot be read, is too large, or has an entry outside `target`.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -142,9 +145,9 @@ def _check(entries: list[zipfile.ZipInfo], target: Path) -> None:
             hint="pack the bundle from inside its directory",
         )
     size = sum(entry.file_size for entry in entries)
-    if size > _MOST_UNPACKED_BYTES:
+    if size > _MAX_UNPACKED_BYTES:
         raise BootstrapError(
-            f"the source bundle unpacks to {size} bytes and may have {_MOST_UNPACKED_BYTES}",
+            f"the source bundle unpacks to {size} bytes and may have {_MAX_UNPACKED_BYTES}",
             hint="leave files out with an .ebignore",
         )
 
@@ -152,7 +155,7 @@ def _check(entries: list[zipfile.ZipInfo], target: Path) -> None:
 def _unpack_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     place = target / entry.filename
     mode = entry.external_attr >> 16
-    # A link in the archive must not lead what comes after it out of the directory.
+    # A link in the archive must not lead later entries out of the directory.
     if not place.parent.resolve().is_relative_to(target.resolve()):
         raise BootstrapError(
             f"{entry.filename!r} of the source bundle goes through a link out of its directory",
@@ -170,12 +173,15 @@ def _unpack_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path)
 
 
 def plan_release(
-    application: Application, machine: Machine, directory: str, family: str
+    application: Application, machine: Machine, directory: str, system: System
 ) -> tuple[Release, str | None]:
-    """What an unpacked bundle is: its release, and the platform's build command if there is one.
+    """Find out what an unpacked source bundle is.
+
+    Returns:
+        The release, and its platform's build command or None if there is nothing to build.
 
     Raises:
-        BootstrapError: nothing says what to start.
+        BootstrapError: the bundle does not determine what to start.
     """
     assert application.kind == BUNDLE
     assert application.bundle is not None
@@ -188,47 +194,50 @@ def plan_release(
     if platform is None:
         raise BootstrapError(
             "nothing says how to start the application: its bundle has no Procfile, and no file"
-            f" that tells its platform (it has {', '.join(sorted(names)[:8]) or 'no file'})",
+            f" that a platform is known by (it has {', '.join(sorted(names)[:8]) or 'no file'})",
             hint="add a Procfile with a line such as `web: node app.js` at the top of the bundle",
         )
-    text = read("Procfile")
-    if text is not None:
-        commands = procfile.processes(text)
-    else:
-        start = platforms.start_of(platform, names, read)
-        if start is None:
-            raise BootstrapError(
-                f"nothing says how to start the application: its bundle has no Procfile, and no"
-                f" file that {platforms.PLATFORMS[platform].title} is started by",
-                hint="add a Procfile with a line such as `web: node app.js`",
-            )
-        commands = {procfile.WEB: start}
-    row = platforms.PLATFORMS[platform]
+    row = PLATFORMS[platform]
     release = Release(
         id=release_id(application),
         source=application.bundle.sha256,
         platform=platform,
         port=application.port or row.port,
-        processes=commands,
+        processes=_processes(platform, names, read),
         environment={**row.environment, **application.environment},
     )
-    return release, platforms.build_of(platform, family, names, read)
+    return release, platforms.build_of(platform, system, names, read)
+
+
+def _processes(platform: str, names: set[str], read: platforms.Read) -> dict[str, str]:
+    """Process name -> command, by the Procfile or else by the platform."""
+    text = read("Procfile")
+    if text is not None:
+        return procfile.processes(text)
+    start = platforms.start_of(platform, names, read)
+    if start is None:
+        raise BootstrapError(
+            f"nothing says how to start the application: its bundle has no Procfile, and no"
+            f" file that {PLATFORMS[platform].title} is started by",
+            hint="add a Procfile with a line such as `web: node app.js`",
+        )
+    return {procfile.WEB: start}
 
 
 def container_release(application: Application) -> Release:
-    """The release of a container: its port is published on loopback only."""
+    """Return the release of a container, whose port is published on loopback only."""
     assert application.kind == CONTAINER
     assert application.image is not None
-    port = application.port or platforms.PLATFORMS["docker"].port
+    port = application.port or PLATFORMS[Platform.DOCKER].port
     command = (
-        "docker rm --force worker-tier-web >/dev/null 2>&1; exec docker run --rm --init"
-        " --name worker-tier-web --env-file /etc/worker-tier/container.env"
+        f"docker rm --force {_CONTAINER} >/dev/null 2>&1; exec docker run --rm --init"
+        f" --name {_CONTAINER} --env-file {paths.CONTAINER_ENVIRONMENT}"
         f" --publish 127.0.0.1:{port}:{port} {shlex.quote(application.image)}"
     )
     return Release(
         id=release_id(application),
         source=application.image,
-        platform="docker",
+        platform=Platform.DOCKER,
         port=port,
         processes={procfile.WEB: command},
         environment=dict(application.environment),

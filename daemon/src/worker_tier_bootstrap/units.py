@@ -1,4 +1,4 @@
-"""Files that a worker's services are made of: values in, text out."""
+"""Texts of the files that a worker's services run by: units, nginx, logrotate, log agent."""
 
 from __future__ import annotations
 
@@ -9,34 +9,41 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from worker_tier_bootstrap import procfile
-from worker_tier_bootstrap.platforms import PLATFORMS
-from worker_tier_bootstrap.release import CURRENT, Release
+from sqsd.contract import SETTINGS_PATH
+from worker_tier_bootstrap import paths, procfile
+from worker_tier_bootstrap.platforms import PLATFORMS, Platform
+from worker_tier_bootstrap.release import Release
 from worker_tier_bootstrap.systems import System
 
-HOME: Final = "/opt/worker-tier"
-LOGS: Final = "/var/log/worker-tier"
-ENVIRONMENT: Final = "/etc/worker-tier/application.env"
-SCRIPTS: Final = "/etc/worker-tier/processes"
-UNITS: Final = "/etc/systemd/system"
-NGINX: Final = "/etc/nginx/nginx.conf"
-NGINX_DROP_IN: Final = f"{UNITS}/nginx.service.d/worker-tier.conf"
-#: After `drain_timeout` the daemon flushes deletes and gives up its lease; then systemd kills it.
-STOP_MARGIN_SECONDS: Final = 30
-#: The CloudWatch agent's unit: it goes after the daemon, so that the last lines are shipped too.
+DAEMON: Final = "sqsd.service"
+PROXY: Final = "nginx.service"
+#: The CloudWatch agent's unit. The daemon stops before it, so that the last lines are shipped too.
 LOG_AGENT: Final = "amazon-cloudwatch-agent.service"
+LOGROTATE: Final = "worker-tier-logrotate.service"
+LOGROTATE_TIMER: Final = "worker-tier-logrotate.timer"
+#: User of the application, its build and its processes.
+USER: Final = "webapp"
+#: Time after `drain_timeout` in which the daemon flushes deletes and releases its lease before
+#: systemd kills it, in seconds.
+STOP_MARGIN_SECONDS: Final = 30
+#: Longest pause between two starts of the daemon, in seconds.
 LONGEST_RESTART_SECONDS: Final = 60
-#: What the daemon may take at most: a request holds a body of 1 MiB a few times over.
+#: Memory limit of the daemon without requests, in MiB.
 LEAST_MEMORY_MIB: Final = 256
+#: Memory limit per request, in MiB: a request holds a body of 1 MiB a few times.
 MEMORY_MIB_A_REQUEST: Final = 8
-#: Seconds by which nginx is more patient than the daemon: only one of them gives a request up.
+#: Time by which nginx waits longer than the daemon, in seconds, so that only the daemon gives up.
 _PROXY_MARGIN_SECONDS: Final = 10
-_HOLE: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+_PLACEHOLDER: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Front:
-    """What nginx and the daemon's unit take from the daemon's options."""
+class ProxySettings:
+    """The daemon's options that nginx and the daemon's unit depend on; durations in seconds.
+
+    Args:
+        ipv6: whether the instance has the loopback address `::1`.
+    """
 
     http_port: int
     inactivity_timeout: int
@@ -46,49 +53,52 @@ class Front:
     ipv6: bool
 
 
-def sqsd_unit(front: Front, release: Release | None, system: System, settings_path: str) -> str:
-    """The daemon: started after everything it POSTs to, and so stopped before it."""
+def sqsd_unit(proxy: ProxySettings, release: Release | None, system: System) -> str:
+    """The daemon's unit. It starts after everything it POSTs to, and so stops before it."""
     steps = f"RestartSteps=6\nRestartMaxDelaySec={LONGEST_RESTART_SECONDS}\n"
-    served = [] if release is None else [*procfile.units(release.processes), "nginx.service"]
+    served = [] if release is None else [*procfile.units(release.processes), PROXY]
     return fill(
         "sqsd.service",
         {
-            "SETTINGS_PATH": settings_path,
+            "SETTINGS_PATH": SETTINGS_PATH,
             "RESTART_STEPS": steps if system.restart_steps else "",
-            "MEMORY_MIB": str(LEAST_MEMORY_MIB + MEMORY_MIB_A_REQUEST * front.http_connections),
-            "STOP_SECONDS": str(front.drain_timeout + STOP_MARGIN_SECONDS),
+            "MEMORY_MIB": str(LEAST_MEMORY_MIB + MEMORY_MIB_A_REQUEST * proxy.http_connections),
+            "STOP_SECONDS": str(proxy.drain_timeout + STOP_MARGIN_SECONDS),
             "AFTER": " ".join(
-                ["network-online.target", LOG_AGENT, *(served or ["web.service", "nginx.service"])]
+                ["network-online.target", LOG_AGENT, *(served or ["web.service", PROXY])]
             ),
         },
     )
 
 
 def process_unit(name: str, release: Release) -> str:
-    """A process of the Procfile."""
-    docker = release.platform == "docker"
+    """The unit of a process of the Procfile."""
+    docker = release.platform == Platform.DOCKER
     return fill(
         "process.service",
         {
             "NAME": name,
-            # Only root may speak to Docker; the container has users of its own.
-            "USER": "root" if docker else "webapp",
+            # Only root may speak to Docker; users inside the container are the image's.
+            "USER": "root" if docker else USER,
             "AFTER": "docker.service" if docker else "",
-            "SCRIPT": f"{SCRIPTS}/{name}.sh",
+            "SCRIPT": f"{paths.SCRIPTS}/{name}.sh",
         },
     )
 
 
 def process_script(command: str) -> str:
-    """What a process's unit runs. A file, for a shell's and systemd's rules of quoting differ."""
+    """The script that a process's unit runs.
+
+    It is a file because the shell's rules of quoting differ from systemd's.
+    """
     return f"#!/bin/sh\n# Written by worker-tier-bootstrap from the Procfile.\n{command}\n"
 
 
-def process_environment(release: Release, directory: str = CURRENT) -> dict[str, str]:
-    """What the application, its build and its hooks see, as EB gives it.
+def process_environment(release: Release, directory: str = paths.CURRENT) -> dict[str, str]:
+    """Environment of the application, its build and its hooks, as EB sets it.
 
     Args:
-        directory: where the release is found; its own until it is the current one.
+        directory: path of the release: its own directory until it is the current release.
     """
     bins = ":".join(f"{directory}/{place}" for place in (".venv/bin", "node_modules/.bin"))
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -102,7 +112,7 @@ def process_environment(release: Release, directory: str = CURRENT) -> dict[str,
 
 
 def environment_file(values: Mapping[str, str]) -> str:
-    """An EnvironmentFile of systemd, which takes a value in double quotes with four escapes."""
+    """Text of systemd's EnvironmentFile: values in double quotes, four characters escaped."""
 
     def quoted(value: str) -> str:
         return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
@@ -111,18 +121,18 @@ def environment_file(values: Mapping[str, str]) -> str:
 
 
 def nginx_configuration(
-    front: Front, release: Release, system: System, additions: Iterable[str] = ()
+    proxy: ProxySettings, release: Release, system: System, additions: Iterable[str] = ()
 ) -> str:
-    """nginx between daemon and application, on loopback only.
+    """Configuration of nginx between daemon and application, on loopback only.
 
     Args:
-        additions: the bundle's own files at the level of `http`; what they set replaces ours, for
-            nginx refuses a directive that is there twice.
+        additions: the bundle's own files at the level of `http`. Their directives replace ours,
+            because nginx refuses a directive that is set twice.
     """
-    listen = [f"listen 127.0.0.1:{front.http_port} default_server backlog=1024;"]
-    if front.ipv6:
-        listen.append(f"listen [::1]:{front.http_port} default_server backlog=1024;")
-    seconds = front.inactivity_timeout + _PROXY_MARGIN_SECONDS
+    listen = [f"listen 127.0.0.1:{proxy.http_port} default_server backlog=1024;"]
+    if proxy.ipv6:
+        listen.append(f"listen [::1]:{proxy.http_port} default_server backlog=1024;")
+    seconds = proxy.inactivity_timeout + _PROXY_MARGIN_SECONDS
     fastcgi = PLATFORMS[release.platform].fastcgi
     text = fill(
         "nginx.conf",
@@ -131,9 +141,9 @@ def nginx_configuration(
             "LISTEN": "\n    ".join(listen),
             "APPLICATION_PORT": str(release.port),
             "READ_SECONDS": str(seconds),
-            "CONNECT_SECONDS": str(front.connect_timeout),
+            "CONNECT_SECONDS": str(proxy.connect_timeout),
             "LOCATION": fill("location-fastcgi.conf" if fastcgi else "location-http.conf", {}),
-            "CURRENT": CURRENT,
+            "CURRENT": paths.CURRENT,
         },
     )
     taken = {name for addition in additions for name in top_directives(addition)}
@@ -143,7 +153,7 @@ def nginx_configuration(
 
 
 def top_directives(text: str) -> set[str]:
-    """The directives that a piece of nginx's configuration sets outside of every block."""
+    """Names of the directives that nginx configuration sets outside of every block."""
     plain = re.sub(r"#[^\n]*", "", text)
     while (shorter := re.sub(r"[^;{}]*\{[^{}]*\}", "", plain)) != plain:
         plain = shorter
@@ -151,23 +161,31 @@ def top_directives(text: str) -> set[str]:
 
 
 def _http_directive(line: str) -> str | None:
-    """The directive of a line of ours that stands directly in `http`, by its indentation."""
+    """Name of the directive that a line of our template sets in `http`, or None.
+
+    Such a line is recognized by its indentation.
+    """
     found = re.match(r"^  ([a-z_]+) [^{]*;$", line.rstrip("\n"))
     return found[1] if found and found[1] != "include" else None
 
 
 def nginx_drop_in(release: Release) -> str:
-    """nginx goes after the processes, so that it is stopped before them."""
+    """nginx's drop-in: it starts after the processes, and so stops before them."""
     return fill("nginx.service.d.conf", {"AFTER": " ".join(procfile.units(release.processes))})
 
 
 def logrotate_configuration() -> str:
-    return fill("logrotate.conf", {"LOGS": LOGS})
+    """Configuration that rotates the worker's logs and nginx's by their size."""
+    return fill("logrotate.conf", {"LOGS": paths.LOGS})
 
 
 def log_agent_configuration(log_group: str, names: Iterable[str]) -> str:
-    """The CloudWatch agent's: every log in one group, a stream for each instance and log."""
-    logs = [f"{LOGS}/{name}.log" for name in ("bootstrap", "sqsd", *names)]
+    """Configuration of the CloudWatch agent: one log group, one stream per instance and log.
+
+    Args:
+        names: names of the application's processes.
+    """
+    logs = [f"{paths.LOGS}/{name}.log" for name in ("bootstrap", "sqsd", *names)]
     logs += ["/var/log/nginx/access.log", "/var/log/nginx/error.log"]
     collected = [
         {
@@ -182,11 +200,11 @@ def log_agent_configuration(log_group: str, names: Iterable[str]) -> str:
 
 
 def template(name: str) -> str:
-    """The text of a template as it is."""
+    """Return the text of a template as it is."""
     path = files("worker_tier_bootstrap").joinpath("templates", name)
     return path.read_text(encoding="utf-8")
 
 
 def fill(name: str, values: Mapping[str, str]) -> str:
-    """A template with its holes filled in one pass, so that a value's own at signs stay."""
-    return _HOLE.sub(lambda hole: values[hole[1]], template(name))
+    """Return a template with its placeholders replaced, in one pass: `@` in a value stays."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], template(name))

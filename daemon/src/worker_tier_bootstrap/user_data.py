@@ -1,6 +1,6 @@
-"""User data: values in, text out; and the inverse, which reads the files back out of the text.
+"""Renders user data, and reads the files back out of rendered user data.
 
-Pure: the text holds whatever tokens the values hold, and CloudFormation resolves them.
+Pure: the text contains the same CDK tokens as the values, and CloudFormation resolves them.
 """
 
 from __future__ import annotations
@@ -15,52 +15,49 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from sqsd.contract import CRON_FILE_NAME, SETTINGS_PATH, TierSettings
-from worker_tier_bootstrap.contract import (
-    EARLY_PATH,
-    INSTANCE_PATH,
-    LIFECYCLE_HOOK,
-    Application,
-    Instance,
-    S3Object,
-)
-from worker_tier_bootstrap.systems import SYSTEMS
+from sqsd.contract import CRON_FILE_NAME, LIFECYCLE_HOOK, SETTINGS_PATH, TierSettings
+from worker_tier_bootstrap import paths
+from worker_tier_bootstrap.contract import Application, Instance, S3Object
+from worker_tier_bootstrap.systems import MANAGERS, SYSTEMS
 
-#: EC2's limit on user data before it is encoded.
+#: EC2's limit on user data before it is encoded, in bytes.
 USER_DATA_LIMIT_BYTES: Final = 16_384
-#: Room for what tokens become: two queue URLs of some 140 bytes, names of at most 255.
+#: Size reserved for the values of tokens, in bytes: two queue URLs of some 140, names of at most
+#: 255.
 RESERVED_FOR_TOKENS_BYTES: Final = 1_024
 CRON_PATH: Final = str(PurePosixPath(SETTINGS_PATH).with_name(CRON_FILE_NAME))
-#: Seconds that a boot leaves CloudFormation to hear of its failure.
+#: Time between a boot's deadline and the end of CloudFormation's wait, in seconds.
 _SIGNAL_MARGIN_SECONDS: Final = 45
-_LEAST_DEADLINE_SECONDS: Final = 60
-#: Part of the deadline after which a bundle that cannot be fetched is told to CloudFormation.
+#: Shortest deadline of a boot, in seconds.
+_MIN_DEADLINE_SECONDS: Final = 60
+#: Part of the deadline after which a failure to fetch the bundle is signalled to CloudFormation.
 _PATIENCE: Final = 0.4
+#: Oldest Python that the daemon runs on, and the newest whose program name user data tries.
+_PYTHONS: Final = (11, 14)
 
-_HOLE = re.compile(r"@([A-Z][A-Z0-9_]*)@")
+_PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 _HERE_DOCUMENT = re.compile(r"^write_file (/\S+) \d+ <<'(\w+)'$")
 _PACKED_DOCUMENT = re.compile(r"^base64 -d <<'(\w+)' \| gzip -dc \| write_packed (/\S+)$")
-#: The early part as user data carries it; `make bundle` writes it anew from its source.
+#: Template that holds `early.py` as user data carries it; `make bundle` writes it.
 PACKED_EARLY: Final = "early.py.gz.b64"
 
-#: Holds the application's properties, which may be what not every user shall read.
-_PRIVATE: Final = frozenset({INSTANCE_PATH})
-#: What people read and machines do not: each a line of its own, so that Python stays Python.
+#: Files that only root may read: environment properties may be secrets.
+_PRIVATE: Final = frozenset({paths.INSTANCE})
+#: Docstrings and comments on their own lines; removing them keeps the program valid.
 _REMARK = re.compile(r'^ *(""".*"""|# .*)$')
 _LONG_REMARK = re.compile(r'^( *)"""(?:(?!""")[\s\S])*"""\n', re.MULTILINE)
-
-Bundle = S3Object
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """What CloudFormation waits for.
+    """The signal that CloudFormation waits for when it creates or replaces an instance.
 
     Args:
-        stack, region: of the stack that holds the group; the stack's id.
+        stack: id of the stack that holds the Auto Scaling group.
+        region: region of the stack.
         resource: the group's logical id.
-        awaited: False when nothing waits, as for a group that may be empty.
-        timeout_seconds: how long it waits for an instance.
+        awaited: whether CloudFormation waits; it does not for a group that may be empty.
+        timeout_seconds: time (s) that CloudFormation waits for an instance.
     """
 
     stack: str
@@ -73,20 +70,22 @@ class Signal:
 def render_user_data(
     *,
     settings: TierSettings,
-    bundle: Bundle,
+    bundle: S3Object,
     signal: Signal,
     application: Application | None = None,
     cron_yaml: str | None = None,
 ) -> str:
-    """The script that turns a fresh instance into a worker.
+    """Render the script that turns a fresh instance into a worker.
 
     Args:
-        settings: becomes `tier.json`; its `cron_file` and `lifecycle_hook` are set here.
-        application: Default: external; somebody else installs it.
+        settings: content of `tier.json`; `cron_file` and `lifecycle_hook` are set here.
+        bundle: the daemon's bundle.
+        signal: the signal that CloudFormation waits for.
+        application: the web application. Default: external; the machine image brings it.
         cron_yaml: text of the periodic tasks, written beside `tier.json`. Default: no tasks.
 
     Raises:
-        ValueError: a file holds a NUL, which a shell script cannot carry.
+        ValueError: a file holds a NUL character, which a shell script cannot carry.
     """
     cron_file = None if cron_yaml is None else CRON_FILE_NAME
     resources = replace(settings.resources, lifecycle_hook=LIFECYCLE_HOOK)
@@ -102,29 +101,50 @@ def render_user_data(
     )
     documents = {
         SETTINGS_PATH: _line(document),
-        INSTANCE_PATH: _line(instance.to_document()),
+        paths.INSTANCE: _line(instance.to_document()),
     }
     if cron_yaml is not None:
         documents[CRON_PATH] = cron_yaml
-    holes = {
+    values = {
         "BUNDLE_SHA256": bundle.sha256,
-        "INSTANCE_PATH": INSTANCE_PATH,
-        "EARLY_PATH": EARLY_PATH,
+        "INSTANCE_PATH": paths.INSTANCE,
+        "EARLY_PATH": paths.EARLY,
         "EARLY": _template(PACKED_EARLY),
-        "SYSTEMS": ", ".join(system.name for system in SYSTEMS.values()),
+        **_python_values(),
         "PATIENCE_SECONDS": str(int(instance.deadline_seconds * _PATIENCE)),
         "FILES": "".join(_here_document(path, text) for path, text in documents.items()),
     }
-    return _fill(_without_comments(_template("bootstrap.sh")), holes)
+    return _fill(_without_comments(_template("bootstrap.sh")), values)
+
+
+def _python_values() -> dict[str, str]:
+    """Values that tell the script how to find a Python, or to install one."""
+    oldest, newest = _PYTHONS
+    names = ["python3", *(f"python3.{minor}" for minor in range(newest, oldest - 1, -1))]
+    # Systems whose own Python is too old install one by the same command today; another command
+    # needs a branch in bootstrap.sh.
+    (install,) = {
+        (*MANAGERS[system.family].install, *system.python)
+        for system in SYSTEMS.values()
+        if system.python
+    }
+    return {
+        "PYTHON": f"3.{oldest}",
+        "PYTHON_VERSION": f"(3, {oldest})",
+        "PYTHON_NAMES": " ".join(names),
+        "PACKAGE_MANAGER": install[0],
+        "INSTALL_PYTHON": " ".join(install),
+        "SYSTEMS": ", ".join(system.name for system in SYSTEMS.values()),
+    }
 
 
 def deadline_seconds(signal_timeout_seconds: int) -> int:
-    """How long a boot may take, so that its failure is heard before nobody listens any more."""
-    return max(_LEAST_DEADLINE_SECONDS, signal_timeout_seconds - _SIGNAL_MARGIN_SECONDS)
+    """Return the time (s) a boot may take so that CloudFormation still waits if it fails."""
+    return max(_MIN_DEADLINE_SECONDS, signal_timeout_seconds - _SIGNAL_MARGIN_SECONDS)
 
 
 def patience_problem(signal: Signal, application: Application | None) -> str | None:
-    """Why a slow application would be told too late; None when its start fits into the boot."""
+    """Return why the application's start may outlast the boot, or None if it fits."""
     if application is None or not signal.awaited:
         return None
     allowed = deadline_seconds(signal.timeout_seconds)
@@ -138,7 +158,7 @@ def patience_problem(signal: Signal, application: Application | None) -> str | N
 
 
 def size_problem(user_data: str) -> str | None:
-    """Why `user_data`, tokens unresolved, may not fit into EC2's limit; None when it fits."""
+    """Return why `user_data`, tokens unresolved, may exceed EC2's limit, or None if it fits."""
     allowed = USER_DATA_LIMIT_BYTES - RESERVED_FOR_TOKENS_BYTES
     size = len(user_data.encode())
     if size <= allowed:
@@ -152,7 +172,7 @@ def size_problem(user_data: str) -> str | None:
 
 
 def files_in_user_data(text: str) -> dict[str, str]:
-    """Path -> content of the files that a rendered user data writes, exactly as it writes them.
+    """Return path -> content of the files that rendered user data writes, byte for byte.
 
     Args:
         text: user data as an instance sees it: decoded from Base64, tokens resolved.
@@ -186,8 +206,8 @@ def _here_document(path: str, content: str) -> str:
     if "\0" in content:
         raise ValueError(f"{path} holds a NUL character, which user data cannot carry; remove it")
     end = _end_mark(content)
-    # One line break more than the content has; write_file takes it off again, so that a content
-    # without a last line break stays as it is.
+    # One line break more than the content has, which write_file removes: so a content without a
+    # last line break arrives unchanged.
     mode = "0600" if path in _PRIVATE else "0644"
     return f"write_file {path} {mode} <<'{end}'\n{content}\n{end}\n"
 
@@ -206,10 +226,10 @@ def _line(document: Mapping[str, object]) -> str:
 
 
 def packed_early() -> str:
-    """The early part's program as text that a script can carry: without the remarks, compressed.
+    """Pack `early.py` into text that a script can carry: without remarks, compressed.
 
-    It is kept as a file of this package, not made at each synth: a compressor's output differs
-    between its builds, and any new byte of user data replaces every instance.
+    The packed text is a file of this package and not made at each synth: a compressor's output
+    differs between its builds, and any new byte of user data replaces every instance.
     """
     source = Path(__file__).with_name("early.py").read_text(encoding="utf-8")
     content = gzip.compress(without_remarks(source).encode(), mtime=0)
@@ -217,14 +237,17 @@ def packed_early() -> str:
 
 
 def unpacked(text: str) -> str:
-    """What `packed_early` packed."""
+    """Return the program that `packed_early` has packed."""
     return gzip.decompress(base64.b64decode(text)).decode()
 
 
 def without_remarks(source: str) -> str:
-    """Python without docstrings, comments and blank lines, indented by one blank. All is found by
-    its form, not by a parser whose output may change between versions: the same source must give
-    the same user data.
+    """Remove docstrings, comments and blank lines from Python, and indent by one blank.
+
+    Lines are matched instead of unparsing a syntax tree, though `ast.unparse` packs 4 % smaller:
+    from Python 3.12 on it may quote f-strings in a way that Python 3.9, which runs this program,
+    cannot read. And the result must not depend on the Python version, so that the test that
+    compares it with the packed text passes on each.
     """
     source = _LONG_REMARK.sub("", source)
     lines = (line for line in source.splitlines() if line.strip() and not _REMARK.match(line))
@@ -241,13 +264,13 @@ def _template(name: str) -> str:
 
 
 def _without_comments(script: str) -> str:
-    """Shell without the comments that have lines of their own; the first line stays."""
+    """Remove the comments that fill a line from a shell script, except for its first line."""
     return re.sub(r"\n *#[^\n]*(?=\n)", "", script)
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:
-    """A text with its holes filled in one pass, so that a value's own at signs stay."""
-    return _HOLE.sub(lambda hole: values[hole[1]], text)
+    """Return a text with its placeholders replaced, in one pass: `@` in a value stays."""
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 if __name__ == "__main__":

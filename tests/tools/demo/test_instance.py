@@ -12,7 +12,8 @@ from tools.demo import instance
 from tools.demo.errors import DemoError
 from tools.local_aws import LocalAws
 from tools.local_aws.deploy import Deployment
-from worker_tier_bootstrap.user_data import Bundle, Signal, render_user_data
+from worker_tier_bootstrap.contract import S3Object
+from worker_tier_bootstrap.user_data import Signal, render_user_data
 
 pytestmark = pytest.mark.local_aws
 
@@ -35,7 +36,7 @@ def deployed(aws: LocalAws, user_data: str) -> Deployment:
 def user_data(cron_yaml: str | None) -> str:
     return render_user_data(
         settings=SETTINGS,
-        bundle=Bundle(bucket="b", key="k", sha256="0" * 64),
+        bundle=S3Object(bucket="b", key="k", sha256="0" * 64),
         signal=Signal(stack="s", region="us-east-1", resource="R", awaited=True),
         cron_yaml=cron_yaml,
     )

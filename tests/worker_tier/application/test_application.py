@@ -16,8 +16,8 @@ from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
 from worker_tier import InvalidApplication, InvalidProps, WorkerApplication, WorkerTier
 from worker_tier.application.application import bundle_entries
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.bundle import archive_of
-from worker_tier_bootstrap.contract import INSTANCE_PATH
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -42,7 +42,7 @@ def template_of(application: WorkerApplication | None, **props: Any) -> Synthesi
 
 def told(template: Synthesized) -> dict[str, Any]:
     files = files_in_user_data(template.user_data())
-    document: dict[str, Any] = json.loads(files[INSTANCE_PATH])
+    document: dict[str, Any] = json.loads(files[paths.INSTANCE])
     return document
 
 

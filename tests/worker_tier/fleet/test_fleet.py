@@ -24,7 +24,7 @@ from tests.worker_tier.stacks import (
 )
 from worker_tier import InvalidProps, WorkerFleet, WorkerTier
 from worker_tier.fleet.updates import hook_heartbeat_seconds
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -225,7 +225,7 @@ def test_the_signal_names_the_stack_by_pseudo_parameter(plain: Synthesized) -> N
 
 def instance_of(template: Synthesized) -> dict[str, Any]:
     """What an instance is told of itself."""
-    document: dict[str, Any] = json.loads(files_in_user_data(template.user_data())[INSTANCE_PATH])
+    document: dict[str, Any] = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])
     return document
 
 

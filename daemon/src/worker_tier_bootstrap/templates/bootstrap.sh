@@ -1,9 +1,9 @@
 #!/bin/bash
-# Makes a fresh instance a worker: fetches the bundle, and lets what is in it do the rest. cloud-init
-# runs this once, as root, at the first boot; running it again changes nothing.
+# Makes a fresh instance a worker: fetches the daemon's bundle and runs the bootstrap in it.
+# cloud-init runs this once, as root, at the first boot; running it again changes nothing.
 set -Eeuo pipefail
 umask 022
-# Exported before the log's writer is forked: it dates the lines.
+# Exported before the log's writer is forked, which dates the lines.
 export TZ=UTC PYTHONUNBUFFERED=1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 readonly home=/opt/worker-tier sha256='@BUNDLE_SHA256@'
@@ -27,8 +27,8 @@ begin() {
   echo "== $step"
 }
 
-# Only the engine's own end is success: what add_user_data brings may end this script with 0. And a
-# boot that is cut by a shutdown has not failed; the next one goes on with it.
+# Only the bootstrap's own end is success: commands of add_user_data may end this script with 0.
+# A boot that a shutdown interrupts has not failed; the next boot continues it.
 ready=
 finish() {
   local status=$?
@@ -53,7 +53,7 @@ finish() {
 trap finish EXIT
 trap 'exit 143' TERM INT HUP
 
-# write_file PATH MODE: standard input, less the line break that ends every here-document.
+# write_file PATH MODE: writes standard input without the line break that ends a here-document.
 write_file() {
   mkdir -p "${1%/*}"
   rm -f "$1.new"
@@ -67,8 +67,8 @@ write_packed() {
   mv -f "$1.new" "$1"
 }
 
-# What is not there yet, or a cut network, heals by itself, so this never gives up. But CloudFormation
-# and people are told in time when nothing but a hint will help.
+# Runs a command until it succeeds, for a missing object or a cut network may come back. But a
+# failure that lasts is signalled while CloudFormation still waits.
 persist() {
   local pause=2 told=
   until "$@" > "$outcome" 2>&1; do
@@ -84,9 +84,9 @@ persist() {
 
 find_python() {
   local name
-  for name in python3 python3.14 python3.13 python3.12 python3.11; do
+  for name in @PYTHON_NAMES@; do
     if command -v "$name" > /dev/null &&
-      "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      "$name" -c 'import sys; sys.exit(sys.version_info < @PYTHON_VERSION@)'; then
       command -v "$name"
       return 0
     fi
@@ -98,25 +98,25 @@ begin 'write the settings'
 base64 -d <<'END_OF_EARLY' | gzip -dc | write_packed @EARLY_PATH@
 @EARLY@END_OF_EARLY
 @FILES@
-# cloud-init runs user data once. Were the machine switched off now, nothing would go on with this;
-# so until it has come to its end, cloud-init finds it among what it runs at every boot.
+# cloud-init runs user data once, so nothing would continue a boot that a power cut interrupts. Until
+# the boot has succeeded, this script is also among those that cloud-init runs at every boot.
 if [ -f "$0" ] && ! [ "$0" -ef "$again" ]; then
   mkdir -p "${again%/*}"
   cp "$0" "$home/again"
   chmod 0700 "$home/again"
-  # A power cut loses what only memory has, and a new name may outlive what it names.
+  # After a power cut a new name may be on the disk without the content that it names.
   sync "$home/again"
   mv -f "$home/again" "$again"
   sync "${again%/*}"
 fi
 
-begin 'find Python 3.11 or later'
+begin 'find Python @PYTHON@ or later'
 if ! python=$(find_python); then
-  if ! command -v dnf > /dev/null; then
-    echo 'this system has no Python 3.11 or later; choose a machine image of one of @SYSTEMS@' > "$outcome"
+  if ! command -v @PACKAGE_MANAGER@ > /dev/null; then
+    echo 'this system has no Python @PYTHON@ or later; choose a machine image of one of @SYSTEMS@' > "$outcome"
     exit 1
   fi
-  persist dnf -y -q install python3.11
+  persist @INSTALL_PYTHON@
   python=$(find_python)
 fi
 ln -sfn "$python" "$home/python.new"

@@ -1,0 +1,81 @@
+"""Where things are on an instance. Each path is written here once; templates repeat some of them.
+
+`tests/bootstrap/test_paths.py` compares the templates with this module.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# ---- what user data writes ---------------------------------------------------------------------
+
+#: Directory of `tier.json`, `instance.json`, `cron.yaml` and of the files made from them.
+CONFIGURATION: Final = "/etc/worker-tier"
+INSTANCE: Final = f"{CONFIGURATION}/instance.json"
+#: The program that reaches AWS before the daemon's bundle is there.
+EARLY: Final = "/opt/worker-tier/early.py"
+#: Why the last boot failed, one line or more; user data passes it on.
+OUTCOME: Final = "/run/worker-tier/outcome"
+
+# ---- the daemon --------------------------------------------------------------------------------
+
+HOME: Final = "/opt/worker-tier"
+#: Link to the unpacked bundle that the daemon runs from.
+DAEMON: Final = f"{HOME}/daemon"
+#: Directory of the unpacked bundles of the daemon, by the first 16 digits of their SHA-256.
+DAEMON_BUNDLES: Final = f"{HOME}/bundles"
+COMMAND: Final = "/usr/local/bin/worker-tier-bootstrap"
+
+# ---- the application ---------------------------------------------------------------------------
+
+APPLICATION: Final = "/var/app"
+#: Directory of the source bundles as they were fetched, by their SHA-256.
+SOURCE_BUNDLES: Final = f"{APPLICATION}/bundles"
+#: Directory of the unpacked releases, by their id.
+RELEASES: Final = f"{APPLICATION}/releases"
+#: Link to the release that is being built.
+STAGING: Final = f"{APPLICATION}/staging"
+#: Link to the release that runs.
+CURRENT: Final = f"{APPLICATION}/current"
+
+# ---- files of the services ---------------------------------------------------------------------
+
+LOGS: Final = "/var/log/worker-tier"
+DAEMON_LOG: Final = f"{LOGS}/sqsd.log"
+ENVIRONMENT: Final = f"{CONFIGURATION}/application.env"
+CONTAINER_ENVIRONMENT: Final = f"{CONFIGURATION}/container.env"
+SCRIPTS: Final = f"{CONFIGURATION}/processes"
+PHP_FPM: Final = f"{CONFIGURATION}/php-fpm.conf"
+LOGROTATE: Final = f"{CONFIGURATION}/logrotate.conf"
+LOG_AGENT: Final = f"{CONFIGURATION}/amazon-cloudwatch-agent.json"
+UNITS: Final = "/etc/systemd/system"
+#: Directories of the units that packages bring.
+SYSTEM_UNITS: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
+NGINX: Final = "/etc/nginx/nginx.conf"
+NGINX_DROP_IN: Final = f"{UNITS}/nginx.service.d/worker-tier.conf"
+NGINX_ROTATION: Final = "/etc/logrotate.d/nginx"
+
+# ---- what a boot leaves for the next one -------------------------------------------------------
+
+STATE: Final = "/var/lib/worker-tier"
+#: Directory of one record per release that was built to its end.
+RECORDS: Final = f"{STATE}/releases"
+#: What the last successful boot deployed.
+DEPLOYED: Final = f"{STATE}/deployed.json"
+#: Names of the units of the application's processes, one a line.
+PROCESS_UNITS: Final = f"{STATE}/units"
+#: The instance's Auto Scaling group, which never changes.
+GROUP: Final = f"{STATE}/group.json"
+#: Digests of what the running services were started with; see `marks`.
+APPLICATION_MARK: Final = f"{STATE}/application"
+DAEMON_MARK: Final = f"{STATE}/daemon"
+LOG_AGENT_MARK: Final = f"{STATE}/agent"
+
+# ---- the system's own --------------------------------------------------------------------------
+
+OS_RELEASE: Final = "/etc/os-release"
+#: The instance's id, as cloud-init writes it.
+INSTANCE_ID: Final = "/var/lib/cloud/data/instance-id"
+#: Debian's switch that keeps services from starting at their installation.
+SERVICE_POLICY: Final = "/usr/sbin/policy-rc.d"
+LOG_AGENT_HOME: Final = "/opt/aws/amazon-cloudwatch-agent"

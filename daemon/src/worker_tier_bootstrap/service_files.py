@@ -1,0 +1,108 @@
+"""The files that services run by, for a release: their paths, texts and modes."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from sqsd.contract import CRON_FILE_NAME, SETTINGS_PATH, TierSettings
+from worker_tier_bootstrap import paths, procfile, units
+from worker_tier_bootstrap.boot import Boot
+from worker_tier_bootstrap.errors import BootstrapError
+from worker_tier_bootstrap.machine import Machine
+from worker_tier_bootstrap.platforms import Platform
+from worker_tier_bootstrap.release import Release
+
+#: (text, mode) of a file.
+Content = tuple[str, int]
+
+
+def service_files(boot: Boot, release: Release | None) -> dict[str, Content]:
+    """Path -> content of every file that services run by.
+
+    Args:
+        release: the release to run, or None if the application is external.
+    """
+    found: dict[str, Content] = {
+        f"{paths.UNITS}/{units.DAEMON}": (units.sqsd_unit(boot.proxy, release, boot.system), 0o644),
+        paths.LOGROTATE: (units.logrotate_configuration(), 0o644),
+        f"{paths.UNITS}/{units.LOGROTATE}": (units.template("logrotate.service"), 0o644),
+        f"{paths.UNITS}/{units.LOGROTATE_TIMER}": (units.template("logrotate.timer"), 0o644),
+    }
+    if release is not None:
+        found |= _process_files(release)
+        found |= _nginx_files(boot, release)
+    return found
+
+
+def _process_files(release: Release) -> dict[str, Content]:
+    environment = units.process_environment(release)
+    # Private, for environment properties may be secrets; systemd reads the file as root.
+    found = {paths.ENVIRONMENT: (units.environment_file(environment), 0o600)}
+    for name, command in release.processes.items():
+        found[f"{paths.UNITS}/{name}.service"] = (units.process_unit(name, release), 0o644)
+        found[f"{paths.SCRIPTS}/{name}.sh"] = (units.process_script(command), 0o644)
+    if release.platform == Platform.DOCKER:
+        lines = "".join(f"{k}={v}\n" for k, v in release.environment.items())
+        found[paths.CONTAINER_ENVIRONMENT] = (f"{lines}PORT={release.port}\n", 0o600)
+    if release.platform == Platform.PHP:
+        pool = units.template("php-fpm.conf").replace("$PORT", str(release.port))
+        found[paths.PHP_FPM] = (pool, 0o644)
+    return found
+
+
+def _nginx_files(boot: Boot, release: Release) -> dict[str, Content]:
+    additions = _nginx_additions(boot.machine, release)
+    text = units.nginx_configuration(boot.proxy, release, boot.system, additions)
+    # Two rules that rotate the same files would interfere with each other.
+    rotation = f"# nginx's logs are rotated by {units.LOGROTATE_TIMER}.\n"
+    return {
+        paths.NGINX: (text, 0o644),
+        paths.NGINX_ROTATION: (rotation, 0o644),
+        paths.NGINX_DROP_IN: (units.nginx_drop_in(release), 0o644),
+    }
+
+
+def _nginx_additions(machine: Machine, release: Release) -> list[str]:
+    directory = f"{release.directory}/.platform/nginx/conf.d"
+    names = [name for name in machine.names(directory) if name.endswith(".conf")]
+    return [machine.read(f"{directory}/{name}") or "" for name in names]
+
+
+def are_current(boot: Boot) -> bool:
+    """Whether every file has its text already, and the release is the current one."""
+    release = boot.release
+    if boot.has_application and (release is None or not boot.runs_already):
+        return False
+    wanted = service_files(boot, release)
+    return all(boot.machine.read(path) == text for path, (text, _) in wanted.items())
+
+
+def check_names(boot: Boot) -> None:
+    """Check that no process takes the name of a unit that the bootstrap did not write.
+
+    Raises:
+        BootstrapError: the Procfile names such a process.
+    """
+    if not boot.has_application:
+        return
+    ours = set(process_units(boot.machine))
+    for unit in procfile.units(boot.need_release().processes):
+        is_taken = unit in (units.DAEMON, units.PROXY) or any(
+            boot.machine.path(f"{directory}/{unit}").exists() for directory in paths.SYSTEM_UNITS
+        )
+        if is_taken and unit not in ours:
+            raise BootstrapError(
+                f"the Procfile's process {unit.removesuffix('.service')} would replace the"
+                f" system's own {unit}",
+                hint="give the process another name",
+            )
+
+
+def process_units(machine: Machine) -> list[str]:
+    """Names of the processes' units that the bootstrap has written."""
+    return (machine.read(paths.PROCESS_UNITS) or "").split()
+
+
+def cron_path(settings: TierSettings) -> str:
+    """Path of the periodic tasks' file; where there are no tasks, the path that it would have."""
+    return str(PurePosixPath(SETTINGS_PATH).with_name(settings.cron_file or CRON_FILE_NAME))
