@@ -1,11 +1,11 @@
 """Root file systems to boot: built once a week from the distribution's own mirror, then cached.
 
-An image is what a cloud image is before user data: systemd, cloud-init, Python, no more. Beside it
-lies a repository of the packages that the boots install, so that they need no network. A second
-file system has most of them installed, as a machine image that people bake.
+An image contains what a cloud image contains before user data runs: systemd, cloud-init, Python, no
+more. Beside it is a repository of the packages that the boots install, so that they need no
+network. A second file system has most of them installed, as a machine image that people bake.
 
-The cache is shared by every checkout: an image is a directory with its recipe's key in the name,
-held by a lock while it is built or booted.
+Every checkout shares the cache: an image is a directory with its recipe's key in the name, and a
+lock protects it while it is built or booted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: Around what makes or boots a file system: its mounts, processes and network end with it.
+#: Command in front of what builds or boots a file system; mounts and processes end with it.
 NAMESPACES: Final = (
     *("unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork"),
     *("--kill-child", "--mount-proc"),
@@ -34,12 +34,13 @@ _BASE: Final = (
     "systemd,systemd-sysv,dbus,udev,cloud-init,python3,ca-certificates,iproute2,procps,netbase,"
     "lsb-release,openssh-client"
 )
-#: Raise it when the way of building changes.
+#: Version of the recipe; raise it when `_build` changes.
 _RECIPE: Final = "2"
-#: A directory that no run has used for so long is removed.
+#: Time after which a directory that no run has used is removed, in seconds.
 _STALE_SECONDS: Final = 14 * 86_400
+#: Packages that every boot installs.
 _TIER: Final = ("nginx", "logrotate", "nodejs")
-#: Preinstalled in the second file system. PHP is not: a boot installs it, and what Debian starts.
+#: Packages preinstalled in the second file system. Not PHP, so that a boot installs it.
 _PLATFORMS: Final = (
     *("gunicorn", "python3-venv", "ruby", "puma", "golang-go"),
     *("default-jre-headless", "default-jdk-headless"),
@@ -57,8 +58,8 @@ Suites: {suite}-security
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 """
-# Debian has no package with Ubuntu's keys. What is unpacked runs in a namespace without a network,
-# and never leaves this cache.
+# Debian has no package with Ubuntu's keys, so Ubuntu's packages are not verified. They run in a
+# namespace without a network, and never leave this cache.
 _UBUNTU: Final = """\
 Types: deb
 URIs: http://archive.ubuntu.com/ubuntu
@@ -70,11 +71,14 @@ Trusted: yes
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A distribution's release.
+    """The root file systems of one distribution's release.
 
     Args:
-        packages: what boots install.
-        preinstalled: what the second file system has; nothing where there is none.
+        name: key of the system in `worker_tier_bootstrap.systems.SYSTEMS`.
+        suite: the distribution's name of the release.
+        sources: apt's description of the mirrors.
+        packages: packages that boots install.
+        preinstalled: packages of the second file system; empty if there is none.
     """
 
     name: str
@@ -85,7 +89,7 @@ class Image:
 
     @property
     def key(self) -> str:
-        """Changes with the recipe, and every week."""
+        """Digest of the recipe and of the week."""
         parts = [repr(self), _BASE, _RECIPE, time.strftime("%G-%V")]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -95,12 +99,12 @@ class Image:
 
     @property
     def base(self) -> Path:
-        """The unpacked file system: a lower layer, never written to."""
+        """The unpacked file system; it is a lower layer and never changes."""
         return self.directory / "base"
 
     @property
     def full(self) -> Path:
-        """The same with packages installed."""
+        """The file system with packages preinstalled."""
         return self.directory / "full"
 
     @property
@@ -112,37 +116,40 @@ class Image:
 
 
 def place() -> Path:
-    """Where images are kept, for every checkout of this user."""
+    """Directory of the images, shared by every checkout of this user."""
     if given := os.environ.get("WORKER_TIER_IMAGES"):
         return Path(given).absolute()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache, "worker-tier", "images")
 
 
-DEBIAN_12: Final = Image(
-    name="debian-12",
-    suite="bookworm",
-    sources=_DEBIAN.format(suite="bookworm"),
-    packages=(*_TIER, *_PLATFORMS, "php-fpm"),
-    preinstalled=_TIER + _PLATFORMS,
+_IMAGES: Final = (
+    Image(
+        name="debian-12",
+        suite="bookworm",
+        sources=_DEBIAN.format(suite="bookworm"),
+        packages=(*_TIER, *_PLATFORMS, "php-fpm"),
+        preinstalled=_TIER + _PLATFORMS,
+    ),
+    Image(name="debian-13", suite="trixie", sources=_DEBIAN.format(suite="trixie")),
+    Image(name="ubuntu-24.04", suite="noble", sources=_UBUNTU.format(suite="noble")),
 )
-DEBIAN_13: Final = Image(
-    name="debian-13",
-    suite="trixie",
-    sources=_DEBIAN.format(suite="trixie"),
-)
-UBUNTU_24_04: Final = Image(
-    name="ubuntu-24.04",
-    suite="noble",
-    sources=_UBUNTU.format(suite="noble"),
-)
+IMAGES: Final = {image.name: image for image in _IMAGES}
+#: System without an image that can be unpacked here -> system that is dressed as it; see `amazon`.
+DRESSED: Final = {"amzn-2023": "debian-12"}
 
 
-IMAGES: Final = {image.name: image for image in (DEBIAN_12, DEBIAN_13, UBUNTU_24_04)}
+def image_of(system: str) -> Image:
+    """The image that a system of `SYSTEMS` boots from.
+
+    Raises:
+        KeyError: there is no image for it.
+    """
+    return IMAGES[DRESSED.get(system, system)]
 
 
 def ensure(image: Image) -> None:
-    """Build an image unless the cache has it from this week; another process's build is awaited."""
+    """Build an image unless the cache has it; waits for another process that is building it."""
     if image.is_built():
         return
     image.directory.mkdir(parents=True, exist_ok=True)
@@ -159,7 +166,7 @@ def ensure(image: Image) -> None:
 
 @contextmanager
 def held(image: Image) -> Iterator[None]:
-    """Keep an image from being swept while it is booted."""
+    """Protect an image from `sweep` while it is booted."""
     with _lock(image, fcntl.LOCK_SH):
         os.utime(image.directory)
         yield
@@ -235,7 +242,7 @@ def _bootstrap(image: Image, sources: Path, work: Path) -> None:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """In one step, so that a killed build leaves no half of a file system behind."""
+    """Unpack in one step, so that a killed build leaves no half-unpacked file system."""
     fresh = archive.parent / target.name
     fresh.mkdir()
     subprocess.run(["tar", "-C", fresh, "-xf", archive], check=True)
@@ -243,8 +250,8 @@ def _unpack(archive: Path, target: Path) -> None:
     fresh.rename(target)
 
 
-#: Run in namespaces of its own. Nothing is started at installation, as where a machine image is
-#: made, and what the repository was for is gone afterwards.
+#: Script that preinstalls packages, run in new namespaces. As where a machine image is built,
+#: nothing is started at installation; the repository is removed afterwards.
 _INSTALL: Final = """
 set -eu
 mount -t tmpfs tmpfs /run
@@ -264,7 +271,7 @@ exec systemd-nspawn -q -D "$1" --register=no --keep-unit --pipe --resolv-conf=of
 
 
 def _preinstall(image: Image, work: Path) -> None:
-    """The second file system: the first, and packages from the repository."""
+    """Make the second file system: the first one, and packages from the repository."""
     script = _INSTALL.format(packages=" ".join(image.preinstalled))
     full = work / "full"
     full.mkdir()
@@ -279,7 +286,7 @@ def _preinstall(image: Image, work: Path) -> None:
 
 
 def main() -> None:
-    """Build what is missing, two at a time: each mostly waits for its mirror or its disk."""
+    """Build the missing images, two at a time: each mostly waits for its mirror or its disk."""
     from tests.boot import box
 
     if lacking := box.missing():
@@ -292,7 +299,7 @@ def main() -> None:
 
 
 def wanted() -> list[Image]:
-    """Every image but those that somebody has given up on purpose, by name."""
+    """Every image except for those that BOOTSTRAP_WITHOUT names."""
     without = os.environ.get("BOOTSTRAP_WITHOUT", "").replace(",", " ").split()
     return [image for name, image in IMAGES.items() if name not in without]
 

@@ -53,10 +53,10 @@ class Scene:
         s3.create_bucket(Bucket=_BUCKET)
         s3.put_object(Bucket=_BUCKET, Key=f"{sha256}.zip", Body=content)
         bundle = {"bucket": _BUCKET, "key": f"{sha256}.zip", "sha256": sha256}
-        return self.told(kind=BUNDLE, bundle=bundle, platform=None, **application)
+        return self.with_application(kind=BUNDLE, bundle=bundle, platform=None, **application)
 
-    def told(self, **application: Any) -> str:
-        """The deployed user data with other words about the application."""
+    def with_application(self, **application: Any) -> str:
+        """The deployed user data with another description of the application."""
         text = files_in_user_data(self.deployed.user_data)[paths.INSTANCE]
         document = json.loads(text)
         document["application"] = {**document["application"], **application}

@@ -1,11 +1,11 @@
 """Boots real systems: the user data that `cdk synth` rendered, on systemd, cloud-init and nginx.
 
-Each boot is a run of its own inside namespaces that hold its network and end with it; `inside/`
-has what is asked of it. Needs root, systemd-nspawn and mmdebstrap, and takes minutes: it runs where
-BOOTSTRAP_REQUIRED=1, and whatever it lacks is a failure there. Elsewhere it skips at once.
+Each boot is a separate pytest run of a suite in `inside/`, within namespaces that hold its network
+and end with it. It needs root, systemd-nspawn and mmdebstrap, and takes minutes: it runs where
+BOOTSTRAP_REQUIRED=1, and a missing tool is a failure there. Elsewhere it skips at once.
 
-Boots are started here, BOOT_JOBS at a time, the longest first, whatever order tests are taken in;
-so all tests of this file belong into one process (xdist: `--dist loadfile`, or none).
+Boots are started here, BOOT_JOBS at a time, the longest first, in whatever order pytest takes the
+tests; so all tests of this file belong into one process (xdist: `--dist loadfile`, or none).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import pytest
 from tests.boot import box, images, vpc
 from tools.local_aws.instance import PYTHON as LOCAL_AWS_PYTHON
 from tools.local_aws.instance import REPOSITORY
+from worker_tier_bootstrap.systems import SYSTEMS
 
 pytestmark = pytest.mark.boot
 
@@ -34,11 +35,13 @@ INSIDE = Path(__file__).parent / "inside"
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked of a system.
+    """A suite of `inside/`, run on one system.
 
     Args:
-        full: packages are preinstalled, as in a machine image that people bake.
-        seconds: about what it takes; decides only what is started first.
+        system: key of the system in `SYSTEMS`.
+        suite: name of a module of `inside/`.
+        full: whether packages are preinstalled, as in a machine image that people bake.
+        seconds: approximate duration; decides only what is started first.
     """
 
     system: str
@@ -48,8 +51,7 @@ class Scenario:
 
     @property
     def image(self) -> images.Image:
-        dressed = self.system == "amazon-2023"
-        return images.DEBIAN_12 if dressed else images.IMAGES[self.system]
+        return images.image_of(self.system)
 
     def __str__(self) -> str:
         return f"{self.system}-{self.suite}"
@@ -60,18 +62,15 @@ SCENARIOS: Final = (
     Scenario("debian-12", "mistakes", True, 90),
     Scenario("debian-12", "platforms", True, 80),
     Scenario("debian-12", "interrupted", False, 40),
-    Scenario("debian-12", "common", False, 60),
-    Scenario("amazon-2023", "common", False, 61),
-    Scenario("debian-13", "common", False, 62),
-    Scenario("ubuntu-24.04", "common", False, 63),
+    *(Scenario(system, "common", False, 60) for system in SYSTEMS),
 )
-#: A boot's own, on a machine with much else to do.
+#: Time limit of a boot on a busy machine, in seconds.
 _SECONDS: Final = 420
 
 
 @dataclass
 class Boots:
-    """The boots of this session, each a process of its own."""
+    """The boots of this session, each in its own process."""
 
     environment: Mapping[str, str]
     started: float = field(default_factory=time.monotonic)
@@ -82,11 +81,11 @@ class Boots:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def start(self, scenario: Scenario) -> Future[tuple[int, str]]:
-        """(exit code, what was said) of a scenario, in its turn."""
+        """Queue a scenario; the result is its exit code and its output."""
         return self._pool.submit(self._boot, scenario)
 
     def close(self) -> None:
-        """End what still runs: `unshare --kill-child` takes everything inside with it."""
+        """End the boots that still run: `unshare --kill-child` ends everything inside too."""
         self._ended.set()
         for process in list(self._processes):
             process.kill()
@@ -106,7 +105,7 @@ class Boots:
         environment = {
             **{name: value for name, value in os.environ.items() if "XDIST" not in name},
             **self.environment,
-            "WORKER_TIER_BOOT_FLAVOUR": scenario.system,
+            "WORKER_TIER_BOOT_SYSTEM": scenario.system,
             "WORKER_TIER_BOOT_FULL": "yes" if scenario.full else "",
         }
         process = subprocess.Popen(
@@ -137,7 +136,7 @@ class Boots:
 
 
 def _require_boots() -> None:
-    """Skip where boots are not asked for; fail for what is missing where they are."""
+    """Skip unless boots are required; fail if they are and something is missing."""
     if os.environ.get("BOOTSTRAP_REQUIRED") != "1":
         pytest.skip("boots take minutes: set BOOTSTRAP_REQUIRED=1, or run `make boot-test`")
     lacking = box.missing()
@@ -151,9 +150,9 @@ def _require_boots() -> None:
 def boots(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Scenario, Future[tuple[int, str]]]]:
-    """Every scenario that this session asks for, begun, the longest first."""
+    """Start every scenario that this session has selected, the longest first."""
     _require_boots()
-    # Not before it is needed: the CDK takes seconds to start, also where nothing is booted.
+    # Imported late, for the CDK takes seconds to start, also where nothing is booted.
     from tests.boot import assembly
     from worker_tier import WorkerApplication, network
 
@@ -197,7 +196,7 @@ def boots(
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_boot(scenario: Scenario, boots: dict[Scenario, Future[tuple[int, str]]]) -> None:
     if scenario not in boots:
-        pytest.skip(f"BOOTSTRAP_WITHOUT={os.environ['BOOTSTRAP_WITHOUT']} gives it up")
+        pytest.skip(f"BOOTSTRAP_WITHOUT={os.environ['BOOTSTRAP_WITHOUT']} leaves it out")
     code, said = boots[scenario].result()
     print(said)
     assert code == 0, said[-12_000:]

@@ -1,4 +1,4 @@
-"""A machine that is only a directory, and around it what an instance would ask over the network."""
+"""A fake machine, and fakes of what an instance requests over the network."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.fakes.machine import FakeMachine
 from worker_tier_bootstrap import early, readiness
+from worker_tier_bootstrap.bundle import Entry, archive_of
 from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object
 
-if TYPE_CHECKING:
-    from worker_tier_bootstrap.bundle import Entry
-
-#: Files of a source bundle, and what else is said of the application -> its description.
+#: Makes the description of an application from the files of its bundle and other arguments.
 Bundles = Callable[..., Application]
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    """An instance on which user data ran, in a stack whose group has a name."""
+    """An instance whose user data has run, in a stack whose group has a name."""
     xml = "<PhysicalResourceId>the-group</PhysicalResourceId>"
     monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
     monkeypatch.setattr(readiness, "_probe", lambda boot, seconds: "")
@@ -36,9 +34,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 @pytest.fixture
 def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundles:
     """Makes source bundles that the instance can fetch."""
-    # Not above: what is inside of a boot has this file too, and does without the CDK.
-    from worker_tier_bootstrap.bundle import archive_of
-
     store = tmp_path / "store"
     store.mkdir()
 

@@ -71,8 +71,8 @@ def test_a_daemon_that_cannot_use_its_settings_is_not_started_again_and_others_e
         unit = units.sqsd_unit(proxy(), None, system)
         assert "Restart=always\n" in unit
         assert f"RestartPreventExitStatus={UNUSABLE}\n" in unit
-        # systemd knows these from 254 on, and warns of them before
-        assert ("RestartMaxDelaySec=60\n" in unit) == (system.name in ("Debian 13", "Ubuntu 24.04"))
+        # systemd knows this from 254 on, and warns of it before; boots verify the unit
+        assert ("RestartMaxDelaySec=60\n" in unit) == system.restart_steps
 
 
 def test_the_daemons_memory_is_bounded_by_what_its_connections_may_hold() -> None:

@@ -156,11 +156,11 @@ def test_every_problem_with_every_queue_is_told_at_once() -> None:
         "more_queues[0] (b): unknown key 'colour'",
         "more_queues[0] (b): unknown option 'x'",
         "more_queues[0] (b): max_retries must be",
-        "more_queues[1]: queue_url must be a text",
+        "more_queues[1]: queue_url must be a non-empty string",
         "more_queues[1]: options must be a JSON object",
         "more_queues[1]: weight must be",
         "more_queues[2]: must be a JSON object",
-        "more_queues[3] (first): dead_letter_queue_url must be a text",
+        "more_queues[3] (first): dead_letter_queue_url must be a non-empty string",
         "queue https://q/1/first is named 2 times",
         "http_connections (2) must be at least the number of queues",
     ]

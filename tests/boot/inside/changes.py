@@ -160,7 +160,7 @@ def test_a_boot_killed_at_any_step_is_finished_by_the_next_run(scene: Scene) -> 
         "fetch the source bundle",
         "unpack",
         "record the release",
-        "enter the release",
+        "activate the release",
         "start the application",
         "start the daemon",
         "finish",

@@ -1,40 +1,30 @@
-"""The scene of a boot, made inside the namespaces that `test_boot.py` enters."""
+"""The fixture of a boot, made inside the namespaces that `test_boot.py` enters."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tools.local_aws import LocalAws
-from tools.local_aws.instance import CACHE, REPOSITORY
-
-# The constructs' package without its `__init__`, which would start the CDK: some of its modules are
-# plain Python, and that is all that is needed here.
-FLAVOUR = os.environ.get("WORKER_TIER_BOOT_FLAVOUR", "")
-if FLAVOUR:
-    _bare = types.ModuleType("worker_tier")
-    _bare.__path__ = [str(REPOSITORY / "worker_tier")]
-    sys.modules["worker_tier"] = _bare
-
-# ruff: noqa: E402 - after the package is in place
 from tests.boot import amazon, box, images, stack
 from tests.boot.scene import Scene
 from tests.boot.vpc import Vpc
+from tools.local_aws import LocalAws
+from tools.local_aws.instance import CACHE
 
-#: Not below /tmp, which may be memory: an overlay's upper layer holds hundreds of megabytes.
+#: Key of the system to boot in `SYSTEMS`.
+SYSTEM = os.environ.get("WORKER_TIER_BOOT_SYSTEM", "")
+#: Directory of the disks. Not below /tmp, which may be memory: a disk has hundreds of megabytes.
 DISKS = CACHE / "bootstrap"
 
 
 def _sweep() -> None:
-    """Remove the disks of runs that were killed; none lives for an hour."""
+    """Remove the disks of runs that were killed; no run takes an hour."""
     for stale in DISKS.glob("boot-*"):
         if time.time() - stale.stat().st_mtime > 3_600:
             shutil.rmtree(stale, ignore_errors=True)
@@ -42,9 +32,8 @@ def _sweep() -> None:
 
 @pytest.fixture(scope="session")
 def scene() -> Iterator[Scene]:
-    """A VPC, a deployed stack, and an instance that is not switched on yet."""
-    dressed = FLAVOUR == "amazon-2023"
-    image = images.DEBIAN_12 if dressed else images.IMAGES[FLAVOUR]
+    """A VPC, a deployed stack, and an instance that is not booted yet."""
+    image = images.image_of(SYSTEM)
     base = image.full if os.environ.get("WORKER_TIER_BOOT_FULL") else image.base
     box.make_network()
     group = box.OwnCgroup()
@@ -60,11 +49,11 @@ def scene() -> Iterator[Scene]:
             vpc.user_data, vpc.repository = deployed.user_data, image.repository
             instance = box.Box(base, vpc, work)
             instance.fresh()
-            if dressed:
+            if SYSTEM in images.DRESSED:
                 amazon.dress(instance.root)
             try:
                 yield Scene(aws, vpc, instance, deployed)
-                # In a network without a way out, an instance would miss every other.
+                # In a network without internet, an instance reaches no other service.
                 assert vpc.services() <= set(os.environ["WORKER_TIER_BOOT_ENDPOINTS"].split())
             finally:
                 instance.kill()

@@ -79,7 +79,7 @@ MISTAKES = [
     (
         "configuration that nginx refuses",
         files(**{".platform/nginx/conf.d/mine.conf": "no_such_directive on;\n"}),
-        "step enter the release: `nginx -t -q` ended with exit code 1",
+        "step activate the release: `nginx -t -q` ended with exit code 1",
         "no_such_directive",
     ),
 ]

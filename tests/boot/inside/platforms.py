@@ -151,7 +151,9 @@ def test_a_container_is_pulled_and_started(scene: Scene) -> None:
         box.write(f"{place}/{name}", text, 0o755 if "/bin/" in name else 0o644)
     box.run(f"dpkg-deb -b {place} /root/docker.deb && dpkg -i /root/docker.deb && rm -f {LOG}")
     image = "registry.test/worker:1"
-    scene.vpc.user_data = scene.told(kind=CONTAINER, image=image, port=8081, platform=None)
+    scene.vpc.user_data = scene.with_application(
+        kind=CONTAINER, image=image, port=8081, platform=None
+    )
     said = box.run_user_data()
     assert said.strip().endswith("exit=0"), said[-4000:]
     scene.dispatch("a message for a container")

@@ -109,7 +109,7 @@ def test_the_region_is_read_from_the_queue_url(url: str, region: str) -> None:
 
 
 def test_a_url_that_names_no_region_asks_for_one() -> None:
-    with pytest.raises(InvalidSettings, match="region must be a text"):
+    with pytest.raises(InvalidSettings, match="region must be a non-empty string"):
         settings.load(None, {"queue_url": "http://localhost:4566/1/q"})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from aws_cdk import Size
 from aws_cdk import aws_ec2 as ec2
@@ -14,6 +16,27 @@ from tests.worker_tier.stacks import (
     vpc_of,
 )
 from worker_tier import WorkerMachineImage, WorkerTier
+from worker_tier_bootstrap.systems import ARM_64, SYSTEMS, X86_64
+
+#: Instance type -> EC2's name of its processor architecture.
+INSTANCE_TYPES = {"t4g.small": "arm64", "t3.small": "x86_64"}
+
+
+@pytest.mark.parametrize("instance_type", INSTANCE_TYPES)
+@pytest.mark.parametrize("key", SYSTEMS)
+def test_each_system_has_its_image_and_its_root_device(key: str, instance_type: str) -> None:
+    template = tier_with(
+        machine_image=WorkerMachineImage.of(key), instance_type=ec2.InstanceType(instance_type)
+    )
+    system = SYSTEMS[key]
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    (volume,) = data["BlockDeviceMappings"]
+    assert volume["DeviceName"] == system.root_device
+    assert volume["Ebs"]["Encrypted"] is True
+    parameter = template.document["Parameters"][data["ImageId"]["Ref"]]["Default"]
+    assert parameter == system.image_parameters[INSTANCE_TYPES[instance_type]]
+    # each publisher has its own name of the architecture
+    assert re.search("arm64" if instance_type == "t4g.small" else "x86_64|amd64", parameter)
 
 
 @pytest.mark.parametrize(
@@ -25,15 +48,32 @@ from worker_tier import WorkerMachineImage, WorkerTier
         (WorkerMachineImage.ubuntu_24_04(), "/24.04/stable/current/arm64/", "/dev/sda1"),
     ],
 )
-def test_each_system_has_its_image_and_its_root_device(
+def test_a_system_can_be_chosen_by_its_name(
     image: WorkerMachineImage, parameter: str, device: str
 ) -> None:
     template = tier_with(machine_image=image)
     data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
     assert parameter in template.document["Parameters"][data["ImageId"]["Ref"]]["Default"]
-    (volume,) = data["BlockDeviceMappings"]
-    assert volume["DeviceName"] == device
-    assert volume["Ebs"]["Encrypted"] is True
+    assert data["BlockDeviceMappings"][0]["DeviceName"] == device
+
+
+def test_amazons_image_is_the_one_that_the_cdk_knows() -> None:
+    # Amazon's kernel is part of the name; the CDK's default moves with its releases
+    for cpu, architecture in (
+        (ec2.AmazonLinuxCpuType.ARM_64, ARM_64),
+        (ec2.AmazonLinuxCpuType.X86_64, X86_64),
+    ):
+        name = ec2.AmazonLinux2023ImageSsmParameter.ssm_parameter_name(cpu_type=cpu)
+        assert SYSTEMS["amzn-2023"].image_parameters[architecture] == name
+
+
+def test_only_a_system_whose_repositories_have_the_agent_ships_logs() -> None:
+    assert {key for key in SYSTEMS if WorkerMachineImage.of(key).ships_logs} == {"amzn-2023"}
+
+
+def test_an_unknown_system_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"one of amzn-2023, debian-12, .*, got 'debian-1'"):
+        WorkerMachineImage.of("debian-1")
 
 
 def test_an_image_can_be_pinned() -> None:
