@@ -1,6 +1,6 @@
 """A disposable instance: systemd-nspawn in private namespaces, which end with this process.
 
-Nothing of the host's network or devices is touched: the caller has entered namespaces of its own,
+It uses nothing of the host's network or devices: the caller has entered new namespaces,
 and the instance gets another network namespace behind a pair of virtual interfaces.
 """
 
@@ -103,14 +103,16 @@ class Box:
     """One instance after another, each fresh from the file system `base`."""
 
     def __init__(self, base: Path, vpc: Vpc, work: Path) -> None:
-        self.base, self.vpc, self.work = base, vpc, work
+        self.base = base
+        self.vpc = vpc
+        self.work = work
         self.root = work / "root"
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = ""
         self.booted_at = 0.0
 
     def fresh(self) -> None:
-        """A new disk: the image under a layer of its own."""
+        """Mount a new disk: the image below an empty layer."""
         self.discard()
         layers = {name: self.work / name for name in ("upper", "inner")}
         for path in layers.values():
@@ -131,7 +133,7 @@ class Box:
         _sh("chroot", str(self.root), "update-ca-certificates", quiet=True)
         # Java's package wants it, and only minimal images lack it.
         (self.root / "usr/share/man/man1").mkdir(parents=True, exist_ok=True)
-        (self.root / "var/log/journal").mkdir(exist_ok=True)  # kept across reboots
+        (self.root / "var/log/journal").mkdir(exist_ok=True)  # persistent across reboots
 
     def discard(self) -> None:
         """Remove the disk."""
@@ -157,11 +159,11 @@ class Box:
         self._leader = self.wait(self._find_leader, timeout, "the instance's PID 1")
         self.wait(self._systemd_runs, timeout, "systemd")
 
-    def wait(self, look: Callable[[], object], seconds: float, what: str) -> str:
-        """What `look` finds, as text, as soon as it finds something."""
+    def wait(self, poll: Callable[[], object], seconds: float, what: str) -> str:
+        """Call `poll` until it returns something true; returns that as text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if found := look():
+            if found := poll():
                 return str(found)
             time.sleep(0.05)
         raise AssertionError(f"{what}: not within {seconds:.0f} s\n{self.log_tail()}")
@@ -204,7 +206,7 @@ class Box:
         return self.as_service("bash /root/user-data", timeout)
 
     def cloud_init(self, timeout: float = 240) -> str:
-        """Wait until user data is finished; cloud-init's word on how."""
+        """Wait until user data has ended; returns cloud-init's status."""
         return self.run("cloud-init status --wait", check=False, timeout=timeout)
 
     def stop(self, how: str = "poweroff", timeout: float = 120) -> tuple[float, int]:

@@ -33,7 +33,10 @@ class Scene:
     """An instance that may be booted, and everything around it."""
 
     def __init__(self, aws: LocalAws, vpc: Vpc, box: Box, deployed: Deployed) -> None:
-        self.aws, self.vpc, self.box, self.deployed = aws, vpc, box, deployed
+        self.aws = aws
+        self.vpc = vpc
+        self.box = box
+        self.deployed = deployed
         self.sqs = aws.client("sqs")
 
     # ---- the application
@@ -82,7 +85,7 @@ class Scene:
     def received(self) -> str:
         """The sample application's log."""
         path = self.box.root / "tmp/sample-app.log"
-        # /tmp is a file system of its own on the instance
+        # /tmp is a separate file system on the instance
         return self.box.run(f"cat /{path.relative_to(self.box.root)}", check=False)
 
     def dispatch(self, body: str, seconds: float = 20, **attributes: str) -> None:

@@ -1,6 +1,6 @@
 """The stack that instances boot for, deployed to the embedded AWS.
 
-It comes in several versions, as people change their application: each is an assembly of its own,
+It comes in several versions, as people change their application: each is a separate assembly,
 deployed over the one before. Nothing here needs the CDK, which takes seconds to start; `assembly`
 makes what this deploys.
 """

@@ -55,7 +55,8 @@ class Vpc:
     """
 
     def __init__(self, directory: Path, aws: str) -> None:
-        self.directory, self.aws = directory, aws
+        self.directory = directory
+        self.aws = aws
         self.instance_id = INSTANCE_ID
         self.user_data = ""
         #: None: the instance has no role.
@@ -187,7 +188,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that are killed hang up without a word; everything else is told."""
+        """Ignore a killed client that hangs up; report every other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 

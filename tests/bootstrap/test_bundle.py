@@ -102,7 +102,7 @@ def test_every_licence_travels_with_its_code(entries: dict[str, bytes]) -> None:
     assert licensed == {re.sub(r"[-_.]+", "-", name).lower() for name in bundle.DISTRIBUTIONS}
 
 
-def test_what_is_packed_is_what_the_daemon_requires_and_what_that_requires() -> None:
+def test_packed_distributions_are_those_that_the_daemon_requires_directly_or_not() -> None:
     assert set(_closure("worker-tier-daemon")) - {"worker-tier-daemon"} == {
         _normal(name) for name in bundle.DISTRIBUTIONS
     }
@@ -200,7 +200,7 @@ def test_the_archive_runs_as_the_unit_runs_it(unpacked: Path, tmp_path: Path) ->
     assert completed.stdout.startswith(f"sqsd {sqsd.__version__}")
 
 
-def test_what_is_packed_is_pinned_here_in_the_lock_and_for_who_builds_a_wheel() -> None:
+def test_packed_distributions_are_pinned_here_in_the_locks_and_for_building_a_wheel() -> None:
     pins = json.loads(bundle.PINS.read_text())
     assert set(pins) == set(bundle.DISTRIBUTIONS)
     versions = {_normal(name): pin["version"] for name, pin in pins.items()}
@@ -213,7 +213,7 @@ def test_what_is_packed_is_pinned_here_in_the_lock_and_for_who_builds_a_wheel() 
     assert versions == {_normal(name): version for name, version in built_with.items()}
 
 
-def test_what_is_not_as_pinned_is_not_packed(
+def test_a_distribution_that_differs_from_its_pin_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pins = json.loads(bundle.PINS.read_text())

@@ -145,7 +145,7 @@ def test_another_content_is_refused_and_leaves_nothing(network: Answers, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_object_that_may_not_be_read_is_told_with_its_name(
+def test_an_object_that_may_not_be_read_is_reported_with_its_name(
     network: Answers, tmp_path: Path
 ) -> None:
     network.answers["https://assets.s3.cn-north-1.amazonaws.com.cn/daemon.zip"] = 403
@@ -175,7 +175,7 @@ def test_a_transfer_that_is_cut_is_worth_another_try(
     assert not caught.value.definite
 
 
-def test_a_full_disk_is_told_as_that(
+def test_a_full_disk_while_fetching_is_reported(
     network: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> str:
@@ -238,7 +238,7 @@ def test_a_private_image_is_pulled_by_the_role(network: Answers) -> None:
     assert image_pull.credentials("public.ecr.aws/nginx/nginx:1.27") is None
 
 
-def test_a_login_that_is_refused_is_told(network: Answers) -> None:
+def test_a_refused_login_is_reported(network: Answers) -> None:
     network.answers["https://api.ecr.cn-north-1.amazonaws.com.cn/"] = 403
     with pytest.raises(BootstrapError, match="no login for 1234") as caught:
         image_pull.credentials("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/worker:v1")
@@ -288,7 +288,7 @@ def test_a_signal_that_is_refused_is_given_up_at_last(
     assert len(slept) == tries - 1
 
 
-def test_the_reason_is_kept_even_where_the_log_does_not_have_it_yet(
+def test_the_reason_is_reported_even_if_the_log_does_not_have_it_yet(
     network: Answers, tmp_path: Path
 ) -> None:
     network.answers["https://logs.cn-north-1.amazonaws.com.cn/"] = [b"{}"] * 4

@@ -78,7 +78,8 @@ def test_a_boot_killed_at_any_action_ends_as_one_that_was_not(
     assert boot(undisturbed) == 0
     for number in itertools.count(1):
         machine = Mortal(tmp_path / f"{number}")
-        machine.before, machine.left = before, number
+        machine.before = before
+        machine.left = number
         try:
             boot(machine)
         except Killed:
@@ -91,7 +92,7 @@ def test_a_boot_killed_at_any_action_ends_as_one_that_was_not(
     assert number > 40
 
 
-def test_what_is_built_is_on_the_disk_before_it_is_recorded(
+def test_a_build_is_flushed_to_the_disk_before_it_is_recorded(
     machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []

@@ -1,4 +1,4 @@
-"""Files and commands of an instance, for real, on a directory of this machine."""
+"""The real `Machine`, on a directory of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 from worker_tier_bootstrap.machine import Machine
 
 
-def test_a_command_that_fails_tells_what_it_was_and_its_last_words(tmp_path: Path) -> None:
+def test_a_failed_command_reports_its_name_and_its_last_lines(tmp_path: Path) -> None:
     machine = Machine(deadline_seconds=30)
     with pytest.raises(CommandFailed) as caught:
         machine.run(["sh", "-c", "echo out; echo err >&2; exit 3"], hint="mend it")
@@ -45,7 +45,7 @@ def test_a_command_sees_no_environment_but_what_it_needs(monkeypatch: pytest.Mon
     assert (seen["A"], seen["https_proxy"]) == ("1", "http://proxy")
 
 
-def test_a_directory_of_somebody_else_is_not_replaced_by_a_link(tmp_path: Path) -> None:
+def test_a_foreign_directory_is_not_replaced_by_a_link(tmp_path: Path) -> None:
     machine = Machine(deadline_seconds=1, root=tmp_path)
     (tmp_path / "var/app/current").mkdir(parents=True)
     with pytest.raises(BootstrapError, match="did not make"):
@@ -76,7 +76,7 @@ def test_a_query_that_takes_too_long_fails_like_any_command(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_build_gets_all_of_its_release_but_what_root_runs(tmp_path: Path) -> None:
+def test_a_build_owns_its_release_except_for_the_files_that_root_runs(tmp_path: Path) -> None:
     machine = Machine(deadline_seconds=1, root=tmp_path)
     outside = tmp_path / "outside"
     outside.touch()

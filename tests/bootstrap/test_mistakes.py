@@ -1,4 +1,7 @@
-"""What people get wrong, told by the table of steps; a few of these are booted too (`inside/`)."""
+"""Mistakes in a source bundle or its settings, and the errors that the table of steps reports.
+
+A few of them are booted too, in `tests/boot/inside/mistakes.py`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def empty_zip() -> bytes:
 
 
 def damaged_zip() -> bytes:
-    """Its directory can be read, and what a file was deflated to cannot."""
+    """An archive whose directory can be read, and whose file cannot be inflated."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
         bundle.writestr("Procfile", b"web: x\n" * 100)
@@ -73,50 +76,50 @@ def damaged_zip() -> bytes:
         ),
     ],
 )
-def test_a_bundle_that_cannot_be_used_is_told(
+def test_an_unusable_bundle_is_reported(
     machine: FakeMachine,
     bundles: Bundles,
     files: dict[str, bytes | Entry] | bytes,
     says: str,
     hint: str,
 ) -> None:
-    told = failure(machine, bundles(files))
-    assert says in told
-    assert hint in told
+    error = failure(machine, bundles(files))
+    assert says in error
+    assert hint in error
     assert "systemctl restart web.service" not in machine.commands
 
 
-def test_a_process_called_as_a_unit_of_the_system_is_told_before_anything_is_stopped(
+def test_a_process_with_the_name_of_a_system_unit_is_refused_before_anything_is_stopped(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     run(machine, bundles(APP))
     machine.write("/usr/lib/systemd/system/dbus.service", "")
     machine.commands.clear()
-    told = failure(machine, bundles({**APP, "Procfile": b"web: x\ndbus: sleep 1000\n"}))
-    assert "the Procfile's process dbus would replace the system's own dbus.service" in told
-    assert "give the process another name" in told
+    error = failure(machine, bundles({**APP, "Procfile": b"web: x\ndbus: sleep 1000\n"}))
+    assert "the Procfile's process dbus would replace the system's own dbus.service" in error
+    assert "give the process another name" in error
     assert "systemctl stop sqsd.service" not in machine.commands
 
 
 @pytest.mark.parametrize("phase", ["prebuild", "predeploy", "postdeploy"])
-def test_a_hook_that_fails_is_told_by_its_name(
+def test_a_hook_that_fails_is_reported_by_its_name(
     machine: FakeMachine, bundles: Bundles, phase: str
 ) -> None:
     name = f".platform/hooks/{phase}/01_migrate.sh"
     machine.failing[str(machine.path("/var/app"))] = "cannot migrate"
-    told = failure(machine, bundles({**APP, name: HOOK}))
-    assert f"step run {phase} hooks: `{name}` ended with exit code" in told
-    assert "cannot migrate" in told
+    error = failure(machine, bundles({**APP, name: HOOK}))
+    assert f"step run {phase} hooks: `{name}` ended with exit code" in error
+    assert "cannot migrate" in error
 
 
-def test_a_build_that_fails_is_told_by_its_name(machine: FakeMachine, bundles: Bundles) -> None:
+def test_a_build_that_fails_is_reported_by_its_name(machine: FakeMachine, bundles: Bundles) -> None:
     machine.failing["sh -c exit 5"] = "no compiler here"
-    told = failure(machine, bundles({**APP, "Buildfile": b"make: exit 5\n"}))
-    assert "step build: `make of the Buildfile: exit 5` ended with exit code 1" in told
-    assert "no compiler here" in told
+    error = failure(machine, bundles({**APP, "Buildfile": b"make: exit 5\n"}))
+    assert "step build: `make of the Buildfile: exit 5` ended with exit code 1" in error
+    assert "no compiler here" in error
 
 
-def test_a_hook_that_no_system_can_run_is_told(tmp_path: Path) -> None:
+def test_a_hook_that_cannot_be_executed_is_reported(tmp_path: Path) -> None:
     hook = tmp_path / "01.sh"
     hook.write_bytes(b"\x7fELF nonsense")
     hook.chmod(0o755)
@@ -124,7 +127,7 @@ def test_a_hook_that_no_system_can_run_is_told(tmp_path: Path) -> None:
         Machine(deadline_seconds=9).run([str(hook)], hint="", shown="01.sh")
 
 
-def test_a_bundle_that_is_not_there_is_told_at_once(
+def test_a_missing_bundle_is_reported_at_once(
     machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: str) -> None:
@@ -132,9 +135,9 @@ def test_a_bundle_that_is_not_there_is_told_at_once(
 
     application = bundles(APP)
     monkeypatch.setattr(early, "fetch", gone)
-    told = failure(machine, application)
-    assert "the source bundle cannot be fetched: s3://applications/gone.zip: HTTP 404" in told
-    assert "check that the object is there" in told
+    error = failure(machine, application)
+    assert "the source bundle cannot be fetched: s3://applications/gone.zip: HTTP 404" in error
+    assert "check that the object is there" in error
     assert machine.slept == []
 
 
@@ -151,13 +154,13 @@ def test_a_bundle_behind_a_cut_network_is_tried_until_the_deadline(
     assert 400 < machine.now < 600
 
 
-def test_a_process_that_dies_at_once_is_told_though_the_application_answers(
+def test_a_process_that_dies_at_once_is_reported_though_the_application_answers(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     machine.restarts["worker.service"] = int  # once a second
     files = {**APP, "Procfile": b"web: node app.js\nworker: ./missing\n"}
-    told = failure(machine, bundles(files))
-    assert "the process worker exits as soon as it is started (worker: ./missing)" in told
+    error = failure(machine, bundles(files))
+    assert "the process worker exits as soon as it is started (worker: ./missing)" in error
 
 
 def test_several_processes_are_up_when_none_has_ended_for_a_while(
@@ -168,7 +171,7 @@ def test_several_processes_are_up_when_none_has_ended_for_a_while(
     assert machine.now >= 3
 
 
-def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_ours(
+def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_does_not_fail_the_bootstrap(
     machine: FakeMachine, bundles: Bundles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "_probe", lambda boot, seconds: "GET / answers 502")
@@ -177,12 +180,12 @@ def test_a_latin_1_byte_in_a_log_or_in_nginxs_configuration_is_no_failure_of_our
     log.write_bytes(b"x" * 100_000 + b"\ncannot open d\xe9p\xeache\n")
     machine.restarts["web.service"] = lambda now: int(now * 10)
     conf = "# réglages\nclient_max_body_size 20m;\n".encode("latin-1")
-    told = failure(machine, bundles({**APP, ".platform/nginx/conf.d/a.conf": conf}))
-    assert "the application exits as soon as it is started" in told
-    assert told.endswith("cannot open d\ufffdp\ufffdche")
+    error = failure(machine, bundles({**APP, ".platform/nginx/conf.d/a.conf": conf}))
+    assert "the application exits as soon as it is started" in error
+    assert error.endswith("cannot open d\ufffdp\ufffdche")
 
 
-def test_a_plan_of_a_bundle_that_is_not_built_says_what_is_known_later(
+def test_a_plan_for_an_unbuilt_bundle_says_what_is_still_unknown(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     machine.configure(bundles(APP))
@@ -219,9 +222,7 @@ def test_a_lock_of_another_package_manager_is_waited_for(
 
 
 @pytest.mark.parametrize("state", ["iU ", "iHR", "iUR", "iF ", "it ", "iW "])
-def test_what_an_interrupted_installation_left_is_finished_first(
-    machine: FakeMachine, state: str
-) -> None:
+def test_an_interrupted_installation_is_finished_first(machine: FakeMachine, state: str) -> None:
     machine.states["libuv1"] = state
     run(machine)
     update, repair, wanted = _order_of_installation(machine)
@@ -229,7 +230,7 @@ def test_what_an_interrupted_installation_left_is_finished_first(
     assert machine.read("/usr/sbin/policy-rc.d") is None
 
 
-def test_what_is_only_in_the_package_managers_journal_is_finished_too(machine: FakeMachine) -> None:
+def test_an_installation_that_only_the_journal_knows_is_finished_too(machine: FakeMachine) -> None:
     machine.installed |= {"logrotate", "nginx", "nodejs"}
     machine.write("/var/lib/dpkg/updates/0001", "")
     run(machine)
@@ -244,7 +245,7 @@ def test_a_package_manager_that_finished_is_not_repaired(machine: FakeMachine) -
     assert _order_of_installation(machine)[1] == _NEVER
 
 
-def test_a_repair_that_fails_says_what_it_was(machine: FakeMachine) -> None:
+def test_a_failed_repair_is_reported_as_a_repair(machine: FakeMachine) -> None:
     machine.states["libuv1"] = "iHR"
     machine.failing["sh -c #!/bin/sh\n# repair"] = "E: Unable to fetch some archives"
     text = failure(machine, Application())
@@ -253,7 +254,7 @@ def test_a_repair_that_fails_says_what_it_was(machine: FakeMachine) -> None:
 
 
 def _order_of_installation(machine: FakeMachine) -> tuple[int, int, int]:
-    """Which command was the update, the repair, and the installation of what is wanted."""
+    """Positions of the commands that update, repair and install; _NEVER if one did not run."""
     starts = ("apt-get -qq -o APT", "sh -c #!/bin/sh\n# repair", "apt-get -qq -y")
     first = (
         next((i for i, words in enumerate(machine.commands) if words.startswith(start)), _NEVER)
@@ -262,14 +263,14 @@ def _order_of_installation(machine: FakeMachine) -> tuple[int, int, int]:
     return next(first), next(first), next(first)
 
 
-def test_what_a_killed_boot_left_to_keep_services_from_starting_is_removed(
+def test_the_service_policy_of_a_killed_boot_is_removed(
     machine: FakeMachine,
 ) -> None:
     run(machine)
     machine.write("/usr/sbin/policy-rc.d", packages._POLICY_TEXT, 0o755)
     run(machine)
     assert machine.read("/usr/sbin/policy-rc.d") is None
-    # somebody else's stays
+    # a policy of the machine image stays
     machine.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", 0o755)
     run(machine)
     assert machine.read("/usr/sbin/policy-rc.d") is not None

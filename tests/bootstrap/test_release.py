@@ -27,7 +27,7 @@ def test_the_web_process_comes_first_and_is_called_web() -> None:
     assert procfile.processes("app: node app.js\nother: x") == {"web": "node app.js", "other": "x"}
 
 
-def test_every_line_that_cannot_be_read_is_told() -> None:
+def test_every_unreadable_line_is_reported() -> None:
     with pytest.raises(BootstrapError) as caught:
         procfile.processes("web node\n\n# fine\nweb: a\nweb: b\n../x: y\n")
     assert "line 1 is not" in caught.value.text
@@ -85,7 +85,7 @@ def plan(
         ({"Procfile": "web: ./run", "app.js": ""}, "node", 8080, "./run", False),
     ],
 )
-def test_a_platform_is_told_by_its_files(
+def test_a_platform_is_detected_by_its_files(
     tmp_path: Path, files: dict[str, str], platform: str, port: int, start: str, builds: bool
 ) -> None:
     commands, found, its_port, build = plan(tmp_path, files)
@@ -100,7 +100,7 @@ def test_a_buildfile_replaces_the_platforms_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [{}, {"README": ""}, {"a.jar": "", "b.jar": ""}])
-def test_what_cannot_be_started_is_told(tmp_path: Path, files: dict[str, str]) -> None:
+def test_a_bundle_without_a_start_command_is_refused(tmp_path: Path, files: dict[str, str]) -> None:
     with pytest.raises(BootstrapError, match="nothing says how to start") as caught:
         plan(tmp_path, files)
     assert "Procfile" in caught.value.hint
@@ -129,7 +129,7 @@ def test_every_platform_has_packages_for_every_family_and_a_default_port() -> No
         )
 
 
-def test_systems_are_told_by_their_release_file() -> None:
+def test_systems_are_recognized_by_their_release_file() -> None:
     assert system_of('ID="amzn"\nVERSION_ID="2023"\n').nginx_user == "nginx"
     assert system_of("ID=debian\nVERSION_ID='12'\n").family == "apt"
     with pytest.raises(BootstrapError, match="this system is Arch") as caught:
@@ -192,7 +192,7 @@ def test_nothing_is_written_outside_of_the_release(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
         bundle.writestr("a", "content" * 100)
@@ -203,7 +203,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
-def test_all_problems_of_an_application_are_told_at_once() -> None:
+def test_all_problems_of_an_application_are_reported_at_once() -> None:
     problems = application_problems(
         {
             "kind": "bundle",

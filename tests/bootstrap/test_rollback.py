@@ -1,4 +1,4 @@
-"""What runs after a boot that failed: all that ran before it."""
+"""After a failed boot everything runs that ran before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqsd.contract import SETTINGS_PATH
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
 from worker_tier_bootstrap import __main__ as command
-from worker_tier_bootstrap import paths, rollback
+from worker_tier_bootstrap import early, paths, rollback
 from worker_tier_bootstrap.boot import Boot, Step, StepFailed, run_steps
 from worker_tier_bootstrap.contract import CONTAINER, Application
 from worker_tier_bootstrap.errors import CommandFailed
@@ -39,7 +39,7 @@ def with_another_daemon(machine: FakeMachine) -> None:
 
 
 def once(machine: FakeMachine, words: str) -> None:
-    """A command fails the next time that it is run, and no more."""
+    """Let a command fail the next time that it is run, and only then."""
     machine.failing[words] = "no"
     usual = machine.run
 
@@ -53,7 +53,7 @@ def once(machine: FakeMachine, words: str) -> None:
     machine.run = run  # type: ignore[assignment]
 
 
-def test_a_failed_update_brings_back_release_daemon_settings_and_tasks(
+def test_a_failed_update_restores_release_daemon_settings_and_tasks(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     machine.write("/etc/worker-tier/cron.yaml", "old tasks")
@@ -73,10 +73,43 @@ def test_a_failed_update_brings_back_release_daemon_settings_and_tasks(
     assert machine.read("/etc/worker-tier/cron.yaml") == "old tasks"
     assert machine.path("/opt/worker-tier/daemon").readlink().name == "a" * 16
     assert machine.running >= {"web.service", "nginx.service", "sqsd.service"}
-    # what is deployed next is not taken for what runs
+    # the next run does not take the new files for the running ones
     machine.commands.clear()
     assert run(machine, bundles(NEW), http_connections=7, drain_timeout=18) == 0
     assert DAEMON in machine.commands
+
+
+def test_a_rollback_restores_settings_that_only_the_earlier_release_knows(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    # given a deployment by another release of worker-tier, whose options differ
+    assert run(machine, bundles(OLD), http_port=8080, drain_timeout=17) == 0
+    deployed = json.loads(machine.read(paths.DEPLOYED) or "")
+    settings = json.loads(deployed["settings"])
+    settings["a_resource_of_then"] = "x"
+    settings["options"] |= {"an_option_of_then": 1, "log_format": "xml"}
+    deployed["settings"] = json.dumps(settings)
+    machine.write(paths.DEPLOYED, json.dumps(deployed))
+    # when an update fails
+    once(machine, "systemctl restart web.service")
+    assert run(machine, bundles(NEW), http_port=8081) == 1
+    # then its file is restored to the byte, and the services are made of it
+    assert machine.logged[-1].startswith("back at release")
+    assert machine.read(SETTINGS_PATH) == deployed["settings"]
+    assert "listen 127.0.0.1:8080 " in (machine.read(paths.NGINX) or "")
+    assert "TimeoutStopSec=47\n" in (machine.read("/etc/systemd/system/sqsd.service") or "")
+
+
+def test_unusable_settings_are_refused_before_anything_is_changed(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    assert run(machine, bundles(OLD)) == 0
+    machine.commands.clear()
+    document = json.loads(machine.read(SETTINGS_PATH) or "")
+    machine.write(SETTINGS_PATH, json.dumps({**document, "options": {"http_port": 0}}))
+    assert command.main(["run"], machine) == command.UNUSABLE
+    assert f"{SETTINGS_PATH}: http_port must be" in outcome(machine)
+    assert machine.commands == []
 
 
 @pytest.mark.parametrize("has_application", [True, False])
@@ -94,7 +127,7 @@ def test_options_that_the_daemon_does_not_start_with_leave_the_old_ones_running(
     assert "sqsd.service" in machine.running
 
 
-def test_what_the_instance_left_that_an_image_was_made_of_is_not_returned_to(
+def test_a_rollback_ignores_what_another_instance_left_on_the_image(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     assert run(machine, bundles(OLD), http_connections=5) == 0
@@ -125,7 +158,7 @@ def test_a_boot_whose_time_is_over_still_has_time_to_return(
 
 
 @pytest.mark.parametrize("error", [UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "no"), KeyError("x")])
-def test_a_mistake_of_ours_brings_back_what_ran_too(
+def test_a_defect_of_the_bootstrap_restores_what_ran_too(
     machine: FakeMachine, bundles: Bundles, error: Exception
 ) -> None:
     assert run(machine, bundles(OLD)) == 0
@@ -141,9 +174,7 @@ def test_a_mistake_of_ours_brings_back_what_ran_too(
     assert machine.running >= {"web.service", "nginx.service", "sqsd.service"}
 
 
-def test_a_way_back_that_fails_too_does_not_hide_why_it_was_taken(
-    machine: FakeMachine, bundles: Bundles
-) -> None:
+def test_a_failed_rollback_does_not_hide_its_cause(machine: FakeMachine, bundles: Bundles) -> None:
     assert run(machine, bundles(OLD)) == 0
     machine.failing["systemctl restart web.service"] = "no"
     assert run(machine, bundles(NEW)) == 1
@@ -162,7 +193,7 @@ def test_a_run_after_a_reboot_changes_nothing(machine: FakeMachine, bundles: Bun
     machine.commands.clear()
     assert run(machine, application) == 0
     assert machine.commands == []
-    # the group is known without being asked for again
+    # the group is not requested again
     assert machine.read(SETTINGS_PATH) == settings
     assert json.loads(settings or "")["auto_scaling_group"] == "the-group"
 
@@ -170,8 +201,6 @@ def test_a_run_after_a_reboot_changes_nothing(machine: FakeMachine, bundles: Bun
 def test_a_group_is_not_taken_from_the_instance_that_an_image_was_made_of(
     machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker_tier_bootstrap import early
-
     assert run(machine) == 0
     xml = "<PhysicalResourceId>another-group</PhysicalResourceId>"
     monkeypatch.setattr(early, "cloudformation", lambda *_, **__: xml)
@@ -180,7 +209,7 @@ def test_a_group_is_not_taken_from_the_instance_that_an_image_was_made_of(
     assert json.loads(machine.read(SETTINGS_PATH) or "")["auto_scaling_group"] == "another-group"
 
 
-def test_what_a_killed_change_may_have_started_is_started_again(
+def test_services_are_restarted_after_a_change_that_was_killed(
     machine: FakeMachine, bundles: Bundles
 ) -> None:
     assert run(machine, bundles(OLD), http_connections=5) == 0

@@ -1,4 +1,4 @@
-"""The table of steps, run on a directory that stands for an instance."""
+"""The table of steps, run on a fake machine."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_a_plan_does_nothing_and_names_every_step(machine: FakeMachine) -> None:
     assert "install packages: do (undo: " in lines[1]
 
 
-def test_every_step_is_told_with_its_duration_or_why_it_was_skipped(machine: FakeMachine) -> None:
+def test_every_step_is_logged_with_its_duration_or_why_it_was_skipped(machine: FakeMachine) -> None:
     run(machine)
     for number, step in enumerate(STEPS, 1):
         assert f"== {number}/{len(STEPS)} {step.name}" in machine.logged
-        (told,) = [line for line in machine.logged if line.startswith(f"== {step.name}: ")]
-        assert told.endswith(" s") or ": skipped, " in told
+        (end,) = [line for line in machine.logged if line.startswith(f"== {step.name}: ")]
+        assert end.endswith(" s") or ": skipped, " in end
 
 
 def test_a_group_that_cannot_be_found_out_does_not_stop_messages(
@@ -80,11 +80,11 @@ def test_packages_are_tried_again_and_services_do_not_start_at_their_installatio
         run(machine)
     assert machine.slept == [5, 15]
     assert "let the subnet reach the system's package mirror" in str(caught.value)
-    # what kept services from starting is gone again
+    # services may start again
     assert machine.read("/usr/sbin/policy-rc.d") is None
 
 
-def test_a_failed_step_brings_back_what_ran_only_once_it_was_touched(machine: FakeMachine) -> None:
+def test_a_failed_step_rolls_back_only_if_it_changes_services(machine: FakeMachine) -> None:
     rolled: list[str] = []
 
     def fail(_: Boot) -> None:
@@ -110,7 +110,7 @@ def test_a_failure_is_left_where_user_data_finds_it(
     assert "no route to the queue" in outcome
 
 
-def test_a_machine_without_settings_is_told(tmp_path: Path) -> None:
+def test_missing_settings_are_reported(tmp_path: Path) -> None:
     empty = FakeMachine(tmp_path)
     empty.remove(SETTINGS_PATH)
     assert command.main(["run"], empty) == command.UNUSABLE
@@ -129,7 +129,7 @@ def test_an_instance_file_that_lacks_something_is_refused(name: str) -> None:
         Instance.from_json(json.dumps(document))
 
 
-def test_an_instance_file_comes_back_as_it_was() -> None:
+def test_an_instance_file_is_read_back_unchanged() -> None:
     assert Instance.from_json(json.dumps(INSTANCE.to_document())) == INSTANCE
     changed = dataclasses.replace(INSTANCE, awaited=False)
     assert Instance.from_json(json.dumps(changed.to_document())) == changed

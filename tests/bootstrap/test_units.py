@@ -66,7 +66,9 @@ def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -
     assert "WatchdogSec=120\n" in unit
 
 
-def test_a_daemon_that_cannot_use_its_settings_is_not_started_again_and_others_ever_later() -> None:
+def test_a_daemon_with_unusable_settings_is_not_restarted_and_any_other_with_longer_pauses() -> (
+    None
+):
     for system in SYSTEMS.values():
         unit = units.sqsd_unit(proxy(), None, system)
         assert "Restart=always\n" in unit
@@ -125,7 +127,7 @@ def test_the_daemon_is_confined(require_tool: Callable[[str], Path], tmp_path: P
 
 @settings(deadline=None)  # a shell each time
 @given(st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=60))
-def test_an_environment_file_gives_back_any_value(value: str) -> None:
+def test_any_value_survives_an_environment_file(value: str) -> None:
     # systemd's quoting is a shell's for these: double quotes with four escapes
     line = units.environment_file({"NAME": value})
     script = f'{line}printf %s "$NAME"'
@@ -209,7 +211,7 @@ def test_nginx_understands_its_configuration(
     assert completed.returncode == 0, completed.stderr
 
 
-def test_nginx_is_more_patient_than_the_daemon_and_listens_on_loopback_only() -> None:
+def test_nginx_waits_longer_than_the_daemon_and_listens_on_loopback_only() -> None:
     text = units.nginx_configuration(proxy(inactivity_timeout=1_800), release(), DEBIAN)
     for name in ("proxy_read_timeout", "proxy_send_timeout", "fastcgi_read_timeout"):
         assert f"  {name} 1810;\n" in text
@@ -218,7 +220,7 @@ def test_nginx_is_more_patient_than_the_daemon_and_listens_on_loopback_only() ->
     assert "@" not in text
 
 
-def test_what_a_bundle_sets_replaces_our_line_and_no_other() -> None:
+def test_a_directive_of_the_bundle_replaces_ours_and_no_other() -> None:
     addition = """
 # client_body_buffer_size 1k;
 client_max_body_size 20m; proxy_read_timeout
@@ -234,7 +236,7 @@ server { keepalive_requests 7; location / { proxy_send_timeout 9; } }
     assert "\n  proxy_send_timeout" in text
 
 
-def test_every_log_is_shipped_in_a_stream_of_its_own() -> None:
+def test_every_log_is_shipped_in_a_separate_stream() -> None:
     text = units.log_agent_configuration("group", ["web", "worker"])
     streams = re.findall(r'"log_stream_name": "([^"]+)"', text)
     assert len(set(streams)) == len(streams) == 6

@@ -100,7 +100,7 @@ def test_settings_name_the_hook_that_the_group_has() -> None:
     assert settings.resources.auto_scaling_group is None
 
 
-def test_what_the_bootstrap_is_told_comes_back_as_it_was() -> None:
+def test_the_description_of_an_instance_is_read_back_unchanged() -> None:
     application = Application(
         kind=BUNDLE,
         bundle=S3Object(bucket="assets", key="app.zip", sha256="1" * 64),
@@ -109,8 +109,10 @@ def test_what_the_bootstrap_is_told_comes_back_as_it_was() -> None:
         environment={"MODE": 'it\'s "quoted" $HOME'},
         start_timeout=17,
     )
-    told = Instance.from_json(files_in_user_data(render(application=application))[paths.INSTANCE])
-    assert told == Instance(
+    read_back = Instance.from_json(
+        files_in_user_data(render(application=application))[paths.INSTANCE]
+    )
+    assert read_back == Instance(
         stack="S",
         region="us-east-1",
         resource="Group",
@@ -130,7 +132,7 @@ def test_no_hole_is_left_in_the_script() -> None:
     assert re.search("@[A-Z]", render("")) is None
 
 
-def test_the_early_part_is_python_3_9_and_does_what_its_source_does() -> None:
+def test_the_packed_early_part_is_python_3_9_and_the_same_program_as_its_source() -> None:
     carried = files_in_user_data(render())[paths.EARLY]
     # `make bundle` packs it anew
     assert carried == without_remarks(EARLY.read_text(encoding="utf-8"))
@@ -157,7 +159,7 @@ def test_remarks_are_left_out_and_texts_stay() -> None:
     assert without_remarks(source) == 'x = "# no remark"\ndef f():\n return x\n'
 
 
-def test_the_size_is_bounded_with_room_for_what_tokens_become() -> None:
+def test_the_size_is_bounded_with_a_reserve_for_the_values_of_tokens() -> None:
     allowed = user_data.USER_DATA_LIMIT_BYTES - user_data.RESERVED_FOR_TOKENS_BYTES
     assert user_data.size_problem("x" * allowed) is None
     # bytes are counted, not letters

@@ -1,4 +1,4 @@
-"""Documents that list what the contract has, held against it."""
+"""Documents that list parts of the contract, compared with it."""
 
 from __future__ import annotations
 

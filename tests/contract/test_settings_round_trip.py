@@ -124,7 +124,7 @@ def test_a_cron_yaml_reaches_the_daemon_byte_for_byte(tmp_path: Path) -> None:
     assert written.encode() == file.read_bytes()
 
 
-def test_an_instance_may_send_to_the_dead_letter_queue_only_when_told_to() -> None:
+def test_an_instance_may_send_to_the_dead_letter_queue_only_with_dead_letter_statuses() -> None:
     for statuses, allowed in ((None, False), (["410"], True)):
         template = tier_with(dead_letter_statuses=statuses)
         dead = template.id_of("AWS::SQS::Queue", "DeadLetterQueue")

@@ -1,4 +1,4 @@
-"""docs/traps.md and docs/stack.md cite tests; each must be there."""
+"""docs/traps.md and docs/stack.md cite tests; each cited test must exist."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from worker_tier_bootstrap import user_data
 from worker_tier_bootstrap.bundle import Archive, archive_of
 from worker_tier_bootstrap.contract import S3Object
 
-#: Stands for the bootstrap in the bundle: says what it sees, and ends as it is told.
+#: Stand-in for the bootstrap in the bundle: prints its arguments, and ends with a given status.
 ENGINE = b"""
 import os, pathlib, sys
 print("engine", sys.argv[1:], sorted(os.listdir(os.environ["SETTINGS"])))
@@ -24,8 +24,8 @@ if reason := os.environ.get("REASON"):
 sys.exit(int(os.environ.get("ENGINE_STATUS", "0")))
 """
 ARCHIVE = archive_of({"worker_tier_bootstrap/__main__.py": ENGINE})
-#: The system's Python: the early part is a stand-in that fails as often as told and then delivers;
-#: everything else is the real thing.
+#: Stand-in for the system's Python: `early.py` fails REFUSALS times and then delivers the archive;
+#: everything else runs by the real interpreter.
 PYTHON = """
 case "$1:$2" in
   */early.py:fetch)
@@ -79,7 +79,8 @@ class Instance:
     """A directory that stands for an instance's root, and a PATH of stand-ins."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self._stubs = root / "root", root / "stubs"
+        self.root = root / "root"
+        self._stubs = root / "stubs"
         self.root.mkdir()
         self._stubs.mkdir()
         self._calls = root / "calls"

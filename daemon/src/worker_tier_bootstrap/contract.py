@@ -200,7 +200,7 @@ def environment_problems(environment: Any) -> list[str]:
     if size > ENVIRONMENT_LIMIT_BYTES:
         problems.append(
             f"environment properties take {size} bytes and may take {ENVIRONMENT_LIMIT_BYTES};"
-            " keep large values in Parameter Store and name them instead"
+            " put large values into Parameter Store and name them instead"
         )
     return problems
 

@@ -1,7 +1,9 @@
-"""What an instance needs before it has anything: get an object from S3, speak to CloudFormation.
+"""What an instance needs before it has the bundle: fetch an object from S3, call CloudFormation.
 
-User data carries this file as it is and runs it by the system's own Python, 3.9 or later, so that a
-boot that fails before the bundle is there can still say so. Standard library only.
+User data carries this file, without remarks, and runs it by the system's own Python, 3.9 or later,
+so that a boot that fails before the bundle is there can still signal its failure. Standard library
+only. For the same reason it reads `instance.json` and `tier.json` by their keys instead of by the
+types of `worker_tier_bootstrap.contract` and `sqsd.contract`.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ METADATA = "http://169.254.169.254/latest/"
 _TIMEOUT_SECONDS = 20
 _ROLE = "meta-data/iam/security-credentials/"
 _LOG_TAIL_LINES = 40
-#: Seconds between tries of a signal, which nothing else repeats.
+#: Pauses between two tries of a signal, in seconds; None after the last try.
 _SIGNAL_PAUSES = (1, 2, 4, 8, 16, None)
 _BUSY = re.compile("Throttl|RequestLimitExceeded|TooManyRequests")
 
 
 class Refused(Exception):
-    """A call did not succeed; its text says why, for people. `definite`: a retry needs a hint."""
+    """A call did not succeed; its text says why. `definite`: the same call cannot succeed later."""
 
     def __init__(self, text: str, definite: bool = False) -> None:
         self.definite = definite
@@ -39,7 +41,7 @@ class Refused(Exception):
 
 
 def metadata(path: str) -> str:
-    """A value of the instance metadata service, by a token (IMDSv2)."""
+    """Return a value of the instance metadata service, by a token (IMDSv2)."""
     limit = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
     try:
         token = _open(METADATA + "api/token", "PUT", limit).decode()
@@ -52,7 +54,7 @@ def metadata(path: str) -> str:
 
 
 def role_keys() -> dict[str, str]:
-    """The keys of the instance's role."""
+    """Return the access keys of the instance's role."""
     try:
         role = metadata(_ROLE).split()[0]
         keys = json.loads(metadata(_ROLE + role))
@@ -63,7 +65,7 @@ def role_keys() -> dict[str, str]:
 
 
 def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
-    """Write an object to `target`, which appears only when its SHA-256 is the right one."""
+    """Write an object to `target`, which appears only if its SHA-256 is the given one."""
     name = f"s3://{bucket}/{key}"
     host = f"s3.{region}.{domain()}"
     path = "/" + urllib.parse.quote(key)
@@ -74,8 +76,8 @@ def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
     headers = _signed("s3", region, "GET", host, path, {}, b"")
     part = Path(target + ".part")
     try:
-        with _answer(_request("https://" + host + path, "GET", headers)) as answer:
-            told = _copy(answer, part)
+        with _send(_request("https://" + host + path, "GET", headers)) as response:
+            actual = _copy(response, part)
     except urllib.error.HTTPError as error:
         text, definite = _reason(error)
         raise Refused(f"{name}: {text}", definite) from error
@@ -85,32 +87,32 @@ def fetch(region: str, bucket: str, key: str, sha256: str, target: str) -> None:
             text = f"the disk is full at {target}; give instances a larger root_volume_size"
             raise Refused(text, definite=True) from error
         raise Refused(f"{name}: {error or type(error).__name__}") from error
-    if told != sha256:
+    if actual != sha256:
         part.unlink()
         text = "%s has SHA-256 %s instead of %s; deploy the stack again"
-        raise Refused(text % (name, told, sha256), definite=True)
+        raise Refused(text % (name, actual, sha256), definite=True)
     part.replace(target)
 
 
-def _copy(answer: http.client.HTTPResponse, part: Path) -> str:
-    """The SHA-256 of what was copied; a transfer that was cut short is no other content."""
+def _copy(response: http.client.HTTPResponse, part: Path) -> str:
+    """Copy a body to a file; returns its SHA-256, or fails if the transfer was cut short."""
     digest = hashlib.sha256()
     size = 0
     with part.open("wb") as file:
-        for piece in iter(lambda: answer.read(1 << 20), b""):
+        for piece in iter(lambda: response.read(1 << 20), b""):
             digest.update(piece)
             file.write(piece)
             size += len(piece)
         file.flush()
         os.fsync(file.fileno())
-    wanted = answer.headers.get("Content-Length")
+    wanted = response.headers.get("Content-Length")
     if wanted is not None and int(wanted) != size:
         raise http.client.HTTPException(f"ended after {size} of {wanted} bytes")
     return digest.hexdigest()
 
 
 def cloudformation(region: str, action: str, **parameters: str) -> str:
-    """Call CloudFormation as the instance's role, or without one as the instance itself."""
+    """Call CloudFormation as the instance's role, or as the instance itself if it has no role."""
     host = f"cloudformation.{region}.{domain()}"
     form = dict(parameters, Action=action, Version="2010-05-15")
     body = urllib.parse.urlencode(form).encode()
@@ -118,7 +120,7 @@ def cloudformation(region: str, action: str, **parameters: str) -> str:
     try:
         headers = _signed("cloudformation", region, "POST", host, "/", headers, body)
     except Refused:
-        # What cfn-signal sends: it speaks by the instance's identity, for which no role is needed.
+        # As cfn-signal does: the instance's identity document, for which no role is needed.
         document = metadata("dynamic/instance-identity/document").encode()
         signature = metadata("dynamic/instance-identity/signature").replace("\n", "")
         identity = base64.b64encode(document).decode() + ":" + signature
@@ -127,7 +129,7 @@ def cloudformation(region: str, action: str, **parameters: str) -> str:
 
 
 def signal(instance: dict[str, object], success: bool) -> None:
-    """Tell CloudFormation how the boot ended. It takes no reason; `report` has a place for that."""
+    """Signal to CloudFormation how the boot ended. A signal has no reason; see `report`."""
     cloudformation(
         str(instance["region"]),
         "SignalResource",
@@ -139,7 +141,7 @@ def signal(instance: dict[str, object], success: bool) -> None:
 
 
 def report(region: str, log_group: str, lines: list[str]) -> None:
-    """Put lines where they outlive the instance: a stream of its own in a log group."""
+    """Write lines to a log group, in a stream of this instance, where they outlive it."""
     host = f"logs.{region}.{domain()}"
     stream = metadata("meta-data/instance-id") + "/bootstrap"
     where = {"logGroupName": log_group, "logStreamName": stream}
@@ -161,7 +163,7 @@ def json_call(service: str, host: str, region: str, target: str, request: object
 
 
 def domain() -> str:
-    """Of the partition's hosts, such as `amazonaws.com`."""
+    """Return the domain of the partition's hosts, such as `amazonaws.com`."""
     return metadata("meta-data/services/domain")
 
 
@@ -176,8 +178,8 @@ def _call(action: str, url: str, headers: dict[str, str], body: bytes) -> str:
 
 
 def _open(url: str, method: str, headers: dict[str, str], body: bytes | None = None) -> bytes:
-    with _answer(_request(url, method, headers, body)) as answer:
-        return bytes(answer.read())
+    with _send(_request(url, method, headers, body)) as response:
+        return bytes(response.read())
 
 
 def _request(
@@ -186,25 +188,25 @@ def _request(
     return urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - ours
 
 
-def _answer(request: urllib.request.Request) -> http.client.HTTPResponse:
-    answer: http.client.HTTPResponse
-    answer = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - ours
-    return answer
+def _send(request: urllib.request.Request) -> http.client.HTTPResponse:
+    response: http.client.HTTPResponse
+    response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)  # noqa: S310 - ours
+    return response
 
 
 def _reason(error: urllib.error.HTTPError) -> tuple[str, bool]:
-    """(what was answered, whether the same request will be answered so again)"""
+    """Return an error's text, and whether the same request would fail again."""
     text = error.read().decode("utf-8", "replace")
     found = re.findall(r"<(?:Code|Message)>([^<]*)<", text) or [text[:200]]
     busy = error.code in (408, 429) or _BUSY.search(text)
-    said = "HTTP {} {}".format(error.code, " ".join(": ".join(found).split()))
-    return said, 400 <= error.code < 500 and not busy
+    shown = "HTTP {} {}".format(error.code, " ".join(": ".join(found).split()))
+    return shown, 400 <= error.code < 500 and not busy
 
 
 def _signed(
     service: str, region: str, method: str, host: str, path: str, more: dict[str, str], body: bytes
 ) -> dict[str, str]:
-    """Headers with an AWS signature, version 4."""
+    """Return headers with an AWS signature, version 4."""
     keys = role_keys()
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     digest = hashlib.sha256(body).hexdigest()
@@ -216,9 +218,9 @@ def _signed(
     lines = [f"{name}:{headers[name]}\n" for name in sorted(headers)]
     request = "\n".join([method, path, "", "".join(lines), names, digest])
     scope = f"{now[:8]}/{region}/{service}/aws4_request"
-    told = hashlib.sha256(request.encode()).hexdigest()
+    hashed = hashlib.sha256(request.encode()).hexdigest()
     key = ("AWS4" + keys["SecretAccessKey"]).encode()
-    for part in [*scope.split("/"), "\n".join(["AWS4-HMAC-SHA256", now, scope, told])]:
+    for part in [*scope.split("/"), "\n".join(["AWS4-HMAC-SHA256", now, scope, hashed])]:
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     headers["authorization"] = (
         "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}".format(
@@ -233,10 +235,10 @@ def _signed(
 
 
 def main(arguments: list[str]) -> int:
-    """`fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`; INSTANCE is
-    instance.json.
+    """Run `fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`.
 
-    Exit codes: 0 done; 1 failed, a retry may help; 3 failed, and a retry needs a hint.
+    INSTANCE is the path of instance.json. Exit codes: 0 done; 1 failed, and a retry may succeed;
+    3 failed, and a retry would fail too.
     """
     command, path = arguments[0], arguments[1]
     instance = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -247,17 +249,17 @@ def main(arguments: list[str]) -> int:
             fetch(instance["region"], *where)
         elif command == "signal":
             if arguments[2] == "false":
-                _keep_end_of(arguments[3], arguments[4], path, instance["region"])
+                _report_end_of(arguments[3], arguments[4], path, instance["region"])
             if instance["awaited"]:
-                _signal_at_last(instance, arguments[2] == "true")
+                _retry_signal(instance, arguments[2] == "true")
     except Refused as error:
         print(error)
         return 3 if error.definite else 1
     return 0
 
 
-def _signal_at_last(instance: dict[str, object], success: bool) -> None:
-    """Signal, and try again while that may help."""
+def _retry_signal(instance: dict[str, object], success: bool) -> None:
+    """Signal, and try again while that may succeed."""
     for pause in _SIGNAL_PAUSES:
         try:
             signal(instance, success)
@@ -269,9 +271,10 @@ def _signal_at_last(instance: dict[str, object], success: bool) -> None:
             time.sleep(pause)
 
 
-def _keep_end_of(log: str, outcome: str, instance_path: str, region: str) -> None:
-    """Into the tier's log group, when its settings name one. The outcome comes from its own file:
-    what writes the log may not have come so far.
+def _report_end_of(log: str, outcome: str, instance_path: str, region: str) -> None:
+    """Report the end of the log to the tier's log group, if its settings name one.
+
+    The outcome is read from its own file, because the log's writer may not have written it yet.
     """
     try:
         tier = Path(instance_path).with_name("tier.json").read_text(encoding="utf-8")
@@ -282,7 +285,7 @@ def _keep_end_of(log: str, outcome: str, instance_path: str, region: str) -> Non
         if log_group:
             report(region, log_group, lines)
     except (OSError, ValueError, Refused) as error:
-        print(f"the end of the log could not be kept: {error}")
+        print(f"the end of the log could not be reported: {error}")
 
 
 def _end(path: str) -> list[str]:

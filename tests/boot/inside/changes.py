@@ -39,14 +39,14 @@ def test_the_first_release_runs(scene: Scene) -> None:
     scene.dispatch("first")
 
 
-def test_a_killed_daemon_is_back_and_goes_on(scene: Scene) -> None:
+def test_a_killed_daemon_is_restarted_and_dispatches_again(scene: Scene) -> None:
     old = scene.pid("sqsd")
     scene.box.run(f"kill -9 {old}")
     scene.box.wait(lambda: scene.pid("sqsd") not in (0, old) and scene.all_active(), 30, "sqsd")
     scene.dispatch("after kill -9")
 
 
-def test_a_killed_application_is_back_and_messages_wait_for_it(scene: Scene) -> None:
+def test_a_killed_application_is_restarted_and_messages_wait_for_it(scene: Scene) -> None:
     scene.box.run("systemctl kill -s KILL web")
     scene.send("sent while the application was dead")
     found = "sent while the application was dead"
@@ -68,7 +68,7 @@ def test_a_daemon_that_hangs_is_restarted_by_systemd(scene: Scene) -> None:
     box.run("systemctl restart sqsd")
 
 
-def test_an_update_to_a_broken_application_keeps_the_old_one_and_signals_failure(
+def test_an_update_to_a_broken_application_restores_the_old_one_and_signals_failure(
     scene: Scene,
 ) -> None:
     signals = len(scene.vpc.signals())
@@ -220,7 +220,7 @@ def test_an_instance_that_auto_scaling_ends_drains_and_says_so(scene: Scene) -> 
     assert complete["at"] - sent < 20
     # by then it was answered and deleted
     assert scene.answers(last) == [200]
-    # what comes now is somebody else's
+    # a message that arrives now is left to another instance
     other = scene.send("for another instance")
     _, code = box.stop("poweroff")
     assert code == 0

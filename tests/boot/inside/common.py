@@ -121,7 +121,7 @@ def test_a_second_run_changes_nothing(scene: Scene) -> None:
     assert len(scene.vpc.signals()) == signals + 1
 
 
-def test_a_plan_tells_that_nothing_is_left_to_do(scene: Scene) -> None:
+def test_a_plan_says_that_nothing_is_left_to_do(scene: Scene) -> None:
     lines = scene.box.run("worker-tier-bootstrap plan").splitlines()
     assert len(lines) > 15
     assert [line for line in lines if ": do (" in line and "check the system" not in line] == []

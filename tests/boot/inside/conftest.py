@@ -46,7 +46,8 @@ def scene() -> Iterator[Scene]:
             deployed = stack.deploy(aws, Path(os.environ["WORKER_TIER_BOOT_ASSEMBLY"]))
             certificates = Path(os.environ["WORKER_TIER_BOOT_CERTIFICATES"])
             vpc = Vpc(certificates, f"http://127.0.0.1:{aws.port}")
-            vpc.user_data, vpc.repository = deployed.user_data, image.repository
+            vpc.user_data = deployed.user_data
+            vpc.repository = image.repository
             instance = box.Box(base, vpc, work)
             instance.fresh()
             if SYSTEM in images.DRESSED:

@@ -1,6 +1,6 @@
-"""What people and networks get wrong: each ends in a failed signal and a sentence that helps.
+"""Mistakes of people and networks: each ends in a failed signal and an error with a hint.
 
-Here is what only a real system shows; `test_mistakes.py` has the others.
+These need a real system; the rest is in `tests/bootstrap/test_mistakes.py`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def one_failure(scene: Scene) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("user_data", "reason", "hint"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES]
 )
-def test_a_mistake_is_told_and_the_old_release_goes_on(
+def test_a_mistake_is_reported_and_the_old_release_still_runs(
     running: Scene, user_data: Callable[[Scene], str], reason: str, hint: str
 ) -> None:
     running.vpc.user_data = user_data(running)
@@ -111,13 +111,13 @@ def test_a_mistake_is_told_and_the_old_release_goes_on(
         said = running.box.run_user_data()
     assert said.strip().endswith("exit=1"), said
     text = "\n".join(line.partition("Z ")[2] for line in said.splitlines())
-    told = text[text.rindex("== failed: ") :]
-    assert reason in told
-    assert hint in told
+    reported = text[text.rindex("== failed: ") :]
+    assert reason in reported
+    assert hint in reported
     assert running.all_active()
 
 
-def test_a_full_disk_is_told(running: Scene) -> None:
+def test_a_full_disk_is_reported(running: Scene) -> None:
     running.box.run("mount -t tmpfs -o size=1m tmpfs /var/app/releases")
     try:
         running.vpc.user_data = running.bundle(
@@ -132,7 +132,7 @@ def test_a_full_disk_is_told(running: Scene) -> None:
     assert running.all_active()
 
 
-def test_a_mirror_that_does_not_answer_is_told(running: Scene) -> None:
+def test_a_silent_mirror_is_reported(running: Scene) -> None:
     repository = running.vpc.repository
     running.vpc.repository = running.vpc.directory
     try:
@@ -148,7 +148,7 @@ def test_a_mirror_that_does_not_answer_is_told(running: Scene) -> None:
     assert running.all_active()
 
 
-def test_an_instance_without_a_role_is_told_by_its_identity(running: Scene) -> None:
+def test_an_instance_without_a_role_signals_its_failure_by_its_identity(running: Scene) -> None:
     # given an instance that has nothing yet, and no role
     running.vpc.role = None
     running.box.run("rm -rf /opt/worker-tier/bundles")
@@ -161,7 +161,7 @@ def test_an_instance_without_a_role_is_told_by_its_identity(running: Scene) -> N
     running.vpc.role = "worker"
 
 
-def test_a_bucket_that_is_not_there_is_told_and_tried_again(running: Scene) -> None:
+def test_a_missing_bucket_is_signalled_and_tried_again(running: Scene) -> None:
     deployed = running.deployed.user_data.replace("cdk-hnb659fds-assets", "no-such-bucket")
     with one_failure(running):
         said = _until_signalled(running, deployed)
@@ -170,7 +170,7 @@ def test_a_bucket_that_is_not_there_is_told_and_tried_again(running: Scene) -> N
 
 
 def _until_signalled(scene: Scene, user_data: str) -> str:
-    """What user data says that would go on for ever; cut when it has told CloudFormation."""
+    """Run user data that would try for ever; kill it once it has signalled, return its log."""
     # at once, not after its patience
     scene.vpc.user_data = re.sub(r"-ge \d+ \]", "-ge 0 ]", user_data)
     before, log = len(scene.vpc.signals()), scene.box.read(LOG)

@@ -87,7 +87,7 @@ BUNDLES: dict[str, dict[str, str | Entry]] = {
     "procfile": {"Procfile": "web: exec python3 run.py\n", "run.py": PYTHON},
 }
 BUNDLES["node"].pop("Procfile")
-#: Stands for Docker, which is too large for a test: it takes the same words, and what it runs is no
+#: Stand-in for Docker, which is too large for a test: it takes the same arguments, and runs no
 #: container.
 DOCKER = """\
 #!/bin/sh

@@ -288,3 +288,27 @@ def test_every_problem_of_a_file_is_told_at_once() -> None:
 def test_options_that_are_no_object_are_told() -> None:
     (problem,) = read_problems(json.dumps({**GOOD, "options": [1]}))
     assert problem.startswith("options must be a JSON object")
+
+
+# ---- tier.json of another release of worker-tier
+
+
+def test_settings_of_this_release_are_read_alike_as_of_another_one() -> None:
+    resources = TierResources(queue_url="https://q", region="eu-west-1", tier_name="tier")
+    chosen = SqsdOptions(http_port=8080, delete_statuses=("204",), health_path="/up")
+    settings = TierSettings(resources=resources, options=chosen, cron_file="cron.yaml")
+    text = json.dumps(settings.to_document())
+    assert TierSettings.from_other_release(text) == TierSettings.from_json(text) == settings
+
+
+def test_settings_of_another_release_are_read_without_what_only_that_one_knows() -> None:
+    given = {"http_port": 8080, "an_option": 1, "log_format": "xml"}
+    text = json.dumps({**GOOD, "version": 7, "a_resource": "x", "options": given})
+    with pytest.raises(InvalidSettings):
+        TierSettings.from_json(text)
+    assert TierSettings.from_other_release(text).options == SqsdOptions(http_port=8080)
+
+
+def test_settings_of_another_release_must_have_what_is_always_needed() -> None:
+    with pytest.raises(InvalidSettings, match="queue_url"):
+        TierSettings.from_other_release('{"region": "eu-west-1", "tier_name": "tier"}', "old.json")

@@ -1,4 +1,4 @@
-"""User data in trouble: it tries again, is killed, or signals the failure with its reason."""
+"""Failures of user data: it tries again, is killed, or signals the failure with its reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_fetching_is_repeated_ever_more_slowly_up_to_an_hour(instance: Instance)
     assert len(outcome.called("fetch")) == 14
 
 
-def test_what_needs_a_hint_is_told_while_it_is_still_tried(instance: Instance) -> None:
+def test_a_lasting_failure_is_signalled_while_the_script_still_tries(instance: Instance) -> None:
     instance.environment["REFUSALS"] = "3"
     # given a boot that has had its patience: no second of it
     script = re.sub(r"-ge \d+ \]", "-ge 0 ]", script_for())
@@ -41,7 +41,7 @@ def test_what_needs_a_hint_is_told_while_it_is_still_tried(instance: Instance) -
     assert "HTTP 403 AccessDenied; next try in 2 s" in outcome.output
 
 
-def test_a_machine_switched_off_while_it_fetches_goes_on_at_its_next_boot(
+def test_a_boot_switched_off_while_it_fetches_continues_at_the_next_boot(
     instance: Instance,
 ) -> None:
     instance.environment["REFUSALS"] = "1"
@@ -57,7 +57,7 @@ def test_a_machine_switched_off_while_it_fetches_goes_on_at_its_next_boot(
     assert not again.exists()
 
 
-def test_what_a_name_promises_is_on_the_disk_before_it_has_the_name(instance: Instance) -> None:
+def test_content_is_flushed_to_the_disk_before_it_gets_its_name(instance: Instance) -> None:
     instance.command("mv", f'{RECORD}exec {which("mv")} "$@"\n')
     outcome = instance.boot(script_for())
     assert outcome.status == 0, outcome.output
@@ -67,7 +67,7 @@ def test_what_a_name_promises_is_on_the_disk_before_it_has_the_name(instance: In
     bundle = f"{home}/bundles/{ARCHIVE.sha256[:16]}"
     start = moves_and_syncs.index(f"mv -f {home}/again {again}")
     assert moves_and_syncs[start - 1] == f"sync {home}/again"
-    # its name too, for nothing else goes on with the boot
+    # its name too, for nothing else continues the boot
     assert moves_and_syncs[start + 1] == f"sync {again.rpartition('/')[0]}"
     start = moves_and_syncs.index(f"mv {bundle}.new {bundle}")
     assert moves_and_syncs[start - 1] == f"sync -f {bundle}.new"
@@ -109,7 +109,7 @@ def test_a_package_mirror_that_is_silent_is_tried_again(instance: Instance) -> N
     assert "no mirror; next try in 4 s" in outcome.output
 
 
-def test_a_system_without_a_python_that_is_new_enough_is_told_which_have_one(
+def test_a_system_without_a_new_python_is_refused_with_the_systems_that_have_one(
     instance: Instance,
 ) -> None:
     instance.command("python3", PYTHON.replace("exec INTERPRETER", "exit 1 #"))
