@@ -24,7 +24,7 @@ _TOOLS: Final = ("systemd-nspawn", "mmdebstrap", "dpkg-scanpackages", "ip", "nse
 _INSIDE: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GROUP: Final = "worker-tier-test-"
 _CGROUPS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
-#: What nspawn ends with when the instance reboots.
+#: Exit code of nspawn when the instance reboots.
 REBOOTED: Final = 133
 _CLOUD_INIT: Final = """\
 datasource_list: [Ec2]
@@ -40,7 +40,7 @@ cloud_final_modules: [scripts-vendor, scripts-per-once, scripts-per-boot, script
 
 
 def missing() -> str | None:
-    """Why instances cannot be booted here, or None."""
+    """Return why instances cannot be booted here, or None if they can."""
     if os.geteuid() != 0:
         return "root, for systemd-nspawn"
     for tool in _TOOLS:
@@ -232,7 +232,7 @@ class Box:
         return (self.root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace")
 
     def console(self) -> str:
-        """What was written to the console, of every boot."""
+        """Return what every boot has written to the console."""
         return (self.work / "console.log").read_text(errors="replace")
 
     def log_tail(self, lines: int = 40) -> str:

@@ -50,7 +50,7 @@ class Scene:
         return self.archive(archive_of(entries).content, **application)
 
     def archive(self, content: bytes, **application: Any) -> str:
-        """The same for an archive as it is."""
+        """The user data of the same stack with another archive as its source bundle."""
         sha256 = hashlib.sha256(content).hexdigest()
         s3 = self.aws.client("s3")
         s3.create_bucket(Bucket=_BUCKET)
@@ -121,7 +121,7 @@ class Scene:
         return self.box.run(_SNAPSHOT)
 
     def durations(self) -> str:
-        """How long each step of the last boot took, for people."""
+        """Describe how long each step of the last boot took."""
         log = self.box.read("/var/log/worker-tier/bootstrap.log")
         last = log[log.rindex("== write the settings") :]
         return ", ".join(f"{m['name']} {m['seconds']} s" for m in _STEP.finditer(last))

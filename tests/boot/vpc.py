@@ -1,4 +1,4 @@
-"""All that an instance can reach: metadata service, DNS, AWS over TLS, and a package mirror.
+"""Serves all that an instance can reach: metadata service, DNS, AWS over TLS, a package mirror.
 
 Runs inside the test's own network namespace, where no other network is. AWS is the embedded one;
 what it does not know (signals, and the hook on termination) is recorded here.
@@ -37,7 +37,7 @@ _NAMES: Final = (
     f"*.{REGION}.amazonaws.com",
     f"*.s3.{REGION}.amazonaws.com",
 )
-#: Of cloud-init, which outside of EC2's own hardware does not ask for a token.
+#: User agent of cloud-init, which requests no token outside EC2's own hardware.
 _WITHOUT_TOKEN: Final = ("Cloud-Init", "python-requests")
 _RECORDED: Final = (
     "SignalResource",
@@ -59,14 +59,14 @@ class Vpc:
         self.aws = aws
         self.instance_id = INSTANCE_ID
         self.user_data = ""
-        #: None: the instance has no role.
+        #: Name of the instance's role, or None if it has none.
         self.role: str | None = "worker"
         self.lifecycle_state: str | None = None
         self.repository = directory
         #: Actions of AWS that were called, with their parameters and times.
         self.calls: list[dict[str, Any]] = []
         self.refused_metadata = 0
-        #: Names of AWS's that were asked of DNS.
+        #: Names of AWS hosts that the instance has resolved.
         self.names: set[str] = set()
         self.tokens: set[str] = set()
         #: Requests to these hosts get this status instead of an answer.
@@ -106,7 +106,7 @@ class Vpc:
         return {host.rpartition(".")[2] for host in hosts}
 
     def metadata(self) -> dict[str, str]:
-        """What the metadata service knows, by path below the version."""
+        """Values of the metadata service, by path below the version."""
         role = {}
         if self.role is not None:
             keys = {

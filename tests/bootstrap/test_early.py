@@ -78,7 +78,7 @@ def refusal(status: int, code: str) -> urllib.error.HTTPError:
 
 
 class Answers:
-    """What stands for the network: answers by the start of the URL."""
+    """Stands for the network: responses by the beginning of the URL."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers

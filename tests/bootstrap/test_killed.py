@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Killed(BaseException):
-    """No code of ours sees it, as none sees a SIGKILL."""
+    """Passes through every handler, like a SIGKILL."""
 
 
 class Mortal(FakeMachine):
@@ -52,7 +52,7 @@ class Mortal(FakeMachine):
         return done
 
     def state(self) -> Iterator[str]:
-        """All that a boot leaves behind."""
+        """Yield everything that a boot leaves behind."""
         for path in self.path("/").rglob("*"):
             name = str(path.relative_to(self.path("/")))
             if path.is_symlink():

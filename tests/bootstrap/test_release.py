@@ -1,4 +1,4 @@
-"""What a source bundle is: processes, platforms, and what may be unpacked."""
+"""Source bundles: processes, platforms, and what may be unpacked."""
 
 from __future__ import annotations
 

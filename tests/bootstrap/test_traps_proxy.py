@@ -1,4 +1,4 @@
-"""What the instance's nginx must not do to the daemon's requests."""
+"""The instance's nginx must not change or cut the daemon's requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a deployment replaces instances, and how instances terminate."""
+"""Defines how a deployment replaces instances, and how instances terminate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state that the steps of one boot share, and the loop that runs them.
+"""Holds the state that the steps of one boot share, and runs them.
 
 Each step is asked first whether it is done; the reason that it gives is logged as the reason for
 skipping it. So a boot that was killed anywhere is finished by running it again, and a second run
@@ -30,14 +30,14 @@ from worker_tier_bootstrap.units import ProxySettings
 
 
 class Boot:
-    """One run of the bootstrap: its settings, and what the steps have found out so far."""
+    """Holds one run of the bootstrap: its settings, and what the steps have found out so far."""
 
     def __init__(self, machine: Machine, instance: Instance, settings: TierSettings) -> None:
         self.machine = machine
         self.instance = instance
         self.settings = settings
         self.system: System = system_of(machine.read(paths.OS_RELEASE) or "")
-        #: What the last successful boot left running, or None; a failed boot returns to it.
+        #: What the last successful boot deployed, or None; a failed boot returns to it.
         self.deployed: Deployed | None = deployed(machine)
         self.release_id = release_id(instance.application)
         #: The release to deploy, or None until the bundle is unpacked.

@@ -1,4 +1,4 @@
-"""The steps from a source bundle to a built release: fetch, unpack, hooks, build, record."""
+"""Turns a source bundle into a built release: fetch, unpack, hooks, build, record."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LONGEST_PAUSE_SECONDS: Final = 60
 
 
 def bundle_skip(boot: Boot) -> str | None:
-    """Why there is no source bundle to handle, or None if there is one."""
+    """Return why there is no source bundle to handle, or None if there is one."""
     if boot.application.kind == BUNDLE:
         return None
     return f"the application is {boot.application.kind}"
 
 
 def built_skip(boot: Boot) -> str | None:
-    """Why there is nothing to build, or None if this release has to be built."""
+    """Return why there is nothing to build, or None if this release has to be built."""
     return f"release {boot.release_id} is built" if boot.is_built else None
 
 
@@ -134,7 +134,7 @@ def _check_space(boot: Boot, archive: Path, directory: str) -> None:
 
 
 def _unpacked_bytes(archive: Path) -> int | None:
-    """Size of an archive's files in bytes, or None if it cannot be read."""
+    """Return the size of an archive's files in bytes, or None if it cannot be read."""
     try:
         with zipfile.ZipFile(archive) as bundle:
             return sum(entry.file_size for entry in bundle.infolist())
@@ -151,7 +151,7 @@ def build_skip(boot: Boot) -> str | None:
 
 
 def build_commands(boot: Boot) -> list[tuple[str, str]]:
-    """(description, shell command) of a build: the bundle's Buildfile, else the platform's own."""
+    """Return (description, shell command) of the Buildfile, else of the platform's own build."""
     text = boot.machine.read(f"{boot.need_release().directory}/{BUILDFILE}")
     if text is not None:
         lines = procfile.parse(text, BUILDFILE)
@@ -209,7 +209,7 @@ def _hooks_of(boot: Boot, phase: str) -> list[str]:
 
 
 def _hook_directory(boot: Boot) -> str:
-    """`confighooks` if only settings changed since the last deployment, else `hooks`; as in EB."""
+    """Return `confighooks` if only settings changed since the last deployment, else `hooks`."""
     previous = boot.previous
     bundle = boot.application.bundle
     only_settings = (

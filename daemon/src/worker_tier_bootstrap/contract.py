@@ -1,4 +1,4 @@
-"""The file `instance.json`: what the constructs hand to the bootstrap through user data.
+"""Defines the file `instance.json`, which the constructs hand to the bootstrap in user data.
 
 The bootstrap reads it, so it owns it. The constructs import what describes (this module,
 `platforms`, `systems`, `procfile`) and nothing that acts. What the daemon reads too, such as
@@ -37,7 +37,7 @@ _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 
 @dataclass(frozen=True, kw_only=True)
 class S3Object:
-    """An object in S3 whose content is known by its SHA-256."""
+    """Names an object in S3 whose content is known by its SHA-256."""
 
     bucket: str
     key: str
@@ -46,7 +46,7 @@ class S3Object:
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """The web application on an instance.
+    """Describes the web application on an instance.
 
     Args:
         kind: `external` if the machine image or the user installs it, `bundle` for EB's source
@@ -71,7 +71,7 @@ class Application:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """The content of `instance.json`: everything that the bootstrap knows before it starts.
+    """Holds the content of `instance.json`: everything that the bootstrap knows before it starts.
 
     Args:
         stack: id of the stack that holds the Auto Scaling group.

@@ -1,4 +1,4 @@
-"""What an instance needs before it has the bundle: fetch an object from S3, call CloudFormation.
+"""Fetches the bundle from S3 and signals to CloudFormation, before an instance has anything else.
 
 User data carries this file, without remarks, and runs it by the system's own Python, 3.9 or later,
 so that a boot that fails before the bundle is there can still signal its failure. Standard library

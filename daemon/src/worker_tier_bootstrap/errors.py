@@ -1,4 +1,4 @@
-"""What can fail in a boot, each with a hint for the person who runs the tier."""
+"""Errors of a boot, each with a hint for the person who runs the tier."""
 
 from __future__ import annotations
 

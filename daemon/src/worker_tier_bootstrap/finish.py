@@ -1,4 +1,4 @@
-"""The last step: record what is deployed, and remove what earlier boots left."""
+"""Records what is deployed, and removes what earlier boots left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _now_deployed(boot: Boot) -> Deployed:
 
 
 def _leftovers(boot: Boot) -> list[str]:
-    """Paths of releases, records, archives and bundles that no later boot can need."""
+    """Return the releases, records, archives and bundles that no later boot can need."""
     machine = boot.machine
     bundle = boot.application.bundle
     retained = {boot.release_id} if boot.has_application else set()

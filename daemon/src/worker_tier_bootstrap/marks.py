@@ -1,4 +1,4 @@
-"""Marks: digests of everything that a running service was started with.
+"""Computes marks: digests of everything that a running service was started with.
 
 A mark is true for as long as its service is up: a reboot starts the service by the same files, and
 whatever is about to change them removes the mark first. So a service whose mark is still the right
@@ -16,14 +16,14 @@ from worker_tier_bootstrap.boot import Boot
 
 
 def application_mark(boot: Boot) -> str:
-    """Digest of everything that the application and nginx are started with."""
+    """Return a digest of everything that the application and nginx are started with."""
     files = service_files.service_files(boot, boot.need_release())
     parts = [text for path, (text, _) in sorted(files.items()) if not path.endswith(units.DAEMON)]
     return digest([boot.release_id, *parts])
 
 
 def daemon_mark(boot: Boot) -> str:
-    """Digest of everything that the daemon is started with, and its group's name."""
+    """Return a digest of everything that the daemon is started with, and its group's name."""
     return f"{_daemon_digest(boot)} {boot.settings.resources.auto_scaling_group}"
 
 

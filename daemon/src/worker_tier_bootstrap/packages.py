@@ -14,8 +14,8 @@ from worker_tier_bootstrap.systems import has_unfinished, installed
 _POLICY_TEXT: Final = (
     "#!/bin/sh\n# worker-tier-bootstrap: no service starts at its installation\nexit 101\n"
 )
-#: What a package manager prints while another process, such as the system's own upgrade at its
-#: first boot, holds its lock.
+#: Output of a package manager while another process, such as the system's own upgrade at its first
+#: boot, holds its lock.
 _LOCKED: Final = re.compile(
     r"Could not get lock|Unable to (?:acquire|lock)|(?:is|was) locked by .*process"
 )
@@ -40,7 +40,7 @@ def install_tier(boot: Boot) -> None:
 
 
 def tier_packages(boot: Boot) -> list[str]:
-    """Packages that the tier itself needs, whatever the application is."""
+    """Return the packages that the tier itself needs, whatever the application is."""
     names = (*(["nginx"] if boot.has_application else []), "logrotate")
     agent = () if boot.log_group is None else boot.system.log_agent
     return [*boot.system.packages(names), *agent]
@@ -67,7 +67,7 @@ def install_platform(boot: Boot) -> None:
 
 
 def platform_packages(boot: Boot) -> list[str]:
-    """Packages that the application's build and processes need."""
+    """Return the packages that the application's build and processes need."""
     release = boot.need_release()
     commands = [*(command for _, command in build.build_commands(boot))]
     commands += release.processes.values()
@@ -168,6 +168,6 @@ class NoServices:
         self.close()
 
     def close(self) -> None:
-        """Allow services to start again; also after a boot that was killed meanwhile."""
+        """Allow services to start again, also if an earlier boot was killed before it did so."""
         if self._machine.read(paths.SERVICE_POLICY) == _POLICY_TEXT:
             self._machine.remove(paths.SERVICE_POLICY)

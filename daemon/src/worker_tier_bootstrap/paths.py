@@ -1,6 +1,6 @@
-"""Where things are on an instance. Each path is written here once; templates repeat some of them.
+"""Defines every path on an instance once.
 
-`tests/bootstrap/test_paths.py` compares the templates with this module.
+Templates repeat some of them, and `tests/bootstrap/test_paths.py` compares them with this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CONFIGURATION: Final = "/etc/worker-tier"
 INSTANCE: Final = f"{CONFIGURATION}/instance.json"
 #: The program that reaches AWS before the daemon's bundle is there.
 EARLY: Final = "/opt/worker-tier/early.py"
-#: Why the last boot failed, one line or more; user data passes it on.
+#: Reason why the last boot failed, one line or more; user data passes it on.
 OUTCOME: Final = "/run/worker-tier/outcome"
 
 # ---- the daemon --------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ NGINX_ROTATION: Final = "/etc/logrotate.d/nginx"
 STATE: Final = "/var/lib/worker-tier"
 #: Directory of one record per release that was built to its end.
 RECORDS: Final = f"{STATE}/releases"
-#: What the last successful boot deployed.
+#: Record of what the last successful boot deployed.
 DEPLOYED: Final = f"{STATE}/deployed.json"
 #: Names of the units of the application's processes, one a line.
 PROCESS_UNITS: Final = f"{STATE}/units"

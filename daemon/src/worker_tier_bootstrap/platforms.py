@@ -1,4 +1,4 @@
-"""The platforms as data: one row each, and the row that a source bundle asks for.
+"""Describes the platforms, one row each, and finds the row that a source bundle asks for.
 
 A Procfile always decides what is started; a row adds packages, a build and defaults. The constructs
 read this table too, so that synth reports what an instance would find out minutes later.
@@ -40,7 +40,7 @@ class Platform(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformRow:
-    """What one platform needs.
+    """Describes one platform: its packages, its build, its start, its defaults.
 
     Args:
         title: the platform's name for people.
@@ -189,7 +189,7 @@ PLATFORMS: Final[Mapping[str, PlatformRow]] = {
 
 
 def detect(names: set[str]) -> Platform | None:
-    """The platform that a bundle's top-level file names ask for, or None."""
+    """Return the platform that a bundle's top-level file names ask for, or None."""
     for name in Platform:
         if any(_present(pattern, names) for pattern in PLATFORMS[name].detected_by):
             return name
@@ -203,7 +203,7 @@ def _present(pattern: str, names: set[str]) -> bool:
 
 
 def build_of(platform: str, system: System, names: set[str], read: Read) -> str | None:
-    """The platform's own build command for a bundle, or None when there is nothing to build.
+    """Return the platform's own build command for a bundle, or None if there is nothing to build.
 
     What the bundle brings along, such as `node_modules`, is not fetched again.
     """
@@ -224,7 +224,7 @@ def build_of(platform: str, system: System, names: set[str], read: Read) -> str 
 
 
 def start_of(platform: str, names: set[str], read: Read) -> str | None:
-    """The command of the process `web` without a Procfile, or None if nothing determines it."""
+    """Return the command of `web` without a Procfile, or None if nothing determines it."""
     row = PLATFORMS[platform]
     match platform:
         case Platform.NODE:
@@ -252,7 +252,7 @@ def _node_start(row: PlatformRow, names: set[str], read: Read) -> str | None:
 
 
 def packages_of(platform: str, system: System, commands: list[str]) -> tuple[str, ...]:
-    """Packages of a platform on a system.
+    """Return the packages of a platform on a system.
 
     Args:
         commands: of the build and of the processes; a command that names a build tool adds the

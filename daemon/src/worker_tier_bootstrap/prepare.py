@@ -1,4 +1,4 @@
-"""The steps that come before the application: system, users, daemon, settings."""
+"""Prepares an instance before the application: system, users, daemon, settings."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def complete_settings(boot: Boot) -> None:
 
 
 def _known_group(boot: Boot) -> str | None:
-    """The group that an earlier boot of this instance found out, or None.
+    """Return the group that an earlier boot of this instance found out, or None.
 
     A file that another instance wrote, from which this machine image was made, does not count.
     """
@@ -120,7 +120,7 @@ def _known_group(boot: Boot) -> str | None:
 
 
 def _group_name(boot: Boot) -> str | None:
-    """The group's name as CloudFormation knows it, or None if it cannot be found out."""
+    """Return the group's name as CloudFormation knows it, or None if it cannot be found out."""
     for pause in (*_GROUP_PAUSES, None):
         try:
             return _describe_group(boot)

@@ -33,7 +33,7 @@ _MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A release, and how it is run.
+    """Describes a release, and how it is run.
 
     Args:
         id: name of the release's directory and record.
@@ -65,7 +65,7 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """What a successful boot left running.
+    """Records what a successful boot left running.
 
     Args:
         instance: id of the instance; a different id means that this machine's image was made from
@@ -210,7 +210,7 @@ def plan_release(
 
 
 def _processes(platform: str, names: set[str], read: platforms.Read) -> dict[str, str]:
-    """Process name -> command, by the Procfile or else by the platform."""
+    """Return process name -> command, by the Procfile or else by the platform."""
     text = read("Procfile")
     if text is not None:
         return procfile.processes(text)

@@ -1,4 +1,4 @@
-"""The files that services run by, for a release: their paths, texts and modes."""
+"""Determines the files that services run by, for a release: their paths, texts and modes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Content = tuple[str, int]
 
 
 def service_files(boot: Boot, release: Release | None) -> dict[str, Content]:
-    """Path -> content of every file that services run by.
+    """Return path -> content of every file that services run by.
 
     Args:
         release: the release to run, or None if the application is external.
@@ -99,10 +99,10 @@ def check_names(boot: Boot) -> None:
 
 
 def process_units(machine: Machine) -> list[str]:
-    """Names of the processes' units that the bootstrap has written."""
+    """Return the names of the processes' units that the bootstrap has written."""
     return (machine.read(paths.PROCESS_UNITS) or "").split()
 
 
 def cron_path(settings: TierSettings) -> str:
-    """Path of the periodic tasks' file; where there are no tasks, the path that it would have."""
+    """Return the path of the periodic tasks' file, which exists only if there are tasks."""
     return str(PurePosixPath(SETTINGS_PATH).with_name(settings.cron_file or CRON_FILE_NAME))

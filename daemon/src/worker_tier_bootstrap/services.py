@@ -1,4 +1,4 @@
-"""The steps that change what runs: stop the daemon, activate the release, start everything again.
+"""Changes what runs: stops the daemon, activates the release, starts everything again.
 
 `rollback` reverts them.
 """
@@ -149,5 +149,5 @@ def is_active(boot: Boot, unit: str) -> bool:
 
 
 def _reset_failed(names: list[str]) -> list[str]:
-    """Command that resets systemd's counters; a unit that it does not know is no failure."""
+    """Return a command that resets systemd's counters; an unknown unit is no failure."""
     return ["sh", "-c", f"systemctl reset-failed {' '.join(names)} 2>/dev/null || :"]

@@ -1,4 +1,4 @@
-"""Everything in which the operating systems differ, in one table.
+"""Describes everything in which the operating systems differ, in one table.
 
 The constructs read it for machine images, the user data for the way to a new Python, the bootstrap
 for packages and units. A new system is a row here, its image in `tests/boot/images.py`, and the row
@@ -23,7 +23,7 @@ _UNFINISHED: Final = frozenset("HUFWt")
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One operating system.
+    """Describes one operating system.
 
     Args:
         name: the system's name for people.
@@ -62,13 +62,13 @@ class System:
         return bool(self.log_agent)
 
     def packages(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """This system's packages for packages as its family names them."""
+        """Return this system's packages for packages that the family names."""
         return tuple(own for name in names for own in self.package_names.get(name, (name,)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageManager:
-    """How packages are queried and installed without a question.
+    """Describes how packages are queried and installed without a question.
 
     Args:
         refresh: command that fetches the lists of packages; empty where there is none.
@@ -126,7 +126,7 @@ MANAGERS: Final = {
 
 
 def _images(pattern: str, *, x86_64: str = X86_64) -> Mapping[str, str]:
-    """Parameters of images, by EC2's name of the architecture.
+    """Return the parameters of images, by EC2's name of the architecture.
 
     Args:
         pattern: the parameter, with `{}` for the publisher's name of the architecture.
@@ -207,7 +207,7 @@ def system_of(os_release: str) -> System:
 
 
 def installed(listing: str) -> set[str]:
-    """Names of the installed packages, from the output of a manager's `query`."""
+    """Return the names of the installed packages, from the output of a manager's `query`."""
     rows = (line.split() for line in listing.splitlines())
     return {row[1] for row in rows if len(row) == 2 and row[0].startswith("ii")}
 

@@ -1,4 +1,4 @@
-"""Texts of the files that a worker's services run by: units, nginx, logrotate, log agent."""
+"""Renders the files that a worker's services run by: units, nginx, logrotate, log agent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PLACEHOLDER: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 @dataclass(frozen=True, kw_only=True)
 class ProxySettings:
-    """The daemon's options that nginx and the daemon's unit depend on; durations in seconds.
+    """Holds the daemon's options that nginx and the daemon's unit depend on; durations in seconds.
 
     Args:
         ipv6: whether the instance has the loopback address `::1`.
@@ -54,7 +54,7 @@ class ProxySettings:
 
 
 def sqsd_unit(proxy: ProxySettings, release: Release | None, system: System) -> str:
-    """The daemon's unit. It starts after everything it POSTs to, and so stops before it."""
+    """Render the daemon's unit, which starts after everything it POSTs to, and so stops before."""
     steps = f"RestartSteps=6\nRestartMaxDelaySec={LONGEST_RESTART_SECONDS}\n"
     served = [] if release is None else [*procfile.units(release.processes), PROXY]
     return fill(
@@ -72,7 +72,7 @@ def sqsd_unit(proxy: ProxySettings, release: Release | None, system: System) -> 
 
 
 def process_unit(name: str, release: Release) -> str:
-    """The unit of a process of the Procfile."""
+    """Render the unit of a process of the Procfile."""
     docker = release.platform == Platform.DOCKER
     return fill(
         "process.service",
@@ -87,7 +87,7 @@ def process_unit(name: str, release: Release) -> str:
 
 
 def process_script(command: str) -> str:
-    """The script that a process's unit runs.
+    """Render the script that a process's unit runs.
 
     It is a file because the shell's rules of quoting differ from systemd's.
     """
@@ -95,7 +95,7 @@ def process_script(command: str) -> str:
 
 
 def process_environment(release: Release, directory: str = paths.CURRENT) -> dict[str, str]:
-    """Environment of the application, its build and its hooks, as EB sets it.
+    """Return the environment of the application, its build and its hooks, as EB sets it.
 
     Args:
         directory: path of the release: its own directory until it is the current release.
@@ -112,7 +112,7 @@ def process_environment(release: Release, directory: str = paths.CURRENT) -> dic
 
 
 def environment_file(values: Mapping[str, str]) -> str:
-    """Text of systemd's EnvironmentFile: values in double quotes, four characters escaped."""
+    """Render systemd's EnvironmentFile: values in double quotes, four characters escaped."""
 
     def quoted(value: str) -> str:
         return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
@@ -123,7 +123,7 @@ def environment_file(values: Mapping[str, str]) -> str:
 def nginx_configuration(
     proxy: ProxySettings, release: Release, system: System, additions: Iterable[str] = ()
 ) -> str:
-    """Configuration of nginx between daemon and application, on loopback only.
+    """Render the configuration of nginx between daemon and application, on loopback only.
 
     Args:
         additions: the bundle's own files at the level of `http`. Their directives replace ours,
@@ -153,7 +153,7 @@ def nginx_configuration(
 
 
 def top_directives(text: str) -> set[str]:
-    """Names of the directives that nginx configuration sets outside of every block."""
+    """Return the names of the directives that nginx configuration sets outside of every block."""
     plain = re.sub(r"#[^\n]*", "", text)
     while (shorter := re.sub(r"[^;{}]*\{[^{}]*\}", "", plain)) != plain:
         plain = shorter
@@ -161,7 +161,7 @@ def top_directives(text: str) -> set[str]:
 
 
 def _http_directive(line: str) -> str | None:
-    """Name of the directive that a line of our template sets in `http`, or None.
+    """Return the name of the directive that a line of our template sets in `http`, or None.
 
     Such a line is recognized by its indentation.
     """
@@ -170,17 +170,17 @@ def _http_directive(line: str) -> str | None:
 
 
 def nginx_drop_in(release: Release) -> str:
-    """nginx's drop-in: it starts after the processes, and so stops before them."""
+    """Render nginx's drop-in: nginx starts after the processes, and so stops before them."""
     return fill("nginx.service.d.conf", {"AFTER": " ".join(procfile.units(release.processes))})
 
 
 def logrotate_configuration() -> str:
-    """Configuration that rotates the worker's logs and nginx's by their size."""
+    """Render the configuration that rotates the worker's logs and nginx's by their size."""
     return fill("logrotate.conf", {"LOGS": paths.LOGS})
 
 
 def log_agent_configuration(log_group: str, names: Iterable[str]) -> str:
-    """Configuration of the CloudWatch agent: one log group, one stream per instance and log.
+    """Render the CloudWatch agent's configuration: one log group, one stream per instance and log.
 
     Args:
         names: names of the application's processes.

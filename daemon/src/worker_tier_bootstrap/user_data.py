@@ -50,7 +50,7 @@ _LONG_REMARK = re.compile(r'^( *)"""(?:(?!""")[\s\S])*"""\n', re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Signal:
-    """The signal that CloudFormation waits for when it creates or replaces an instance.
+    """Describes the signal that CloudFormation waits for when it creates or replaces an instance.
 
     Args:
         stack: id of the stack that holds the Auto Scaling group.
@@ -118,7 +118,7 @@ def render_user_data(
 
 
 def _python_values() -> dict[str, str]:
-    """Values that tell the script how to find a Python, or to install one."""
+    """Return the values by which the script finds a Python, or installs one."""
     oldest, newest = _PYTHONS
     names = ["python3", *(f"python3.{minor}" for minor in range(newest, oldest - 1, -1))]
     # Systems whose own Python is too old install one by the same command today; another command
@@ -165,7 +165,7 @@ def size_problem(user_data: str) -> str | None:
         return None
     return (
         f"user data is {size} bytes and must be at most {allowed} (EC2 takes"
-        f" {USER_DATA_LIMIT_BYTES}, {RESERVED_FOR_TOKENS_BYTES} are kept for values known at"
+        f" {USER_DATA_LIMIT_BYTES}, {RESERVED_FOR_TOKENS_BYTES} are reserved for values known at"
         f" deployment); shorten {CRON_FILE_NAME} or the environment properties, the only parts"
         " that grow"
     )

@@ -1,4 +1,4 @@
-"""What every system must do, from a bare image to a drained shutdown."""
+"""Tests that every system must pass, from a bare image to a drained shutdown."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ PHP = """\
 file_put_contents('/tmp/sample-app.log', file_get_contents('php://input') . "\\n", FILE_APPEND);
 echo 'ok';
 """
-#: What is required comes with the bundle, for an instance that reaches no index.
+#: The requirement is in the bundle, for the instance reaches no package index.
 WHEEL = {
     "greeting.py": b"WORD = 'hello'\n",
     "greeting-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",

@@ -1,8 +1,8 @@
-"""What the daemon, the constructs and the bootstrap share, written once (ADR 3).
+"""Defines once what the daemon, the constructs and the bootstrap share (ADR 3).
 
-Options, `tier.json`, headers, names of events, tables and hooks. The daemon reads them, so it owns
-them. Standard library only, because `cdk synth` and the bootstrap import this package too. What
-only constructs and bootstrap share (`instance.json`) is in `worker_tier_bootstrap.contract`.
+That is options, `tier.json`, headers, names of events, tables and hooks. The daemon reads them, so
+it owns them. Standard library only, because `cdk synth` and the bootstrap import this package too.
+What only constructs and bootstrap share (`instance.json`) is in `worker_tier_bootstrap.contract`.
 """
 
 from sqsd.contract.names import (

@@ -49,7 +49,7 @@ def _option(default: Any, rule: check.Check, meaning: str, eb_name: str | None =
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqsdOptions:
-    """What an operator may choose. Durations are whole seconds.
+    """Holds the options that an operator may choose; durations are whole seconds.
 
     Raises:
         InvalidSettings: with every problem found, not only the first.

@@ -1,4 +1,4 @@
-"""The settings document `tier.json`: resources, options, queues; read and written by types.
+"""Reads and writes the settings document `tier.json`: resources, options, queues.
 
 The constructs render it, the bootstrap completes it, the daemon reads it.
 """
@@ -23,7 +23,7 @@ SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierResources:
-    """What only CloudFormation knows. In a template these are tokens, so nothing is checked.
+    """Holds what only CloudFormation knows. In a template these are tokens, so nothing is checked.
 
     Args:
         queue_url: URL of the work queue.
@@ -52,7 +52,7 @@ class TierResources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueSettings:
-    """A further queue that the same daemon receives messages from.
+    """Describes a further queue that the same daemon receives messages from.
 
     Args:
         queue_url: URL of the queue.
@@ -87,10 +87,10 @@ class QueueSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierSettings:
-    """The content of `tier.json`: all settings of `sqsd run`.
+    """Holds the content of `tier.json`: all settings of `sqsd run`.
 
     Args:
-        resources: what only CloudFormation knows, the first queue included.
+        resources: names and URLs that only CloudFormation knows, the first queue included.
         options: the daemon's options.
         cron_file: path of the periodic tasks' file, or None if there are none. A relative path
             starts at the directory of `tier.json`. If the file has an enabled task,

@@ -1,4 +1,4 @@
-"""What is sent with a message: headers of the POST, message attributes, the cron body.
+"""Names what is sent with a message: headers of the POST, message attributes, the cron body.
 
 Names and values are Elastic Beanstalk's, to the byte; those that EB does not have are marked "ours"
 and listed in docs/compatibility.md.
