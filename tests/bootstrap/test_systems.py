@@ -10,6 +10,9 @@ import pytest
 
 from tests.boot import images
 from tests.boot.test_boot import SCENARIOS
+from tests.bootstrap.conftest import Bundles
+from tests.fakes.machine import FakeMachine
+from worker_tier_bootstrap import __main__ as command
 from worker_tier_bootstrap.platforms import PLATFORMS, Platform, build_of, packages_of
 from worker_tier_bootstrap.systems import APT, DNF, SYSTEMS, system_of
 
@@ -84,6 +87,20 @@ def test_every_platform_is_documented(platform: str) -> None:
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     expected = platform_row(platform)
     assert [*cells[:4], cells[-1]] == expected, " | ".join(expected)
+
+
+@pytest.mark.parametrize(("system", "disables"), [("debian-12", True), ("amzn-2023", False)])
+def test_services_of_a_platforms_packages_do_not_start_beside_ours(
+    machine: FakeMachine, bundles: Bundles, system: str, disables: bool
+) -> None:
+    # given a package that brings a service, on a system that enables it at installation or not
+    id, _, version = system.partition("-")
+    machine.write("/etc/os-release", f'ID={id}\nVERSION_ID="{version}"\n')
+    machine.unit_files["php*-fpm.service"] = "php8.2-fpm.service enabled enabled\n"
+    machine.configure(bundles({"index.php": b""}))
+    assert command.main(["run"], machine) == 0, machine.read("/run/worker-tier/outcome")
+    disabled = [line for line in machine.commands if line.startswith("systemctl disable")]
+    assert disabled == (["systemctl disable -q php8.2-fpm.service"] if disables else [])
 
 
 def test_every_name_of_a_platform_has_a_row_in_the_same_order() -> None:

@@ -57,6 +57,8 @@ class FakeMachine(Machine):
         self.failing: dict[str, str] = {}
         #: Unit -> number of its restarts, as a function of the time.
         self.restarts: dict[str, Callable[[float], int]] = {}
+        #: Pattern of units -> output of `systemctl list-unit-files`.
+        self.unit_files: dict[str, str] = {}
         self.slept: list[float] = []
         self.write(
             "/etc/os-release", 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n'
@@ -93,6 +95,8 @@ class FakeMachine(Machine):
         if command[0] == "dpkg-query":
             states = dict.fromkeys(self.installed, "ii ") | self.states
             return "".join(f"{state} {name}\n" for name, state in states.items())
+        if "list-unit-files" in command:
+            return self.unit_files.get(command[-1], "")
         if "NRestarts" in command:
             given = [self.restarts.get(unit) for unit in command[5:]]
             counts = [0 if restarts is None else restarts(self.now) for restarts in given]
