@@ -58,12 +58,13 @@ def test_a_system_can_be_chosen_by_its_name(
 
 
 def test_amazons_image_is_the_one_that_the_cdk_knows() -> None:
-    # Amazon's kernel is part of the name; the CDK's default moves with its releases
+    # the kernel is part of the name: another one would replace every instance
+    kernel = ec2.AmazonLinux2023Kernel.KERNEL_6_1
     for cpu, architecture in (
         (ec2.AmazonLinuxCpuType.ARM_64, ARM_64),
         (ec2.AmazonLinuxCpuType.X86_64, X86_64),
     ):
-        name = ec2.AmazonLinux2023ImageSsmParameter.ssm_parameter_name(cpu_type=cpu)
+        name = ec2.AmazonLinux2023ImageSsmParameter.ssm_parameter_name(cpu_type=cpu, kernel=kernel)
         assert SYSTEMS["amzn-2023"].image_parameters[architecture] == name
 
 
