@@ -287,7 +287,7 @@ def _preinstall(image: Image, work: Path) -> None:
 
 def main() -> None:
     """Build the missing images, two at a time: each mostly waits for its mirror or its disk."""
-    from tests.boot import box
+    from tests.boot import box  # here, for it imports this module
 
     if lacking := box.missing():
         sys.exit(f"a system to boot needs {lacking}")

@@ -70,11 +70,11 @@ write_packed() {
 # Runs a command until it succeeds, for a missing object or a cut network may come back. But a
 # failure that lasts is signalled while CloudFormation still waits.
 persist() {
-  local pause=2 told=
+  local pause=2 signalled=
   until "$@" > "$outcome" 2>&1; do
     echo "$(cat "$outcome"); next try in $pause s"
-    if [ -z "$told" ] && [ "$SECONDS" -ge @PATIENCE_SECONDS@ ]; then
-      python3 "$early" signal "$instance" false "$log" "$outcome" && told=yes
+    if [ -z "$signalled" ] && [ "$SECONDS" -ge @PATIENCE_SECONDS@ ]; then
+      python3 "$early" signal "$instance" false "$log" "$outcome" && signalled=yes
     fi
     sleep "$pause"
     pause=$((pause * 2 > 3600 ? 3600 : pause * 2))
