@@ -21,7 +21,9 @@ from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from sqsd.contract import TierResources, TierSettings
 from worker_tier_bootstrap import early, image_pull
+from worker_tier_bootstrap.contract import Instance, S3Object
 from worker_tier_bootstrap.errors import BootstrapError
 
 KEYS = {"AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "wJalrXUtnFEMI", "Token": "to/ken+=="}
@@ -205,7 +207,15 @@ def test_a_metadata_service_that_is_silent_does_not_mean_that_there_is_no_role(
     assert caught.value.definite
 
 
-INSTANCE = {"region": "cn-north-1", "stack": "arn:s", "resource": "Group", "awaited": True}
+#: By the types of both documents, for the early part reads them by their keys.
+INSTANCE = Instance(
+    stack="arn:s",
+    region="cn-north-1",
+    resource="Group",
+    awaited=True,
+    deadline_seconds=600,
+    bundle=S3Object(bucket="assets", key="daemon.zip", sha256="0" * 64),
+).to_document()
 
 
 def test_a_signal_names_stack_resource_and_instance(network: Answers) -> None:
@@ -255,12 +265,27 @@ def test_where_nothing_waits_nothing_is_signalled(network: Answers, tmp_path: Pa
 SIGNALLED = "https://cloudformation.cn-north-1.amazonaws.com.cn/"
 
 
-def command(tmp_path: Path, *arguments: str, **tier: str) -> int:
+def command(tmp_path: Path, *arguments: str, log_group: str | None = None) -> int:
     """The early part's command on an instance with these settings."""
     path = tmp_path / "instance.json"
     path.write_text(json.dumps(INSTANCE), encoding="utf-8")
-    (tmp_path / "tier.json").write_text(json.dumps(tier), encoding="utf-8")
+    resources = TierResources(
+        queue_url="https://q", region="cn-north-1", tier_name="T", log_group=log_group
+    )
+    document = TierSettings(resources=resources).to_document()
+    (tmp_path / "tier.json").write_text(json.dumps(document), encoding="utf-8")
     return early.main(["signal", str(path), *arguments])
+
+
+def test_the_daemons_bundle_is_fetched_from_where_the_instance_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[tuple[str, ...]] = []
+    monkeypatch.setattr(early, "fetch", lambda *arguments: fetched.append(arguments))
+    path = tmp_path / "instance.json"
+    path.write_text(json.dumps(INSTANCE), encoding="utf-8")
+    assert early.main(["fetch", str(path), "/bundle.zip"]) == 0
+    assert fetched == [("cn-north-1", "assets", "daemon.zip", "0" * 64, "/bundle.zip")]
 
 
 @pytest.fixture
