@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sqsd.observe.emf import HEALTH_METRIC, HEALTH_NAMESPACE, EmfReport
+from sqsd.contract.metrics import HEALTH_METRIC, HEALTH_NAMESPACE
+from sqsd.observe.emf import EmfReport
 from sqsd.observe.metrics import Histogram, Levels, Metrics, QueueLevels
 from sqsd.observe.prometheus import QueueSeries, exposition
 

@@ -9,6 +9,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+from sqsd.contract import metrics as names
 from worker_tier.errors import InvalidProps
 from worker_tier.monitoring.metrics import TierMetrics
 from worker_tier.options import seconds_in_range
@@ -78,7 +79,7 @@ class Monitoring(Construct):
 
     def watch_leader(self) -> None:
         """Alarm when no daemon leads: periodic tasks stop, and nobody else would say so."""
-        leader = self._metrics.of_daemon("Leader", cloudwatch.Stats.MAXIMUM)
+        leader = self._metrics.of_daemon(names.LEADER, cloudwatch.Stats.MAXIMUM)
         if leader is not None and "NoLeader" not in self.alarms:
             self._alarm(
                 "NoLeader",

@@ -11,21 +11,24 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from sqsd.contract import events
+from sqsd.contract import metrics as names
 from worker_tier.monitoring.metrics import TierMetrics
 
 _WIDTH: Final = 24
 _LIGHTS_HEIGHT: Final = 3
+#: Log events that the table of failures shows.
 _FAILURES: Final = (
-    "message.released",
-    "message.dead_lettered",
-    "message.expired",
-    "message.delete_failed",
-    "gate.closed",
-    "queue.failed",
-    "cron.failed",
-    "cron.missed",
-    "lease.lost",
-    "daemon.failed",
+    events.MESSAGE_RELEASED,
+    events.MESSAGE_DEAD_LETTERED,
+    events.MESSAGE_EXPIRED,
+    events.MESSAGE_DELETE_FAILED,
+    events.GATE_CLOSED,
+    events.QUEUE_FAILED,
+    events.CRON_FAILED,
+    events.CRON_MISSED,
+    events.LEASE_LOST,
+    events.DAEMON_FAILED,
 )
 
 
@@ -64,7 +67,7 @@ class TierDashboard(Construct):
             self._graph("Instances in service", [metrics.instances()]),
             self._graph("Application, seconds (2xx, p50 p99; 5xx, p99)", self._latencies()),
             self._graph(
-                "Gate open, daemons well", [self._of("GateOpen", "Minimum"), metrics.health()]
+                "Gate open, daemons well", [self._of(names.GATE_OPEN, "Minimum"), metrics.health()]
             ),
         )
         self._row("What failed?")
@@ -75,16 +78,19 @@ class TierDashboard(Construct):
                 [
                     self._of(name, "Sum")
                     for name in (
-                        "MessagesDeleted",
-                        "MessagesReleased",
-                        "MessagesDeadLettered",
-                        "MessagesExpired",
+                        names.MESSAGES_DELETED,
+                        names.MESSAGES_RELEASED,
+                        names.MESSAGES_DEAD_LETTERED,
+                        names.MESSAGES_EXPIRED,
                     )
                 ],
             ),
             self._graph(
                 "Periodic tasks",
-                [self._of(name, "Sum") for name in ("CronEnqueued", "CronMissed", "CronFailed")],
+                [
+                    self._of(name, "Sum")
+                    for name in (names.CRON_ENQUEUED, names.CRON_MISSED, names.CRON_FAILED)
+                ],
             ),
         )
         if log_group is not None:
@@ -97,9 +103,9 @@ class TierDashboard(Construct):
 
     def _latencies(self) -> list[cloudwatch.IMetric | None]:
         return [
-            self._of("AppTime2xx", "p50"),
-            self._of("AppTime2xx", "p99"),
-            self._of("AppTime5xx", "p99"),
+            self._of(names.APP_TIME_2XX, "p50"),
+            self._of(names.APP_TIME_2XX, "p99"),
+            self._of(names.APP_TIME_5XX, "p99"),
         ]
 
     def _of(self, name: str, statistic: str) -> cloudwatch.IMetric | None:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
-# What the daemon prints, as CloudWatch Logs turns it to metrics; a test compares it with the
-# daemon's own words.
-HEALTH_NAMESPACE: Final = "ElasticBeanstalk/SQSD"
-HEALTH_METRIC: Final = "Health"
-HEALTH_DIMENSION: Final = "EnvironmentName"
-TIER_DIMENSION: Final = "TierName"
+from sqsd.contract import metrics as names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +127,7 @@ class TierMetrics:
         return cloudwatch.Metric(
             namespace=self.namespace,
             metric_name=name,
-            dimensions_map={TIER_DIMENSION: self.tier_name},
+            dimensions_map={names.TIER_DIMENSION: self.tier_name},
             period=Duration.minutes(1),
             statistic=statistic,
         )
@@ -142,9 +137,9 @@ class TierMetrics:
         if self.namespace is None:
             return None
         return cloudwatch.Metric(
-            namespace=HEALTH_NAMESPACE,
-            metric_name=HEALTH_METRIC,
-            dimensions_map={HEALTH_DIMENSION: self.tier_name},
+            namespace=names.HEALTH_NAMESPACE,
+            metric_name=names.HEALTH_METRIC,
+            dimensions_map={names.HEALTH_DIMENSION: self.tier_name},
             period=Duration.minutes(1),
             statistic=cloudwatch.Stats.MINIMUM,
         )

@@ -17,48 +17,45 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqsd.contract import events
-from sqsd.observe.metrics import QUEUE_COUNTERS, STATUS_CLASSES, Histogram, Levels, Metrics
+from sqsd.contract import metrics as names
+from sqsd.observe.metrics import QUEUE_COUNTERS, Histogram, Levels, Metrics
 from sqsd.observe.prometheus import QueueSeries
 
-#: EB's own, where its alarms and dashboards look (EB developer guide, "Basic health reporting").
-HEALTH_NAMESPACE: Final = "ElasticBeanstalk/SQSD"
-HEALTH_METRIC: Final = "Health"
-HEALTH_DIMENSION: Final = "EnvironmentName"
-TIER_DIMENSION: Final = "TierName"
-#: Besides, with several queues: what is each one's has both dimensions.
-QUEUE_DIMENSION: Final = "QueueName"
 _MOST_VALUES: Final = 100
 #: Metrics by name, each with its unit.
 _Values = dict[str, tuple[str, float | list[float]]]
 
 _COUNTS: Final = (
-    ("MessagesReceived", "received"),
-    ("MessagesDeleted", "deleted"),
-    ("MessagesReleased", "released"),
-    ("MessagesDeadLettered", "dead_lettered"),
-    ("MessagesExpired", "expired"),
-    ("MessagesDuplicate", "duplicates"),
-    ("MessagesOverdue", "overdue"),
-    ("DeletesFailed", "delete_failed"),
-    ("Retries", "retries"),
-    ("Heartbeats", "heartbeats"),
-    ("HeartbeatsFailed", "heartbeats_failed"),
-    ("ReceiveErrors", "receives_failed"),
-    ("CronEnqueued", "cron_enqueued"),
-    ("CronRepaired", "cron_repaired"),
-    ("CronMissed", "cron_missed"),
-    ("CronFailed", "cron_failed"),
-    ("CronSuppressed", "cron_suppressed"),
-    ("Defects", "defects"),
+    (names.MESSAGES_RECEIVED, "received"),
+    (names.MESSAGES_DELETED, "deleted"),
+    (names.MESSAGES_RELEASED, "released"),
+    (names.MESSAGES_DEAD_LETTERED, "dead_lettered"),
+    (names.MESSAGES_EXPIRED, "expired"),
+    (names.MESSAGES_DUPLICATE, "duplicates"),
+    (names.MESSAGES_OVERDUE, "overdue"),
+    (names.DELETES_FAILED, "delete_failed"),
+    (names.RETRIES, "retries"),
+    (names.HEARTBEATS, "heartbeats"),
+    (names.HEARTBEATS_FAILED, "heartbeats_failed"),
+    (names.RECEIVE_ERRORS, "receives_failed"),
+    (names.CRON_ENQUEUED, "cron_enqueued"),
+    (names.CRON_REPAIRED, "cron_repaired"),
+    (names.CRON_MISSED, "cron_missed"),
+    (names.CRON_FAILED, "cron_failed"),
+    (names.CRON_SUPPRESSED, "cron_suppressed"),
+    (names.DEFECTS, "defects"),
 )
 _DURATIONS: Final = (
-    ("Dwell", "dwell"),
-    ("ReceiveToDispatch", "dispatch"),
-    ("DeleteTime", "delete"),
-    ("LoopLag", "loop_lag"),
-    ("CronLateBy", "cron_late"),
+    (names.DWELL, "dwell"),
+    (names.RECEIVE_TO_DISPATCH, "dispatch"),
+    (names.DELETE_TIME, "delete"),
+    (names.LOOP_LAG, "loop_lag"),
+    (names.CRON_LATE_BY, "cron_late"),
 )
-_QUEUE_DURATIONS: Final = ("Dwell", "ReceiveToDispatch", "DeleteTime")
+#: Durations that each of several queues has.
+_QUEUE_DURATIONS: Final = frozenset(
+    {names.DWELL, names.RECEIVE_TO_DISPATCH, names.DELETE_TIME, *names.APP_TIMES}
+)
 
 
 @dataclass(slots=True)
@@ -109,18 +106,18 @@ class EmfReport:
             healthy: the application's port accepts and the queue was polled within 3 minutes.
             queues: with several, a line more for each.
         """
-        tier = {TIER_DIMENSION: self._tier_name}
+        tier = {names.TIER_DIMENSION: self._tier_name}
         health = self._line(
-            HEALTH_NAMESPACE,
-            {HEALTH_DIMENSION: self._tier_name},
-            {HEALTH_METRIC: ("None", 1 if healthy else 0)},
+            names.HEALTH_NAMESPACE,
+            {names.HEALTH_DIMENSION: self._tier_name},
+            {names.HEALTH_METRIC: ("None", 1 if healthy else 0)},
             at,
         )
         return [
             self._line(self._namespace, tier, self._values(metrics, levels), at),
             *(
                 self._line(
-                    self._namespace, {**tier, QUEUE_DIMENSION: q.name}, self._of_queue(q), at
+                    self._namespace, {**tier, names.QUEUE_DIMENSION: q.name}, self._of_queue(q), at
                 )
                 for q in queues
             ),
@@ -133,16 +130,16 @@ class EmfReport:
             name: ("Count", account.since(name, getattr(metrics, attribute)))
             for name, attribute in _COUNTS
         }
-        dropped = account.since("LogLinesDropped", levels.log_lines_dropped)
-        values["LogLinesDropped"] = ("Count", dropped)
-        values["InFlight"] = ("Count", levels.in_flight)
-        values["GateOpen"] = ("None", int(levels.gate_open))
-        values["Leader"] = ("None", int(levels.leader))
-        values["PollAge"] = ("Seconds", round(levels.poll_age, 3))
+        dropped = account.since(names.LOG_LINES_DROPPED, levels.log_lines_dropped)
+        values[names.LOG_LINES_DROPPED] = ("Count", dropped)
+        values[names.IN_FLIGHT] = ("Count", levels.in_flight)
+        values[names.GATE_OPEN] = ("None", int(levels.gate_open))
+        values[names.LEADER] = ("None", int(levels.leader))
+        values[names.POLL_AGE] = ("Seconds", round(levels.poll_age, 3))
         if levels.leader_for is not None:
-            values["LeaderFor"] = ("Seconds", round(levels.leader_for, 3))
+            values[names.LEADER_FOR] = ("Seconds", round(levels.leader_for, 3))
         if levels.last_cron_send_age is not None:
-            values["LastCronSendAge"] = ("Seconds", round(levels.last_cron_send_age, 3))
+            values[names.LAST_CRON_SEND_AGE] = ("Seconds", round(levels.last_cron_send_age, 3))
         return {**values, **_durations(account, _histograms(metrics))}
 
     def _of_queue(self, queue: QueueSeries) -> _Values:
@@ -152,12 +149,12 @@ class EmfReport:
             for name, attribute in _COUNTS
             if attribute in (*QUEUE_COUNTERS, "released")
         }
-        values["InFlight"] = ("Count", queue.levels.in_flight)
-        values["PollAge"] = ("Seconds", round(queue.levels.poll_age, 3))
+        values[names.IN_FLIGHT] = ("Count", queue.levels.in_flight)
+        values[names.POLL_AGE] = ("Seconds", round(queue.levels.poll_age, 3))
         histograms = {
             name: histogram
             for name, histogram in _histograms(queue.metrics).items()
-            if name in _QUEUE_DURATIONS or name.startswith("AppTime")
+            if name in _QUEUE_DURATIONS
         }
         return {**values, **_durations(account, histograms)}
 
@@ -204,10 +201,7 @@ def sampled(histogram: Histogram, counts: Sequence[int]) -> list[float]:
 
 
 def _histograms(metrics: Metrics) -> dict[str, Histogram]:
-    by_class = {
-        f"AppTime{label.capitalize()}": histogram
-        for label, histogram in zip(STATUS_CLASSES, metrics.app, strict=True)
-    }
+    by_class = dict(zip(names.APP_TIMES, metrics.app, strict=True))
     return {name: getattr(metrics, attribute) for name, attribute in _DURATIONS} | by_class
 
 
