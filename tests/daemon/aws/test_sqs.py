@@ -11,8 +11,8 @@ from sqsd.aws.ports import TimedApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.errors import AwsError
 from sqsd.messages.message import Attribute, Refused
-from sqsd.observe.counts import ObservedQueue
 from sqsd.observe.metrics import Metrics
+from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.started import Started
 from sqsd.testing.clock import EPOCH, FakeClock
 from sqsd.testing.log import RecordingLog

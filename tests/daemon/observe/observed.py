@@ -15,7 +15,7 @@ from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
 from sqsd.observe.assembly import status_pages
-from sqsd.observe.counts import ObservedQueue
+from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.observe.observer import Observer
 from sqsd.observe.status import Identity, Status
 from sqsd.testing.application import FakeApplication

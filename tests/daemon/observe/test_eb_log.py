@@ -15,7 +15,8 @@ from sqsd.contract import events
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Broken, Outcome, Unreachable
 from sqsd.messages.request import Request
-from sqsd.observe.eb_log import EbLog, PostLog, eb_lines
+from sqsd.observe.eb_log import EbLog, eb_lines
+from sqsd.observe.post_log import PostLog
 
 AT = 1_489_409_109.9  # 2017-03-13T12:45:09Z
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/work"

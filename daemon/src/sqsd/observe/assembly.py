@@ -21,13 +21,15 @@ from sqsd.cron.schedule import Task
 from sqsd.messages.ports import Application, Queue
 from sqsd.messages.several_queues import AnyDispatcher
 from sqsd.observe import tracing
-from sqsd.observe.counts import ObservedQueue, QueueObserver
-from sqsd.observe.eb_log import EbLog, PostLog
+from sqsd.observe.counts import QueueObserver
+from sqsd.observe.eb_log import EbLog
 from sqsd.observe.emf import EmfReport
 from sqsd.observe.json_log import JsonLog, LineStream
 from sqsd.observe.loop_lag import LoopLag
+from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.observe.observer import Observer
 from sqsd.observe.output import Output
+from sqsd.observe.post_log import PostLog
 from sqsd.observe.prometheus import CONTENT_TYPE, QueueSeries, exposition
 from sqsd.observe.report import Telemetry
 from sqsd.observe.status import Identity, QueueIdentity, Status, Verdict

@@ -16,10 +16,7 @@ from typing import Any, Final
 from sqsd import __version__, contract
 from sqsd.contract import events
 from sqsd.contract.events import STOPPING
-from sqsd.messages.gate import Probe
-from sqsd.messages.outcome import Broken, Outcome, Unreachable
-from sqsd.messages.ports import Application
-from sqsd.messages.request import Request
+from sqsd.messages.outcome import Broken, Unreachable
 from sqsd.observe.json_log import LineStream
 
 Values = Mapping[str, Any]
@@ -64,27 +61,6 @@ def eb_lines(event: str, values: Values) -> list[str]:
     return [_ours(event, values)] if known is None else known(values)
 
 
-class PostLog:
-    """Implements `ports.Application`: writes the one line that EB has for each POST as it is made.
-
-    Args:
-        target: `http://localhost:80`, to which a request's path is added.
-    """
-
-    def __init__(self, application: Application, log: EbLog, target: str) -> None:
-        self._application, self._log, self._target = application, log, target
-
-    def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
-        self._log.line(f"message: sent to {self._target}{_short(request.path)}")
-        self._application.post(request, done)
-
-    def abort(self) -> None:
-        self._application.abort()
-
-    async def probe(self, how: Probe) -> bool:
-        return await self._application.probe(how)
-
-
 def _started(values: Values) -> list[str]:
     agent = contract.USER_AGENT.replace("/", " ", 1).partition(" (")[0]
     return [
@@ -102,7 +78,7 @@ def _released(values: Values) -> list[str]:
     ruby_name = RUBY_ERRORS.get(str(values.get("reason")))
     if ruby_name is not None:
         return [f"socket-err: {of} {ruby_name} - {seconds:.3f}"]
-    return [f"release: {of} {_short(values.get('reason'))}"]
+    return [f"release: {of} {shortened(values.get('reason'))}"]
 
 
 def _expired(values: Values) -> list[str]:
@@ -136,21 +112,21 @@ def _cron_loaded(values: Values) -> list[str]:
 def _cron_invalid(values: Values) -> list[str]:
     file = values.get("file", contract.CRON_FILE_NAME)
     return [
-        f"schedule-parser: Failed of parsing file '{file}', because: {_short(problem)}"
+        f"schedule-parser: Failed of parsing file '{file}', because: {shortened(problem)}"
         for problem in values.get("problems", ())
     ]
 
 
 def _cron_failed(values: Values) -> list[str]:
-    reason = _short(values.get("reason", ""))
+    reason = shortened(values.get("reason", ""))
     if values.get("task") is None:  # no one task: a defect, after which EB's daemon dies
         return [f"scheduler: fatal error, because: {reason}"]
-    name = _short(values["task"])
+    name = shortened(values["task"])
     return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
 
 
 def _cron_repaired(values: Values) -> list[str]:
-    return [f"scheduler: Sending missed message for '{_short(values.get('task', ''))}'"]
+    return [f"scheduler: Sending missed message for '{shortened(values.get('task', ''))}'"]
 
 
 def _cron_enqueued(values: Values) -> list[str]:
@@ -189,7 +165,7 @@ def _lease_released(values: Values) -> list[str]:
     task = values.get("task")
     if task is None:
         return [demoted]
-    why = f"failed to send message for job '{_short(task)}'"
+    why = f"failed to send message for job '{shortened(task)}'"
     return [f"scheduler: dropping leader, due to {why}", demoted]
 
 
@@ -201,7 +177,7 @@ _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
     events.MESSAGE_RELEASED: _released,
     events.MESSAGE_EXPIRED: _expired,
     events.MESSAGE_ATTRIBUTE_SKIPPED: lambda values: [
-        f"attribute skipped: {_short(values.get('reason'))}"
+        f"attribute skipped: {shortened(values.get('reason'))}"
     ],
     events.CRON_LOADED: _cron_loaded,
     events.CRON_INVALID: _cron_invalid,
@@ -227,14 +203,14 @@ def _ours(event: str, values: Values) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = _short(value)
+    text = shortened(value)
     if isinstance(value, str) and (not text or " " in text or '"' in text or "=" in text):
         escaped = text.replace('"', '\\"')
         return f'"{escaped}"'
     return text
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
