@@ -162,7 +162,7 @@ def test_a_bad_task_is_shown_on_the_status_page(tier: Tier) -> None:
     daemon.wait_for("cron.enqueued")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
         status = json.load(answer)
-    troubles = [t for t in status["last_troubles"] if t["event"] == "cron.invalid"]
+    troubles = [t for t in status["last_failures"] if t["event"] == "cron.invalid"]
     assert '"61" is out of range' in str(troubles[0]["problems"])
     assert [task["task"] for task in status["cron"]["next"]] == ["tick"]
     assert status["cron"]["leader"]

@@ -20,7 +20,7 @@ from sqsd.messages.request import Request, RequestBuilder
 from sqsd.messages.several_queues import Dispatchers, Readiness
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.observer import Observer
-from sqsd.observe.status import Identity, QueueIdentity, Status
+from sqsd.observe.status import DaemonIdentity, QueueIdentity, Status
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import VirtualClock
 from sqsd.testing.log import RecordingLog
@@ -59,7 +59,7 @@ class Tier:
             ],
         )
         self.status = Status(
-            identity=Identity(
+            identity=DaemonIdentity(
                 version="1",
                 tier_name="orders",
                 queue_url=self.queues["first"].url,

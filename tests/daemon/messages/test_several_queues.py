@@ -81,7 +81,7 @@ async def test_a_queue_that_refuses_is_named_and_hinders_no_other() -> None:
         await tier.clock.advance(10.5)
         assert tier.posted() == Counter({"first": 800})
         assert {values["queue"] for values in tier.recording.of(events.QUEUE_FAILED)} == {"second"}
-        assert not tier.status.ready().well
+        assert not tier.status.ready().passes
         document = tier.status.document()
         refusing = {queue["name"]: queue["refuses_receives"] for queue in document["queues"]}
         assert refusing == {"first": False, "second": True}
@@ -256,7 +256,7 @@ async def test_the_status_page_shows_each_queue_and_the_sum() -> None:
         document = tier.status.document()
         assert document["in_flight"]["count"] == 4
         shown = [
-            (queue["name"], queue["weight"], queue["in_flight"], queue["lanes"])
+            (queue["name"], queue["weight"], queue["in_flight"], queue["message_groups"])
             for queue in document["queues"]
         ]
         assert shown == [
@@ -264,5 +264,5 @@ async def test_the_status_page_shows_each_queue_and_the_sum() -> None:
             ("second", 1, 0, {}),
             ("third", 1, 1, {"customer": 1}),
         ]
-        assert document["lanes"] == {"customer": 1}
+        assert document["message_groups"] == {"customer": 1}
         assert document["ready"] is False  # nobody told the observer: that is the daemon's wiring

@@ -17,7 +17,7 @@ from sqsd.messages.request import RequestBuilder
 from sqsd.observe.assembly import status_pages
 from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.observe.observer import Observer
-from sqsd.observe.status import Identity, Status
+from sqsd.observe.status import DaemonIdentity, Status
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import VirtualClock
 from sqsd.testing.log import RecordingLog
@@ -62,7 +62,7 @@ class World:
             jitter=lambda: 0.5,
         )
         self.status = Status(
-            identity=Identity(
+            identity=DaemonIdentity(
                 version="1.2.3",
                 tier_name="orders",
                 queue_url=self.sqs.url,

@@ -258,7 +258,7 @@ def test_each_post_is_announced_when_it_is_made_with_the_path_it_goes_to() -> No
     assert posted == [request]
 
 
-def test_a_stream_that_cannot_be_written_to_is_passed_over() -> None:
+def test_a_stream_that_cannot_be_written_to_raises_nothing() -> None:
     stream = io.StringIO()
     stream.close()
     EbLog(stream, lambda: AT).emit(events.DAEMON_STOPPED, clean=True)

@@ -254,6 +254,6 @@ def test_whatever_event_says_why_is_redacted_before_it_is_written_or_kept() -> N
             )
         assert recording.events != []
         assert TOKEN not in repr(recording.events)
-        assert TOKEN not in repr(observer.troubles)
+        assert TOKEN not in repr(observer.failures)
 
     run()

@@ -114,34 +114,34 @@ async def test_a_pipe_that_nobody_reads_any_more_drops_lines(
     os.close(writing)
 
 
-async def test_a_full_disk_drops_lines_says_why_and_tells_when_it_is_over(
+async def test_a_full_disk_drops_lines_says_why_and_reports_when_it_is_over(
     tmp_path: Path, loop: asyncio.AbstractEventLoop
 ) -> None:
-    told: list[tuple[int, str]] = []
+    recovered: list[tuple[int, str]] = []
     file, full = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT), os.open("/dev/full", 1)
     descriptor = os.dup(file)
-    output = Output(descriptor, loop, lambda dropped, why: told.append((dropped, why)))
+    output = Output(descriptor, loop, lambda dropped, why: recovered.append((dropped, why)))
     os.dup2(full, descriptor)
     fill(output, 3)
     await asyncio.sleep(0)
     assert output.dropped == 3
-    trouble = str(output.trouble)
-    assert "No space left on device" in trouble
-    assert "make room on the disk" in trouble
+    failure = str(output.failure)
+    assert "No space left on device" in failure
+    assert "make room on the disk" in failure
     fill(output, 2)
     await asyncio.sleep(0)
-    assert told == []
+    assert recovered == []
     os.dup2(file, descriptor)  # room again
     fill(output, 1)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    ((dropped, why),) = told
+    ((dropped, why),) = recovered
     assert dropped == 5
     assert "No space left" in why
-    assert output.trouble is None
+    assert output.failure is None
     fill(output, 1)
     await asyncio.sleep(0)
-    assert len(told) == 1
+    assert len(recovered) == 1
     output.close()
     for opened in (descriptor, file, full):
         os.close(opened)

@@ -73,7 +73,7 @@ async def test_the_status_shows_what_is_in_flight_and_since_when() -> None:
         assert flights["states"]["running"] == flights["count"]
         assert 20 < flights["oldest"][0]["age_seconds"] < 46
         assert flights["oldest"][0]["message_id"] in world.application.running
-        assert sum(document["lanes"].values()) == flights["count"]
+        assert sum(document["message_groups"].values()) == flights["count"]
         assert document["gate"]["open"] is True
         assert document["version"] == "1.2.3"
 
@@ -89,15 +89,15 @@ async def test_the_status_shows_when_each_task_is_next() -> None:
 
 
 @in_virtual_time
-async def test_the_status_remembers_the_newest_troubles_and_no_more() -> None:
+async def test_the_status_remembers_the_newest_failures_and_no_more() -> None:
     async with World(error_visibility_timeout=0).running() as world:
         world.application.answers(500)
         world.sqs.send("work")
         await world.clock.advance(30)
-        troubles = world.document()["last_troubles"]
-        assert len(troubles) == 20
-        assert {trouble["event"] for trouble in troubles} == {events.MESSAGE_RELEASED}
-        assert [t["time"] for t in troubles] == sorted((t["time"] for t in troubles), reverse=True)
+        failures = world.document()["last_failures"]
+        assert len(failures) == 20
+        assert {failure["event"] for failure in failures} == {events.MESSAGE_RELEASED}
+        assert [t["time"] for t in failures] == sorted((t["time"] for t in failures), reverse=True)
 
 
 @in_virtual_time

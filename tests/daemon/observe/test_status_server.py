@@ -153,7 +153,7 @@ async def test_connections_beyond_the_bound_are_closed_and_the_others_served(
 async def test_a_client_that_says_nothing_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_server, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(status_server, "EXCHANGE_SECONDS", 0.05)
     before = time.monotonic()
     assert await served.send(b"GET /status HTTP/1.1\r\n") == b""
     assert time.monotonic() - before < 5

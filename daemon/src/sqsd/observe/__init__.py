@@ -1,1 +1,1 @@
-"""What explains the daemon: log lines, metrics, traces, the status page."""
+"""Shows what the daemon does: log lines, metrics, traces and the status page."""

@@ -1,6 +1,6 @@
-"""Puts together what explains a daemon: log format, metrics, status port, traces, lifecycle watch.
+"""Assembles the parts that observe a daemon: log, metrics, status port and traces.
 
-Beside `daemon`, which puts together what dispatches. Nothing here is needed to move a message.
+`sqsd.daemon` assembles the parts that dispatch messages. No message needs anything of this module.
 """
 
 from __future__ import annotations
@@ -32,52 +32,60 @@ from sqsd.observe.output import Output
 from sqsd.observe.post_log import PostLog
 from sqsd.observe.prometheus import CONTENT_TYPE, QueueSeries, exposition
 from sqsd.observe.report import Telemetry
-from sqsd.observe.status import Identity, QueueIdentity, Status, Verdict
+from sqsd.observe.status import DaemonIdentity, QueueIdentity, Status, Verdict
 from sqsd.observe.status_server import HOST, Page, StatusServer, plain
 from sqsd.supervisor import Companion
 
+#: Content type of the page `/status`.
 _JSON: Final = "application/json; charset=utf-8"
 
 
 class Observability:
-    """The parts, by what the settings ask for. Construct inside a running loop."""
+    """Builds the parts that the settings ask for. Construct it inside a running event loop.
+
+    Args:
+        settings: the settings of the daemon.
+        clock: the clock of the daemon.
+        environment: variables that may configure traces.
+    """
 
     def __init__(
         self, settings: TierSettings, clock: Clock, environment: Mapping[str, str] = os.environ
     ) -> None:
-        self._resources, self._options = settings.resources, settings.options
-        self._several = _several(settings)
+        self._resources = settings.resources
+        self._options = settings.options
+        self._queues = queue_identities(settings)
         self._clock = clock
-        # Without a standard output Python has none; the number 1 may then be another file.
+        # If the process has no standard output, descriptor 1 may be another file.
         self._output = (
             None
             if sys.stdout is None
             else Output(1, asyncio.get_running_loop(), self._log_recovered)
         )
-        self._stream: LineStream = self._output or _Nowhere()
+        self._stream: LineStream = self._output or _NoOutput()
         stream = self._stream
         self._format: JsonLog | EbLog = (
             EbLog(stream, clock.time)
             if self._options.log_format == "eb"
             else JsonLog(stream, clock.time)
         )
-        #: Where every event goes.
+        #: The event log of the daemon.
         self.log = Observer(self._format, clock)
         self._tracing = self._start_tracing(environment)
-        #: With several queues, each one's, by URL.
-        self._queue_logs = {q.url: QueueObserver(self.log, q.name) for q in self._several}
+        #: The event log of each queue by its URL, where there are several.
+        self._queue_logs = {q.url: QueueObserver(self.log, q.name) for q in self._queues}
 
     def queue(self, queue: Queue, url: str) -> Queue:
-        """The queue, with its receives counted."""
-        own = self._queue_logs.get(url)
-        return ObservedQueue(queue, self.log.metrics, *(() if own is None else (own.metrics,)))
+        """Wrap a queue so that its receives are counted."""
+        log = self._queue_logs.get(url)
+        return ObservedQueue(queue, self.log.metrics, *(() if log is None else (log.metrics,)))
 
     def queue_log(self, url: str) -> EventLog:
-        """Where the events of one queue go."""
+        """Return the event log for one queue."""
         return self._queue_logs.get(url, self.log)
 
     def application(self, application: Application, queue_url: str) -> Application:
-        """The application, with what is to be seen of each POST of a queue's messages."""
+        """Wrap the application so that each POST of a queue's messages is logged and traced."""
         options = self._options
         if isinstance(self._format, EbLog):
             target = f"http://{options.http_host}:{options.http_port}"
@@ -97,29 +105,30 @@ class Observability:
         application: Application,
         tasks: Callable[[], Sequence[Task]],
     ) -> list[Companion]:
-        """What runs beside the dispatcher: reports and the status port."""
-        resources, options = self._resources, self._options
+        """Return what runs beside the dispatcher: lag measurement, reports and the status port."""
+        resources = self._resources
+        options = self._options
         output = self._output
         status = Status(
-            identity=Identity(
+            identity=DaemonIdentity(
                 version=__version__,
                 tier_name=resources.tier_name,
                 queue_url=resources.queue_url,
                 fifo=is_fifo(resources.queue_url),
                 http_connections=options.http_connections,
-                queues=self._several,
+                queues=self._queues,
             ),
             dispatcher=dispatcher,
             observer=self.log,
             clock=self._clock,
             tasks=tasks,
             log_lines_dropped=lambda: 0 if output is None else output.dropped,
-            log_trouble=lambda: None if output is None else output.trouble,
+            log_failure=lambda: None if output is None else output.failure,
         )
         companions: list[Companion] = [LoopLag(self.log.metrics, self._clock, self.log)]
 
         def queues() -> list[QueueSeries]:
-            logs_and_levels = zip(self._several, status.queue_levels(), strict=False)
+            logs_and_levels = zip(self._queues, status.queue_levels(), strict=False)
             return [
                 QueueSeries(queue.name, self._queue_logs[queue.url].metrics, levels)
                 for queue, levels in logs_and_levels
@@ -143,7 +152,7 @@ class Observability:
         return companions
 
     def close(self) -> None:
-        """Let go of the last spans and lines."""
+        """Export the last spans and write the last lines."""
         if self._tracing is not None:
             self._tracing.close()
         if self._output is not None:
@@ -168,14 +177,14 @@ class Observability:
             return None
 
 
-def _several(settings: TierSettings) -> tuple[QueueIdentity, ...]:
-    """What tells the queues apart; nothing where there is only one."""
+def queue_identities(settings: TierSettings) -> tuple[QueueIdentity, ...]:
+    """Return a unique name for each queue where there are several; empty for one."""
     if not settings.more_queues:
         return ()
     first = (settings.resources.queue_url, settings.weight)
     urls = [first, *((queue.queue_url, queue.weight) for queue in settings.more_queues)]
     names = Counter(queue_name(url) for url, _ in urls)
-    # Queues of two accounts or regions may have one name.
+    # Queues of different accounts or regions may share a name.
     return tuple(
         QueueIdentity(
             name=queue_name(url) if names[queue_name(url)] == 1 else url, url=url, weight=weight
@@ -187,12 +196,12 @@ def _several(settings: TierSettings) -> tuple[QueueIdentity, ...]:
 def status_pages(
     status: Status, observer: Observer, queues: Callable[[], Sequence[QueueSeries]] = tuple
 ) -> dict[str, Callable[[], Page]]:
-    """What the status port serves, by path."""
+    """Return the pages that the status port serves: path -> function that makes the page."""
 
     def verdict(judge: Callable[[], Verdict]) -> Callable[[], Page]:
         def page() -> Page:
             found = judge()
-            return plain(200 if found.well else 503, found.reason)
+            return plain(200 if found.passes else 503, found.reason)
 
         return page
 
@@ -213,16 +222,17 @@ def status_pages(
 
 
 class StatusPort:
-    """Serves the pages; a port that is taken costs the pages, and no message."""
+    """Serves the pages. A port that is in use costs the pages, never a message."""
 
     name = "status port"
 
     def __init__(self, pages: Mapping[str, Callable[[], Page]], port: int, log: EventLog) -> None:
-        self._port, self._log = port, log
+        self._port = port
+        self._log = log
         self._server = StatusServer(pages, self._failed)
 
     async def run(self, _: object) -> None:
-        """Until cancelled, or at once when it cannot listen."""
+        """Serve until cancelled; return at once if the port cannot be opened."""
         try:
             await self._server.start(self._port)
         except OSError as error:
@@ -241,9 +251,11 @@ class StatusPort:
         self._log.emit(events.STATUS_FAILED, reason=reason)
 
 
-class _Nowhere:
+class _NoOutput:
+    """Implements `json_log.LineStream` where the process has no standard output."""
+
     def write(self, text: str, /) -> None:
-        """There is no standard output."""
+        """Drop the line."""
 
     def flush(self) -> None:
-        """Nor anything in it."""
+        """Do nothing."""

@@ -1,6 +1,6 @@
-"""Counts what became of messages: of all of them, and with several queues of each queue's.
+"""Counts the outcomes of messages: all of them, and those of each queue where there are several.
 
-The hot path is `deleted`: some additions for each message.
+The hot path is `MessageCounts.deleted`: it costs some additions for each message.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from sqsd.base.ports import EventLog
 from sqsd.contract import events
 from sqsd.observe.metrics import Metrics
 
+#: What an event carries: names and values.
 Values = Mapping[str, Any]
-#: Events that only move a counter, with its name in `Metrics`.
+#: Events that only add one to a counter; its name in `Metrics`.
 _COUNTED: Final = {
     events.MESSAGE_EXPIRED: "expired",
     events.MESSAGE_DUPLICATE: "duplicates",
@@ -26,10 +27,10 @@ _COUNTED: Final = {
 
 
 class MessageCounts:
-    """Moves the numbers in `metrics` that are about messages.
+    """Counts events about messages in `metrics`.
 
-    `handlers` has what is to be done for an event; `deleted` is not among them, for it comes with
-    every message and is called without a look-up.
+    `handlers` maps each event to the method that counts it. `deleted` is not among them: it is
+    called for every message, and its caller saves the look-up.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -42,10 +43,11 @@ class MessageCounts:
         }
 
     def deleted(self, values: Values) -> None:
+        """Count one `message.deleted`."""
         metrics = self._metrics
         metrics.deleted += 1
         status = values.get("status")
-        if status is not None:  # else it was not posted: expired, a copy, or done before
+        if status is not None:  # or it was not posted: expired, a copy, or done before
             self._dispatched(values, status // 100)
             metrics.delete.observe(values["delete_seconds"])
 
@@ -77,7 +79,7 @@ class MessageCounts:
 
 
 def counter(metrics: Metrics, name: str) -> Callable[[Values], None]:
-    """Adds one to the counter of that name at each event."""
+    """Return a handler that adds one to the counter `name` of `metrics` at each event."""
 
     def count(_: Values) -> None:
         setattr(metrics, name, getattr(metrics, name) + 1)
@@ -86,13 +88,15 @@ def counter(metrics: Metrics, name: str) -> Callable[[Values], None]:
 
 
 class QueueObserver:
-    """Implements `ports.EventLog` for one of several queues.
+    """Implements `base.ports.EventLog` for one of several queues.
 
-    Counts its messages, and says of every event which queue it is about.
+    Counts the queue's messages, and adds the queue's name to each event that it passes on.
     """
 
     def __init__(self, log: EventLog, name: str) -> None:
-        self._log, self._name = log, name
+        self._log = log
+        self._name = name
+        #: What has been counted of this queue since the process started.
         self.metrics = Metrics()
         self._counts = MessageCounts(self.metrics)
 

@@ -1,9 +1,9 @@
-"""Events as Elastic Beanstalk's daemon writes them, for who greps or alarms on those lines.
+"""Writes events in the format of Elastic Beanstalk's daemon, for tools that parse its log.
 
-`<UTC time> <category>: <message>[ - <seconds>]`. EB's lines are kept to the letter; an event of
-ours that EB has no line for gets its own category: `gate: closed reason="connection refused"`.
-EB says of a success no more than that it was posted, so `message.deleted` is not written.
-Differences are in docs/compatibility.md.
+A line is `<UTC time> <category>: <message>[ - <seconds>]`. Where EB has a line for an event, it is
+the same to the letter. Any other event gets a category from its name:
+`gate: closed reason="connection refused"`. EB's daemon logs a successful message only when it posts
+it, so `message.deleted` is not written. docs/compatibility.md lists the differences.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from sqsd.contract.events import STOPPING
 from sqsd.messages.outcome import Broken, Unreachable
 from sqsd.observe.json_log import LineStream
 
+#: What an event carries: names and values.
 Values = Mapping[str, Any]
-#: A line that cannot be told from two must not be made of what came with a message.
+#: Characters that could split one line into two. Message data is untrusted, so they are escaped.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+#: Longest value that is written whole, characters.
 _LONGEST_VALUE: Final = 500
-#: An occurrence that is sent so late was missed by somebody.
+#: Lateness from which a periodic message counts as missed at its time, seconds.
 MISSED_SECONDS: Final = 5.0
-#: Ruby's names for what EB's HTTP client met.
+#: Ruby's names of the errors that EB's HTTP client reports, by the reason of a release.
 RUBY_ERRORS: Final = {
     Unreachable.REFUSED.value: "Errno::ECONNREFUSED",
     Unreachable.CONNECT_TIMEOUT.value: "Errno::ETIMEDOUT",
@@ -36,17 +38,23 @@ RUBY_ERRORS: Final = {
 
 
 class EbLog:
-    """Writes events to a text stream in EB's format; implements `ports.EventLog`."""
+    """Implements `base.ports.EventLog`: writes events in EB's format.
+
+    Args:
+        stream: where the lines go. A stream that fails costs lines and raises nothing.
+        time: the wall clock, in epoch seconds.
+    """
 
     def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
-        self._stream, self._time = stream, time
+        self._stream = stream
+        self._time = time
 
     def emit(self, event: str, /, **values: Any) -> None:
         for text in eb_lines(event, values):
             self.line(text)
 
     def line(self, text: str) -> None:
-        """Write one line that has its category."""
+        """Write one line; `text` begins with its category."""
         at = datetime.fromtimestamp(self._time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
             self._stream.write(f"{at} {_UNPRINTABLE.sub(_escape, text)}\n")
@@ -56,9 +64,9 @@ class EbLog:
 
 
 def eb_lines(event: str, values: Values) -> list[str]:
-    """What EB writes for an event; no line for what EB passes over."""
+    """Return the lines that EB's daemon writes for an event, without time; none if it is silent."""
     known = _LINES.get(event)
-    return [_ours(event, values)] if known is None else known(values)
+    return [_generic_line(event, values)] if known is None else known(values)
 
 
 def _started(values: Values) -> list[str]:
@@ -71,7 +79,7 @@ def _started(values: Values) -> list[str]:
 
 def _released(values: Values) -> list[str]:
     of = f"{values.get('message_id')} ({values.get('receive_count')})"
-    # EB counts from the receive, so time spent waiting for a connection is in it.
+    # EB measures from the receive, so the wait for a connection is included.
     seconds = values.get("dispatch_seconds", 0.0) + values.get("app_seconds", 0.0)
     if values.get("status") is not None:
         return [f"http-err: {of} {values['status']} - {seconds:.3f}"]
@@ -119,7 +127,7 @@ def _cron_invalid(values: Values) -> list[str]:
 
 def _cron_failed(values: Values) -> list[str]:
     reason = shortened(values.get("reason", ""))
-    if values.get("task") is None:  # no one task: a defect, after which EB's daemon dies
+    if values.get("task") is None:  # a defect, not a failure of one task; EB's daemon ends after it
         return [f"scheduler: fatal error, because: {reason}"]
     name = shortened(values["task"])
     return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
@@ -130,9 +138,9 @@ def _cron_repaired(values: Values) -> list[str]:
 
 
 def _cron_enqueued(values: Values) -> list[str]:
-    """EB has a line for what nobody sent in time, and none for the rest."""
+    """EB's daemon logs a periodic message only when it is sent late."""
     late = values.get("late_seconds", 0.0) > MISSED_SECONDS
-    return [*(_cron_repaired(values) if late else ()), _ours(events.CRON_ENQUEUED, values)]
+    return [*(_cron_repaired(values) if late else ()), _generic_line(events.CRON_ENQUEUED, values)]
 
 
 def _election(*texts: str) -> Callable[[Values], list[str]]:
@@ -160,7 +168,7 @@ def _lease_lost(values: Values) -> list[str]:
 
 def _lease_released(values: Values) -> list[str]:
     if values.get("reason") == STOPPING:
-        return []  # and `lease.stopped` follows
+        return []  # `lease.stopped` follows
     demoted = _elected("demote requested. giving up leadership. current role: worker")
     task = values.get("task")
     if task is None:
@@ -196,7 +204,7 @@ _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
 }
 
 
-def _ours(event: str, values: Values) -> str:
+def _generic_line(event: str, values: Values) -> str:
     category, _, what = event.partition(".")
     pairs = (f" {name}={_quoted(value)}" for name, value in values.items() if value is not None)
     return f"{category}: {what.replace('_', ' ')}{''.join(pairs)}"
@@ -211,6 +219,7 @@ def _quoted(value: object) -> str:
 
 
 def shortened(value: object) -> str:
+    """Return `str(value)`, cut to 500 characters."""
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 

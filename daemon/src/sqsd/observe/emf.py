@@ -1,11 +1,11 @@
-"""Metrics as CloudWatch's embedded metric format: JSON lines that CloudWatch Logs turns to metrics.
+"""Formats metrics in CloudWatch's embedded metric format: JSON lines on standard output.
 
-No permission to put metrics is needed, and no call is made: whoever ships standard output to a log
-group ships the metrics. Source: CloudWatch user guide, "Specification: Embedded metric format".
+CloudWatch Logs extracts the metrics from the lines, so the daemon makes no call and needs no
+permission. Source: CloudWatch user guide, "Specification: Embedded metric format".
 
-Counts are of the time since the line before, so `Sum` over instances and minutes is right; levels
-are as of now. Durations are lists of values, at most 100 as the format allows, taken from histogram
-buckets: each value is its bucket's upper bound, so percentiles are exact to a bucket.
+A count covers the time since the previous report, so `Sum` over instances and minutes is correct. A
+level is a value of now. A duration is a list of values, at most 100 as the format allows, sampled
+from a histogram: each value is the upper bound of its bucket, so percentiles are exact to a bucket.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from sqsd.contract import metrics as names
 from sqsd.observe.metrics import QUEUE_COUNTERS, Histogram, Levels, Metrics
 from sqsd.observe.prometheus import QueueSeries
 
+#: Most values that one metric may have in a line.
 _MOST_VALUES: Final = 100
-#: Metrics by name, each with its unit.
+#: Metric name -> unit, and a number or a list of values.
 _Values = dict[str, tuple[str, float | list[float]]]
 
+#: Metrics that are counts, each with its attribute of `Metrics`.
 _COUNTS: Final = (
     (names.MESSAGES_RECEIVED, "received"),
     (names.MESSAGES_DELETED, "deleted"),
@@ -45,6 +47,7 @@ _COUNTS: Final = (
     (names.CRON_SUPPRESSED, "cron_suppressed"),
     (names.DEFECTS, "defects"),
 )
+#: Metrics that are durations, each with its attribute of `Metrics`; application times apart.
 _DURATIONS: Final = (
     (names.DWELL, "dwell"),
     (names.RECEIVE_TO_DISPATCH, "dispatch"),
@@ -59,19 +62,20 @@ _QUEUE_DURATIONS: Final = frozenset(
 
 
 @dataclass(slots=True)
-class _Account:
-    """The counts of one `Metrics` as of the line before, for the difference."""
+class _Reported:
+    """Remembers what the previous report said of one `Metrics`, for the difference."""
 
     counts: dict[str, int] = field(default_factory=dict)
     durations: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def since(self, name: str, count: int) -> int:
-        """What has come to a count since it was last asked for."""
-        before, self.counts[name] = self.counts.get(name, 0), count
+        """Return by how much a count has grown since the previous report."""
+        before = self.counts.get(name, 0)
+        self.counts[name] = count
         return count - before
 
     def sample(self, name: str, histogram: Histogram) -> list[float]:
-        """Values for what was observed since then; see `sampled`."""
+        """Return values for what was observed since the previous report; see `sampled`."""
         now = tuple(histogram.counts)
         before = self.durations.get(name, (0,) * len(now))
         self.durations[name] = now
@@ -79,16 +83,18 @@ class _Account:
 
 
 class EmfReport:
-    """Makes the lines; keeps what was reported, for the difference.
+    """Implements `report.Report`: makes the lines of each report.
 
     Args:
-        namespace: of the tier's metrics.
+        namespace: CloudWatch namespace of the tier's metrics.
         tier_name: value of the dimension `TierName`, and of EB's `EnvironmentName`.
     """
 
     def __init__(self, namespace: str, tier_name: str) -> None:
-        self._namespace, self._tier_name = namespace, tier_name
-        self._account, self._queues = _Account(), dict[str, _Account]()
+        self._namespace = namespace
+        self._tier_name = tier_name
+        self._reported = _Reported()
+        self._queues: dict[str, _Reported] = {}
         self._encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
     def lines(
@@ -100,11 +106,15 @@ class EmfReport:
         at: float,
         queues: Sequence[QueueSeries] = (),
     ) -> list[str]:
-        """The lines for now, without ends; `at` in epoch seconds.
+        """Return the lines of a report, without line feeds.
 
         Args:
-            healthy: the application's port accepts and the queue was polled within 3 minutes.
-            queues: with several, a line more for each.
+            metrics: the process's counts.
+            levels: the process's levels.
+            healthy: whether the application's port accepts connections and the queue was polled
+                within 3 minutes.
+            at: the time of the report, epoch seconds.
+            queues: each queue where there are several; each adds a line.
         """
         tier = {names.TIER_DIMENSION: self._tier_name}
         health = self._line(
@@ -117,7 +127,10 @@ class EmfReport:
             self._line(self._namespace, tier, self._values(metrics, levels), at),
             *(
                 self._line(
-                    self._namespace, {**tier, names.QUEUE_DIMENSION: q.name}, self._of_queue(q), at
+                    self._namespace,
+                    {**tier, names.QUEUE_DIMENSION: q.name},
+                    self._queue_values(q),
+                    at,
                 )
                 for q in queues
             ),
@@ -125,12 +138,12 @@ class EmfReport:
         ]
 
     def _values(self, metrics: Metrics, levels: Levels) -> _Values:
-        account = self._account
+        reported = self._reported
         values: _Values = {
-            name: ("Count", account.since(name, getattr(metrics, attribute)))
+            name: ("Count", reported.since(name, getattr(metrics, attribute)))
             for name, attribute in _COUNTS
         }
-        dropped = account.since(names.LOG_LINES_DROPPED, levels.log_lines_dropped)
+        dropped = reported.since(names.LOG_LINES_DROPPED, levels.log_lines_dropped)
         values[names.LOG_LINES_DROPPED] = ("Count", dropped)
         values[names.IN_FLIGHT] = ("Count", levels.in_flight)
         values[names.GATE_OPEN] = ("None", int(levels.gate_open))
@@ -140,12 +153,12 @@ class EmfReport:
             values[names.LEADER_FOR] = ("Seconds", round(levels.leader_for, 3))
         if levels.last_cron_send_age is not None:
             values[names.LAST_CRON_SEND_AGE] = ("Seconds", round(levels.last_cron_send_age, 3))
-        return {**values, **_durations(account, _histograms(metrics))}
+        return {**values, **_durations(reported, _histograms(metrics))}
 
-    def _of_queue(self, queue: QueueSeries) -> _Values:
-        account = self._queues.setdefault(queue.name, _Account())
+    def _queue_values(self, queue: QueueSeries) -> _Values:
+        reported = self._queues.setdefault(queue.name, _Reported())
         values: _Values = {
-            name: ("Count", account.since(name, getattr(queue.metrics, attribute)))
+            name: ("Count", reported.since(name, getattr(queue.metrics, attribute)))
             for name, attribute in _COUNTS
             if attribute in (*QUEUE_COUNTERS, "released")
         }
@@ -156,7 +169,7 @@ class EmfReport:
             for name, histogram in _histograms(queue.metrics).items()
             if name in _QUEUE_DURATIONS
         }
-        return {**values, **_durations(account, histograms)}
+        return {**values, **_durations(reported, histograms)}
 
     def _line(
         self,
@@ -172,7 +185,7 @@ class EmfReport:
         }
         return self._encode(
             {
-                # As every line of ours has them, so that who reads events can pass these over.
+                # Every line has a time and an event, so a reader of events can skip this one.
                 "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds"),
                 "event": events.METRICS_REPORTED,
                 "_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": [directive]},
@@ -183,9 +196,9 @@ class EmfReport:
 
 
 def sampled(histogram: Histogram, counts: Sequence[int]) -> list[float]:
-    """At most 100 values that stand for the observations in `counts`, in their proportions.
+    """Return at most 100 values that represent the observations in `counts`, in proportion.
 
-    No bucket with an observation is left out, so the slowest is always seen.
+    Every bucket with an observation is represented, so the slowest one always shows.
     """
     total = sum(counts)
     occupied = sum(1 for count in counts if count)
@@ -205,7 +218,7 @@ def _histograms(metrics: Metrics) -> dict[str, Histogram]:
     return {name: getattr(metrics, attribute) for name, attribute in _DURATIONS} | by_class
 
 
-def _durations(account: _Account, histograms: Mapping[str, Histogram]) -> _Values:
-    """Those of which something was observed."""
-    samples = ((name, account.sample(name, found)) for name, found in histograms.items())
+def _durations(reported: _Reported, histograms: Mapping[str, Histogram]) -> _Values:
+    """Return the durations that have an observation since the previous report."""
+    samples = ((name, reported.sample(name, found)) for name, found in histograms.items())
     return {name: ("Seconds", sample) for name, sample in samples if sample}

@@ -1,4 +1,4 @@
-"""Writes events to a text stream, one JSON object a line."""
+"""Writes events to a text stream as JSON lines: one object per line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final, Protocol
 
 from sqsd.contract import events
 
+#: Encodes a value as compact JSON; what JSON has no form for becomes its `str`.
 _text_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
-try:  # an extra: faster, and never needed
+try:  # from the extra `fast`; only speed depends on it
     import orjson
 except ImportError:
     _encode: Callable[[Any], str] = _text_of
@@ -22,11 +23,13 @@ else:
     def _encode(value: Any) -> str:
         try:
             return orjson.dumps(value, default=str).decode()
-        except TypeError:  # a lone surrogate, say, which the standard library writes
+        except TypeError:  # such as a lone surrogate, which the standard library can write
             return _text_of(value)
 
 
-#: The values of nearly every line there is, in their order: of a message that was answered 200.
+#: Values of the usual `message.deleted`, in the order in which the dispatcher passes them. Nearly
+#: every line has exactly these: the message was answered 200. Lines in any other order or with
+#: other values take the slow path, so a test compares this with the event of a real message.
 _USUAL: Final = (
     "message_id",
     "receive_count",
@@ -39,7 +42,7 @@ _USUAL: Final = (
 
 
 def _usual_line(now: str, values: dict[str, Any]) -> str:
-    """What the standard library gives in twice the time; these numbers are their own JSON."""
+    """Format the usual `message.deleted` by hand: the same text as `json` makes, twice as fast."""
     message_id, count, dwell, dispatch, app, status, delete = values.values()
     return (
         f'{{"time":"{now}","event":"{events.MESSAGE_DELETED}","message_id":{_text_of(message_id)},'
@@ -49,22 +52,30 @@ def _usual_line(now: str, values: dict[str, Any]) -> str:
 
 
 class LineStream(Protocol):
-    """Where lines go: `observe.output.Output`, or any text file."""
+    """Takes lines: `observe.output.Output`, or any text file."""
 
     def write(self, text: str, /) -> object:
-        """Take a whole line, with its end."""
+        """Write one whole line, which ends with a line feed."""
 
     def flush(self) -> object:
-        """Let a reader see it."""
+        """Make the lines so far visible to a reader."""
 
 
 class JsonLog:
-    """Writes events to a text stream, a line each, flushed so that a journal sees them at once."""
+    """Implements `base.ports.EventLog`: writes each event as a line, and flushes it.
+
+    Args:
+        stream: where the lines go. A stream that fails costs lines and raises nothing.
+        time: the wall clock, in epoch seconds.
+    """
 
     def __init__(self, stream: LineStream, time: Callable[[], float]) -> None:
-        self._stream, self._time = stream, time
-        self._second, self._second_text = -1, ""
-        self._millisecond, self._text = -1, ""
+        self._stream = stream
+        self._time = time
+        self._second = -1
+        self._second_text = ""
+        self._millisecond = -1
+        self._text = ""
 
     def emit(self, event: str, /, **values: Any) -> None:
         if _BY_HAND and event == events.MESSAGE_DELETED and tuple(values) == _USUAL:
@@ -75,11 +86,11 @@ class JsonLog:
             self._stream.write(line + "\n")
             self._stream.flush()
         except (OSError, ValueError):
-            # A full disk or a closed pipe must not stop messages; there is nowhere left to say so.
+            # A full disk or a closed pipe must not stop messages, and cannot be logged either.
             return
 
     def _now(self) -> str:
-        """ISO 8601 to the millisecond; each text serves as long as it is true."""
+        """Return the time in ISO 8601 with milliseconds; a text is reused while it is current."""
         millisecond = int(self._time() * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond

@@ -1,18 +1,18 @@
-"""Measures how late the event loop is: what blocks it delays every heartbeat and every receive."""
+"""Measures how late the event loop is: a blocked loop delays every heartbeat and every receive."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
 from sqsd.observe.metrics import Metrics
 
-#: Between two looks; each costs some microseconds.
-LOOK_SECONDS: Final = 1.0
-#: A lateness that is told, at most once in so many seconds.
-TOLD_SECONDS: Final = 1.0
-_REPEAT_SECONDS: Final = 60.0
+#: Time between two measurements, seconds; each costs some microseconds.
+PERIOD_SECONDS: Final = 1.0
+#: Least lateness that is logged, seconds.
+LOGGED_LAG_SECONDS: Final = 1.0
 _REASON: Final = (
     "the daemon did not get to run: the instance has too little CPU for the application and the"
     " daemon, or was suspended; heartbeats and receives come late by as much"
@@ -20,22 +20,23 @@ _REASON: Final = (
 
 
 class LoopLag:
-    """Observes the lateness of a short sleep, over and over."""
+    """Measures by how much a short sleep ends late, again and again."""
 
     name = "loop lag"
 
     def __init__(self, metrics: Metrics, clock: Clock, log: EventLog) -> None:
-        self._metrics, self._clock, self._log = metrics, clock, log
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._throttle = LogThrottle()
 
     async def run(self, _: object) -> None:
-        """Until cancelled."""
-        tell_not_before = 0.0
+        """Measure until cancelled."""
         while True:
-            due = self._clock.monotonic() + LOOK_SECONDS
-            await self._clock.sleep(LOOK_SECONDS)
+            due = self._clock.monotonic() + PERIOD_SECONDS
+            await self._clock.sleep(PERIOD_SECONDS)
             now = self._clock.monotonic()
             lag = max(0.0, now - due)
             self._metrics.loop_lag.observe(lag)
-            if lag >= TOLD_SECONDS and now >= tell_not_before:
-                tell_not_before = now + _REPEAT_SECONDS
+            if lag >= LOGGED_LAG_SECONDS and self._throttle.admits(now):
                 self._log.emit(events.LOOP_LAGGED, seconds=round(lag, 3), reason=_REASON)

@@ -1,10 +1,11 @@
-"""What is counted: numbers that events move, cheap enough for every message.
+"""Counters, histograms and levels, cheap enough to update for every message.
 
-Counters and buckets exist from the start, so a message costs a few additions and no allocation; who
-reads them (`exposition`, `observe.emf`, `/status`) does the arithmetic. One thread, so no locks.
+Counters and buckets exist from the start, so a message costs a few additions and no allocation. The
+readers (`prometheus`, `emf`, `/status`) do the arithmetic. The daemon has one thread, so there are
+no locks.
 
-All counters only grow. What is a level and not a count (in flight, the gate, ages) is asked for at
-the moment of reading, in `Levels`.
+Counters only grow. A level (messages in flight, the gate, ages) is computed when it is read, as
+`Levels`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Upper bounds in seconds. Dwell runs from milliseconds to the days of a retention period.
+#: Upper bounds of the buckets of each histogram, seconds. Dwell ranges from milliseconds to the
+#: days of a retention period.
 DWELL_BOUNDS: Final = (
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0
 )  # fmt: skip
@@ -25,15 +27,16 @@ SETTLE_BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 LAG_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 LATE_BOUNDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
-#: By the first digit of the status; 0: no complete answer came.
+#: Classes of HTTP status, at the index of the first digit; index 0 is no complete answer.
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
-#: Reasons of releases are few (the daemon's own, and statuses); this bounds what a defect may make.
+#: Most distinct release reasons that are counted. The daemon has fewer; a defect could make more.
 _MOST_REASONS: Final = 600
+#: Counts the releases whose reason is beyond `_MOST_REASONS`.
 OTHER_REASON: Final = "other"
 
 
 class Histogram:
-    """Observations by upper bound. `counts` has one more: those above every bound."""
+    """Counts observations by upper bound; the last of `counts` is above every bound."""
 
     __slots__ = ("bounds", "counts", "highest", "total")
 
@@ -41,10 +44,11 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-        #: The largest observation ever; stands for the bucket that has no bound.
+        #: Largest observation so far; represents the bucket that has no bound.
         self.highest = 0.0
 
     def observe(self, value: float) -> None:
+        """Count one observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
         if value > self.highest:
@@ -52,16 +56,17 @@ class Histogram:
 
     @property
     def count(self) -> int:
+        """Observations so far."""
         return sum(self.counts)
 
 
 @dataclass(slots=True)
 class Metrics:
-    """All that is counted over the life of a process. Durations in seconds."""
+    """Holds everything that is counted over the life of a process. Durations are in seconds."""
 
     dwell: Histogram = field(default_factory=lambda: Histogram(DWELL_BOUNDS))
     dispatch: Histogram = field(default_factory=lambda: Histogram(DISPATCH_BOUNDS))
-    #: By `STATUS_CLASSES`.
+    #: Application time, at the index of `STATUS_CLASSES`.
     app: tuple[Histogram, ...] = field(
         default_factory=lambda: tuple(Histogram(APP_BOUNDS) for _ in STATUS_CLASSES)
     )
@@ -75,11 +80,11 @@ class Metrics:
     dead_lettered: int = 0
     expired: int = 0
     duplicates: int = 0
-    #: Answered 200 after their visibility had ended.
+    #: Messages answered 200 after their visibility had ended.
     overdue: int = 0
     damaged: int = 0
     attributes_skipped: int = 0
-    #: Messages that ended here and had been received before.
+    #: Messages dispatched here that had been received before.
     retries: int = 0
     heartbeats: int = 0
     heartbeats_failed: int = 0
@@ -100,6 +105,7 @@ class Metrics:
     defects: int = 0
 
     def release(self, reason: str) -> None:
+        """Count one release."""
         self.released += 1
         if reason not in self.releases and len(self.releases) >= _MOST_REASONS:
             reason = OTHER_REASON
@@ -108,7 +114,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What is so at one moment. Ages in seconds; None: it has not happened yet."""
+    """Holds the levels of one moment. An age is in seconds, or None if nothing happened yet."""
 
     in_flight: int
     gate_open: bool
@@ -118,19 +124,19 @@ class Levels:
     uptime: float
     last_cron_send_age: float | None
     log_lines_dropped: int
-    #: Seconds since this process became leader; None: it is not.
+    #: Seconds since this process became leader, or None while it is not.
     leader_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLevels:
-    """The same of one of several queues."""
+    """Holds the levels of one of several queues. The age is in seconds."""
 
     in_flight: int
     poll_age: float
 
 
-#: Each counter with the name Prometheus has for it and what it counts, in the order shown.
+#: Attribute of `Metrics`, Prometheus name and meaning of each counter, in the order shown.
 COUNTERS: Final = (
     ("received", "messages_received", "Messages that SQS handed out to this process."),
     ("deleted", "messages_deleted", "Messages whose deletion SQS confirmed."),
@@ -153,17 +159,21 @@ COUNTERS: Final = (
     ("receives_failed", "receive_errors", "Receive calls that failed."),
     ("gate_closed", "gate_closed", "Times the application was found to be down."),
     ("cron_enqueued", "cron_enqueued", "Periodic tasks enqueued by this process."),
-    ("cron_repaired", "cron_repaired", "Enqueued for a leader that stopped half-way."),
+    (
+        "cron_repaired",
+        "cron_repaired",
+        "Enqueued for a leader that stopped half-way.",
+    ),
     ("cron_missed", "cron_missed", "Occurrences given up, too old to catch up."),
     ("cron_failed", "cron_failed", "Failures to enqueue a periodic task."),
     ("cron_suppressed", "cron_suppressed", "Copies of periodic tasks deleted unposted."),
     ("cron_skipped", "cron_skipped", "Occurrences skipped because the one before still runs."),
     ("lease_acquired", "lease_acquired", "Times this process became leader."),
-    ("lease_lost", "lease_lost", "Times this process lost the lead against its will."),
+    ("lease_lost", "lease_lost", "Times this process lost the lease without releasing it."),
     ("lease_failed", "lease_errors", "Leader table calls that failed."),
-    ("defects", "defects", "Exceptions that nobody expected."),
+    ("defects", "defects", "Exceptions that are defects of the daemon."),
 )
-#: Those of `COUNTERS` that are kept for each queue, where there are several.
+#: Attributes of `COUNTERS` that are shown for each queue where there are several.
 QUEUE_COUNTERS: Final = (
     "received",
     "deleted",

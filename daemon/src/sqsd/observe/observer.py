@@ -1,7 +1,7 @@
-"""Turns events into numbers on their way to the log, and keeps what explains the daemon.
+"""Counts events on their way to the log, and remembers what the status page shows.
 
-Stands between the service and the chosen log format as one more `ports.EventLog`, so that nothing
-else knows of metrics. The hot path is `message.deleted`: a dictionary look-up and some additions.
+`Observer` stands between the daemon and the chosen log format. It implements `base.ports.EventLog`,
+so no other room knows of metrics. The hot path is `message.deleted`: it costs some additions.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sqsd.contract import events
 from sqsd.observe.counts import MessageCounts, Values, counter
 from sqsd.observe.metrics import Metrics
 
-#: Counted, and written by no log: they come often and say nothing alone.
+#: Events that are counted and never written: they are frequent, and a single one explains nothing.
 _NOT_WRITTEN: Final = frozenset({events.HEARTBEAT_SENT, events.CRON_RECALLED})
-#: Remembered for `/status`.
-_TROUBLE: Final = frozenset(
+#: Events that `/status` shows among the newest failures.
+_FAILURES: Final = frozenset(
     {
         events.COMPANION_FAILED,
         events.CRON_FAILED,
@@ -45,29 +45,33 @@ _TROUBLE: Final = frozenset(
         events.TRACING_FAILED,
     }
 )
-_TROUBLES_KEPT: Final = 20
+#: Failures that `/status` shows, at most.
+_MOST_FAILURES: Final = 20
 
 
 class Observer:
-    """Implements `ports.EventLog`: counts an event, then passes it on."""
+    """Implements `base.ports.EventLog`: counts each event, then passes it on to `log`."""
 
     def __init__(self, log: EventLog, clock: Clock) -> None:
-        self._log, self._clock = log, clock
+        self._log = log
+        self._clock = clock
+        #: What has been counted since the process started.
         self.metrics = Metrics()
+        #: Whether this process leads: it enqueues periodic tasks.
         self.leader = False
-        #: A receive has completed.
+        #: Whether a receive has completed.
         self.ready = False
-        #: Why the instance's lifecycle has the daemon hold or drain; None: it does not.
+        #: Why the instance's lifecycle pauses or drains the daemon, or None while it does neither.
         self.lifecycle: str | None = None
-        #: Monotonic seconds since which this instance leads; None while it does not.
+        #: Monotonic seconds at which this process became leader, or None while it is not.
         self.leader_since: float | None = None
-        #: What of `cron.yaml` cannot be run.
+        #: Problems of the entries of `cron.yaml` that cannot be run.
         self.cron_problems: tuple[str, ...] = ()
-        #: Monotonic seconds of the newest message of a periodic task, also of another's as far as
-        #: the leader table tells.
+        #: Monotonic seconds at which a periodic task's message was last sent, by this process or,
+        #: according to the leader table, by a leader before it; or None if no send is known.
         self.last_cron_send: float | None = None
-        #: The newest troubles: epoch seconds, event, values.
-        self.troubles: deque[tuple[float, str, Values]] = deque(maxlen=_TROUBLES_KEPT)
+        #: The newest failures, oldest first: epoch seconds, event, values.
+        self.failures: deque[tuple[float, str, Values]] = deque(maxlen=_MOST_FAILURES)
         counts = MessageCounts(self.metrics)
         self._deleted = counts.deleted
         self._handlers: dict[str, Callable[[Values], None]] = {
@@ -86,12 +90,12 @@ class Observer:
             events.LEASE_LOST: self._lost,
             events.LEASE_RELEASED: self._follows,
             events.LEASE_FAILED: self._table_failed,
-            events.LEASE_RECOVERED: self._table_works,
+            events.LEASE_RECOVERED: self._table_recovered,
             **{event: counter(self.metrics, name) for event, name in _COUNTED.items()},
         }
 
     def emit(self, event: str, /, **values: Any) -> None:
-        if event == events.MESSAGE_DELETED:  # one for each message; all else is seldom
+        if event == events.MESSAGE_DELETED:  # one for each message; every other event is rare
             self._deleted(values)
             self._log.emit(event, **values)
             return
@@ -102,10 +106,10 @@ class Observer:
 
     def _pass_on(self, event: str, values: dict[str, Any]) -> None:
         reason = values.get("reason")
-        if isinstance(reason, str):  # it may quote what AWS was sent
+        if isinstance(reason, str):  # it may quote a request to AWS, secrets included
             values["reason"] = redact(reason)
-        if event in _TROUBLE:
-            self.troubles.append((self._clock.time(), event, values))
+        if event in _FAILURES:
+            self.failures.append((self._clock.time(), event, values))
         if event not in _NOT_WRITTEN:
             self._log.emit(event, **values)
 
@@ -132,7 +136,7 @@ class Observer:
             self.metrics.cron_late.observe(max(0.0, late))
 
     def _recalled(self, values: Values) -> None:
-        # The other's clock may be ahead.
+        # The clock of the process that sent may be ahead of this one's.
         now = self._clock.time()
         ago = max(0.0, now - values.get("sent_at", now))
         sent = self._clock.monotonic() - ago
@@ -145,11 +149,12 @@ class Observer:
     def _table_failed(self, values: Values) -> None:
         self.metrics.lease_failed += values.get("times", 1)
 
-    def _table_works(self, values: Values) -> None:
+    def _table_recovered(self, values: Values) -> None:
         self.metrics.lease_failed += values.get("times", 0)
 
     def _leads(self, _: Values) -> None:
-        self.leader, self.leader_since = True, self._clock.monotonic()
+        self.leader = True
+        self.leader_since = self._clock.monotonic()
         self.metrics.lease_acquired += 1
 
     def _lost(self, values: Values) -> None:
@@ -157,17 +162,18 @@ class Observer:
         self.metrics.lease_lost += 1
 
     def _follows(self, _: Values) -> None:
-        self.leader, self.leader_since = False, None
+        self.leader = False
+        self.leader_since = None
 
     def _loaded(self, _: Values) -> None:
-        """Problems of this file are told next."""
+        """Forget the problems of the file before; `cron.invalid` follows with this file's."""
         self.cron_problems = ()
 
     def _invalid(self, values: Values) -> None:
         self.cron_problems = tuple(values.get("problems", ()))
 
 
-#: Events beside those of messages that only move a counter, with its name in `Metrics`.
+#: Events, those of messages apart, that only add one to a counter; its name in `Metrics`.
 _COUNTED: Final = {
     events.GATE_CLOSED: "gate_closed",
     events.CRON_FAILED: "cron_failed",

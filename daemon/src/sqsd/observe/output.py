@@ -1,9 +1,9 @@
-"""Standard output for a daemon that must not wait for its reader.
+"""Writes to standard output without ever waiting for its reader.
 
-A pipe or a journal whose reader is stuck would stop the event loop in the middle of a write. Here
-lines are collected while the loop is busy, written together without ever blocking, kept up to a
-bound while the reader is slow, and counted when they had to be dropped. A full disk or a closed
-stream costs lines, never messages.
+A pipe or a journal whose reader is stuck would stop the event loop in the middle of a write.
+`Output` collects lines while the loop is busy and writes them together without blocking. While the
+reader is slow it buffers lines up to a bound, and beyond that drops and counts them. A full disk or
+a closed stream costs lines, never messages.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Bytes kept for a slow reader: some thousand lines.
+#: Bytes that are buffered for a slow reader: some thousand lines.
 MOST_PENDING: Final = 1024 * 1024
-#: Seconds between tries to write to a reader that took nothing.
+#: Time between attempts to write to a reader that accepts nothing, seconds.
 _RETRY_SECONDS: Final = 0.05
-#: POSIX's least size of an atomic write to a pipe: one that poll calls writable takes this much.
+#: POSIX's least size of an atomic write to a pipe, bytes: a pipe that poll reports as writable
+#: accepts at least this much.
 _PIPE_ATOMIC: Final = 512
 
 _SLOW_READER: Final = (
-    "the reader of standard output takes no more lines: look at what reads it, the journal or the"
+    "the reader of standard output takes no more lines: check what reads it, the journal or the"
     " log file's own program"
 )
+#: What to do, by the error number of a failed write.
 _HINTS: Final = {
     errno.ENOSPC: "make room on the disk of the log, or rotate it sooner",
     errno.EDQUOT: "raise the quota of the log's disk, or rotate it sooner",
@@ -40,13 +42,14 @@ _Write = Callable[[memoryview], int]
 
 
 class Output:
-    """Writes lines to a file descriptor; implements `logs.LineStream`. Never raises.
+    """Implements `json_log.LineStream`: writes lines to a file descriptor. Never raises.
 
     Args:
-        descriptor: such as 1. It stays the caller's and keeps its own flags, for a terminal or a
-            pipe may be shared with other processes.
-        recovered: called when lines are taken again, with how many were dropped since they were
-            not, and why.
+        descriptor: the file descriptor, such as 1. The caller closes it. Its flags stay as they
+            are, because a terminal or a pipe may be shared with other processes.
+        loop: the running event loop, which writes what has been collected.
+        recovered: called once lines can be written again, with the number of lines that were
+            dropped in the meantime and the reason.
     """
 
     def __init__(
@@ -55,9 +58,10 @@ class Output:
         loop: asyncio.AbstractEventLoop,
         recovered: Callable[[int, str], None] = lambda dropped, why: None,
     ) -> None:
-        self._loop, self._recovered = loop, recovered
-        #: Why lines are being dropped, with the hint; None: they are not.
-        self.trouble: str | None = None
+        self._loop = loop
+        self._recovered = recovered
+        #: Why lines are dropped at present, with the hint, or None while they are written.
+        self.failure: str | None = None
         self._dropped_before = 0
         self._descriptor = descriptor
         self._close: Callable[[], None] = lambda: None
@@ -65,24 +69,24 @@ class Output:
         self._pending = bytearray()
         self._lines_in_pending = 0
         self._scheduled: asyncio.Handle | None = None
-        #: Lines that were never written.
+        #: Lines that were dropped since the process started.
         self.dropped = 0
         self._write_some = self._writer()
 
     def write(self, line: str, /) -> None:
-        """Take one line with its end."""
+        """Buffer one line, which ends with a line feed."""
         if len(self._pending) >= MOST_PENDING:
             self._drop(1, _SLOW_READER)
             return
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what has been taken, together with what comes until the loop gets round to it."""
+        """Write all buffered lines at the loop's next turn."""
         if self._scheduled is None:
             self._scheduled = self._loop.call_soon(self._write_out)
 
     def close(self, *, seconds: float = 1.0) -> None:
-        """Write what is left, waiting for the reader at most so long."""
+        """Write the buffered lines, waiting at most `seconds` for the reader; drop what remains."""
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
@@ -100,26 +104,27 @@ class Output:
             self._scheduled = self._loop.call_later(_RETRY_SECONDS, self._write_out)
 
     def _collect(self) -> None:
-        lines, self._lines = self._lines, []
+        lines = self._lines
+        self._lines = []
         if lines:
-            # A lone surrogate becomes its escape, which is the same letter to a reader of JSON.
+            # A lone surrogate becomes its escape, which JSON reads as the same character.
             self._pending += "".join(lines).encode("utf-8", "backslashreplace")
             self._lines_in_pending += len(lines)
 
     def _try(self) -> bool:
-        """Write what the reader takes now; False when it will never take anything of this."""
+        """Write as much as the reader accepts now. Returns False if it can never accept this."""
         try:
             with memoryview(self._pending) as view:
                 written = self._write_some(view)
         except BlockingIOError:
             return True
         except (OSError, ValueError) as error:
-            self._drop_pending(_words(error))
+            self._drop_pending(_reason(error))
             return False
         del self._pending[:written]
         if not self._pending:
             self._lines_in_pending = 0
-            self._tell_recovery()
+            self._report_recovery()
         return True
 
     def _drop_pending(self, why: str) -> None:
@@ -129,19 +134,20 @@ class Output:
             self._lines_in_pending = 0
 
     def _drop(self, lines: int, why: str) -> None:
-        if self.trouble is None:
+        if self.failure is None:
             self._dropped_before = self.dropped
         self.dropped += lines
-        self.trouble = why
+        self.failure = why
 
-    def _tell_recovery(self) -> None:
-        why, self.trouble = self.trouble, None
+    def _report_recovery(self) -> None:
+        why = self.failure
+        self.failure = None
         if why is not None:
-            # Soon and not now: what it says is a line to be written, too.
+            # At the next turn and not now, because the event itself becomes a line.
             self._loop.call_soon(self._recovered, self.dropped - self._dropped_before, why)
 
     def _writer(self) -> _Write:
-        """The way to write to this kind of descriptor without waiting and without changing it."""
+        """Return a function that writes to the descriptor and never blocks or changes its flags."""
         descriptor = self._descriptor
         try:
             kind = os.fstat(descriptor).st_mode
@@ -159,14 +165,14 @@ class Output:
         return lambda view: channel.send(view, socket.MSG_DONTWAIT)
 
     def _reopened_writer(self) -> _Write:
-        """A pipe or terminal, opened anew: O_NONBLOCK on the shared one would hit others."""
+        """Open the pipe or terminal again: O_NONBLOCK on the shared one affects other processes."""
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         own = os.open(f"/proc/self/fd/{self._descriptor}", flags)
         self._close = lambda: os.close(own)
         return lambda view: os.write(own, view)
 
     def _polling_writer(self) -> _Write:
-        """Where it cannot be opened anew: as much as a writable pipe takes at least."""
+        """Write in atomic pieces while poll reports space: the pipe cannot be opened again."""
         descriptor = self._descriptor
 
         def write(view: memoryview) -> int:
@@ -182,8 +188,8 @@ class Output:
         return write
 
 
-def _words(error: OSError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
         return f"standard output cannot be written: {error}"
-    hint = _HINTS.get(error.errno or 0, "look at where the daemon's standard output goes")
+    hint = _HINTS.get(error.errno or 0, "check where the daemon's standard output goes")
     return f"standard output cannot be written ({error.strerror or error}): {hint}"

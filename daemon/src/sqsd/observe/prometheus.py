@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: text format 0.0.4.
+"""Formats metrics for Prometheus: text format 0.0.4.
 
 Source: prometheus.io, "Exposition formats". Names begin with `sqsd_`; counters end in `_total`,
 durations in `_seconds`.
@@ -23,7 +23,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class QueueSeries(NamedTuple):
-    """What is shown of one of several queues; `name` tells it from the others."""
+    """Holds what is shown of one of several queues. `name` is unique among them."""
 
     name: str
     metrics: Metrics
@@ -33,7 +33,7 @@ class QueueSeries(NamedTuple):
 def exposition(
     metrics: Metrics, levels: Levels, version: str, queues: Sequence[QueueSeries] = ()
 ) -> str:
-    """Everything, as one page; with several queues also what is each one's."""
+    """Return the page of all metrics, those of each queue included where there are several."""
     lines = [*_lines(metrics, levels, version), *(_queues(queues) if queues else ())]
     return "".join(f"{line}\n" for line in lines)
 
@@ -43,7 +43,7 @@ def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
     yield f'sqsd_build_info{{version="{_escaped(version)}"}} 1'
     for attribute, name, meaning in COUNTERS:
         yield from _single(f"{name}_total", "counter", meaning, getattr(metrics, attribute))
-    yield from _family("messages_released_total", "counter", "Messages given back, by reason.")
+    yield from _family("messages_released_total", "counter", "Messages released, by reason.")
     for reason, count in metrics.releases.items():
         yield f'sqsd_messages_released_total{{reason="{_escaped(reason)}"}} {count}'
     yield from _levels(levels)
@@ -54,7 +54,7 @@ def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
         (
             "loop_lag_seconds",
             metrics.loop_lag,
-            "How late the event loop was, looked at each second.",
+            "How late the event loop was, measured each second.",
         ),
         ("cron_late_seconds", metrics.cron_late, "From a task's time to its message being sent."),
     ):
@@ -67,7 +67,11 @@ def _lines(metrics: Metrics, levels: Levels, version: str) -> Iterator[str]:
 
 def _levels(levels: Levels) -> Iterator[str]:
     for name, meaning, value in (
-        ("in_flight", "Messages held: posted, waiting for their group, or kept.", levels.in_flight),
+        (
+            "in_flight",
+            "Messages here: posted, waiting for their group, or held.",
+            levels.in_flight,
+        ),
         ("gate_open", "1 while the application is up and messages are received.", levels.gate_open),
         ("draining", "1 while the daemon stops.", levels.draining),
         ("leader", "1 while this process enqueues periodic tasks.", levels.leader),
@@ -95,17 +99,17 @@ def _levels(levels: Levels) -> Iterator[str]:
 
 
 def _queues(queues: Sequence[QueueSeries]) -> Iterator[str]:
-    """Names of their own (`sqsd_queue_...`), so that a sum over queues counts nothing twice."""
+    """Use separate names (`sqsd_queue_...`), so that a sum over queues counts nothing twice."""
     labels = [f'queue="{_escaped(queue.name)}"' for queue in queues]
     for attribute, name, meaning in COUNTERS:
         if attribute in QUEUE_COUNTERS:
             yield from _family(f"queue_{name}_total", "counter", meaning)
             for label, queue in zip(labels, queues, strict=True):
                 yield f"sqsd_queue_{name}_total{{{label}}} {getattr(queue.metrics, attribute)}"
-    yield from _family("queue_messages_released_total", "counter", "Messages given back.")
+    yield from _family("queue_messages_released_total", "counter", "Messages released.")
     for label, queue in zip(labels, queues, strict=True):
         yield f"sqsd_queue_messages_released_total{{{label}}} {queue.metrics.released}"
-    yield from _family("queue_in_flight", "gauge", "Messages held.")
+    yield from _family("queue_in_flight", "gauge", "Messages here.")
     for label, queue in zip(labels, queues, strict=True):
         yield f"sqsd_queue_in_flight{{{label}}} {queue.levels.in_flight}"
     yield from _family("queue_poll_age_seconds", "gauge", "Since SQS last answered a receive.")

@@ -1,4 +1,4 @@
-"""Reports metrics once a minute, and asks whether the application is there for EB's `Health`."""
+"""Reports metrics once a minute, and probes the application for EB's `Health` metric."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqsd.observe.observer import Observer
 from sqsd.observe.prometheus import QueueSeries
 from sqsd.observe.status import Status
 
-#: As EB's daemon does.
+#: Time between two reports, seconds; that of EB's daemon.
 REPORT_SECONDS: Final = 60.0
 
 
 class Report(Protocol):
-    """A form of metrics: `observe.emf.EmfReport`."""
+    """Formats a report: `observe.emf.EmfReport`."""
 
     def lines(
         self,
@@ -29,16 +29,23 @@ class Report(Protocol):
         at: float,
         queues: Sequence[QueueSeries],
     ) -> Sequence[str]:
-        """What to print now; `at` in epoch seconds."""
+        """Return the lines of a report, without line feeds; `at` in epoch seconds."""
 
 
 class Telemetry:
     """Prints a report each minute, and a last one when it is cancelled.
 
     Args:
-        write: takes a line without its end; never raises.
-        queues: gives what is each queue's, with several.
+        report: the format.
+        observer: what has been counted.
+        status: the levels, and whether the queue is polled.
+        application: the application that is probed.
+        clock: the clock that the minutes are measured by.
+        write: writes a line that has no line feed yet; never raises.
+        queues: returns each queue's metrics where there are several.
     """
+
+    name = "telemetry"
 
     def __init__(
         self,
@@ -51,19 +58,21 @@ class Telemetry:
         write: Callable[[str], None],
         queues: Callable[[], Sequence[QueueSeries]] = tuple,
     ) -> None:
+        self._report = report
+        self._observer = observer
+        self._status = status
+        self._application = application
+        self._clock = clock
+        self._write = write
         self._queues = queues
-        self._report, self._observer, self._status = report, observer, status
-        self._application, self._clock, self._write = application, clock, write
-
-    name = "telemetry"
 
     async def run(self, _: object) -> None:
-        """Until cancelled."""
+        """Report until cancelled."""
         accepts = False
         try:
             while True:
                 await self._clock.sleep(REPORT_SECONDS)
-                # By the port alone, as EB does: an application need not have a page to GET.
+                # EB's daemon checks the port alone: an application need not have a page to GET.
                 accepts = await self._application.probe(Probe.PORT)
                 self._print(accepts)
         finally:

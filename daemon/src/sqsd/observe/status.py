@@ -1,8 +1,8 @@
-"""What the daemon says of itself: is it alive, is it ready, what is it doing.
+"""Answers whether the daemon is alive, whether it is ready, and what it is doing.
 
-Alive and ready are not one: a daemon whose application is down is alive, for restarting it helps
-nobody, and not ready. A queue that refuses is trouble of the queue or of permissions, so it is no
-reason to call the process dead either; a receive that hangs is.
+Alive and ready differ. A daemon whose application is down is alive, because a restart would not
+help, but it is not ready. The same holds for a queue that refuses receives: the cause is the queue
+or a permission. A receive that hangs makes the process count as dead.
 """
 
 from __future__ import annotations
@@ -21,25 +21,29 @@ from sqsd.messages.several_queues import AnyDispatcher
 from sqsd.observe.metrics import Levels, QueueLevels
 from sqsd.observe.observer import Observer
 
-#: Seconds without a completed receive after which polling counts as hung; far above a long poll.
+#: Time without a completed receive from which polling counts as hung, seconds; far above a long
+#: poll.
 STUCK_SECONDS: Final = 120.0
-#: EB's measure of a queue that is not polled (developer guide, "Basic health reporting").
+#: Time without a completed receive from which EB's daemon reports a queue as not polled, seconds
+#: (EB developer guide, "Basic health reporting").
 HEALTHY_POLL_SECONDS: Final = 180.0
-_FLIGHTS_SHOWN: Final = 200
+#: Most in-flight messages that are listed.
+_MESSAGES_SHOWN: Final = 200
+#: Most coming times of periodic tasks that are listed.
 _OCCURRENCES_SHOWN: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether something is well, and why."""
+    """Holds the answer to a probe, and its reason."""
 
-    well: bool
+    passes: bool
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueIdentity:
-    """One of several queues."""
+    """Names one of several queues."""
 
     name: str
     url: str
@@ -47,12 +51,16 @@ class QueueIdentity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Identity:
-    """What never changes while a daemon runs.
+class DaemonIdentity:
+    """Names what never changes while a daemon runs.
 
     Args:
-        queue_url, fifo: the first queue's.
-        queues: with several, all of them, in the order of `Dispatchers.parts`.
+        version: version of the daemon.
+        tier_name: name of the tier.
+        queue_url: URL of the first queue.
+        fifo: whether the first queue is a FIFO queue.
+        http_connections: most requests at one time.
+        queues: all queues where there are several, in the order of the dispatcher's `parts`.
     """
 
     version: str
@@ -64,34 +72,43 @@ class Identity:
 
 
 class Status:
-    """Reads the parts of a daemon; changes nothing.
+    """Reads the parts of a daemon, and changes nothing.
 
     Args:
-        tasks: gives the periodic tasks that are enabled now.
-        log_lines_dropped: lines that standard output would not take, so far.
-        log_trouble: why it takes none now, and the hint; None: it does.
+        identity: what never changes.
+        dispatcher: the dispatcher of one queue, or of several.
+        observer: what has been counted and remembered.
+        clock: the clock of the daemon.
+        tasks: returns the periodic tasks that are enabled now.
+        log_lines_dropped: returns how many lines standard output did not take so far.
+        log_failure: returns why standard output takes no lines at present, with the hint, or None
+            while it does.
     """
 
     def __init__(
         self,
         *,
-        identity: Identity,
+        identity: DaemonIdentity,
         dispatcher: AnyDispatcher,
         observer: Observer,
         clock: Clock,
         tasks: Callable[[], Sequence[Task]] = tuple,
         log_lines_dropped: Callable[[], int] = lambda: 0,
-        log_trouble: Callable[[], str | None] = lambda: None,
+        log_failure: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._identity, self._dispatcher, self._observer = identity, dispatcher, observer
-        self._clock, self._tasks = clock, tasks
-        self._log_lines_dropped, self._log_trouble = log_lines_dropped, log_trouble
+        self._identity = identity
+        self._dispatcher = dispatcher
+        self._observer = observer
+        self._clock = clock
+        self._tasks = tasks
+        self._log_lines_dropped = log_lines_dropped
+        self._log_failure = log_failure
         self._started = clock.monotonic()
 
     # ---- for probes and metrics
 
     def alive(self) -> Verdict:
-        """Polling is not hung: what a supervisor of processes should restart for."""
+        """Return whether the process should go on: it need not be restarted while polling works."""
         if is_stuck(self._dispatcher, self._clock.monotonic()):
             age = self._poll_age()
             return Verdict(
@@ -100,7 +117,7 @@ class Status:
         return Verdict(True, "draining" if self._dispatcher.draining else "alive")
 
     def ready(self) -> Verdict:
-        """Messages are being taken."""
+        """Return whether messages are being received."""
         dispatcher = self._dispatcher
         if dispatcher.draining:
             return Verdict(False, "draining")
@@ -115,16 +132,19 @@ class Status:
         return Verdict(True, "ready")
 
     def polled_lately(self) -> bool:
-        """EB's condition on the queue for its `Health` metric; its other one is the application."""
-        if self._dispatcher.rightly_idle:  # long requests in all slots, or in a warm pool
+        """Return whether the queue is polled as EB's `Health` metric wants it: within 3 minutes."""
+        if (
+            self._dispatcher.rightly_idle
+        ):  # every connection has a long request, or the instance is in a warm pool
             return True
         return self._observer.ready and self._poll_age() <= HEALTHY_POLL_SECONDS
 
     def levels(self) -> Levels:
-        """The levels as of now."""
-        observer, now = self._observer, self._clock.monotonic()
+        """Return the levels of now."""
+        observer = self._observer
+        now = self._clock.monotonic()
         sent = observer.last_cron_send
-        if sent is None:  # a leader that has never sent is silent since it leads
+        if sent is None:  # a leader that never sent has been silent since it leads
             sent = observer.leader_since
         return Levels(
             in_flight=self._dispatcher.in_flight,
@@ -139,7 +159,7 @@ class Status:
         )
 
     def queue_levels(self) -> list[QueueLevels]:
-        """Of each queue, in the order of `Identity.queues`."""
+        """Return the levels of each queue, in the order of `DaemonIdentity.queues`."""
         now = self._clock.monotonic()
         return [
             QueueLevels(part.in_flight, max(0.0, now - part.last_receive))
@@ -152,41 +172,43 @@ class Status:
     # ---- for people
 
     def document(self) -> dict[str, Any]:
-        """Everything, as JSON values. No body, no handle."""
-        identity, levels = self._identity, self.levels()
-        alive, ready = self.alive(), self.ready()
+        """Return everything as JSON values. No body or receipt handle is among them."""
+        identity = self._identity
+        levels = self.levels()
+        alive = self.alive()
+        ready = self.ready()
         return {
             "version": identity.version,
             "tier_name": identity.tier_name,
             "queue_url": identity.queue_url,
             "uptime_seconds": round(levels.uptime, 1),
-            "alive": alive.well,
-            "ready": ready.well,
-            "reason": ready.reason if alive.well else alive.reason,
+            "alive": alive.passes,
+            "ready": ready.passes,
+            "reason": ready.reason if alive.passes else alive.reason,
             "poll_age_seconds": round(levels.poll_age, 1),
             "gate": {
                 "open": levels.gate_open,
-                "window": self._dispatcher.window,
+                "limit": self._dispatcher.window,
                 "http_connections": identity.http_connections,
             },
-            "in_flight": self._flights(),
-            "lanes": self._lanes(self._dispatcher.parts),
+            "in_flight": self._in_flight(),
+            "message_groups": self._message_groups(self._dispatcher.parts),
             **self._queues(),
             "lifecycle": self._observer.lifecycle,
             "cron": self._cron(levels),
             "totals": self._totals(),
             "log_lines_dropped": levels.log_lines_dropped,
-            "log_trouble": self._log_trouble(),
-            "last_troubles": [
+            "log_failure": self._log_failure(),
+            "last_failures": [
                 {"time": _iso(at), "event": event, **values}
-                for at, event, values in reversed(self._observer.troubles)
+                for at, event, values in reversed(self._observer.failures)
             ],
         }
 
-    def _flights(self) -> dict[str, Any]:
+    def _in_flight(self) -> dict[str, Any]:
         flights = self._dispatcher.flights()
         states = Counter(flight.state.value for flight in flights)
-        oldest = sorted(flights, key=lambda flight: flight.arrived_at)[:_FLIGHTS_SHOWN]
+        oldest = sorted(flights, key=lambda flight: flight.arrived_at)[:_MESSAGES_SHOWN]
         now = self._clock.monotonic()
         return {
             "count": self._dispatcher.in_flight,
@@ -194,8 +216,8 @@ class Status:
             "oldest": [_about(flight, now) for flight in oldest],
         }
 
-    def _lanes(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
-        """FIFO: how many messages each group has here, the running one included."""
+    def _message_groups(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
+        """Return how many messages each FIFO message group has here, the running one included."""
         held = (State.WAITING, State.KEPT, State.RUNNING)
         return dict(
             Counter(
@@ -208,7 +230,7 @@ class Status:
         )
 
     def _queues(self) -> dict[str, Any]:
-        """With several, what each of them does; groups of two queues may have one name."""
+        """Return what each queue does, where there are several. Two may have groups of one name."""
         several = self._identity.queues
         if not several:
             return {}
@@ -221,7 +243,7 @@ class Status:
                     "in_flight": levels.in_flight,
                     "poll_age_seconds": round(levels.poll_age, 1),
                     "refuses_receives": part.queue_is_failing,
-                    "lanes": self._lanes([part]),
+                    "message_groups": self._message_groups([part]),
                 }
                 for queue, levels, part in zip(
                     several, self.queue_levels(), self._dispatcher.parts, strict=True
@@ -232,7 +254,8 @@ class Status:
     def _cron(self, levels: Levels) -> dict[str, Any]:
         at = datetime.fromtimestamp(self._clock.time(), UTC)
         upcoming = [(next_after(task, at), task.name) for task in self._tasks()]
-        age, since = levels.last_cron_send_age, levels.leader_for
+        age = levels.last_cron_send_age
+        since = levels.leader_for
         return {
             "leader": levels.leader,
             "leader_for_seconds": None if since is None else round(since, 1),
@@ -257,9 +280,9 @@ class Status:
 
 
 def is_stuck(dispatcher: AnyDispatcher, now: float) -> bool:
-    """No receive has completed for long, though one should have: there is room and no refusal.
+    """Return whether some queue wants messages, is not refused, and has long completed no receive.
 
-    Of any one queue: another's trouble must not hide it.
+    Each queue is judged alone, so that no failure of another hides it.
     """
     return any(
         now - max(part.last_receive, part.wanting_since or part.last_receive) > STUCK_SECONDS

@@ -1,8 +1,9 @@
-"""A strict little HTTP server on loopback, for probes, Prometheus and people with curl.
+"""A strict, small HTTP server on loopback, for probes, Prometheus and people with curl.
 
-GET only, one request a connection, everything bounded: size of a head, time for it, connections at
-one time. Names that are not loopback's are refused, so that no web page can reach it by pointing a
-name of its own at 127.0.0.1. It answers from the daemon's memory and never waits for anything.
+It answers GET only, one request per connection. The size of a request's head, the time for it and
+the number of connections are bounded. A `Host` that is not a loopback name is refused, so that no
+web page can reach the server by pointing a domain at 127.0.0.1. Pages are made from memory; the
+server never waits for anything but its client.
 """
 
 from __future__ import annotations
@@ -14,19 +15,23 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+#: Address that the server listens on.
 HOST: Final = "127.0.0.1"
+#: Most connections at one time.
 MOST_CONNECTIONS: Final = 16
+#: Longest head of a request, bytes.
 LONGEST_HEAD: Final = 8 * 1024
-#: Seconds that a client gets for its request and for taking the answer.
-PATIENCE_SECONDS: Final = 5.0
+#: Time in which a client must send its request and read the response, seconds.
+EXCHANGE_SECONDS: Final = 5.0
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.([01])\r\n")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\x00]*?)[ \t]*\r\n")
+#: A `Host` header that names loopback.
 _LOOPBACK_HOST: Final = re.compile(rb"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?", re.I)
 
 
 class Page(NamedTuple):
-    """An answer."""
+    """Holds a response."""
 
     status: int
     content_type: str
@@ -34,11 +39,12 @@ class Page(NamedTuple):
 
 
 def plain(status: int, text: str) -> Page:
+    """Return a page of plain text that ends with a line feed."""
     return Page(status, "text/plain; charset=utf-8", text + "\n")
 
 
 class BadRequest(Exception):
-    """What a client sent cannot be answered; `page` says why."""
+    """A request cannot be answered; `page` is the response that says why."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -46,25 +52,26 @@ class BadRequest(Exception):
 
 
 class StatusServer:
-    """Serves pages, each made at the moment it is asked for.
+    """Serves pages, each made when it is requested.
 
     Args:
-        pages: by path, such as `/healthz`.
-        failed: told what an exception in a page was, which the client sees as a 500.
+        pages: path, such as `/healthz` -> function that makes the page.
+        failed: called with a description of an exception in a page; the client gets a 500.
     """
 
     def __init__(
         self, pages: Mapping[str, Callable[[], Page]], failed: Callable[[str], None]
     ) -> None:
-        self._pages, self._failed = pages, failed
+        self._pages = pages
+        self._failed = failed
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
     async def start(self, port: int) -> int:
-        """Listen; gives the port, which is `port` unless that is 0.
+        """Listen. Returns the port, which is `port` unless that is 0.
 
         Raises:
-            OSError: it is taken, or this user may not listen there.
+            OSError: the port is in use, or this user may not listen on it.
         """
         self._server = await asyncio.start_server(
             self._serve, HOST, port, limit=LONGEST_HEAD, backlog=MOST_CONNECTIONS
@@ -73,7 +80,7 @@ class StatusServer:
         return bound
 
     def close(self) -> None:
-        """Listen no more, and cut what is open: nobody waits for a page to end a daemon."""
+        """Stop listening and abort open connections: a page never delays the end of a daemon."""
         if self._server is not None:
             self._server.close()
         for writer in self._open:
@@ -84,12 +91,12 @@ class StatusServer:
         try:
             if len(self._open) > MOST_CONNECTIONS:
                 return
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(EXCHANGE_SECONDS):
                 page = await self._answer(reader)
                 writer.write(_rendered(page))
                 await writer.drain()
         except (OSError, EOFError, TimeoutError):
-            pass  # the client went away, or took too long to say what it wants
+            pass  # the client closed, or did not send its request in time
         except Exception as error:  # a defect here must not end a daemon that dispatches messages
             self._failed(f"{type(error).__name__}: {error}")
         finally:
@@ -117,10 +124,10 @@ class StatusServer:
 
 
 def requested_path(head: bytes) -> str:
-    """The path that a request's head asks for, without its query.
+    """Return the path that a request asks for, without its query.
 
     Raises:
-        BadRequest: it is not a GET that this server answers.
+        BadRequest: the head is not that of a GET that this server answers.
     """
     line = _REQUEST_LINE.match(head)
     if line is None:

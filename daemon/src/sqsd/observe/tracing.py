@@ -1,9 +1,9 @@
-"""A span for each POST, when OpenTelemetry's SDK is installed and configured; else nothing at all.
+"""Makes a span for each POST, if OpenTelemetry's SDK is installed and configured.
 
-Configured means that a standard variable asks for traces: `OTEL_EXPORTER_OTLP_ENDPOINT`,
-`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_TRACES_EXPORTER`. Nothing of OpenTelemetry is imported
-otherwise. A message attribute `traceparent` is the span's parent; the application gets a
-`traceparent` header with the span itself, in place of one it would have had otherwise.
+It is configured if a standard variable asks for traces: `OTEL_EXPORTER_OTLP_ENDPOINT`,
+`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_TRACES_EXPORTER`. Otherwise nothing of OpenTelemetry
+is imported. A message attribute `traceparent` names the span's parent; the application gets a
+`traceparent` header that names the span, in place of the header that the attribute would become.
 
 Source: OpenTelemetry semantic conventions, "Messaging spans" and "AWS SQS".
 """
@@ -22,27 +22,31 @@ from sqsd.messages.request import Request
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
+#: Environment variables that ask for traces.
 _ASKS_FOR_TRACES: Final = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_TRACES_EXPORTER",
 )
+#: The message id in the head of a request.
 _MESSAGE_ID: Final = re.compile(rb"\r\nX-Aws-Sqsd-Msgid: ([^\r\n]*)\r\n")
-#: From the message attribute itself, or from the header that `extra_headers` makes of it.
+#: The trace context in the head of a request: from the message attribute, or from the header that
+#: `extra_headers` makes of it.
 _PARENT: Final = re.compile(
     rb"\r\n(?:X-Aws-Sqsd-Attr-)?traceparent: "
     rb"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})\r\n",
     re.IGNORECASE,
 )
-_OWN_HEADER: Final = re.compile(rb"\r\ntraceparent: [^\r\n]*(?=\r\n)", re.IGNORECASE)
+#: A `traceparent` header that the request had before the span.
+_REPLACED_HEADER: Final = re.compile(rb"\r\ntraceparent: [^\r\n]*(?=\r\n)", re.IGNORECASE)
 
 
 class TracingUnavailable(Exception):
-    """Traces are asked for and cannot be made; the text says what to do."""
+    """Traces are configured but cannot be made; the text says what to do."""
 
 
 def asked_for(environment: Mapping[str, str]) -> bool:
-    """Whether the environment configures traces."""
+    """Return whether the environment configures traces."""
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     if environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none":
@@ -51,10 +55,13 @@ def asked_for(environment: Mapping[str, str]) -> bool:
 
 
 class Tracing:
-    """The SDK, exporting in a thread of its own.
+    """Holds OpenTelemetry's SDK, which exports spans in a separate thread.
 
     Args:
-        service_name: where `OTEL_SERVICE_NAME` does not say.
+        environment: the variables that configure the SDK.
+        service_name: name of the service if `OTEL_SERVICE_NAME` is not set.
+        version: version of the daemon.
+        exporter: exporter to use in place of the configured one; for tests.
 
     Raises:
         TracingUnavailable: the SDK or the exporter is not installed.
@@ -85,7 +92,7 @@ class Tracing:
         self.tracer: Tracer = self._provider.get_tracer("sqsd", version)
 
     def close(self) -> None:
-        """Export what is left."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
@@ -105,14 +112,15 @@ def _exporter(environment: Mapping[str, str]) -> Any:
 
 
 class TracedApplication:
-    """Implements `ports.Application`: wraps each POST of another in a span."""
+    """Implements `messages.ports.Application`: wraps each POST of `application` in a span."""
 
     def __init__(
         self, application: Application, tracer: Tracer, *, queue_name: str, queue_url: str
     ) -> None:
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
-        self._application, self._tracer = application, tracer
+        self._application = application
+        self._tracer = tracer
         self._kind = SpanKind.CONSUMER
         self._error = Status(StatusCode.ERROR)
         self._name = f"process {queue_name}"
@@ -157,7 +165,7 @@ class TracedApplication:
             attributes["sqsd.task"] = request.task_name
         if parent is None:
             return self._tracer.start_span(self._name, kind=self._kind, attributes=attributes)
-        # The conventions ask for a link to where the message was made, and allow it as the parent.
+        # The conventions ask for a link to the message's creation, and allow it as the parent.
         context, origin = parent
         return self._tracer.start_span(
             self._name, context, self._kind, attributes=attributes, links=[Link(origin)]
@@ -176,7 +184,7 @@ class TracedApplication:
 
 
 def _parent(head: bytes) -> tuple[Any, Any] | None:
-    """The context that a `traceparent` in the head names, as a context and as a span context."""
+    """Return the context that a `traceparent` in the head names, and its span context; or None."""
     from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -198,5 +206,5 @@ def _context_header(span: Span) -> bytes:
 
 
 def _with_parent(head: bytes, header: bytes) -> bytes:
-    """The head with our own trace context, last and once."""
-    return _OWN_HEADER.sub(b"", head)[:-4] + header + b"\r\n\r\n"
+    """Return the head with `header` at its end, as its only `traceparent`."""
+    return _REPLACED_HEADER.sub(b"", head)[:-4] + header + b"\r\n\r\n"
