@@ -32,7 +32,7 @@ from sqsd.http.application import LocalApplication
 from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
 from sqsd.instance.termination_hook import LifecycleHook
-from sqsd.instance.watcher import Lifecycle
+from sqsd.instance.watcher import InstanceWatcher
 from sqsd.messages.connections import Budget, Share
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.extra_headers import Extras
@@ -223,14 +223,14 @@ class _Parts:
 
         return PeriodicTasks(file, self._clock, self._log, scheduler, guard)
 
-    def _lifecycle(self, dispatcher: AnyDispatcher) -> Lifecycle | None:
+    def _lifecycle(self, dispatcher: AnyDispatcher) -> InstanceWatcher | None:
         """None where the metadata service is switched off."""
         address = imds_address()
         if address is None:
             return None
         dispatcher.hold()
         self._imds = Imds(self._clock, address)
-        return Lifecycle(
+        return InstanceWatcher(
             source=self._imds,
             hook=self._hook(),
             auto_scaling_group=self._resources.auto_scaling_group,

@@ -123,7 +123,7 @@ class Supervisor:
         self._drain(reason)
         self._end.set()
 
-    def hold(self, reason: str) -> None:
+    def pause(self, reason: str) -> None:
         """Receive nothing until `resume`. Counts as started: a reserve waits for no message."""
         self._dispatcher.hold()
         self._notify("READY=1")
@@ -132,17 +132,17 @@ class Supervisor:
         """Receive again."""
         self._dispatcher.resume()
 
-    def leave(self, reason: str) -> None:
-        """Drain, and then wait for a signal, or for `end`."""
+    def drain_and_stay(self, reason: str) -> None:
+        """Drain, and then wait for a signal, or for `exit`."""
         if not self._stopping:
             self._leaving = True
             self._drain(reason)
 
-    def left(self) -> None:
+    def lifecycle_completed(self) -> None:
         """Nothing more is to be said to Auto Scaling."""
         self._left.set()
 
-    def end(self) -> None:
+    def exit(self) -> None:
         """End the process once drained; it may be started afresh."""
         self._end.set()
 

@@ -9,7 +9,7 @@ import pytest
 
 from sqsd.base.errors import InstanceUnknown
 from sqsd.instance.imds import TOKEN_SECONDS, Imds, imds_address, spot_action
-from sqsd.instance.notices import Identity, Notices
+from sqsd.instance.notices import InstanceIdentity, InstanceNotices
 from sqsd.testing.clock import FakeClock
 from tests.fakes.imds import FakeImds
 
@@ -24,15 +24,15 @@ async def service() -> AsyncIterator[FakeImds]:
 
 async def test_an_instance_without_notices_has_none(service: FakeImds) -> None:
     imds = Imds(FakeClock(), service.address)
-    assert await imds.notices(timeout=5) == Notices()
-    assert await imds.identity() == Identity("i-0123456789abcdef0", None)
+    assert await imds.notices(timeout=5) == InstanceNotices()
+    assert await imds.identity() == InstanceIdentity("i-0123456789abcdef0", None)
     imds.close()
 
 
 async def test_the_group_is_read_from_the_instances_own_tag(service: FakeImds) -> None:
     service.values["tags/instance/aws:autoscaling:groupName"] = "tier-Group-1"
     imds = Imds(FakeClock(), service.address)
-    assert await imds.identity() == Identity("i-0123456789abcdef0", "tier-Group-1")
+    assert await imds.identity() == InstanceIdentity("i-0123456789abcdef0", "tier-Group-1")
     imds.close()
 
 
@@ -43,7 +43,7 @@ async def test_all_three_notices_are_read(service: FakeImds) -> None:
         "autoscaling/target-lifecycle-state": "InService",
     }
     imds = Imds(FakeClock(), service.address)
-    assert await imds.notices(timeout=5) == Notices(
+    assert await imds.notices(timeout=5) == InstanceNotices(
         spot_action="terminate at 2026-11-23T08:22:00Z", rebalance=True, target_state="InService"
     )
     imds.close()
@@ -74,7 +74,7 @@ async def test_a_token_that_is_refused_is_replaced_at_once(service: FakeImds) ->
     imds = Imds(FakeClock(), service.address)
     await imds.notices(timeout=5)
     service.revoke_tokens()
-    assert await imds.notices(timeout=5) == Notices()
+    assert await imds.notices(timeout=5) == InstanceNotices()
     assert service.tokens_given == 2
     imds.close()
 
@@ -96,9 +96,9 @@ async def test_a_service_that_hangs_is_given_up_in_time(service: FakeImds) -> No
     async with asyncio.timeout(5):
         with pytest.raises(InstanceUnknown, match="does not answer"):
             await imds.notices(timeout=0.05)
-    # and the next look has a connection of its own
+    # and the next poll opens a new connection
     service.hang = False
-    assert await imds.notices(timeout=5) == Notices()
+    assert await imds.notices(timeout=5) == InstanceNotices()
     assert service.connections == 2
     imds.close()
 

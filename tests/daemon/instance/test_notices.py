@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.instance.notices import Course, Hold, Leave, Notices, Receive, decide
+from sqsd.instance.notices import Advice, Drain, InstanceNotices, Pause, Receive, decide
 
 STATES = [
     None,
@@ -22,40 +22,45 @@ STATES = [
 
 
 @pytest.mark.parametrize(
-    ("notices", "course"),
+    ("notices", "advice"),
     [
-        (Notices(), Receive()),
-        (Notices(target_state="InService"), Receive()),
-        (Notices(target_state="Detached"), Receive()),
-        (Notices(target_state="Warmed:Stopped"), Hold("target lifecycle state Warmed:Stopped")),
-        (Notices(target_state="Standby"), Hold("target lifecycle state Standby")),
+        (InstanceNotices(), Receive()),
+        (InstanceNotices(target_state="InService"), Receive()),
+        (InstanceNotices(target_state="Detached"), Receive()),
         (
-            Notices(target_state="Terminated"),
-            Leave("target lifecycle state Terminated", hooked=True),
+            InstanceNotices(target_state="Warmed:Stopped"),
+            Pause("target lifecycle state Warmed:Stopped"),
+        ),
+        (InstanceNotices(target_state="Standby"), Pause("target lifecycle state Standby")),
+        (
+            InstanceNotices(target_state="Terminated"),
+            Drain("target lifecycle state Terminated", hook_waits=True),
         ),
         (
-            Notices(target_state="Warmed:Terminated"),
-            Leave("target lifecycle state Warmed:Terminated", hooked=True),
+            InstanceNotices(target_state="Warmed:Terminated"),
+            Drain("target lifecycle state Warmed:Terminated", hook_waits=True),
         ),
         (
-            Notices(spot_action="terminate at t", target_state="InService"),
-            Leave("Spot interruption: terminate at t", hooked=False),
+            InstanceNotices(spot_action="terminate at t", target_state="InService"),
+            Drain("Spot interruption: terminate at t", hook_waits=False),
         ),
         (
-            Notices(spot_action="terminate at t", target_state="Terminated"),
-            Leave("target lifecycle state Terminated", hooked=True),
+            InstanceNotices(spot_action="terminate at t", target_state="Terminated"),
+            Drain("target lifecycle state Terminated", hook_waits=True),
         ),
     ],
 )
-def test_each_notice_has_its_course(notices: Notices, course: Course) -> None:
-    assert decide(notices, drain_on_rebalance=False) == course
+def test_each_notice_has_its_advice(notices: InstanceNotices, advice: Advice) -> None:
+    assert decide(notices, drain_on_rebalance=False) == advice
 
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_rebalance_recommendation_drains_only_when_that_is_wanted(wanted: bool) -> None:
-    course = decide(Notices(rebalance=True, target_state="InService"), drain_on_rebalance=wanted)
-    expected = Leave("rebalance recommendation", hooked=False) if wanted else Receive()
-    assert course == expected
+    advice = decide(
+        InstanceNotices(rebalance=True, target_state="InService"), drain_on_rebalance=wanted
+    )
+    expected = Drain("rebalance recommendation", hook_waits=False) if wanted else Receive()
+    assert advice == expected
 
 
 @given(
@@ -64,12 +69,12 @@ def test_a_rebalance_recommendation_drains_only_when_that_is_wanted(wanted: bool
     rebalance=st.booleans(),
     wanted=st.booleans(),
 )
-def test_a_machine_that_ends_is_always_left(
+def test_a_machine_that_ends_is_always_drained(
     state: str | None, spot: str | None, rebalance: bool, wanted: bool
 ) -> None:
-    notices = Notices(spot_action=spot, rebalance=rebalance, target_state=state)
-    course = decide(notices, drain_on_rebalance=wanted)
+    notices = InstanceNotices(spot_action=spot, rebalance=rebalance, target_state=state)
+    advice = decide(notices, drain_on_rebalance=wanted)
     ends = state in ("Terminated", "Warmed:Terminated") or spot is not None
-    assert isinstance(course, Leave) >= ends
-    if isinstance(course, Leave):
+    assert isinstance(advice, Drain) >= ends
+    if isinstance(advice, Drain):
         assert ends or (rebalance and wanted)

@@ -10,8 +10,8 @@ from typing import Any
 from sqsd.aws.sqs import SqsQueue
 from sqsd.base.errors import AwsError, InstanceUnknown
 from sqsd.contract import SqsdOptions, events
-from sqsd.instance.notices import Identity, Notices
-from sqsd.instance.watcher import HEARTBEAT_SECONDS, LOOK_SECONDS, Lifecycle
+from sqsd.instance.notices import InstanceIdentity, InstanceNotices
+from sqsd.instance.watcher import HEARTBEAT_SECONDS, POLL_SECONDS, InstanceWatcher
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
 from sqsd.supervisor import Supervisor
@@ -22,22 +22,22 @@ from sqsd.testing.queue import FakeSqs
 
 
 class Instance:
-    """`InstanceSource` in memory; `notices_now` None: there is no metadata service."""
+    """`InstanceSource` in memory; `notices_now` is None if there is no metadata service."""
 
-    def __init__(self, notices: Notices | None) -> None:
+    def __init__(self, notices: InstanceNotices | None) -> None:
         self.notices_now = notices
         self.group: str | None = "tagged-group"
-        self.looks = 0
+        self.polls = 0
 
-    async def notices(self, *, timeout: float) -> Notices:
-        self.looks += 1
+    async def notices(self, *, timeout: float) -> InstanceNotices:
+        self.polls += 1
         if self.notices_now is None:
             await asyncio.sleep(timeout)
-            raise InstanceUnknown("nobody there")
+            raise InstanceUnknown("no answer")
         return self.notices_now
 
-    async def identity(self) -> Identity:
-        return Identity("i-1", self.group)
+    async def identity(self) -> InstanceIdentity:
+        return InstanceIdentity("i-1", self.group)
 
 
 class Hook:
@@ -70,7 +70,7 @@ class World:
     """One daemon on one instance."""
 
     def __init__(
-        self, notices: Notices | None, *, rebalance: bool = False, group: str | None = None
+        self, notices: InstanceNotices | None, *, rebalance: bool = False, group: str | None = None
     ) -> None:
         self.clock = VirtualClock()
         self.sqs = FakeSqs(self.clock)
@@ -107,7 +107,7 @@ class World:
             notify=self.systemd.append,
             watchdog_seconds=30.0,
             companions=[
-                Lifecycle(
+                InstanceWatcher(
                     source=self.instance,
                     hook=self.hook,
                     auto_scaling_group=group,
@@ -136,7 +136,7 @@ class World:
 
 @in_virtual_time
 async def test_an_instance_in_service_receives() -> None:
-    async with World(Notices(target_state="InService")).running() as world:
+    async with World(InstanceNotices(target_state="InService")).running() as world:
         world.sqs.send("work")
         await world.clock.advance(5)
         assert world.application.bodies == ["work"]
@@ -150,14 +150,14 @@ async def test_a_machine_without_metadata_receives_and_is_not_watched_for_long()
         await world.clock.advance(2)
         assert world.application.bodies == ["work"]
         await world.clock.advance(3_600)
-        assert world.instance.looks == 3
+        assert world.instance.polls == 3
         # silently
         assert {event for event, _ in world.log.events if event.startswith("lifecycle")} == set()
 
 
 @in_virtual_time
 async def test_nothing_is_received_in_a_warm_pool_and_all_is_once_in_service() -> None:
-    async with World(Notices(target_state="Warmed:Stopped")).running() as world:
+    async with World(InstanceNotices(target_state="Warmed:Stopped")).running() as world:
         world.sqs.send("work")
         await world.clock.advance(600)
         assert world.receives() == 0
@@ -168,33 +168,33 @@ async def test_nothing_is_received_in_a_warm_pool_and_all_is_once_in_service() -
         assert [values["reason"] for values in world.log.of(events.LIFECYCLE_HELD)] == [
             "target lifecycle state Warmed:Stopped"
         ]
-        world.instance.notices_now = Notices(target_state="InService")
-        await world.clock.advance(LOOK_SECONDS + 1)
+        world.instance.notices_now = InstanceNotices(target_state="InService")
+        await world.clock.advance(POLL_SECONDS + 1)
         assert world.application.bodies == ["work"]
         assert len(world.log.of(events.LIFECYCLE_RESUMED)) == 1
 
 
 @in_virtual_time
-async def test_a_termination_drains_and_holds_the_hook_until_that_is_done() -> None:
-    async with World(Notices(target_state="InService")).running() as world:
+async def test_a_termination_drains_and_extends_the_hook_until_that_is_done() -> None:
+    async with World(InstanceNotices(target_state="InService")).running() as world:
         world.application.seconds = 100.0
         world.sqs.send("long work")
         await world.clock.advance(10)
         assert len(world.application.running) == 1
         # when Auto Scaling decides to terminate the instance
         noticed = world.clock.monotonic()
-        world.instance.notices_now = Notices(target_state="Terminated")
-        await world.clock.advance(LOOK_SECONDS + 1)
+        world.instance.notices_now = InstanceNotices(target_state="Terminated")
+        await world.clock.advance(POLL_SECONDS + 1)
         world.sqs.send("late work")
         await world.clock.advance(200)
-        # then the work was finished, nothing new was taken, and the hook held all the while
+        # then the work was finished, nothing new was received, and the hook got its heartbeats
         assert world.application.bodies == ["long work"]
         assert world.sqs.visible() == ["late work"]
         (completed,) = world.hook.completed
-        beats = world.hook.heartbeats
-        assert beats[0] - noticed <= LOOK_SECONDS + 1
-        assert len(beats) >= 4
-        gaps = [b - a for a, b in zip([*beats], [*beats[1:], completed], strict=True)]
+        heartbeats = world.hook.heartbeats
+        assert heartbeats[0] - noticed <= POLL_SECONDS + 1
+        assert len(heartbeats) >= 4
+        gaps = [b - a for a, b in zip([*heartbeats], [*heartbeats[1:], completed], strict=True)]
         assert max(gaps) <= HEARTBEAT_SECONDS + 0.01
         # completed only once the long request, begun within the first seconds, was answered
         assert completed >= noticed + 85
@@ -205,10 +205,10 @@ async def test_a_termination_drains_and_holds_the_hook_until_that_is_done() -> N
 
 
 @in_virtual_time
-async def test_a_spot_notice_drains_and_tells_no_hook() -> None:
-    async with World(Notices(target_state="InService")).running() as world:
+async def test_a_spot_notice_drains_and_calls_no_hook() -> None:
+    async with World(InstanceNotices(target_state="InService")).running() as world:
         await world.clock.advance(5)
-        world.instance.notices_now = Notices(spot_action="terminate at t")
+        world.instance.notices_now = InstanceNotices(spot_action="terminate at t")
         await world.clock.advance(30)
         world.sqs.send("work")
         await world.clock.advance(60)
@@ -216,17 +216,17 @@ async def test_a_spot_notice_drains_and_tells_no_hook() -> None:
         assert world.hook.heartbeats == world.hook.completed == []
         (noticed,) = world.log.of(events.LIFECYCLE_NOTICED)
         assert noticed["reason"] == "Spot interruption: terminate at t"
-        # one drain, though the notice is seen at every look
+        # one drain, though the notice is seen at every poll
         assert len(world.log.of(events.DAEMON_DRAINING)) == 1
 
 
 @in_virtual_time
 async def test_after_a_spot_notice_a_termination_still_completes_its_hook() -> None:
-    async with World(Notices()).running() as world:
+    async with World(InstanceNotices()).running() as world:
         await world.clock.advance(5)
-        world.instance.notices_now = Notices(spot_action="terminate at t")
+        world.instance.notices_now = InstanceNotices(spot_action="terminate at t")
         await world.clock.advance(30)
-        world.instance.notices_now = Notices(
+        world.instance.notices_now = InstanceNotices(
             spot_action="terminate at t", target_state="Terminated"
         )
         await world.clock.advance(30)
@@ -234,8 +234,8 @@ async def test_after_a_spot_notice_a_termination_still_completes_its_hook() -> N
 
 
 @in_virtual_time
-async def test_rebalance_is_passed_over_unless_it_is_wanted() -> None:
-    notices = Notices(rebalance=True, target_state="InService")
+async def test_rebalance_is_ignored_unless_it_is_wanted() -> None:
+    notices = InstanceNotices(rebalance=True, target_state="InService")
     async with World(notices).running() as world:
         world.sqs.send("work")
         await world.clock.advance(10)
@@ -249,11 +249,11 @@ async def test_rebalance_is_passed_over_unless_it_is_wanted() -> None:
 
 @in_virtual_time
 async def test_one_signal_after_a_notice_still_lets_requests_finish() -> None:
-    async with World(Notices()).running() as world:
+    async with World(InstanceNotices()).running() as world:
         world.application.seconds = 60.0
         world.sqs.send("long work")
         await world.clock.advance(5)
-        world.instance.notices_now = Notices(spot_action="terminate at t")
+        world.instance.notices_now = InstanceNotices(spot_action="terminate at t")
         await world.clock.advance(10)
         world.supervisor.stop("SIGTERM")
         await world.clock.advance(60)
@@ -264,11 +264,11 @@ async def test_one_signal_after_a_notice_still_lets_requests_finish() -> None:
 
 @in_virtual_time
 async def test_two_signals_after_a_notice_force_the_end() -> None:
-    async with World(Notices()).running() as world:
+    async with World(InstanceNotices()).running() as world:
         world.application.seconds = 600.0
         world.sqs.send("long work")
         await world.clock.advance(5)
-        world.instance.notices_now = Notices(spot_action="terminate at t")
+        world.instance.notices_now = InstanceNotices(spot_action="terminate at t")
         await world.clock.advance(10)
         world.supervisor.stop("SIGTERM")
         world.supervisor.stop("SIGTERM")
@@ -279,12 +279,12 @@ async def test_two_signals_after_a_notice_force_the_end() -> None:
 
 @in_virtual_time
 async def test_a_notice_after_a_signal_changes_nothing() -> None:
-    async with World(Notices()).running() as world:
+    async with World(InstanceNotices()).running() as world:
         world.application.seconds = 60.0
         world.sqs.send("long work")
         await world.clock.advance(5)
         world.supervisor.stop("SIGTERM")
-        world.instance.notices_now = Notices(spot_action="terminate at t")
+        world.instance.notices_now = InstanceNotices(spot_action="terminate at t")
         await world.clock.advance(100)
         assert world.task.done()
         assert await world.task == 0
@@ -293,20 +293,20 @@ async def test_a_notice_after_a_signal_changes_nothing() -> None:
 
 @in_virtual_time
 async def test_a_withdrawn_notice_ends_the_process_to_be_started_afresh() -> None:
-    async with World(Notices()).running() as world:
+    async with World(InstanceNotices()).running() as world:
         await world.clock.advance(5)
-        world.instance.notices_now = Notices(spot_action="hibernate")
+        world.instance.notices_now = InstanceNotices(spot_action="hibernate")
         await world.clock.advance(30)
         assert not world.task.done()
-        world.instance.notices_now = Notices(target_state="InService")
-        await world.clock.advance(LOOK_SECONDS + 20)
+        world.instance.notices_now = InstanceNotices(target_state="InService")
+        await world.clock.advance(POLL_SECONDS + 20)
         assert world.task.done()
         assert await world.task == 0
 
 
 @in_virtual_time
-async def test_a_refusing_auto_scaling_is_told_again_and_harms_no_message() -> None:
-    async with World(Notices(target_state="Terminated")).running() as world:
+async def test_a_refusing_auto_scaling_is_called_again_and_harms_no_message() -> None:
+    async with World(InstanceNotices(target_state="Terminated")).running() as world:
         world.hook.refusals = 3
         await world.clock.advance(60)
         assert len(world.hook.completed) == 1
@@ -316,7 +316,7 @@ async def test_a_refusing_auto_scaling_is_told_again_and_harms_no_message() -> N
 
 @in_virtual_time
 async def test_a_group_that_the_settings_name_comes_before_the_tag() -> None:
-    world = World(Notices(target_state="Terminated"), group="named-group")
+    world = World(InstanceNotices(target_state="Terminated"), group="named-group")
     world.hook.group = "named-group"
     async with world.running():
         await world.clock.advance(30)
@@ -324,8 +324,8 @@ async def test_a_group_that_the_settings_name_comes_before_the_tag() -> None:
 
 
 @in_virtual_time
-async def test_a_group_that_nobody_names_is_told_with_its_hint() -> None:
-    world = World(Notices(target_state="Terminated"))
+async def test_a_group_that_is_not_named_is_logged_with_its_hint() -> None:
+    world = World(InstanceNotices(target_state="Terminated"))
     world.instance.group = None
     async with world.running():
         await world.clock.advance(30)
@@ -335,10 +335,10 @@ async def test_a_group_that_nobody_names_is_told_with_its_hint() -> None:
 
 
 @in_virtual_time
-async def test_a_defect_of_the_watch_is_told_and_holds_no_message_back() -> None:
-    world = World(Notices(target_state="Warmed:Stopped"))
+async def test_a_defect_of_the_watcher_is_logged_and_stops_no_message() -> None:
+    world = World(InstanceNotices(target_state="Warmed:Stopped"))
 
-    async def defect(*, timeout: float) -> Notices:
+    async def defect(*, timeout: float) -> InstanceNotices:
         raise ZeroDivisionError
 
     async with world.running():
@@ -353,13 +353,13 @@ async def test_a_defect_of_the_watch_is_told_and_holds_no_message_back() -> None
 
 @in_virtual_time
 async def test_a_metadata_service_that_fails_for_a_while_changes_nothing() -> None:
-    async with World(Notices(target_state="InService")).running() as world:
+    async with World(InstanceNotices(target_state="InService")).running() as world:
         await world.clock.advance(5)
         world.instance.notices_now = None
         await world.clock.advance(600)
         world.sqs.send("work")
         await world.clock.advance(30)
         assert world.application.bodies == ["work"]
-        world.instance.notices_now = Notices(target_state="Terminated")
+        world.instance.notices_now = InstanceNotices(target_state="Terminated")
         await world.clock.advance(30)
         assert world.dispatcher.draining

@@ -1,1 +1,1 @@
-"""Shared by all rooms: errors, clocks, tasks, and other small parts without a subject."""
+"""Holds what every room may use: errors, clocks, tasks, waits, back-off and log throttling."""

@@ -1,10 +1,10 @@
-"""Capped doubling: the wait after a number of failures in a row."""
+"""Doubles the wait after each failure in a row, up to a cap."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Doublings after which every wait here has reached its cap; it keeps the power of two small.
+#: Doublings after which every wait of the daemon has reached its cap; bounds the power of two.
 _MOST_DOUBLINGS: Final = 30
 
 

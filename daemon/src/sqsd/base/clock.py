@@ -1,4 +1,4 @@
-"""The machine's own clocks."""
+"""The clocks of the machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class SystemClock:
-    """Implements `ports.Clock`; its monotonic clock is the event loop's."""
+    """Implements `base.ports.Clock`; its monotonic clock is also that of the event loop."""
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)

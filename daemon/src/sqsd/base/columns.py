@@ -1,4 +1,4 @@
-"""Rows as text for a terminal."""
+"""Formats rows as columns for a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Left-aligned columns, two blanks apart; each row has as many cells as the first."""
+    """Return the rows as left-aligned columns, two blanks apart.
+
+    Raises:
+        ValueError: a row has more or fewer cells than the first.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,10 +1,17 @@
-"""What can go wrong, as one small tree: callers decide by type, people read the text."""
+"""Errors that the daemon raises on purpose. Callers decide by type; the text is for people."""
 
 from __future__ import annotations
 
+from typing import Final
+
+#: Codes with which AWS's services refuse a call for lack of a permission.
+ACCESS_DENIED_CODES: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized"}
+)
+
 
 class SqsdError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Is the base of every error that this package raises on purpose."""
 
 
 class AwsError(SqsdError):
@@ -13,30 +20,41 @@ class AwsError(SqsdError):
     Args:
         action: the API action, such as `ReceiveMessage`.
         code: the error's name without its namespace, such as `AccessDeniedException`.
-        message: AWS's own words.
+        message: the text of the error.
         status: the HTTP status.
-        hint: what to do about it, if that is known (`aws.hints`).
+        hint: what to do about it, or None if that is not known (see `aws.hints`).
     """
 
     def __init__(
         self, action: str, code: str, message: str, status: int, hint: str | None = None
     ) -> None:
-        self.action, self.code, self.message, self.status = action, code, message, status
+        self.action = action
+        self.code = code
+        self.message = message
+        self.status = status
         text = f"{action} was refused with {code} (HTTP {status}): {message}"
         super().__init__(f"{text}; {hint}" if hint else text)
 
 
 class AwsUnreachable(SqsdError):
-    """A call to AWS got no usable answer: no connection, a cut answer, or its deadline passed."""
+    """A call to AWS got no usable answer.
+
+    There was no connection, the answer was cut, or the deadline passed.
+
+    Args:
+        action: the API action, such as `ReceiveMessage`.
+        reason: what happened.
+    """
 
     def __init__(self, action: str, reason: str) -> None:
-        self.action, self.reason = action, reason
+        self.action = action
+        self.reason = reason
         super().__init__(f"{action} got no answer: {reason}")
 
 
 class NoCredentials(SqsdError):
-    """The standard credential chain found nothing."""
+    """The standard credential chain found no keys."""
 
 
 class InstanceUnknown(SqsdError):
-    """The instance metadata service gives no answer: there is none here, or not now."""
+    """The instance metadata service did not answer: there is none, or it fails at present."""

@@ -1,4 +1,4 @@
-"""What every room needs of the outside world: a clock, and a place for events."""
+"""Ports that every room uses: a clock, and a log for events."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """The two times and the one way of waiting; a test moves all three by hand."""
+    """Tells two times and waits by one of them. Tests pass a clock that they move themselves."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never steps: for deadlines and durations."""
+        """Return seconds on a clock that never steps, for deadlines and durations."""
 
     def time(self) -> float:
-        """Seconds since 1970 UTC by the wall clock: for schedules and message ages."""
+        """Return seconds since 1970 UTC by the wall clock, for schedules and message ages."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait by the monotonic clock."""
+        """Wait for `seconds` by the monotonic clock."""
 
 
 class EventLog(Protocol):
-    """Where events go: one line each, named in `sqsd.contract.events`."""
+    """Takes events, which are named in `sqsd.contract.events`; each becomes a line."""
 
     def emit(self, event: str, /, **values: Any) -> None:
         """Write one event; never raises, never blocks on a reader."""

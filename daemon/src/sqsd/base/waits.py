@@ -1,4 +1,4 @@
-"""Waiting for the first of several things, or for one thing with a deadline."""
+"""Waits for the first of several awaitables, or for one with a deadline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqsd.base.ports import Clock
 
 
 async def first_of(*waiting: Coroutine[Any, Any, object]) -> None:
-    """Wait until the first ends; the rest is cancelled, and awaited."""
+    """Wait until the first coroutine ends; the rest are cancelled and awaited."""
     tasks = [asyncio.ensure_future(one) for one in waiting]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -21,7 +21,7 @@ async def first_of(*waiting: Coroutine[Any, Any, object]) -> None:
 
 
 async def within(seconds: float, wait: Awaitable[object]) -> bool:
-    """Wait for at most `seconds`. Returns whether `wait` ended in time; else it is cancelled."""
+    """Wait for at most `seconds`. Returns whether `wait` ended in time; if not, it is cancelled."""
     try:
         async with asyncio.timeout(seconds):
             await wait
@@ -31,7 +31,7 @@ async def within(seconds: float, wait: Awaitable[object]) -> bool:
 
 
 async def pause(clock: Clock, seconds: float, wake: asyncio.Event) -> None:
-    """Wait for `seconds` by `clock`, or until `wake` is set; `wake` is clear afterwards."""
+    """Wait for `seconds` by `clock`, or until `wake` is set; then clear `wake`."""
 
     def slept(_: object) -> None:
         wake.set()

@@ -1,4 +1,4 @@
-"""The application: POSTs over a pool of kept connections, and probes for the gate."""
+"""Posts messages to the application over persistent connections, and probes it for the gate."""
 
 from __future__ import annotations
 
@@ -24,19 +24,24 @@ from sqsd.messages.outcome import (
 )
 from sqsd.messages.request import Request
 
-#: Frameworks bind one or the other; the name itself is not resolved, for that can block.
+#: Addresses of `localhost`; frameworks listen on one or the other. The name is not resolved,
+#: because that can block.
 _LOOPBACK: Final = ("127.0.0.1", "::1")
+#: The `Retry-After` header of a response.
 _RETRY_AFTER: Final = re.compile(
     rb"\r\nretry-after:[ \t]*([^\r\n]{1,64}?)[ \t]*\r\n", re.IGNORECASE
 )
-#: Proxies of this family leave out header names with `_` or `.` unless they are told otherwise.
+#: The `Server` header of nginx and its derivatives. By default they drop headers whose names
+#: contain `_` or `.`.
 _PICKY_PROXY: Final = re.compile(
     rb"\r\nserver:[ \t]*((?:nginx|openresty|tengine)[!-~]{0,40})", re.IGNORECASE
 )
-#: What the instance's own nginx says of itself, which is told.
+#: The `Via` header of the nginx that the bootstrap sets up, which passes all headers on.
 _OWN_PROXY: Final = re.compile(rb"\r\nvia:[^\r\n]*worker-tier", re.IGNORECASE)
-#: Seconds for a page that nobody promised; a proxy without an application answers at once.
-_LOOK_SECONDS: Final = 1.0
+#: Deadline of a probe whose GET need not be answered, seconds; a proxy without an application
+#: answers at once.
+_OPTIONAL_GET_SECONDS: Final = 1.0
+#: Outcome of a request that was sent and not answered, by the reason.
 _BROKEN: Final = {
     Failure.INACTIVE: Broken.INACTIVE,
     Failure.CLOSED: Broken.CLOSED,
@@ -44,22 +49,27 @@ _BROKEN: Final = {
     Failure.MALFORMED: Broken.MALFORMED,
     Failure.ABORTED: Broken.CUT,
 }
+#: Called once with the outcome of a POST.
 Done = Callable[[Outcome], None]
 
 
 class LocalApplication:
-    """Implements `ports.Application`: at most as many connections as requests were asked for.
+    """Implements `messages.ports.Application`: opens one connection per concurrent request.
+
+    Construct it inside a running event loop.
 
     Args:
-        proxy_noticed: called with what a proxy calls itself that a probe met and that is known to
-            leave out headers; each time.
+        options: host, port, timeouts and `health_path` of the application.
+        proxy_noticed: called with the `Server` header of a proxy that is known to drop headers,
+            each time a probe gets a response from it.
     """
 
     def __init__(
         self, options: SqsdOptions, proxy_noticed: Callable[[str], None] = lambda name: None
     ) -> None:
         self._proxy_noticed = proxy_noticed
-        self._host, self._port = options.http_host, options.http_port
+        self._host = options.http_host
+        self._port = options.http_port
         self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
         self._health_path = options.health_path
         self._connect_timeout = float(options.connect_timeout)
@@ -70,29 +80,29 @@ class LocalApplication:
         self._connecting: set[asyncio.Task[Connection]] = set()
 
     def with_inactivity_timeout(self, seconds: int) -> LocalApplication:
-        """The same application over the same connections, with another limit for its requests."""
+        """Return this application over the same connections, with another `inactivity_timeout`."""
         other = copy(self)
         other._inactivity = float(seconds)
         return other
 
     def post(self, request: Request, done: Done) -> None:
-        """Send a request on an idle connection or a new one; `done` is called exactly once."""
+        """Send a request on an idle connection or a new one. Calls `done` exactly once."""
         idle = self._idle
         while idle:
             connection = idle.pop()
             if connection.reusable:
                 self._send(connection, request, done, fresh=False)
                 return
-        self._post_afresh(request, done)
+        self._post_on_new_connection(request, done)
 
-    def _post_afresh(self, request: Request, done: Done) -> None:
+    def _post_on_new_connection(self, request: Request, done: Done) -> None:
         task = self._loop.create_task(self._connect(), name="connect")
         self._connecting.add(task)
         task.add_done_callback(partial(self._connected, request, done))
 
     def abort(self) -> None:
-        """Give up every request in flight; each ends as `Broken.CUT`."""
-        # Forgotten, so that one which has connected this very moment sends nothing any more.
+        """Abort every request in flight; each ends as `Broken.CUT`."""
+        # Cleared first, so that a connection that was just established sends nothing.
         connecting = list(self._connecting)
         self._connecting.clear()
         for task in connecting:
@@ -101,13 +111,16 @@ class LocalApplication:
             connection.abort()
 
     def close(self) -> None:
-        """Abort, and close idle connections too."""
+        """Abort every request, and close the idle connections."""
         self.abort()
         while self._idle:
             self._idle.pop().abort()
 
     async def probe(self, how: Probe) -> bool:
-        """See `messages.gate`. With `health_path` that page must answer 2xx, always."""
+        """Return whether the application is up; see `messages.gate.Probe`.
+
+        If `health_path` is set, that page must always answer 2xx.
+        """
         try:
             connection = await self._connect()
         except OSError:
@@ -116,7 +129,7 @@ class LocalApplication:
             connection.abort()
             return True
         must_answer = how is Probe.ANSWER or self._health_path is not None
-        seconds = self._connect_timeout if must_answer else _LOOK_SECONDS
+        seconds = self._connect_timeout if must_answer else _OPTIONAL_GET_SECONDS
         port = "" if self._port == 80 else f":{self._port}"
         request = (
             f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
@@ -125,20 +138,20 @@ class LocalApplication:
         try:
             async with asyncio.timeout(seconds):
                 answer = await connection.request(request.encode(), seconds)
-        except TimeoutError:  # a page without an end has a status all the same
+        except TimeoutError:  # a response without an end still has a status
             status = connection.status
         else:
             status = answer.status if isinstance(answer, Answer) else 0
             if isinstance(answer, Answer):
-                self._look_for_proxy(answer)
-        connection.abort()  # should the application not close what it was asked to close
+                self._report_proxy(answer)
+        connection.abort()  # in case the application does not close it, as it was asked to
         if not status:
             return not must_answer
         if self._health_path is None:
             return status not in APPLICATION_DOWN_STATUSES
         return 200 <= status < 300
 
-    def _look_for_proxy(self, answer: Answer) -> None:
+    def _report_proxy(self, answer: Answer) -> None:
         found = _PICKY_PROXY.search(answer.head)
         if found is not None and _OWN_PROXY.search(answer.head) is None:
             self._proxy_noticed(found[1].decode("ascii"))
@@ -154,8 +167,8 @@ class LocalApplication:
                     self._idle.append(connection)
                 done(_answered(result))
             elif result is Failure.UNSENT and not fresh:
-                # The server closed the idle connection as we wrote: not one byte reached it.
-                self._post_afresh(request, done)
+                # The server had closed the idle connection: not one byte reached it.
+                self._post_on_new_connection(request, done)
             else:
                 done(_BROKEN[result])  # type: ignore[index]
 
@@ -178,11 +191,11 @@ class LocalApplication:
             raise error
 
     async def _connect(self) -> Connection:
-        """A new connection.
+        """Return a new connection.
 
         Raises:
-            TimeoutError: after `connect_timeout` seconds.
-            OSError: refused on each loopback address; the first refusal is told.
+            TimeoutError: there was none after `connect_timeout` seconds.
+            OSError: every address refused; this is the first refusal.
         """
         refused: OSError | None = None
         async with asyncio.timeout(self._connect_timeout):
@@ -209,12 +222,13 @@ def _answered(answer: Answer) -> Answered:
 
 
 def retry_after_seconds(value: str, now: float) -> int | None:
-    """The seconds that a `Retry-After` header names, itself or as a date (RFC 9110, 10.2.3).
+    """Return the seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3).
 
-    None for what is neither, and for a date that has passed.
+    Returns None for any other value, and for a date that has passed.
 
     Args:
-        now: epoch seconds; the application is on this machine, so one clock serves both.
+        value: the header's value.
+        now: epoch seconds. The application is on this machine, so one clock serves both.
     """
     if value.isdecimal() and value.isascii():
         return int(value[:9])

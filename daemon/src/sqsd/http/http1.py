@@ -1,7 +1,8 @@
-"""HTTP/1.1 from the client's side: a strict parser of answers, and one connection that uses it.
+"""Speaks HTTP/1.1 as a client: a strict parser of answers, and a connection that uses it.
 
-The daemon's hot path, so by hand: a general parser costs four times as much, and of an answer the
-daemon needs its status, its length and seldom its body (docs/adr/0002). Tests hold it against h11.
+This is the daemon's hot path, so it is written by hand: a general parser costs four times as much,
+and the daemon needs only the status, the length and rarely the body of an answer (docs/adr/0002).
+Tests compare it with h11.
 """
 
 from __future__ import annotations
@@ -20,18 +21,25 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n
 _ENCODING: Final = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
 _CONNECTION: Final = re.compile(rb"\r\nconnection:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+#: Longest head or trailer of an answer, bytes.
 _LONGEST_HEAD: Final = 64 * 1024
-_LONGEST_REMEMBERED: Final = 1024  # bytes of a head; gives what is remembered a bound
+#: Longest head whose parse is cached, bytes; bounds the cache.
+_LONGEST_CACHED_HEAD: Final = 1024
+#: Statuses whose answers have no body.
 _BODILESS: Final = frozenset({204, 304})
-_KEPT_BUFFER: Final = 64 * 1024  # bytes read at one time of an answer such as ten messages
-_DROPPED_BUFFER: Final = 16 * 1024  # and of one whose body nobody wants
+#: Bytes read at one time where the body is wanted, such as that of ten messages.
+_BODY_BUFFER: Final = 64 * 1024
+#: Bytes read at one time where the body is dropped.
+_DROP_BUFFER: Final = 16 * 1024
 
 
 class MalformedAnswer(ValueError):
-    """The peer did not speak HTTP/1.x."""
+    """An answer is not HTTP/1.x."""
 
 
 class _Body(Enum):
+    """Says how the end of a body is found."""
+
     FIXED = 1
     CHUNKED = 2
     UNTIL_CLOSE = 3
@@ -39,10 +47,10 @@ class _Body(Enum):
 
 @lru_cache(maxsize=64)
 def _read_head(head: bytes) -> tuple[int, bool, _Body | None, int]:
-    """Status, keep-alive, form and length of the body; no form for an interim answer.
+    """Return status, keep-alive, body form and body length; the form is None if it is interim.
 
     Raises:
-        MalformedAnswer: this is not HTTP.
+        MalformedAnswer: the head is not that of an HTTP answer.
     """
     found = _STATUS_LINE.match(head)
     if found is None:
@@ -64,12 +72,12 @@ def _read_head(head: bytes) -> tuple[int, bool, _Body | None, int]:
 
 
 def _body_form(head: bytes) -> tuple[_Body, int, bool]:
-    """How the body ends, its length, and whether the connection can be used after it."""
+    """Return the body's form, its length, and whether the connection can be used after it."""
     encodings = _ENCODING.findall(head)
     lengths = set(_LENGTH.findall(head))
     if encodings:
         if encodings[-1].split(b",")[-1].strip() == b"chunked":
-            # RFC 9112 6.1: with a length too it may be an attempt at smuggling.
+            # RFC 9112 6.1: a length as well may be an attempt at request smuggling.
             return _Body.CHUNKED, 0, not lengths
         return _Body.UNTIL_CLOSE, 0, False
     if not lengths:
@@ -81,10 +89,10 @@ def _body_form(head: bytes) -> tuple[_Body, int, bool]:
 
 
 class AnswerParser:
-    """Takes the bytes of answers to one connection's requests, one answer after the other.
+    """Parses the answers on one connection, one after another.
 
     Args:
-        keep_body: whether `body` is wanted; else its bytes are counted and dropped.
+        keep_body: whether `body` is wanted; if not, its bytes are counted and dropped.
     """
 
     __slots__ = ("_buffer", "_chunks", "_how", "_keep", "_left", "head", "keep_alive", "status")
@@ -94,7 +102,7 @@ class AnswerParser:
         self.reset()
 
     def reset(self) -> None:
-        """Ready for the next answer."""
+        """Begin the next answer."""
         self._buffer = b""
         self._how: _Body | None = None
         self._left = 0
@@ -105,13 +113,14 @@ class AnswerParser:
 
     @property
     def body(self) -> bytes:
+        """Bytes of the body so far; empty without `keep_body`."""
         return b"".join(self._chunks)
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; True once the answer is complete.
+        """Parse more bytes. Returns True once the answer is complete.
 
         Raises:
-            MalformedAnswer: this is not HTTP; the connection is of no more use.
+            MalformedAnswer: this is not HTTP, so the connection cannot be used any more.
         """
         if self._how is None:
             data = self._buffer + data if self._buffer else data
@@ -120,7 +129,7 @@ class AnswerParser:
                 if self._begin(data, end):
                     self._buffer = b""
                     return self._feed_body(data[end + 4 :])
-                data = data[end + 4 :]  # 100 Continue and its like: the answer is still to come
+                data = data[end + 4 :]  # an interim answer, such as 100 Continue
                 end = data.find(b"\r\n\r\n")
             if len(data) > _LONGEST_HEAD:
                 raise MalformedAnswer(f"an answer's head is longer than {_LONGEST_HEAD} bytes")
@@ -131,14 +140,14 @@ class AnswerParser:
         return self._feed_body(data)
 
     def end(self) -> bool:
-        """The peer closed; True when that completes the answer."""
+        """Note that the peer closed. Returns whether that completes the answer."""
         return self._how is _Body.UNTIL_CLOSE
 
     def _begin(self, data: bytes, end: int) -> bool:
-        """Read the head that ends at `end`; False for an interim answer."""
+        """Parse the head that ends at `end`. Returns False if the answer is interim."""
         self.head = data[: end + 2]
-        # An application's heads are alike for a second at a time, until their Date changes.
-        read = _read_head if end <= _LONGEST_REMEMBERED else _read_head.__wrapped__
+        # An application's heads are equal for a second at a time, until their Date changes.
+        read = _read_head if end <= _LONGEST_CACHED_HEAD else _read_head.__wrapped__
         self.status, self.keep_alive, self._how, self._left = read(self.head)
         return self._how is not None
 
@@ -147,7 +156,7 @@ class AnswerParser:
             if self._keep and data:
                 self._chunks.append(data[: self._left])
             self._left -= len(data)
-            if self._left < 0:  # more than was announced: an answer nobody asked for
+            if self._left < 0:  # more bytes than announced: an answer without a request
                 self.keep_alive = False
             return self._left <= 0
         if self._how is _Body.UNTIL_CLOSE:
@@ -157,7 +166,10 @@ class AnswerParser:
         return self._feed_chunks(data)
 
     def _feed_chunks(self, data: bytes) -> bool:
-        """`_left` is what remains of a chunk with its CRLF; 0 before a size, -1 in the trailer."""
+        """Parse a chunked body.
+
+        `_left` is the rest of a chunk with its CRLF, 0 before a chunk size, -1 in the trailer.
+        """
         data = self._buffer + data if self._buffer else data
         self._buffer = b""
         while data:
@@ -165,7 +177,7 @@ class AnswerParser:
                 return self._feed_trailer(data)
             if self._left:
                 taken, data = data[: self._left], data[self._left :]
-                content = self._left - 2  # the last two bytes are the chunk's own CRLF
+                content = self._left - 2  # the last two bytes are the chunk's CRLF
                 if self._keep and content > 0:
                     self._chunks.append(taken[:content])
                 self._left -= len(taken)
@@ -198,7 +210,7 @@ class AnswerParser:
 
 
 class Answer(NamedTuple):
-    """A complete answer. `head` begins at the status line and ends with the last header's CRLF."""
+    """Holds a complete answer; `head` is the status line and the headers, each with its CRLF."""
 
     status: int
     head: bytes
@@ -206,7 +218,7 @@ class Answer(NamedTuple):
 
 
 class Failure(Enum):
-    """Why there is no answer."""
+    """Says why a request has no answer."""
 
     INACTIVE = "no byte for too long"
     CLOSED = "connection closed without a complete answer"
@@ -216,19 +228,23 @@ class Failure(Enum):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection, one request at a time. All calls from the event loop's thread.
+    """Sends one request at a time over one connection, from the event loop's thread.
 
-    With a buffer of its own: for a plain `Protocol` asyncio allocates 256 kB for each read, which
-    costs more than all that is done with the answer.
+    It has a buffer, because asyncio allocates 256 kB for each read of a plain `Protocol`, which
+    costs more than all the work on the answer.
 
-    `exchange` calls `done` exactly once, with an answer or a failure; after a failure, or when
+    `exchange` calls `done` exactly once, with an answer or a failure. After a failure, or when
     `reusable` is false, the connection is closed.
+
+    Args:
+        loop: the running event loop.
+        keep_body: whether the bodies of answers are wanted.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, keep_body: bool) -> None:
         self._loop = loop
         self._parser = AnswerParser(keep_body=keep_body)
-        self._buffer = memoryview(bytearray(_KEPT_BUFFER if keep_body else _DROPPED_BUFFER))
+        self._buffer = memoryview(bytearray(_BODY_BUFFER if keep_body else _DROP_BUFFER))
         self._transport: asyncio.Transport | None = None
         self._done: Callable[[Answer | Failure], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -236,16 +252,19 @@ class Connection(asyncio.BufferedProtocol):
         self._whole = False
         self._last_byte = 0.0
         self._answered = False
-        self._earlier_bytes = self._sent_bytes = 0
+        self._earlier_bytes = 0
+        self._sent_bytes = 0
+        #: Loop time at which the last answer was complete, seconds.
         self.idle_since = 0.0
 
     @property
     def status(self) -> int:
-        """Of the answer that came last, or is coming; 0 before its head is complete."""
+        """Status of the current or last answer, or 0 before its head is complete."""
         return self._parser.status
 
     @property
     def reusable(self) -> bool:
+        """Whether a request can be sent now."""
         return (
             self._done is None and self._transport is not None and not self._transport.is_closing()
         )
@@ -261,27 +280,33 @@ class Connection(asyncio.BufferedProtocol):
         """Send a request.
 
         Args:
-            inactivity: seconds without a byte after which it is given up; with `whole`, seconds
-                after which it is given up whatever has come.
+            request: head and body.
+            done: called exactly once, with the answer or the failure.
+            inactivity: time without a byte after which the request is given up, seconds.
+            whole: whether `inactivity` is the deadline of the whole answer instead.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
             done(Failure.UNSENT)
             return
-        self._done, self._answered = done, False
-        self._inactivity, self._whole, self._last_byte = inactivity, whole, self._loop.time()
-        self._earlier_bytes, self._sent_bytes = self._sent_bytes, self._sent_bytes + len(request)
+        self._done = done
+        self._answered = False
+        self._inactivity = inactivity
+        self._whole = whole
+        self._last_byte = self._loop.time()
+        self._earlier_bytes = self._sent_bytes
+        self._sent_bytes += len(request)
         self._parser.reset()
         transport.write(request)
-        # One timer serves many requests: it looks at the last byte when it fires, and moves on.
+        # One timer serves many requests: when it fires, it checks the last byte and is set again.
         timer = self._timer
         if timer is None or timer.when() > self._last_byte + inactivity:
-            if timer is not None:  # of a request that might be silent for longer
+            if timer is not None:  # that of an earlier request with a longer limit
                 timer.cancel()
-            self._timer = self._loop.call_later(inactivity, self._look_at_the_clock)
+            self._timer = self._loop.call_later(inactivity, self._check_inactivity)
 
     async def request(self, request: bytes, inactivity: float) -> Answer | Failure:
-        """`exchange` for callers that wait; cancelling it closes the connection."""
+        """Send a request and return its answer or failure. Cancelling it closes the connection."""
         result: asyncio.Future[Answer | Failure] = self._loop.create_future()
 
         def done(answer: Answer | Failure) -> None:
@@ -296,7 +321,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
 
     def abort(self) -> None:
-        """Give up what runs, with `Failure.ABORTED`, and close at once."""
+        """End a running request with `Failure.ABORTED`, and close at once."""
         self._finish(Failure.ABORTED)
 
     # ---- asyncio's side
@@ -309,7 +334,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         done = self._done
-        if done is None:  # bytes that nobody asked for
+        if done is None:  # bytes without a request
             self._close()
             return
         now = self._loop.time()
@@ -331,7 +356,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         if self._done is not None and self._parser.end():
-            parser, done, self._done = self._parser, self._done, None
+            parser = self._parser
+            done = self._done
+            self._done = None
             self._close()
             done(Answer(parser.status, parser.head, parser.body))
         return False
@@ -344,7 +371,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- inside
 
-    def _look_at_the_clock(self) -> None:
+    def _check_inactivity(self) -> None:
         self._timer = None
         if self._done is None:
             return
@@ -352,10 +379,11 @@ class Connection(asyncio.BufferedProtocol):
         if left <= 0:
             self._finish(Failure.INACTIVE)
         else:
-            self._timer = self._loop.call_later(left, self._look_at_the_clock)
+            self._timer = self._loop.call_later(left, self._check_inactivity)
 
     def _finish(self, failure: Failure) -> None:
-        done, self._done = self._done, None
+        done = self._done
+        self._done = None
         self._close(abort=True)
         if done is not None:
             done(failure)
@@ -371,18 +399,18 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.close()
 
     def _nothing_taken(self) -> bool:
-        """Whether the peer had closed before the request came, and cannot have acted on it.
+        """Return whether the peer had closed before the request came, and cannot have acted on it.
 
-        That shows in three things together: an orderly end (the caller saw it), then a reset, which
-        is how a kernel answers data for a socket that nobody has any more, and no byte of the
-        request acknowledged. Two of them are not enough: a peer that has only stopped writing still
-        reads, and one that read may reset; both may acknowledge late. This is the one case in which
-        sending again is safe; anything unknown counts as taken.
+        Three things together show that: an orderly end, which the caller saw; then a reset, with
+        which a kernel answers data for a socket that is closed; and no byte of the request
+        acknowledged. Two of them are not enough: a peer that has only stopped writing still reads,
+        and one that has read may reset; both may acknowledge late. Only in this case is it safe to
+        send the request again. Anything unknown counts as taken.
         """
         if self._answered or self._transport is None:
             return False
         state = tcp_state(self._transport.get_extra_info("socket"))
-        # Linux counts the connection's own SYN as one byte.
+        # Linux counts the connection's SYN as one byte.
         return (
             state is not None
             and state.was_reset

@@ -1,4 +1,4 @@
-"""What the kernel knows of a TCP connection: whether the other side has taken what was written."""
+"""Asks the kernel about a TCP connection: whether the peer has acknowledged what was written."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Final, NamedTuple
 
 
 class TcpState(NamedTuple):
-    """What the kernel knows of a connection that has been written to and has seen its end."""
+    """Holds what the kernel knows of a connection: whether it was reset, and bytes acknowledged."""
 
     was_reset: bool
     acknowledged_bytes: int
 
 
-#: `TCP_CLOSE` of Linux's states (linux/tcp_states.h): with a socket still open, after a reset.
+#: `TCP_CLOSE` of Linux (linux/tcp_states.h): the state of an open socket after a reset.
 _TCP_CLOSE: Final = 7
-#: Where Linux's `struct tcp_info` has `tcpi_bytes_acked`: a 64-bit number after 8 bytes of flags,
+#: Offset in bytes of `tcpi_bytes_acked` in Linux's `struct tcp_info`: it follows 8 bytes of flags,
 #: 24 32-bit numbers and two pacing rates (linux/tcp.h, since 4.1).
 _BYTES_ACKED_AT: Final = 8 + 24 * 4 + 2 * 8
 
 
 def tcp_state(sock: socket.socket | None) -> TcpState | None:
-    """The state of a TCP connection, or None where the system does not tell."""
+    """Return the state of a TCP connection, or None if the system does not provide it."""
     if sock is None or not hasattr(socket, "TCP_INFO"):
         return None
     try:

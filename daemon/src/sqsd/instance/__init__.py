@@ -1,1 +1,1 @@
-"""What happens to the machine: Spot notices, the termination hook, systemd."""
+"""Follows the instance: Spot and lifecycle notices, the termination hook, systemd."""

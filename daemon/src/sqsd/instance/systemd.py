@@ -1,4 +1,4 @@
-"""Telling systemd: ready, alive, stopping; silent where it does not listen.
+"""Notifies systemd that the daemon is ready, alive or stopping.
 
 Source: sd_notify(3).
 """
@@ -12,14 +12,14 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Sends to the socket that `NOTIFY_SOCKET` names."""
+    """Sends states to the socket that `NOTIFY_SOCKET` names, and does nothing without one."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def notify(self, state: str) -> None:
-        """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=...`."""
+        """Send a state such as `READY=1`, `WATCHDOG=1` or `STOPPING=1`; never raises."""
         if not self._address:
             return
         with (
@@ -30,7 +30,7 @@ class Notifier:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """How often systemd wants to hear of us at the latest, or None."""
+    """Return systemd's watchdog timeout in seconds, or None if it does not watch this process."""
     microseconds = environment.get("WATCHDOG_USEC", "")
     if not microseconds.isdigit() or environment.get("WATCHDOG_PID", "") not in (
         "",

@@ -1,7 +1,8 @@
-"""The Auto Scaling group's hook on termination: more time, and done.
+"""Calls the Auto Scaling group's hook on termination: heartbeats, then completion.
 
-Two calls in an instance's life, so botocore's own signer does for them; its client would load the
-description of the whole service. Source: Auto Scaling API reference, query protocol 2011-01-01.
+These are a few calls in an instance's life, so botocore's signer is fast enough; its client would
+load the description of the whole service. Source: Auto Scaling API reference, query protocol
+2011-01-01.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from sqsd.base.ports import Clock
 from sqsd.base.redact import redact
 from sqsd.http.http1 import Answer, Connection
 
+#: Version of the Auto Scaling API.
 _VERSION: Final = "2011-01-01"
+#: Deadline of one call, seconds.
 _DEADLINE_SECONDS: Final = 5.0
 _CONTENT_TYPE: Final = "application/x-www-form-urlencoded; charset=utf-8"
 _CODE: Final = re.compile(r"<Code>([^<]+)</Code>")
@@ -29,7 +32,15 @@ _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 
 
 class LifecycleHook:
-    """Implements `instance.watcher.TerminationHook`."""
+    """Implements `instance.watcher.TerminationHook`.
+
+    Args:
+        endpoint: the endpoint of Auto Scaling.
+        credentials: the keys that sign the calls.
+        clock: the clock by which keys are renewed.
+        region: the region of the group.
+        hook: name of the lifecycle hook.
+    """
 
     def __init__(
         self,
@@ -40,16 +51,25 @@ class LifecycleHook:
         region: str,
         hook: str,
     ) -> None:
-        self._endpoint, self._credentials, self._clock = endpoint, credentials, clock
-        self._region, self._hook = region, hook
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._clock = clock
+        self._region = region
+        self._hook = hook
         self._loop = asyncio.get_running_loop()
 
     async def heartbeat(self, group: str, instance_id: str) -> None:
-        """Start the hook's timeout anew; raises `AwsError`, `AwsUnreachable`, `NoCredentials`."""
+        """Restart the hook's timeout.
+
+        Raises:
+            AwsError: Auto Scaling refused the call.
+            AwsUnreachable: there was no usable answer within 5 s.
+            NoCredentials: there are no keys.
+        """
         await self._call("RecordLifecycleActionHeartbeat", group, instance_id, {})
 
     async def complete(self, group: str, instance_id: str) -> None:
-        """Let Auto Scaling go on; raises as `heartbeat` does."""
+        """Let Auto Scaling terminate the instance; raises what `heartbeat` raises."""
         more = {"LifecycleActionResult": "CONTINUE"}
         await self._call("CompleteLifecycleAction", group, instance_id, more)
 
@@ -71,7 +91,8 @@ class LifecycleHook:
             raise AwsUnreachable(action, f"cannot connect: {error}") from error
         if answer.status != 200:
             text = answer.body.decode("utf-8", "replace")
-            code, message = _CODE.search(text), _MESSAGE.search(text)
+            code = _CODE.search(text)
+            message = _MESSAGE.search(text)
             raise AwsError(
                 action,
                 code[1] if code else f"HTTP{answer.status}",
