@@ -13,7 +13,7 @@ import pytest
 from sqsd import contract
 from sqsd.__main__ import main
 from sqsd.operator.aws import OperatorAws
-from sqsd.operator.cli import tell_leader
+from sqsd.operator.cli import print_leader
 from tests.scenarios.harness import Tier, eventually
 
 pytestmark = pytest.mark.local_aws
@@ -139,7 +139,7 @@ def test_a_leader_that_renews_its_lease_lives(
     here.add_leader_table()
     leader = ("leader", "--leader-table", str(here.leader_table))
     assert sqsd(here, *leader) == 1
-    assert "nobody leads" in capsys.readouterr().out
+    assert "no daemon leads" in capsys.readouterr().out
     # given a daemon that leads; the wait for a renewal is a wait for the table to change
     cron = 'version: 1\ncron:\n - {name: "a", url: "/a", schedule: "0 0 1 1 *"}\n'
     daemon = here.start_daemon(cron=cron)
@@ -160,11 +160,11 @@ def test_a_leader_that_renews_its_lease_lives(
         tier_name=here.name,
         leader_table=here.leader_table,
     )
-    assert tell_leader(OperatorAws(resources).lease, renewed) == 0
+    assert print_leader(OperatorAws(resources).lease, renewed) == 0
     assert "the lease was renewed meanwhile" in capsys.readouterr().out
     # and when it is not renewed, that is printed
     daemon.kill()
-    assert tell_leader(OperatorAws(resources).lease, lambda _: None) == 1
+    assert print_leader(OperatorAws(resources).lease, lambda _: None) == 1
     assert "has not renewed the lease in" in capsys.readouterr().out
 
 

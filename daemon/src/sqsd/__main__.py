@@ -1,7 +1,7 @@
-"""The command `sqsd`: what it takes, and its exit codes.
+"""The command `sqsd`: parses arguments and runs a command.
 
-Exit codes: 0 all messages in flight were finished; 1 some were cut short, or a defect; 2 the
-settings or arguments cannot be used, and nothing was received.
+Exit codes: 0 the command succeeded, and a daemon finished all messages in flight; 1 some were cut
+short, or there was a defect; 2 the settings or arguments cannot be used, and nothing was received.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,20 +25,24 @@ from sqsd.cron import file as periodic
 from sqsd.cron.cron_yaml import InvalidCronFile
 from sqsd.operator import cli as operator_cli
 
+#: Exit code for settings or arguments that cannot be used.
 UNUSABLE: Final = 2
+#: What `ArgumentParser.add_subparsers` returns; argparse's type is private.
+Subparsers = Any
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the result is the process's exit code."""
+    """Run a command. Returns the exit code of the process."""
     chosen = _parser().parse_args(arguments)
     try:
         command: Callable[[argparse.Namespace], int] = chosen.command
         return command(chosen)
     except (InvalidSettings, InvalidCronFile) as error:
-        return _tell(error)
+        return _print_problems(error)
 
 
-def _tell(*errors: InvalidSettings | InvalidCronFile) -> int:
+def _print_problems(*errors: InvalidSettings | InvalidCronFile) -> int:
+    """Print every problem on a separate line of standard error. Returns the exit code."""
     for error in errors:
         for problem in error.problems:
             print(f"{error.source}: {problem}", file=sys.stderr)
@@ -51,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="sqsd", description="Take messages from Amazon SQS and POST them to localhost."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(commands)
+    cron_cli.add_commands(commands)
+    operator_cli.add_commands(commands)
+    return parser
+
+
+def add_commands(commands: Subparsers) -> None:
+    """Add the commands of the daemon to the parser of `sqsd`."""
     for name, command, meaning in (
         ("run", _run, "dispatch messages until SIGTERM or SIGINT; a second one forces"),
         ("check", _check, "read the settings and print every problem in them"),
@@ -58,60 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=meaning, description=meaning)
         _add_settings(sub)
         sub.set_defaults(command=command)
-    _add_cron(commands.add_parser("cron", help="print what a cron.yaml means"))
-    operator_cli.add_to(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
-    return parser
-
-
-def _add_cron(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, meaning in (
-        ("list", _cron_list, "print each task with its next time"),
-        ("next", _cron_next, "print the coming times of the tasks, in UTC and their own zones"),
-    ):
-        sub = commands.add_parser(name, help=meaning, description=meaning)
-        sub.add_argument(
-            "file",
-            nargs="?",
-            type=Path,
-            default=Path(contract.SETTINGS_PATH).with_name(contract.CRON_FILE_NAME),
-            metavar="FILE",
-            help="default: %(default)s",
-        )
-        sub.add_argument(
-            "--at",
-            type=_moment,
-            default=datetime.now(UTC),
-            metavar="TIME",
-            help="count from this ISO 8601 time, UTC unless it says otherwise (default: now)",
-        )
-        sub.set_defaults(command=command)
-        if command is _cron_next:
-            sub.add_argument(
-                "-n", type=_count, default=5, metavar="N", help="times of each task (default: 5)"
-            )
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no ISO 8601 time such as 2027-03-28T00:00:00Z"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 10000, got {text!r}")
-    return int(text)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """`--settings`, and a flag for each option and resource, by its name in `tier.json`."""
+    """Add `--settings`, and a flag for each option and resource by its name in `tier.json`."""
     parser.add_argument(
         "--settings",
         type=Path,
@@ -122,7 +85,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     resources = parser.add_argument_group("resources")
     for name in (*settings.RESOURCE_NAMES, "cron_file"):
         _add_flag(resources, name, "", str)
-    options = parser.add_argument_group("options", "each goes before the file's; null for none")
+    options = parser.add_argument_group("options", "each wins over the file; null for none")
     for name, meaning, default in settings.described_options():
         _add_flag(options, name, f"{meaning} (default: {default})", yaml.safe_load)
 
@@ -152,7 +115,7 @@ def _check(chosen: argparse.Namespace) -> int:
         cron_path = _directory(path) / cron_file
     read: TierSettings | None = None
     wrong: list[InvalidSettings | InvalidCronFile] = []
-    # Each whatever the others find: a file is mended once, and not once for each problem.
+    # Every check runs whatever another one finds, so that all problems are printed at once.
     try:
         read = settings.finish(draft)
     except InvalidSettings as error:
@@ -168,7 +131,7 @@ def _check(chosen: argparse.Namespace) -> int:
     except InvalidCronFile as error:
         wrong.append(error)
     if wrong or read is None:
-        return _tell(*wrong)
+        return _print_problems(*wrong)
     if cron_path is not None:
         print(f"{cron_path}: no problems")
     print(f"{draft.source}: no problems")
@@ -178,36 +141,25 @@ def _check(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _cron_list(chosen: argparse.Namespace) -> int:
-    print(cron_cli.list_tasks(periodic.checked_schedule(chosen.file), chosen.at), end="")
-    return 0
-
-
-def _cron_next(chosen: argparse.Namespace) -> int:
-    schedule = periodic.checked_schedule(chosen.file)
-    print(cron_cli.next_occurrences(schedule, chosen.n, chosen.at), end="")
-    return 0
-
-
 def _directory(path: Path | None) -> Path:
-    """Where relative paths count from."""
+    """Return the directory of relative paths: that of the settings file, or the current one."""
     return Path.cwd() if path is None else path.resolve().parent
 
 
 def _run(chosen: argparse.Namespace) -> int:
     draft, path = _draft(chosen)
     read = settings.finish(draft)
-    # Here and not above: `check` and `version` need no SDK, and botocore takes a while to load.
+    # Imported here, because `check` and `version` need no SDK and botocore is slow to load.
     from sqsd import daemon
 
-    # What the imports made lives as long as the process; the collector need not look at it again.
+    # What the imports made lives as long as the process; the collector need not scan it again.
     gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(daemon.run(read, _directory(path)))
 
 
 def _draft(chosen: argparse.Namespace) -> tuple[settings.Draft, Path | None]:
-    """The settings as given, and the file they came from."""
+    """Return the settings as given, and the file that they came from, or None."""
     flags = {name: value for name, value in vars(chosen).items() if name not in _NOT_SETTINGS}
     path: Path | None = chosen.settings
     if path is None and "queue_url" not in flags:
@@ -219,6 +171,7 @@ def _draft(chosen: argparse.Namespace) -> tuple[settings.Draft, Path | None]:
     return draft, path
 
 
+#: Parsed arguments that are not settings.
 _NOT_SETTINGS: Final = frozenset({"command", "settings"})
 
 

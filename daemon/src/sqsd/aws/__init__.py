@@ -1,1 +1,1 @@
-"""AWS's JSON protocol, its signatures and credentials, and SQS by them."""
+"""Calls AWS: the JSON protocol, its signatures and credentials, and SQS."""

@@ -1,4 +1,4 @@
-"""Credentials and endpoints: botocore's chain and rules, kept off the event loop (ADR 2)."""
+"""Finds credentials and endpoints by botocore's rules, without blocking the event loop (ADR 2)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from botocore.endpoint_provider import EndpointProvider
 
 from sqsd.base.errors import NoCredentials
 
-#: Seconds between looks at whether the provider wants to renew; botocore begins 15 minutes early.
-_LOOK_SECONDS: Final = 5.0
+#: Time between two checks whether the provider renews its keys, seconds; botocore renews 15 minutes
+#: before they expire.
+_RENEWAL_CHECK_SECONDS: Final = 5.0
 
 
 class Keys(NamedTuple):
-    """What signs a request. Never logged."""
+    """Holds the keys that sign a request. Their repr hides them, so they are never logged."""
 
     access_key: str
     secret_key: str
@@ -33,10 +34,10 @@ class Keys(NamedTuple):
 
 
 class CredentialSource:
-    """The standard chain (environment, profile, container, instance), shared by every call.
+    """Gives keys from the standard chain: environment, profile, container, instance.
 
-    Providers may wait for the network, so they run in a thread; between renewals a look costs one
-    comparison.
+    All calls share it. Providers may wait for the network, so they run in a thread. Between
+    renewals, `known` costs one comparison.
     """
 
     def __init__(self, session: botocore.session.Session) -> None:
@@ -44,45 +45,50 @@ class CredentialSource:
         self._provider: BotocoreCredentials | None = None
         self._expired = False
         self._keys: Keys | None = None
-        self._look_at = 0.0
+        self._check_at = 0.0
         self._renewing = asyncio.Lock()
 
     def known(self, now: float) -> Keys | None:
-        """Those that can be used at once; None: `keys` has to ask for some."""
-        return self._keys if now < self._look_at else None
+        """Return keys that can be used at once, or None if `keys` must be awaited.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return self._keys if now < self._check_at else None
 
     async def keys(self, now: float) -> Keys:
-        """Usable keys; `now` in monotonic seconds.
+        """Return usable keys; `now` in monotonic seconds.
 
         Raises:
-            NoCredentials: nothing in the chain has any, or a renewal failed.
+            NoCredentials: no provider of the chain has keys, or a renewal failed.
         """
         if (known := self.known(now)) is not None:
             return known
         async with self._renewing:
-            if self._keys is None or now >= self._look_at:
+            if self._keys is None or now >= self._check_at:
                 self._keys = await asyncio.to_thread(self._load)
                 renews = isinstance(self._provider, RefreshableCredentials)
-                self._look_at = now + (_LOOK_SECONDS if renews else math.inf)
+                self._check_at = now + (_RENEWAL_CHECK_SECONDS if renews else math.inf)
             return self._keys
 
     def forget(self, refused: Keys) -> None:
-        """AWS called these keys expired or unknown: ask the chain anew at the next call.
+        """Drop keys that AWS refused as expired or unknown; the next call runs the chain again.
 
-        A late answer about keys that have been renewed meanwhile changes nothing.
+        A late refusal of keys that have been renewed since changes nothing.
         """
         if self._keys is not None and self._keys != refused:
             return
-        self._provider = self._keys = None
+        self._provider = None
+        self._keys = None
         self._expired = True
 
     def _load(self) -> Keys:
         try:
-            # In a thread, while `forget` may be called: what was found here is what is used here.
+            # This runs in a thread while `forget` may be called, so the provider is read once.
             provider = self._provider
             if provider is None:
                 session = self._session
-                if self._expired:  # a session remembers the provider that gave the expired keys
+                if self._expired:  # a session caches the provider of the expired keys
                     session = botocore.session.Session(profile=session.profile)
                 self._provider = provider = session.get_credentials()
             if provider is None:
@@ -93,13 +99,13 @@ class CredentialSource:
             frozen = provider.get_frozen_credentials()
         except NoCredentials:
             raise
-        except Exception as error:  # providers raise what they like: ClientError, OSError, KeyError
+        except Exception as error:  # providers raise anything: ClientError, OSError, KeyError
             raise NoCredentials(f"AWS credentials cannot be loaded: {error}") from error
         return Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
 
 class Endpoint(NamedTuple):
-    """Where a service is called. `tls` None: plain HTTP, which only a local AWS has."""
+    """Holds the address of a service; `tls` is None for plain HTTP, which only a local AWS has."""
 
     host: str
     port: int
@@ -108,15 +114,20 @@ class Endpoint(NamedTuple):
 
     @property
     def host_header(self) -> str:
+        """Value of the `Host` header."""
         standard = 443 if self.tls else 80
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == standard else f"{host}:{self.port}"
 
 
 def resolve_endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:
-    """The endpoint by AWS's own rules: partitions, FIPS and dual stack as configured.
+    """Return a service's endpoint by AWS's rules: partition, FIPS and dual stack as configured.
 
-    `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL` and the profile's `endpoint_url` come first.
+    `AWS_ENDPOINT_URL_<SERVICE>`, `AWS_ENDPOINT_URL` and the profile's `endpoint_url` win over the
+    rules.
+
+    Raises:
+        BotoCoreError: the rules refuse the region.
     """
     loader = session.get_component("data_loader")
     rules = loader.load_service_model(service, "endpoint-rule-set-1")

@@ -1,6 +1,6 @@
-"""What to do about a refusal of AWS, in words for the log: AWS says what is wrong, seldom the hint.
+"""Gives a hint for an error of AWS: AWS says what is wrong, but rarely what to do about it.
 
-Decided by the error's code alone. What passes by itself, such as throttling, has no hint here.
+The error's code alone decides. An error that passes by itself, such as throttling, has no hint.
 """
 
 from __future__ import annotations
@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sqsd.base.errors import ACCESS_DENIED_CODES
 from sqsd.contract import ENQUEUE_ACTIONS, QUEUE_ACTIONS
 
+#: Codes for a queue that does not exist.
 _NO_QUEUE: Final = frozenset(
     {"QueueDoesNotExist", "NonExistentQueue", "AWS.SimpleQueueService.NonExistentQueue"}
 )
-_FORBIDDEN: Final = frozenset(
-    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized"}
-)
+#: Codes for an access key that AWS does not know.
 _UNKNOWN_KEYS: Final = frozenset({"UnrecognizedClientException", "InvalidClientTokenId"})
+#: Codes for a session token that has expired.
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
+#: Codes for a signature that is wrong, by its key or its time.
 _SIGNATURE: Final = frozenset(
     {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"}
 )
-#: nginx and its kin, by default.
+#: What to do about an nginx, or a derivative, with default settings.
 PICKY_PROXY: Final = (
-    "unless told otherwise it leaves out headers of attributes whose names hold _ or . and gives up"
+    "by default it leaves out headers of attributes whose names hold _ or . and gives up"
     " after 60 s: set underscores_in_headers on, ignore_invalid_headers off, and proxy_read_timeout"
     " above inactivity_timeout; add_header Via '1.1 worker-tier' always, once that is done, ends"
     " this line"
@@ -31,7 +33,7 @@ PICKY_PROXY: Final = (
 
 
 def hint_for_keys(code: str) -> str | None:
-    """What to do when AWS refuses the keys themselves, whatever was asked for."""
+    """Return what to do if AWS refuses the keys, whatever the call; None for any other code."""
     if code in _UNKNOWN_KEYS:
         return (
             "AWS does not know the access key: correct AWS_ACCESS_KEY_ID or the profile, or give"
@@ -51,7 +53,7 @@ def hint_for_keys(code: str) -> str | None:
 
 
 def hint_for_queue(action: str, code: str, url: str) -> str | None:
-    """What to do when SQS refuses a call about the queue at `url`; None: nothing, or unknown."""
+    """Return what to do if SQS refuses a call about the queue at `url`; None if it is unknown."""
     if code in _NO_QUEUE:
         return (
             f"there is no queue {url} in the region of the settings: correct queue_url or region,"
@@ -59,7 +61,7 @@ def hint_for_queue(action: str, code: str, url: str) -> str | None:
         )
     if code == "InvalidAddress":
         return f"{url} is in another region than the settings: correct region or queue_url"
-    if code in _FORBIDDEN:
+    if code in ACCESS_DENIED_CODES:
         return statement(_needed(action), "sqs", url.rstrip("/").rpartition("/")[2])
     if code.startswith(("KMS.", "Kms")):
         return (
@@ -72,7 +74,7 @@ def hint_for_queue(action: str, code: str, url: str) -> str | None:
 def statement(
     actions: Sequence[str], service: str, resource: str, whose: str = "the instance's role"
 ) -> str:
-    """A policy statement to add, without account and partition, which are not known here."""
+    """Return the policy statement to add. Account and partition are not known, so they are `*`."""
     listed = '", "'.join(actions)
     return (
         f'add to {whose} {{"Effect": "Allow", "Action": ["{listed}"],'
@@ -81,7 +83,7 @@ def statement(
 
 
 def _needed(action: str) -> Sequence[str]:
-    """IAM has no actions for batches: `sqs:DeleteMessage` allows `DeleteMessageBatch`."""
+    """Return the IAM actions that allow a call: `sqs:DeleteMessage` allows `DeleteMessageBatch`."""
     wanted = f"sqs:{action.removesuffix('Batch')}"
     for actions in (QUEUE_ACTIONS, ENQUEUE_ACTIONS):
         if wanted in actions:

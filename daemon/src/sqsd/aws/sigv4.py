@@ -1,6 +1,6 @@
-"""Signature version 4 for JSON-protocol POSTs, with the signing key kept for its day (ADR 2).
+"""Signs JSON-protocol POSTs with signature version 4; the signing key is cached for a day (ADR 2).
 
-Tests hold it against botocore's signer, which costs ten times as much a call.
+Tests compare it with botocore's signer, which costs ten times as much per call.
 Source: IAM user guide, "Create a signed AWS API request".
 """
 
@@ -19,13 +19,14 @@ class Signer:
 
     def __init__(self, service: str, region: str, host: str, path: str, content_type: str) -> None:
         self._scope = f"{region}/{service}/aws4_request"
-        self._region, self._service = region, service
+        self._region = region
+        self._service = service
         self._start = f"POST\n{path}\n\ncontent-type:{content_type}\nhost:{host}\nx-amz-date:"
         self._key = b""
         self._key_for: tuple[str, Keys] | None = None
 
     def headers(self, body: bytes, target: str, keys: Keys, at: float) -> str:
-        """The headers that authenticate a request, each with its CRLF; `at` in epoch seconds."""
+        """Return the headers that sign a request, each with its CRLF; `at` in epoch seconds."""
         date = _date(int(at))
         day = date[:8]
         if keys.token is None:
@@ -54,7 +55,8 @@ class Signer:
             key = b"AWS4" + keys.secret_key.encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._key, self._key_for = key, (day, keys)
+            self._key = key
+            self._key_for = (day, keys)
         return self._key
 
 

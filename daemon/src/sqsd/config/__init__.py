@@ -1,1 +1,1 @@
-"""Loads and checks what an operator writes: tier.json, Elastic Beanstalk's files, flags."""
+"""Loads and checks settings: tier.json, Elastic Beanstalk's files, flags."""

@@ -1,7 +1,7 @@
-"""Elastic Beanstalk's own settings file (`/etc/aws-sqsd.d/default.yaml`) as settings of ours.
+"""Converts Elastic Beanstalk's settings file (`/etc/aws-sqsd.d/default.yaml`) to our settings.
 
-A file copied from a Beanstalk instance works as it is. What it says that would be refused here,
-though EB's daemon ran with it, is brought into our ranges, with a note that says so.
+A file copied from a Beanstalk instance works as it is. A value that EB's daemon accepts and ours
+would refuse is moved into our range, and a note says so.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sqsd.contract import SqsdOptions, TierResources
 
 _OPTIONS: Final[Mapping[str, Any]] = {f.name: f.default for f in fields(SqsdOptions)}
 _RESOURCES: Final = frozenset(f.name for f in fields(TierResources))
-#: EB's keys that are ours by another name.
+#: EB's key -> our name, where they differ.
 _RENAMED: Final = {"registry_table": "leader_table", "environment_name": "tier_name"}
-#: EB's keys with nothing to set here, and why.
+#: EB's keys that have no effect here -> the reason.
 _WITHOUT_EFFECT: Final = {
     "threads": "there are no threads",
-    "keepalive": "connections are always kept",
+    "keepalive": "connections are always reused",
     "sqs_batch_delete": "deletes are always batched",
     "sqs_ssl": "the endpoint's scheme decides",
     "dynamodb_ssl": "the endpoint's scheme decides",
@@ -31,21 +31,23 @@ _WITHOUT_EFFECT: Final = {
     "quiet": "every outcome is one line",
     "message_resend_grace_period": "set catch_up in cron.yaml",
 }
-#: `TCP:80`, or `HTTP:80/health`.
+#: EB's health check: `TCP:80`, or `HTTP:80/health`.
 _HEALTH_CHECK: Final = re.compile(r"(?:TCP:(?P<tcp>\d+)|HTTP:(?P<http>\d+)(?P<path>/\S*))")
-#: The shortest visibility that can be renewed at its half, seconds.
+#: Shortest visibility timeout that a heartbeat can renew at half its time, seconds.
 _SHORTEST_VISIBILITY: Final = 2
+#: Longest inactivity timeout, seconds.
 _LONGEST_INACTIVITY: Final = 36_000
 
 
 def from_beanstalk(
     document: Mapping[Any, Any], notes: list[str], problems: list[str]
 ) -> dict[str, Any]:
-    """EB's flat keys as the object of `tier.json`.
+    """Return the object of `tier.json` that EB's flat keys amount to.
 
     Args:
-        notes: gets a sentence for each key that has no effect here, or another.
-        problems: gets what cannot be used.
+        document: EB's keys and values.
+        notes: list to which a sentence is added for each key that has no effect or another one.
+        problems: list to which each value that cannot be used is added.
     """
     result: dict[str, Any] = {"version": contract.SETTINGS_VERSION}
     options: dict[str, Any] = {}
@@ -78,15 +80,15 @@ def _health_check(
     port = document.get("http_port", document.get(":http_port", _OPTIONS["http_port"]))
     if found is None or str(port) != (found["tcp"] or found["http"]):
         notes.append(
-            f"healthcheck {value!r} has no effect: the application's own port is looked at; set"
-            " health_path to have a page of it answer"
+            f"healthcheck {value!r} has no effect: the application's port is probed; set"
+            " health_path to probe a page instead"
         )
     elif found["path"]:
         options["health_path"] = found["path"]
 
 
 def _fit(options: dict[str, Any], notes: list[str]) -> None:
-    """Bring into our ranges what EB's daemon takes."""
+    """Move values that EB's daemon accepts into our ranges."""
     visibility = options.get("visibility_timeout", _OPTIONS["visibility_timeout"])
     if type(visibility) is not int:
         return
@@ -96,7 +98,7 @@ def _fit(options: dict[str, Any], notes: list[str]) -> None:
             " a request runs: with EB's daemon a message came again while it was being processed"
         )
         options["visibility_timeout"] = visibility = _SHORTEST_VISIBILITY
-    # EB's daemon takes the one for the other.
+    # EB's daemon uses the visibility timeout as the inactivity timeout.
     if "inactivity_timeout" not in options and "visibility_timeout" in options:
         options["inactivity_timeout"] = max(1, min(visibility, _LONGEST_INACTIVITY))
     retention = options.get("retention_period", _OPTIONS["retention_period"])

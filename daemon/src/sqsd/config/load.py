@@ -1,12 +1,11 @@
-"""Where settings come from: `tier.json`, the YAML file of an Elastic Beanstalk instance, flags.
+"""Loads settings: from `tier.json`, the YAML file of an Elastic Beanstalk instance, and flags.
 
-A file copied from a Beanstalk instance (`/etc/aws-sqsd.d/default.yaml`) works as it is. Flags come
-before what a file says; all is checked together, in `sqsd.contract`.
+A file copied from a Beanstalk instance (`/etc/aws-sqsd.d/default.yaml`) works as it is. A flag wins
+over the file. `sqsd.contract` checks everything together.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -16,26 +15,25 @@ import yaml
 
 from sqsd import contract
 from sqsd.config.beanstalk import from_beanstalk
-from sqsd.config.resource_checks import resource_problems
+from sqsd.config.resource_checks import region_of_url, resource_problems
 from sqsd.contract import InvalidSettings, SqsdOptions, TierResources, TierSettings
 
+#: Names of all options, in the contract's order.
 OPTION_NAMES: Final = tuple(f.name for f in fields(SqsdOptions))
+#: Names of all resources, in the contract's order.
 RESOURCE_NAMES: Final = tuple(f.name for f in fields(TierResources))
-#: `sqs.eu-west-1.amazonaws.com`, `.com.cn`, `sqs-fips.`, and the old `eu-west-1.queue.` form.
-_REGION_IN_HOST: Final = re.compile(
-    r"https?://(?:sqs(?:-fips)?\.(?P<new>[a-z0-9-]+)|(?P<old>[a-z0-9-]+)\.queue)\.(?:amazonaws|api)\."
-)
 
 
 def described_options() -> list[tuple[str, str, Any]]:
-    """Each option's name, meaning and default, in the contract's order."""
+    """Return name, meaning and default of each option, in the contract's order."""
     return [(f.name, f.metadata["meaning"], f.default) for f in fields(SqsdOptions)]
 
 
 class Draft(NamedTuple):
-    """Settings as they were given, put together and not checked yet.
+    """Holds settings that are merged and not checked yet.
 
-    `problems` are those of putting them together; `finish` finds the others.
+    `source` names where they come from, for error texts. `problems` are those of the merge;
+    `finish` finds the rest.
     """
 
     document: dict[str, Any]
@@ -43,7 +41,7 @@ class Draft(NamedTuple):
     problems: tuple[str, ...] = ()
 
     def text(self, name: str) -> str | None:
-        """A text at the top, or in the options, if it is one."""
+        """Return a setting or an option if it is a text that is not empty, else None."""
         options = self.document.get("options")
         value = self.document.get(name)
         if value is None and isinstance(options, dict):
@@ -52,20 +50,22 @@ class Draft(NamedTuple):
 
 
 def draft(path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None) -> Draft:
-    """Put together what a file says, if one is named, and what flags say.
+    """Merge the settings of a file, if one is named, with flags.
 
     Args:
-        path: `tier.json`, or a `.yaml` or `.yml` file with EB's keys.
-        flags: option and resource names with their values; what was not given is left out.
-        notes: takes a sentence for each of EB's keys that has no effect here.
+        path: `tier.json`, or a `.yaml` or `.yml` file with EB's keys; or None.
+        flags: option and resource names with their values, for the flags that were given.
+        notes: list to which a sentence is added for each of EB's keys that has no effect here.
 
     Raises:
-        InvalidSettings: the file cannot be read, or is no settings file.
+        InvalidSettings: the file cannot be read, or is not a settings file.
     """
     document: dict[str, Any] = {"version": contract.SETTINGS_VERSION}
-    source, problems = "flags", list[str]()
+    source = "flags"
+    problems: list[str] = []
     if path is not None:
-        source, document = str(path), _read(path, [] if notes is None else notes, problems)
+        source = str(path)
+        document = _read(path, [] if notes is None else notes, problems)
     options = document.get("options", {})
     if isinstance(options, dict):
         given = {name: flags[name] for name in OPTION_NAMES if name in flags}
@@ -78,12 +78,13 @@ def draft(path: Path | None, flags: Mapping[str, Any], notes: list[str] | None =
 
 
 def finish(draft: Draft) -> TierSettings:
-    """The settings that a draft makes.
+    """Check a draft and return its settings.
 
     Raises:
         InvalidSettings: with every problem found.
     """
-    problems, read = list(draft.problems), None
+    problems = list(draft.problems)
+    read = None
     try:
         read = TierSettings.from_document(draft.document, draft.source)
     except InvalidSettings as error:
@@ -97,7 +98,7 @@ def finish(draft: Draft) -> TierSettings:
 def load(
     path: Path | None, flags: Mapping[str, Any], notes: list[str] | None = None
 ) -> TierSettings:
-    """`draft` and `finish`: the settings in a file and in flags.
+    """Load, merge and check the settings of a file and of flags: `draft`, then `finish`.
 
     Raises:
         InvalidSettings: with every problem found, also when the file cannot be read.
@@ -106,7 +107,7 @@ def load(
 
 
 def _queue_urls(document: Mapping[str, Any]) -> dict[str, str]:
-    """Every queue's URL that is a text, by the name of its setting."""
+    """Return every queue URL that is a text, by the name of its setting."""
     more = document.get("more_queues")
     places = [("", document)] + [
         (f"more_queues[{position}].", queue)
@@ -140,11 +141,11 @@ def _read(path: Path, notes: list[str], problems: list[str]) -> dict[str, Any]:
 
 
 def _fill_in(document: dict[str, Any]) -> None:
-    """What the queue's URL tells: the region, and a name for metrics and logs."""
+    """Derive the region and the tier's name from the queue's URL where they are not set."""
     url = document.get("queue_url")
     if not isinstance(url, str):
         return
-    if document.get("region") is None and (found := _REGION_IN_HOST.match(url)):
-        document["region"] = found["new"] or found["old"]
+    if document.get("region") is None and (region := region_of_url(url)) is not None:
+        document["region"] = region
     if document.get("tier_name") is None:
         document["tier_name"] = url.rstrip("/").rpartition("/")[2]

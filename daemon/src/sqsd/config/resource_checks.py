@@ -1,7 +1,7 @@
-"""Whether names of AWS resources can be what they are said to be, before anything is called.
+"""Checks regions and queue URLs before AWS is called.
 
-Not in `contract`: at synth they are tokens. AWS would refuse them too, but later, once for each
-receive, and in words that do not say which setting is wrong.
+AWS would refuse a wrong one too, but later, once for each receive, and without naming the setting.
+The checks are not in `contract`, because at synth these values are tokens.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-#: `eu-west-1`, `us-gov-east-1`, `cn-north-1`, `us-isob-west-1`, `eusc-de-east-1`.
+#: A region: `eu-west-1`, `us-gov-east-1`, `cn-north-1`, `us-isob-west-1`, `eusc-de-east-1`.
 _REGION: Final = re.compile(r"[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}")
-#: The region in a queue's public host name, new form and old; other hosts tell none.
+#: The region in the public host name of a queue: `sqs.eu-west-1.amazonaws.com`, `.com.cn`,
+#: `sqs-fips.`, and the old form `eu-west-1.queue.`.
 _HOST: Final = re.compile(
     r"(?:sqs(?:-fips)?\.(?P<new>[a-z0-9-]+)|(?P<old>[a-z0-9-]+)\.queue)\.(?:amazonaws|api)\..+"
 )
 
 
 def resource_problems(region: str | None, queue_urls: Mapping[str, str | None]) -> list[str]:
-    """Every problem with a region and with queue URLs, by the names of their settings.
+    """Return every problem with a region and with queue URLs.
 
-    A region that is not set is somebody else's problem.
+    Args:
+        region: the region of the settings, or None if it is not set, which is not reported here.
+        queue_urls: name of the setting -> URL, or None if it is not set.
     """
     problems = []
     known = region is not None and _REGION.fullmatch(region) is not None
@@ -40,18 +43,31 @@ def resource_problems(region: str | None, queue_urls: Mapping[str, str | None]) 
                 f"{name} must be a URL such as"
                 f" https://sqs.eu-west-1.amazonaws.com/123456789012/work, got {url!r}"
             )
-        elif known and (found := _HOST.fullmatch(host)):
-            theirs = found["new"] or found["old"]
-            if theirs != region:
-                problems.append(
-                    f"{name} is in region {theirs}, but region is {region}: a queue is only found"
-                    f" in its own; set region to {theirs}, or name a queue of {region}"
-                )
+        elif known and (theirs := _region_of_host(host)) not in (None, region):
+            problems.append(
+                f"{name} is in region {theirs}, but region is {region}: a queue is only found"
+                f" in its own; set region to {theirs}, or name a queue of {region}"
+            )
     return problems
 
 
+def _region_of_host(host: str) -> str | None:
+    """Return the region in the public host name of a queue, or None if the host names none."""
+    found = _HOST.fullmatch(host)
+    return None if found is None else found["new"] or found["old"]
+
+
+def region_of_url(url: str) -> str | None:
+    """Return the region in a queue's public URL, or None if it names none."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return None
+    return None if host is None else _region_of_host(host)
+
+
 def _host_of_queue(url: str) -> str | None:
-    """The host of a URL that can be a queue's, else None."""
+    """Return the host of a URL that can be a queue's, or None if it cannot."""
     try:
         parts = urlsplit(url)
         host = parts.hostname

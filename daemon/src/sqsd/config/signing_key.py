@@ -1,4 +1,4 @@
-"""The secret that signs requests, read from its file."""
+"""Reads the secret that signs requests from its file."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Final
 
 from sqsd.contract import InvalidSettings
 
-#: Bytes; fewer can be guessed.
+#: Least length of a secret, bytes; a shorter one can be guessed.
 SHORTEST: Final = 16
 
 
 def read_signing_key(path: str | None) -> bytes | None:
-    """The file's content less surrounding white space; None without a file.
+    """Return the file's content without surrounding white space, or None if `path` is None.
 
     Raises:
-        InvalidSettings: it cannot be read, or is too short.
+        InvalidSettings: the file cannot be read, or the secret is shorter than 16 bytes.
     """
     if path is None:
         return None

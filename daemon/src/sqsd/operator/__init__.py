@@ -1,1 +1,1 @@
-"""What an operator does by hand: dead letters and the lease, from a terminal."""
+"""Commands for operators: dead letters, a message, the lease, from a terminal."""

@@ -1,4 +1,4 @@
-"""What an operator does to a tier, by botocore's own client: seldom, and never by the daemon."""
+"""Makes an operator's calls to AWS, by botocore's client; the daemon never uses it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
 
 from sqsd.aws import hints
-from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, AwsUnreachable, NoCredentials
 from sqsd.contract import LEADER_TABLE_KEY, TierResources
 from sqsd.cron.lease import LEASE_ID
 from sqsd.operator.dead_letters import DeadLetter
 
-#: Seconds for which a look hides a message; it is made visible again at the end of the look.
-_LOOK_SECONDS: Final = 60
+#: Visibility timeout of the messages that are listed, seconds; they are released at the end.
+_LISTING_VISIBILITY_TIMEOUT: Final = 60
+#: Most messages that one call to SQS receives or changes.
 _BATCH: Final = 10
-_FORBIDDEN: Final = frozenset({"AccessDenied", "AccessDeniedException"})
-#: What SQS does in the caller's name.
+#: Permissions that a redrive needs: SQS acts in the name of the caller.
 _REDRIVE_ACTIONS: Final = (
     "sqs:StartMessageMoveTask",
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
 )
+#: Whose permissions a hint is about.
 _YOURS: Final = "the role or user that you are"
-#: Outputs of a stack -> names of resources in `tier.json`.
+#: Output of a stack -> name of the resource in `tier.json`.
 OUTPUTS: Final = {
     "QueueUrl": "queue_url",
     "DeadLetterQueueUrl": "dead_letter_queue_url",
@@ -37,9 +38,9 @@ OUTPUTS: Final = {
 
 
 class OperatorAws:
-    """Calls about one tier.
+    """Makes calls about one tier.
 
-    Raises: by every method, `AwsError` with the hint, `AwsUnreachable` and `NoCredentials`.
+    Every method may raise `AwsError` with a hint, `AwsUnreachable` and `NoCredentials`.
     """
 
     def __init__(self, resources: TierResources) -> None:
@@ -48,10 +49,10 @@ class OperatorAws:
         self._sqs = _client(self._session, "sqs", resources.region)
 
     def dead_letter_queue(self) -> str:
-        """The dead-letter queue's URL: as told, or by the work queue's redrive policy.
+        """Return the dead-letter queue's URL, from the settings or the queue's redrive policy.
 
         Raises:
-            AwsError: the queue has none.
+            AwsError: the queue has no dead-letter queue.
         """
         if self._resources.dead_letter_queue_url is not None:
             return self._resources.dead_letter_queue_url
@@ -67,20 +68,20 @@ class OperatorAws:
                 "name the queue with --dead-letter-queue-url",
             )
         *_, account, name = arn.split(":")
-        with _told("GetQueueUrl", name):
+        with _translated_errors("GetQueueUrl", name):
             answer = self._sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
         return str(answer["QueueUrl"])
 
     def dead_letters(self, url: str, most: int) -> list[DeadLetter]:
-        """At most so many, without taking them away: each is visible again when this returns."""
+        """Return at most `most` messages of a queue; each is released before this returns."""
         found: dict[str, tuple[DeadLetter, str]] = {}
         try:
             while len(found) < most:
-                with _told("ReceiveMessage", url):
+                with _translated_errors("ReceiveMessage", url):
                     answer = self._sqs.receive_message(
                         QueueUrl=url,
                         MaxNumberOfMessages=min(_BATCH, most - len(found)),
-                        VisibilityTimeout=_LOOK_SECONDS,
+                        VisibilityTimeout=_LISTING_VISIBILITY_TIMEOUT,
                         WaitTimeSeconds=1,
                         MessageSystemAttributeNames=["All"],
                         MessageAttributeNames=["All"],
@@ -92,42 +93,42 @@ class OperatorAws:
                 if not messages:
                     break
         finally:
-            self._put_back(url, [handle for _, handle in found.values()])
+            self._release(url, [handle for _, handle in found.values()])
         return [letter for letter, _ in found.values()]
 
     def redrive(self, source: str, most_a_second: int | None) -> str:
-        """Let SQS move all of `source` to the work queue; the handle of its task."""
+        """Let SQS move all messages of `source` to the work queue. Returns the task's handle."""
         arns = [self._attribute(url, "QueueArn") for url in (source, self._resources.queue_url)]
         request: dict[str, Any] = {"SourceArn": arns[0], "DestinationArn": arns[1]}
         if most_a_second is not None:
             request["MaxNumberOfMessagesPerSecond"] = most_a_second
-        with _told("StartMessageMoveTask", source):
+        with _translated_errors("StartMessageMoveTask", source):
             return str(self._sqs.start_message_move_task(**request)["TaskHandle"])
 
     def purge(self, url: str) -> None:
-        """Delete every message of a queue."""
-        with _told("PurgeQueue", url):
+        """Delete all messages of a queue."""
+        with _translated_errors("PurgeQueue", url):
             self._sqs.purge_queue(QueueUrl=url)
 
     def waiting(self, url: str) -> int:
-        """About how many messages of a queue can be received."""
+        """Return about how many messages of a queue are visible."""
         return int(self._attribute(url, "ApproximateNumberOfMessages") or 0)
 
     def send(self, body: str, attributes: Mapping[str, str], more: Mapping[str, str | int]) -> str:
-        """Send to the work queue, with attributes of type String; the message's id."""
+        """Send a message with attributes of type String to the work queue. Returns its id."""
         url = self._resources.queue_url
         typed = {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()}
-        with _told("SendMessage", url):
+        with _translated_errors("SendMessage", url):
             answer = self._sqs.send_message(
                 QueueUrl=url, MessageBody=body, MessageAttributes=typed, **more
             )
         return str(answer["MessageId"])
 
     def lease(self) -> Mapping[str, Any] | None:
-        """The lease's item of the leader table: attribute -> value; None: there is none."""
+        """Return the lease in the leader table, attribute -> value, or None if there is none."""
         table = self._resources.leader_table
         dynamodb = _client(self._session, "dynamodb", self._resources.region)
-        with _told("GetItem", str(table), "dynamodb"):
+        with _translated_errors("GetItem", str(table), "dynamodb"):
             answer = dynamodb.get_item(
                 TableName=table, Key={LEADER_TABLE_KEY: {"S": LEASE_ID}}, ConsistentRead=True
             )
@@ -135,29 +136,32 @@ class OperatorAws:
         return None if item is None else {n: next(iter(v.values())) for n, v in item.items()}
 
     def _attribute(self, url: str, name: str) -> str | None:
-        with _told("GetQueueAttributes", url):
+        with _translated_errors("GetQueueAttributes", url):
             answer = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         value: str | None = answer.get("Attributes", {}).get(name)
         return value
 
-    def _put_back(self, url: str, handles: Sequence[str]) -> None:
+    def _release(self, url: str, handles: Sequence[str]) -> None:
         for start in range(0, len(handles), _BATCH):
             entries = [
                 {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
                 for number, handle in enumerate(handles[start : start + _BATCH])
             ]
-            with _told("ChangeMessageVisibilityBatch", url):
+            with _translated_errors("ChangeMessageVisibilityBatch", url):
                 self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
 
 
 def outputs_of(stack: str, region: str | None) -> dict[str, str]:
-    """Resources of `tier.json` by a deployed stack's outputs, and its region.
+    """Return the resources of `tier.json` from a deployed stack's outputs, and its region.
 
-    Raises: `AwsError` with the hint, `AwsUnreachable`, `NoCredentials`.
+    Raises:
+        AwsError: CloudFormation refused the call; with a hint.
+        AwsUnreachable: there was no usable answer, or no region is set.
+        NoCredentials: there are no keys.
     """
     session = botocore.session.Session()
     client = _client(session, "cloudformation", region)
-    with _told("DescribeStacks", stack, "cloudformation"):
+    with _translated_errors("DescribeStacks", stack, "cloudformation"):
         answer = client.describe_stacks(StackName=stack)
     outputs = {o["OutputKey"]: o["OutputValue"] for o in answer["Stacks"][0].get("Outputs", [])}
     found = {name: outputs[key] for key, name in OUTPUTS.items() if key in outputs}
@@ -176,8 +180,8 @@ def _client(session: botocore.session.Session, service: str, region: str | None)
 
 
 @contextmanager
-def _told(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
-    """botocore's errors as this package's, with the hint."""
+def _translated_errors(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
+    """Translate botocore's errors to this package's, with a hint."""
     try:
         yield
     except NoCredentialsError as error:
@@ -185,18 +189,18 @@ def _told(action: str, resource: str, service: str = "sqs") -> Iterator[None]:
             f"{action}: no credentials were found; set AWS_PROFILE, or sign in"
         ) from error
     except ClientError as error:
-        told = error.response.get("Error", {})
+        details = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = str(told.get("Code", "")).rpartition(".")[2]
+        code = str(details.get("Code", "")).rpartition(".")[2]
         hint = hints.hint_for_queue(action, code, resource) if service == "sqs" else None
-        if code in _FORBIDDEN:
+        if code in ACCESS_DENIED_CODES:
             needed: Sequence[str] = (f"{service}:{action.removesuffix('Batch')}",)
             if action == "StartMessageMoveTask":
                 needed = _REDRIVE_ACTIONS
             names = {"dynamodb": f"table/{resource}", "cloudformation": f"stack/{resource}/*"}
             name = names.get(service, resource.rstrip("/").rpartition("/")[2])
             hint = hints.statement(needed, service, name, _YOURS)
-        message = str(told.get("Message", ""))
+        message = str(details.get("Message", ""))
         raise AwsError(action, code, message, status, hint) from error
     except BotoCoreError as error:
         raise AwsUnreachable(action, str(error)) from error

@@ -1,7 +1,8 @@
-"""The commands for people: `sqsd dead-letters`, `sqsd send`, `sqsd leader`.
+"""Commands for operators: `sqsd dead-letters`, `sqsd send` and `sqsd leader`.
 
-They act on a deployed tier, from an instance or from anywhere, by `tier.json`, a stack's outputs or
-flags. Exit codes: 0 done; 1 AWS refused, or there is nothing such; 2 arguments cannot be used.
+They act on a deployed tier, from an instance or any other machine. `tier.json`, a stack's outputs
+or flags name the tier. Exit codes: 0 done; 1 AWS refused, or what was asked for does not exist; 2
+the arguments cannot be used.
 """
 
 from __future__ import annotations
@@ -23,20 +24,23 @@ from sqsd.operator.dead_letters import list_letters, show_letter
 if TYPE_CHECKING:
     from sqsd.operator.aws import OperatorAws
 
+#: Resources that flags may name.
 _RESOURCES: Final = ("queue_url", "dead_letter_queue_url", "leader_table", "region")
+#: Holder of a lease that was released.
 _FREE: Final = ""
+#: Fastest redrive that SQS allows, messages a second.
 _MOST_RATE: Final = 500
-Commands = Any  # argparse's own type for it is private
+#: What `ArgumentParser.add_subparsers` returns; argparse's type is private.
+Subparsers = Any
+#: Duration of a lease whose item does not say, seconds.
+_DEFAULT_LEASE_SECONDS: Final = 10.0
 
-#: What a lease's version must have risen by within this many seconds, for its holder to live.
-_LOOK_SECONDS: Final = 10.0
 
-
-def add_to(commands: Commands) -> None:
-    """Register the commands with `sqsd`'s parser."""
+def add_commands(commands: Subparsers) -> None:
+    """Add the commands to the parser of `sqsd`."""
     letters = commands.add_parser("dead-letters", help="list, show, redrive or purge dead letters")
     actions = letters.add_subparsers(required=True, metavar="ACTION")
-    one = _add(actions, "list", _list, "print the dead letters, the oldest first; none is taken")
+    one = _add(actions, "list", _list, "print the dead letters, the oldest first; none is removed")
     _add_most(one)
     _add_body(one)
     one = _add(actions, "show", _show, "print all there is about one dead letter")
@@ -69,7 +73,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _add(
-    commands: Commands, name: str, action: Callable[[_Given], int], meaning: str
+    commands: Subparsers, name: str, action: Callable[[_Request], int], meaning: str
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
     parser.add_argument(
@@ -91,7 +95,7 @@ def _add(
 
 def _add_most(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-n", type=_whole(1, 10_000), default=100, help="look at most at N (default: %(default)s)"
+        "-n", type=_whole(1, 10_000), default=100, help="read at most N (default: %(default)s)"
     )
 
 
@@ -117,17 +121,19 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-class _Given:
-    """What a command was told, and the tier it is about."""
+class _Request:
+    """Holds the arguments of a command, and the tier that it acts on."""
 
     def __init__(
         self, chosen: argparse.Namespace, resources: TierResources, aws: OperatorAws
     ) -> None:
-        self.chosen, self.resources, self.aws = chosen, resources, aws
+        self.chosen = chosen
+        self.resources = resources
+        self.aws = aws
 
 
-def _run(action: Callable[[_Given], int], chosen: argparse.Namespace) -> int:
-    # Here and not above: the daemon starts without it.
+def _run(action: Callable[[_Request], int], chosen: argparse.Namespace) -> int:
+    # Imported here, because the daemon starts without it.
     from sqsd.operator.aws import OperatorAws, outputs_of
 
     flags = {n: v for n in _RESOURCES if (v := getattr(chosen, n)) is not None}
@@ -135,7 +141,7 @@ def _run(action: Callable[[_Given], int], chosen: argparse.Namespace) -> int:
         if chosen.stack is not None:
             flags = {**outputs_of(chosen.stack, flags.get("region")), **flags}
         resources = _resources(chosen.settings, flags, chosen.stack)
-        return action(_Given(chosen, resources, OperatorAws(resources)))
+        return action(_Request(chosen, resources, OperatorAws(resources)))
     except SqsdError as error:
         print(f"sqsd: {error}", file=sys.stderr)
         return 1
@@ -158,45 +164,46 @@ def _resources(path: Path | None, flags: Mapping[str, str], stack: str | None) -
     return resources
 
 
-def _list(given: _Given) -> int:
-    url = given.aws.dead_letter_queue()
-    letters = given.aws.dead_letters(url, given.chosen.n)
-    print(list_letters(letters, time.time(), bodies=given.chosen.body), end="")
-    if len(letters) == given.chosen.n:
-        print(f"these are the first {given.chosen.n}; -n looks at more", file=sys.stderr)
+def _list(request: _Request) -> int:
+    url = request.aws.dead_letter_queue()
+    letters = request.aws.dead_letters(url, request.chosen.n)
+    print(list_letters(letters, time.time(), bodies=request.chosen.body), end="")
+    if len(letters) == request.chosen.n:
+        print(f"these are the first {request.chosen.n}; -n reads more", file=sys.stderr)
     return 0
 
 
-def _show(given: _Given) -> int:
-    url, wanted = given.aws.dead_letter_queue(), given.chosen.message_id
-    letters = given.aws.dead_letters(url, given.chosen.n)
+def _show(request: _Request) -> int:
+    url = request.aws.dead_letter_queue()
+    wanted = request.chosen.message_id
+    letters = request.aws.dead_letters(url, request.chosen.n)
     for letter in letters:
         if letter.message_id == wanted:
-            print(show_letter(letter, time.time(), body=given.chosen.body), end="")
+            print(show_letter(letter, time.time(), body=request.chosen.body), end="")
             return 0
     print(
         f"sqsd: none of {len(letters)} messages of {url} has the id {wanted};"
-        " `sqsd dead-letters list` has their ids, -n looks at more",
+        " `sqsd dead-letters list` has their ids, -n reads more",
         file=sys.stderr,
     )
     return 1
 
 
-def _redrive(given: _Given) -> int:
-    source = given.aws.dead_letter_queue()
-    waiting = given.aws.waiting(source)
-    given.aws.redrive(source, given.chosen.rate)
-    print(f"SQS moves about {waiting} messages from {source} to {given.resources.queue_url}")
+def _redrive(request: _Request) -> int:
+    source = request.aws.dead_letter_queue()
+    waiting = request.aws.waiting(source)
+    request.aws.redrive(source, request.chosen.rate)
+    print(f"SQS moves about {waiting} messages from {source} to {request.resources.queue_url}")
     return 0
 
 
-def _purge(given: _Given) -> int:
-    url = given.aws.dead_letter_queue()
-    waiting = given.aws.waiting(url)
-    if not given.chosen.yes and not _agreed(f"delete all (about {waiting}) messages of {url}?"):
+def _purge(request: _Request) -> int:
+    url = request.aws.dead_letter_queue()
+    waiting = request.aws.waiting(url)
+    if not request.chosen.yes and not _agreed(f"delete all (about {waiting}) messages of {url}?"):
         print("sqsd: nothing was deleted; say yes, or give --yes", file=sys.stderr)
         return 1
-    given.aws.purge(url)
+    request.aws.purge(url)
     print(f"SQS deletes what is in {url}; that may take a minute")
     return 0
 
@@ -208,8 +215,8 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _send(given: _Given) -> int:
-    chosen = given.chosen
+def _send(request: _Request) -> int:
+    chosen = request.chosen
     body = sys.stdin.read() if chosen.body == "-" else chosen.body
     more = {
         "DelaySeconds": chosen.delay,
@@ -217,38 +224,42 @@ def _send(given: _Given) -> int:
         "MessageDeduplicationId": chosen.deduplication_id,
     }
     given_more = {name: value for name, value in more.items() if value is not None}
-    print(given.aws.send(body, dict(chosen.attribute), given_more))
+    print(request.aws.send(body, dict(chosen.attribute), given_more))
     return 0
 
 
-def _leader(given: _Given) -> int:
-    if given.resources.leader_table is None:
+def _leader(request: _Request) -> int:
+    if request.resources.leader_table is None:
         raise InvalidSettings(
             ["leader_table is not set: only a tier with periodic tasks has one"], "leader"
         )
-    return tell_leader(given.aws.lease, time.sleep)
+    return print_leader(request.aws.lease, time.sleep)
 
 
-def tell_leader(
+def print_leader(
     lease: Callable[[], Mapping[str, Any] | None], sleep: Callable[[float], None]
 ) -> int:
-    """Print who holds the lease; 0 only when it is held and renewed.
+    """Print which daemon holds the lease. Returns 0 if the lease is held and renewed, else 1.
 
-    The lease says how long it lasts and not since when, for clocks differ: what is looked for is a
-    new version.
+    The lease says how long it lasts but not since when, because clocks differ. So this waits for
+    that long and compares versions.
+
+    Args:
+        lease: returns the lease's item, or None if there is none.
+        sleep: waits for a number of seconds.
     """
     first = lease()
     if first is None or first.get("holder", _FREE) == _FREE:
-        print("nobody leads: no daemon holds the lease")
+        print("no daemon leads: the lease is free")
         return 1
-    seconds = float(first.get("lease_seconds", _LOOK_SECONDS))
+    seconds = float(first.get("lease_seconds", _DEFAULT_LEASE_SECONDS))
     followers = first.get("fleet", "0")
-    print(f"{first['holder']} leads (term {first.get('term', '?')}, {followers} others wait)")
+    print(f"{first['holder']} leads (term {first.get('term', '?')}, {followers} followers)")
     sleep(seconds)
     second = lease()
     if second is not None and second.get("version") != first.get("version"):
         if second.get("holder") != first["holder"]:
-            print(f"and now it is {second.get('holder') or 'nobody'}")
+            print(f"now the leader is {second.get('holder') or 'none'}")
         else:
             print("it lives: the lease was renewed meanwhile")
         return 0

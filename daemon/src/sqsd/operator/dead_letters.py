@@ -1,5 +1,4 @@
-"""What an operator is shown of dead letters: text made of messages and a moment. No bodies unless
-asked for, for they may be secret."""
+"""Formats dead letters for an operator. Bodies may be secret, so they are shown only on request."""
 
 from __future__ import annotations
 
@@ -14,12 +13,16 @@ _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """A message of the dead-letter queue.
+    """Holds a message of the dead-letter queue.
 
     Args:
-        sent_at: epoch seconds; the first time, unless the daemon sent it here itself.
-        receive_count: as SQS counts; looking counts too.
-        attributes: message attributes as text; those of type Binary as their size.
+        message_id: the id of the message in this queue.
+        body: the body.
+        sent_at: epoch seconds at which it was sent to the work queue, or to this queue if the
+            daemon sent it here.
+        receive_count: receives as SQS counts them; listing counts as one.
+        group_id: message group, or None in a standard queue.
+        attributes: message attributes as text; for one of type Binary its size.
     """
 
     message_id: str
@@ -31,12 +34,12 @@ class DeadLetter:
 
     @property
     def reason(self) -> str | None:
-        """Why the daemon sent it here; None when SQS did, after the last receive."""
+        """Why the daemon sent it here, or None if SQS did so after the last receive."""
         return self.attributes.get(ATTRIBUTE_REASON)
 
 
 def list_letters(letters: Sequence[DeadLetter], now: float, *, bodies: bool = False) -> str:
-    """A line for each, the oldest first; `now` in epoch seconds."""
+    """Return a table with a row per dead letter, the oldest first; `now` in epoch seconds."""
     if not letters:
         return "no dead letters\n"
     rows = [("MESSAGE", "AGE", "RECEIVES", "TASK", "REASON", *(["BODY"] if bodies else []))]
@@ -55,7 +58,7 @@ def list_letters(letters: Sequence[DeadLetter], now: float, *, bodies: bool = Fa
 
 
 def show_letter(letter: DeadLetter, now: float, *, body: bool = False) -> str:
-    """All there is about one."""
+    """Return a table with everything about one dead letter; `now` in epoch seconds."""
     rows = [
         ("message_id", letter.message_id),
         ("age", age(now - letter.sent_at)),
@@ -75,7 +78,7 @@ def show_letter(letter: DeadLetter, now: float, *, body: bool = False) -> str:
 
 
 def age(seconds: float) -> str:
-    """The two largest units: `3 d 4 h`, `2 h 5 min`, `40 s`."""
+    """Return a duration in its two largest units: `3 d 4 h`, `2 h 5 min`, `40 s`."""
     whole = max(0, int(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -87,5 +90,5 @@ def age(seconds: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text with its control characters escaped, so that it cannot move the terminal's cursor."""
+    """Return the text with control characters escaped, so that it cannot steer a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
