@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sqsd.contract import events
 from sqsd.observe import json_log
 from sqsd.observe.json_log import JsonLog
-from sqsd.testing.clock import EPOCH
+from sqsd.testing.clock import EPOCH, VirtualClock, in_virtual_time
+from tests.daemon.observe.observed import World
 
 SECONDS = st.floats(0, 2_000_000).map(lambda value: round(value, 6))
 USUAL = st.fixed_dictionaries(
@@ -81,6 +82,31 @@ def test_a_line_with_other_values_has_them_all(
 ) -> None:
     monkeypatch.setattr(json_log, "_BY_HAND", True)
     assert json.loads(line_of(events.MESSAGE_DELETED, values)).items() >= values.items()
+
+
+@in_virtual_time
+async def test_the_line_of_a_message_that_was_answered_200_takes_the_fast_path() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # given a daemon without orjson
+        usual_line, by_hand = json_log._usual_line, list[str]()
+
+        def counted(now: str, values: dict[str, object]) -> str:
+            by_hand.append(usual_line(now, values))
+            return by_hand[-1]
+
+        patch.setattr(json_log, "_BY_HAND", True)
+        patch.setattr(json_log, "_usual_line", counted)
+        stream = io.StringIO()
+        world = World(log=JsonLog(stream, VirtualClock().time))
+        # when it dispatches a message
+        async with world.running():
+            message_id = world.sqs.send("work")
+            await world.clock.advance(5)
+    # then its line is the one that was put together by hand: the dispatcher names the values in
+    # the order of `_USUAL`
+    lines = [line for line in stream.getvalue().splitlines() if events.MESSAGE_DELETED in line]
+    assert lines == by_hand
+    assert [json.loads(line)["message_id"] for line in lines] == [message_id]
 
 
 def test_lines_are_put_together_by_hand_where_orjson_is_not_installed() -> None:
