@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from sqsd.base.clock import SystemClock
-from sqsd.testing.application import free_port
 from sqsd.testing.queue import FakeSqs
 from sqsd.testing.queue_server import SqsServer
+from tests.fakes.scripted_application import free_port
 
 #: Seconds until a wait for a process is a failure. Machines are shared and slow.
 PATIENCE = 30.0

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from sqsd.testing.application import free_port
+from tests.fakes.scripted_application import free_port
 from tests.scenarios.harness import PATIENCE, Daemon, Tier, eventually
 
 pytestmark = [pytest.mark.local_aws, pytest.mark.timeout(240)]

@@ -15,7 +15,7 @@ import pytest
 
 from sqsd import contract
 from sqsd.contract import QueueSettings, SqsdOptions, TierResources, TierSettings
-from sqsd.testing.application import free_port
+from tests.fakes.scripted_application import free_port
 from tests.scenarios.harness import Daemon, Post, Tier, eventually
 
 pytestmark = pytest.mark.local_aws

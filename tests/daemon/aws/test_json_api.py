@@ -19,11 +19,11 @@ from sqsd.aws.sigv4 import Signer
 from sqsd.aws.sqs import SqsQueue
 from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
 from sqsd.http.http1 import Answer, Failure
-from sqsd.testing.application import free_port
 from sqsd.testing.clock import EPOCH, FakeClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import RECEIVE, Broken, FakeSqs, Refusal
 from sqsd.testing.queue_server import SqsServer
+from tests.fakes.scripted_application import free_port
 from tests.fakes.world import until
 
 

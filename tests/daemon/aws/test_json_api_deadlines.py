@@ -10,9 +10,9 @@ import pytest
 from sqsd.aws.credentials import CredentialSource
 from sqsd.aws.json_api import JsonApi
 from sqsd.base.errors import AwsError, AwsUnreachable
-from sqsd.testing.application import Peer, Script, ScriptedApplication, free_port
 from sqsd.testing.queue import RECEIVE, Broken, FakeSqs
 from sqsd.testing.queue_server import SqsServer
+from tests.fakes.scripted_application import Peer, Script, ScriptedApplication, free_port
 
 
 @pytest.mark.parametrize("fault", [Broken.LOST, Broken.CUT, Broken.GARBAGE, Broken.NOT_JSON])

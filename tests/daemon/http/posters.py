@@ -8,7 +8,7 @@ from sqsd.contract import SqsdOptions
 from sqsd.http.application import LocalApplication
 from sqsd.messages.outcome import Outcome
 from sqsd.messages.request import Request
-from sqsd.testing.application import Peer
+from tests.fakes.scripted_application import Peer
 
 
 def request(body: bytes = b"body") -> Request:

@@ -11,13 +11,20 @@ import pytest
 from sqsd.http.application import retry_after_seconds
 from sqsd.http.http1 import Connection
 from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
-from sqsd.testing.application import OK, Peer, Script, ScriptedApplication, answering, free_port
 from tests.daemon.http.posters import (
     Poster,
     poster,
     read_and_close,
     read_and_hang,
     read_and_reset,
+)
+from tests.fakes.scripted_application import (
+    OK,
+    Peer,
+    Script,
+    ScriptedApplication,
+    answering,
+    free_port,
 )
 
 

@@ -10,12 +10,19 @@ import pytest
 from sqsd.contract import SqsdOptions
 from sqsd.http.application import LocalApplication
 from sqsd.messages.gate import Probe
-from sqsd.testing.application import OK, Peer, Script, ScriptedApplication, answering, free_port
 from tests.daemon.http.posters import (
     Poster,
     poster,
     read_and_close,
     read_and_hang,
+)
+from tests.fakes.scripted_application import (
+    OK,
+    Peer,
+    Script,
+    ScriptedApplication,
+    answering,
+    free_port,
 )
 
 

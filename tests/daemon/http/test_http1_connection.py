@@ -12,7 +12,7 @@ import uvloop
 
 from sqsd.http.http1 import Answer, Connection, Failure
 from sqsd.http.tcp_state import tcp_state
-from sqsd.testing.application import OK, Peer, Script, ScriptedApplication, answering
+from tests.fakes.scripted_application import OK, Peer, Script, ScriptedApplication, answering
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody"
 

@@ -1,11 +1,16 @@
-"""Fakes that keep SQS's visibility clock and DynamoDB's conditions, for tests of your own code."""
+"""Fakes of what a daemon talks to, for tests of your own code; docs/testing.md has examples.
+
+`FakeTier` runs the daemon's dispatcher between a queue and an application in memory.
+`sqsd.testing.endpoint.SqsEndpoint` serves a queue over HTTP; it needs the extra `testing`. Nothing
+here depends on a test runner.
+"""
 
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import FakeClock, VirtualClock
+from sqsd.testing.fake_tier import FakeTier, NotIdle
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import FakeSqs
 from sqsd.testing.table import FakeDynamoDb
-from sqsd.testing.tier import FakeTier
 
 __all__ = [
     "FakeApplication",
@@ -13,6 +18,7 @@ __all__ = [
     "FakeDynamoDb",
     "FakeSqs",
     "FakeTier",
+    "NotIdle",
     "RecordingLog",
     "VirtualClock",
 ]

@@ -1,8 +1,8 @@
-"""Time that does not pass by itself: a clock moved by hand, and an event loop on virtual time.
+"""Time that passes only when a test says so: a clock, and an event loop on virtual time.
 
-`FakeClock` is for what asks only the clock. Code that also sets timers on the event loop (a linger,
-a deadline) runs in a `VirtualLoop`: when nothing is left to do there, its time jumps to the next
-timer, so hours pass in milliseconds and always in the same order.
+`FakeClock` is for code that only asks the clock. Code that also sets timers on the event loop runs
+in a `VirtualLoop`: when nothing is left to do, the loop's time jumps to the next timer, so hours
+pass in milliseconds, and always in the same order.
 """
 
 from __future__ import annotations
@@ -17,19 +17,25 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
-#: Where wall clocks start: 2026-01-01 00:00:00 UTC.
+#: Time at which wall clocks start, epoch seconds: 2026-01-01 00:00:00 UTC.
 EPOCH = 1_767_225_600.0
-#: Where the time of a `VirtualLoop` starts.
+#: Time at which a `VirtualLoop` starts, monotonic seconds.
 BEGINNING = 1_000.0
-#: Real seconds for which a loop without timers waits for a thread, before it calls that a deadlock.
+#: Real time for which a loop without timers waits for a thread, seconds; then it is a deadlock.
 _PATIENCE_SECONDS = 10.0
 
 
 class FakeClock:
-    """Implements `ports.Clock`; time moves when a test says so, and sleepers wake in order."""
+    """Implements `base.ports.Clock`: time moves by `advance`, and sleepers wake in order.
+
+    Args:
+        now: monotonic seconds at the start.
+        wall: epoch seconds at the start.
+    """
 
     def __init__(self, now: float = 1_000.0, wall: float = EPOCH) -> None:
-        self._now, self._wall = now, wall
+        self._now = now
+        self._wall = wall
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
@@ -40,16 +46,16 @@ class FakeClock:
         return self._wall
 
     def step_wall(self, seconds: float) -> None:
-        """Somebody corrected the wall clock: the monotonic one does not notice."""
+        """Move the wall clock alone, as a correction of the machine's time does."""
         self._wall += seconds
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks at once; sleepers that are due wake when the loop runs next."""
+        """Move both clocks at once. Sleepers that are due wake when the event loop runs next."""
         assert seconds >= 0
         self._move_to(self._now + seconds)
 
     async def pass_by(self, seconds: float) -> None:
-        """Let time pass: every sleeper wakes at its own time and does its work before the next."""
+        """Let time pass: each sleeper wakes at its time, and works before the next one wakes."""
         end = self._now + seconds
         await settle_down()
         while self._sleepers and self._sleepers[0][0] <= end:
@@ -76,13 +82,13 @@ class FakeClock:
 
 
 async def settle_down(rounds: int = 20) -> None:
-    """Let everything run that is ready now, and what that makes ready."""
+    """Run everything that is ready, and what that makes ready, for some turns of the loop."""
     for _ in range(rounds):
         await asyncio.sleep(0)
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """Where a loop would wait for its next timer, time jumps there instead."""
+    """Jumps to the time of the next timer where a selector would wait for it."""
 
     def __init__(self, beginning: float) -> None:
         super().__init__()
@@ -91,7 +97,7 @@ class _JumpingSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
-            # Time also passes while callbacks run, or who waits for the last nanosecond waits on.
+            # Time also passes while callbacks run, or a wait for the last nanosecond never ends.
             self.now += 1e-7
             return ready
         if timeout is None:  # no timer either: only another thread or a signal can wake the loop
@@ -104,7 +110,11 @@ class _JumpingSelector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps from timer to timer. For in-process fakes, not for sockets."""
+    """Runs coroutines while its time jumps from timer to timer. It is not for sockets.
+
+    Args:
+        beginning: loop time at the start, seconds.
+    """
 
     def __init__(self, beginning: float = BEGINNING) -> None:
         self.beginning = beginning
@@ -116,12 +126,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """Implements `ports.Clock` on the running `VirtualLoop`.
+    """Implements `base.ports.Clock` on the running `VirtualLoop`.
 
     Args:
-        wall: wall time at the loop's beginning.
-        offset, rate: of the monotonic clock against the loop's time.
-        skew: seconds by which the wall clock is wrong.
+        wall: epoch seconds at the loop's beginning.
+        offset: seconds that the monotonic clock is ahead of the loop's time.
+        rate: rate of the monotonic clock; 1.0 is that of the loop.
+        skew: seconds that the wall clock is ahead.
     """
 
     def __init__(
@@ -129,8 +140,11 @@ class VirtualClock:
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop), "decorate the test with @in_virtual_time"
-        self._loop, self._wall = loop, wall
-        self.offset, self.rate, self.skew = offset, rate, skew
+        self._loop = loop
+        self._wall = wall
+        self.offset = offset
+        self.rate = rate
+        self.skew = skew
 
     def monotonic(self) -> float:
         return self.offset + self._loop.time() * self.rate
@@ -142,7 +156,7 @@ class VirtualClock:
         await asyncio.sleep(seconds / self.rate)
 
     async def advance(self, seconds: float) -> None:
-        """Let virtual time pass, with all that happens in it."""
+        """Let virtual time pass, with everything that happens in it."""
         await asyncio.sleep(seconds)
         await settle_down()
 
@@ -154,7 +168,7 @@ def run_virtually(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run a coroutine test on a `VirtualLoop`; an error nobody handled there fails the test."""
+    """Run a coroutine test on a `VirtualLoop`; an unhandled error in the loop fails the test."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

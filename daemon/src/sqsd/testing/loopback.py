@@ -1,4 +1,4 @@
-"""A server on a loopback port that ends with its test, whatever its connections wait for."""
+"""A server on a loopback port that ends with its test, even if its connections still wait."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Self
 
 
 class LoopbackServer:
-    """Serve by `converse`, one call for each connection; use with `async with`.
+    """Calls `converse` for each connection. Use it with `async with`.
 
     Args:
-        host: which loopback address to listen on.
-        tls: to serve with; None: plain.
+        host: the loopback address to listen on.
+        tls: the TLS context to serve with, or None for plain text.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self._host, self._tls = host, tls
-        #: How many were accepted.
+        self._host = host
+        self._tls = tls
+        #: Connections accepted so far.
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
+        """Port that the server listens on."""
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection; the peer may leave at any moment."""
+        """Serve one connection, until this returns; the peer may close it at any moment."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""Amazon SQS in memory: visibility, receive counts, a handle for each delivery, FIFO groups.
+"""Amazon SQS in memory: visibility timeouts, receive counts, receipt handles, FIFO message groups.
 
-`FakeSqs` implements `ports.AwsApi`, so `aws.sqs.SqsQueue` stands on it as on the real thing;
-`sqsd.testing.queue_server` puts the same object behind the AWS JSON protocol on a loopback port.
-Faults are asked for one call at a time, with `fault`.
+`FakeSqs` implements `aws.ports.TimedApi`, so the daemon uses it in place of SQS.
+`sqsd.testing.queue_server` serves the same object over HTTP, for boto3 and any other SDK. `fault`
+makes single calls fail.
 """
 
 from __future__ import annotations
@@ -19,31 +19,50 @@ from typing import Any, Final, Protocol
 
 from sqsd.base.errors import AwsError, AwsUnreachable
 
+#: URL of the queue; `.fifo` is appended for a FIFO queue.
 QUEUE_URL: Final = "http://127.0.0.1:1/123456789012/work"
-#: A receive, for who only calls.
+#: Request of a receive, for a test that only makes a call.
 RECEIVE: Final = {"QueueUrl": "u", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 0}
+#: Longest visibility timeout, seconds.
 _LONGEST_VISIBILITY: Final = 43_200
+#: Most messages of one call.
 _BATCH: Final = 10
+#: Longest delay of a message, seconds.
+_LONGEST_DELAY: Final = 900
+#: Time for which a FIFO queue remembers a deduplication id, seconds.
+_DEDUPLICATION_SECONDS: Final = 300.0
+#: A JSON object.
 Document = dict[str, Any]
 
 
 class Times(Protocol):
-    """The two clocks; `sqsd.testing.clock` has some."""
+    """Tells two times: any clock of `sqsd.testing.clock`, or the module `time`."""
 
-    def monotonic(self) -> float: ...
-    def time(self) -> float: ...
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never steps."""
+
+    def time(self) -> float:
+        """Return seconds since 1970 UTC."""
 
 
 class Refusal(Exception):
-    """SQS's own error answer."""
+    """SQS answers a call with an error.
+
+    Args:
+        code: the error's name, such as `AccessDeniedException`.
+        message: the error's text.
+        status: the HTTP status.
+    """
 
     def __init__(self, code: str, message: str = "", status: int = 400) -> None:
-        self.code, self.message, self.status = code, message, status
+        self.code = code
+        self.message = message
+        self.status = status
         super().__init__(code)
 
 
 class Broken(Enum):
-    """What goes wrong with a call's answer; `LOST` and `CUT` come after the call has worked."""
+    """Says how the answer to a call fails. With `LOST` and `CUT` the call itself has worked."""
 
     HANG = "never answers"
     LOST = "works, and closes instead of answering"
@@ -54,18 +73,19 @@ class Broken(Enum):
 
 @dataclass(frozen=True)
 class FailEntries:
-    """A batch call answers 200 and calls these positions failed, without having done them."""
+    """A batch call answers 200, and fails the entries at `positions` with `refusal`."""
 
     positions: frozenset[int]
     refusal: Refusal = field(default_factory=lambda: Refusal("InternalError", status=500))
 
 
+#: What `FakeSqs.fault` takes.
 Fault = Refusal | Broken | FailEntries
 
 
 @dataclass
 class Stored:
-    """A message in the queue."""
+    """Holds a message of the queue: `sent_at` in epoch milliseconds, other times monotonic."""
 
     message_id: str
     body: str
@@ -81,7 +101,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Call:
-    """One call that arrived."""
+    """Holds a call that arrived at `at`, monotonic seconds."""
 
     action: str
     request: Document
@@ -89,41 +109,52 @@ class Call:
 
     @property
     def entries(self) -> list[Document]:
+        """Entries of a batch call, else an empty list."""
         return list(self.request.get("Entries", ()))
 
 
 class FakeSqs:
-    """One queue.
+    """Holds one queue and, as a list of bodies, its dead-letter queue.
+
+    Messages become visible again as `clock` passes. A message that is sent to any other queue URL
+    counts as sent to the dead-letter queue.
 
     Args:
-        clock: of which visibility is a function.
-        fifo: whether message groups are kept in order, one delivery of a group at a time.
-        max_receives: beyond so many a message goes to `dead_letters`, as does what is sent to
-            any other queue.
+        clock: the clock that visibility timeouts are measured by.
+        fifo: whether it is a FIFO queue: the first message of a group blocks the rest of it.
+        max_receives: receives after which a message becomes a dead letter, or None for no limit.
     """
 
     def __init__(
         self, clock: Times, *, fifo: bool = False, max_receives: int | None = None
     ) -> None:
-        self.clock, self.fifo, self._max_receives = clock, fifo, max_receives
+        self.clock = clock
+        self.fifo = fifo
+        self._max_receives = max_receives
+        #: URL of the queue.
         self.url = QUEUE_URL + (".fifo" if fifo else "")
-        #: Seconds by which this SQS's clock is ahead of `clock`, as a `JsonApi` would measure it.
+        #: Seconds by which the clock of this SQS is ahead of `clock`.
         self.clock_offset = 0.0
-        #: A receive brings no more than this, whatever it asks for and there is.
+        #: Most messages that a receive returns, even if it asks for more.
         self.most_at_once = _BATCH
-        #: As if each receive had asked for no wait.
+        #: Whether a receive returns at once, even if it asks to wait.
         self.never_waits = False
+        #: All calls, oldest first.
         self.calls: list[Call] = []
+        #: Ids of the messages that were deleted, oldest first.
         self.deleted: list[str] = []
+        #: Bodies of the dead letters, oldest first.
         self.dead_letters: list[str] = []
-        #: Receives that wait for a message now.
+        #: Receives that wait for a message at present.
         self.waiting = 0
         self._messages: dict[str, Stored] = {}
         self._by_handle: dict[str, Stored] = {}
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
-        self._changed = asyncio.Event()
+        self._deduplicated: dict[str, tuple[str, float]] = {}
+        #: Each receive that waits, with its loop: tests may send from another thread.
+        self._waiters: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
-    # ---- what a test does and sees
+    # ---- for tests
 
     def send(
         self,
@@ -134,8 +165,20 @@ class FakeSqs:
         message_id: str | None = None,
         sent_at: float | None = None,
         first_received_at: float | None = None,
+        delay_seconds: float = 0.0,
     ) -> str:
-        """Put a message in; times in epoch seconds. Gives its id."""
+        """Add a message to the queue. Returns its id.
+
+        Args:
+            body: the body.
+            attributes: message attributes in SQS's form: `{"a": {"DataType": "String",
+                "StringValue": "b"}}`.
+            group_id: message group, for a FIFO queue.
+            message_id: id of the message. Default: a random one.
+            sent_at: epoch seconds. Default: now.
+            first_received_at: epoch seconds of a receive before. Default: it was never received.
+            delay_seconds: time until the message is visible. Default: it is visible at once.
+        """
         at = self.clock.time() + self.clock_offset if sent_at is None else sent_at
         stored = Stored(
             message_id or str(uuid.uuid4()),
@@ -143,48 +186,55 @@ class FakeSqs:
             attributes or {},
             group_id,
             int(at * 1000),
-            self.clock.monotonic(),
+            self.clock.monotonic() + delay_seconds,
         )
         if first_received_at is not None:
             stored.first_received_at = int(first_received_at * 1000)
             stored.receive_count = 1  # that was a receive
         self._messages[stored.message_id] = stored
-        self._changed.set()
+        self._wake_receives()
         return stored.message_id
 
     def fault(self, action: str, *faults: Fault) -> None:
-        """The next calls of an action meet these, one each."""
+        """Let the next calls of an action fail, each by one of `faults`; later calls work again."""
         self._faults[action].extend(faults)
 
     def visible(self) -> list[str]:
-        """Bodies of messages that a receive would bring now."""
+        """Return the bodies of the messages that a receive would return now, in order."""
         return [stored.body for stored in self._receivable()]
 
     def bodies(self) -> list[str]:
-        """Bodies of all messages that are not deleted, hidden ones too."""
+        """Return the bodies of all messages in the queue, hidden ones included, in order."""
         return [stored.body for stored in self._messages.values()]
 
     def hidden_for(self, message_id: str) -> float:
-        """Seconds until a message is visible."""
+        """Return the seconds until a message is visible, 0 if it is."""
         return max(0.0, self._messages[message_id].visible_at - self.clock.monotonic())
 
     def receive_count(self, message_id: str) -> int:
+        """Return how often a message was received."""
         return self._messages[message_id].receive_count
 
     def expose(self, message_id: str) -> None:
-        """Make a message visible, as when a copy of it turns up."""
+        """Make a message visible at once, as when SQS delivers it twice."""
         self._messages[message_id].visible_at = self.clock.monotonic()
-        self._changed.set()
+        self._wake_receives()
 
     def called(self, action: str) -> list[Call]:
+        """Return the calls of an action, oldest first."""
         return [call for call in self.calls if call.action == action]
 
-    # ---- ports.AwsApi
+    # ---- aws.ports.AwsApi
 
     async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
     ) -> dict[str, Any]:
-        """As `aws.json_api` would report it: `AwsError`, `AwsUnreachable` or the document."""
+        """Make a call as `aws.json_api.JsonApi` does.
+
+        Raises:
+            AwsError: SQS answered with an error.
+            AwsUnreachable: the answer failed, or did not come within `timeout` seconds.
+        """
         try:
             async with asyncio.timeout(timeout):
                 answer = await self.answer(action, json.loads(json.dumps(request)))
@@ -197,10 +247,10 @@ class FakeSqs:
         return answer
 
     async def answer(self, action: str, request: Document) -> Document | Broken:
-        """Take one call.
+        """Carry out one call, and return its answer or how the answer fails.
 
         Raises:
-            Refusal: SQS would answer with an error.
+            Refusal: SQS answers with an error.
         """
         self.calls.append(Call(action, request, self.clock.monotonic()))
         faults = self._faults[action]
@@ -220,8 +270,18 @@ class FakeSqs:
                 document = self._batch(request, failing, self._delete)
             case "ChangeMessageVisibilityBatch":
                 document = self._batch(request, failing, self._change)
+            case "DeleteMessage":
+                document = self._single(request, failing, self._delete)
+            case "ChangeMessageVisibility":
+                document = self._single(request, failing, self._change)
             case "SendMessage":
                 document = self._send_message(request)
+            case "SendMessageBatch":
+                document = self._send_batch(request, failing)
+            case "GetQueueUrl":
+                document = self._queue_url(request)
+            case "GetQueueAttributes":
+                document = {"Attributes": self._queue_attributes()}
             case _:
                 raise Refusal("InvalidAction", action)
         return fault if isinstance(fault, Broken) else document
@@ -236,27 +296,37 @@ class FakeSqs:
         limit = min(limit, self.most_at_once)
         deadline = asyncio.get_running_loop().time() + (0 if self.never_waits else wait)
         while not (entries := [self._deliver(s, hide) for s in self._take(limit)]):
-            if not await self._something_new(deadline):
-                return {}  # and not an empty list: so the JSON protocol has it
+            if not await self._wait_for_message(deadline):
+                return {}  # the JSON protocol has no empty list here
         return {"Messages": entries}
 
-    async def _something_new(self, deadline: float) -> bool:
-        """Wait for a message to be sent or to become visible; False when the time is up."""
+    async def _wait_for_message(self, deadline: float) -> bool:
+        """Wait until a message is sent or becomes visible; False if `deadline` has passed."""
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             return False
         now = self.clock.monotonic()
         soon = [s.visible_at - now for s in self._messages.values() if s.visible_at > now]
-        self._changed.clear()
+        changed = asyncio.Event()
+        self._waiters[changed] = asyncio.get_running_loop()
         self.waiting += 1
         try:
             async with asyncio.timeout(min([left, *soon])):
-                await self._changed.wait()
+                await changed.wait()
         except TimeoutError:
             pass
         finally:
             self.waiting -= 1
+            del self._waiters[changed]
         return True
+
+    def _wake_receives(self) -> None:
+        here = asyncio._get_running_loop()
+        for changed, loop in list(self._waiters.items()):
+            if loop is here:
+                changed.set()
+            else:
+                loop.call_soon_threadsafe(changed.set)
 
     def _receivable(self) -> Iterable[Stored]:
         now = self.clock.monotonic()
@@ -311,23 +381,33 @@ class FakeSqs:
     def _batch(
         self, request: Document, failing: FailEntries, do: Callable[[Stored, Document], None]
     ) -> Document:
-        entries = request["Entries"]
-        if not entries:
-            raise Refusal("AWS.SimpleQueueService.EmptyBatchRequest")
-        if len(entries) > _BATCH:
-            raise Refusal("AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
-        if len({entry["Id"] for entry in entries}) < len(entries):
-            raise Refusal("AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
+        def change(entry: Document) -> Document:
+            do(self._by_receipt_handle(entry["ReceiptHandle"]), entry)
+            return {}
+
+        answer = self._each(request, failing, change)
+        self._wake_receives()
+        return answer
+
+    def _single(
+        self, request: Document, failing: FailEntries, do: Callable[[Stored, Document], None]
+    ) -> Document:
+        if failing.positions:
+            raise failing.refusal
+        do(self._by_receipt_handle(request["ReceiptHandle"]), request)
+        self._wake_receives()
+        return {}
+
+    def _each(
+        self, request: Document, failing: FailEntries, do: Callable[[Document], Document]
+    ) -> Document:
+        """Carry out each entry of a batch; `do` returns what is added to the entry's answer."""
         answer: Document = {"Successful": [], "Failed": []}
-        for position, entry in enumerate(entries):
+        for position, entry in enumerate(_checked(request["Entries"])):
             try:
                 if position in failing.positions:
                     raise failing.refusal
-                stored = self._by_handle.get(entry["ReceiptHandle"])
-                if stored is None:
-                    raise Refusal("ReceiptHandleIsInvalid")
-                do(stored, entry)
-                answer["Successful"].append({"Id": entry["Id"]})
+                answer["Successful"].append({"Id": entry["Id"], **do(entry)})
             except Refusal as refusal:
                 answer["Failed"].append(
                     {
@@ -337,11 +417,16 @@ class FakeSqs:
                         "SenderFault": refusal.status < 500,
                     }
                 )
-        self._changed.set()
         return answer
 
+    def _by_receipt_handle(self, handle: str) -> Stored:
+        stored = self._by_handle.get(handle)
+        if stored is None:
+            raise Refusal("ReceiptHandleIsInvalid")
+        return stored
+
     def _delete(self, stored: Stored, entry: Document) -> None:
-        """An old handle is accepted and deletes nothing, as SQS's documentation says."""
+        """Delete a message by its newest handle; an older one is accepted and has no effect."""
         if entry["ReceiptHandle"] == stored.handles[-1] and stored.message_id in self._messages:
             del self._messages[stored.message_id]
             self.deleted.append(stored.message_id)
@@ -356,15 +441,58 @@ class FakeSqs:
             raise Refusal("InvalidParameterValue", "Total VisibilityTimeout is beyond the limit")
         if entry["ReceiptHandle"] == stored.handles[-1]:
             stored.visible_at = now + seconds
-            self._changed.set()  # who waits for a message gets this one as soon as it is visible
+            self._wake_receives()  # so that they wait for the new time
 
     def _send_message(self, request: Document) -> Document:
+        body = request["MessageBody"]
+        checksum = {"MD5OfMessageBody": md5(body.encode(), usedforsecurity=False).hexdigest()}
         if request["QueueUrl"] != self.url:
-            self.dead_letters.append(request["MessageBody"])
-            return {"MessageId": str(uuid.uuid4())}
-        attributes = request.get("MessageAttributes")
+            self.dead_letters.append(body)
+            return {"MessageId": str(uuid.uuid4()), **checksum}
         group_id = request.get("MessageGroupId")
         if self.fifo and group_id is None:
             raise Refusal("MissingParameter", "MessageGroupId")
-        sent = self.send(request["MessageBody"], attributes=attributes, group_id=group_id)
-        return {"MessageId": sent}
+        delay = request.get("DelaySeconds", 0)
+        if not 0 <= delay <= _LONGEST_DELAY:
+            raise Refusal("InvalidParameterValue", f"DelaySeconds {delay}")
+        deduplication_id = request.get("MessageDeduplicationId")
+        known, until = self._deduplicated.get(deduplication_id or "", ("", 0.0))
+        now = self.clock.monotonic()
+        if known and now < until:
+            return {"MessageId": known, **checksum}
+        attributes = request.get("MessageAttributes")
+        sent = self.send(body, attributes=attributes, group_id=group_id, delay_seconds=delay)
+        if self.fifo and deduplication_id is not None:
+            self._deduplicated[deduplication_id] = sent, now + _DEDUPLICATION_SECONDS
+        return {"MessageId": sent, **checksum}
+
+    def _send_batch(self, request: Document, failing: FailEntries) -> Document:
+        url = request["QueueUrl"]
+        return self._each(
+            request, failing, lambda entry: self._send_message({**entry, "QueueUrl": url})
+        )
+
+    def _queue_url(self, request: Document) -> Document:
+        if request["QueueName"] != self.url.rpartition("/")[2]:
+            raise Refusal("QueueDoesNotExist", request["QueueName"])
+        return {"QueueUrl": self.url}
+
+    def _queue_attributes(self) -> dict[str, str]:
+        visible = len(self.visible())
+        return {
+            "QueueArn": f"arn:aws:sqs:us-east-1:123456789012:{self.url.rpartition('/')[2]}",
+            "ApproximateNumberOfMessages": str(visible),
+            "ApproximateNumberOfMessagesNotVisible": str(len(self._messages) - visible),
+            **({"FifoQueue": "true"} if self.fifo else {}),
+        }
+
+
+def _checked(entries: list[Document]) -> list[Document]:
+    """Return the entries of a batch; raises `Refusal` if SQS would refuse the batch as a whole."""
+    if not entries:
+        raise Refusal("AWS.SimpleQueueService.EmptyBatchRequest")
+    if len(entries) > _BATCH:
+        raise Refusal("AWS.SimpleQueueService.TooManyEntriesInBatchRequest")
+    if len({entry["Id"] for entry in entries}) < len(entries):
+        raise Refusal("AWS.SimpleQueueService.BatchEntryIdsNotDistinct")
+    return entries
