@@ -37,12 +37,12 @@ def hint_for_keys(code: str) -> str | None:
     if code in _UNKNOWN_KEYS:
         return (
             "AWS does not know the access key: correct AWS_ACCESS_KEY_ID or the profile, or give"
-            " the instance a role; keys are asked for anew before each try"
+            " the instance a role; keys are loaded again before each try"
         )
     if code in _EXPIRED:
         return (
             "the session has ended: renew it where the keys come from, or give the instance a"
-            " role; keys are asked for anew before each try"
+            " role; keys are loaded again before each try"
         )
     if code in _SIGNATURE:
         return (

@@ -30,7 +30,8 @@ class Signer:
         date = _date(int(at))
         day = date[:8]
         if keys.token is None:
-            token_line, signed = "", "content-type;host;x-amz-date;x-amz-target"
+            token_line = ""
+            signed = "content-type;host;x-amz-date;x-amz-target"
         else:
             token_line = f"x-amz-security-token:{keys.token}\n"
             signed = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"

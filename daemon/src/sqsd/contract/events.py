@@ -1,6 +1,7 @@
 """Names of log events. They are an interface: alarms, dashboards and users' queries read them.
 
-No body, credential or receipt handle is ever a value here.
+docs/operations.md gives the meaning of each. No event ever carries a body, a credential or a
+receipt handle.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ GATE_CLOSED: Final = "gate.closed"
 GATE_OPENED: Final = "gate.opened"
 GATE_WAITING: Final = "gate.waiting"
 PROXY_NOTICED: Final = "proxy.noticed"
-#: Counted, not written: one for each batch of visibility extensions.
+#: Counted and never written: one for each batch of visibility extensions.
 HEARTBEAT_SENT: Final = "heartbeat.sent"
 # ---- the instance
 LIFECYCLE_NOTICED: Final = "lifecycle.noticed"
@@ -40,7 +41,7 @@ LIFECYCLE_HELD: Final = "lifecycle.held"
 LIFECYCLE_RESUMED: Final = "lifecycle.resumed"
 LIFECYCLE_COMPLETED: Final = "lifecycle.completed"
 LIFECYCLE_FAILED: Final = "lifecycle.failed"
-# ---- what explains the daemon
+# ---- observing the daemon
 METRICS_REPORTED: Final = "metrics.reported"
 STATUS_FAILED: Final = "status.failed"
 LOOP_LAGGED: Final = "loop.lagged"
@@ -50,7 +51,7 @@ TRACING_FAILED: Final = "tracing.failed"
 # ---- periodic tasks
 CRON_LOADED: Final = "cron.loaded"
 CRON_INVALID: Final = "cron.invalid"
-#: Seen, not written: when a task was last sent, by whomever.
+#: Counted and never written: when a task was last sent by any daemon, by the leader table.
 CRON_RECALLED: Final = "cron.recalled"
 CRON_ENQUEUED: Final = "cron.enqueued"
 CRON_REPAIRED: Final = "cron.repaired"
@@ -67,5 +68,5 @@ LEASE_RELEASED: Final = "lease.released"
 LEASE_FAILED: Final = "lease.failed"
 LEASE_RECOVERED: Final = "lease.recovered"
 LEASE_STOPPED: Final = "lease.stopped"
-#: Why a lease is released when the scheduler ends.
+#: Reason of `lease.released` when the scheduler ends.
 STOPPING: Final = "stopping"

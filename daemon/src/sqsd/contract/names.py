@@ -6,9 +6,9 @@ from typing import Final
 
 # ---- leader table ------------------------------------------------------------------------------
 
-#: Partition key (a string), as in EB's own registry table.
+#: Partition key of the leader table (a string), as in EB's registry table.
 LEADER_TABLE_KEY: Final = "id"
-#: Time-to-live attribute (a number, epoch seconds).
+#: Time-to-live attribute of the leader table (a number, epoch seconds).
 LEADER_TABLE_TTL: Final = "expires_at"
 
 # ---- the Auto Scaling group ---------------------------------------------------------------------
@@ -18,7 +18,9 @@ LIFECYCLE_HOOK: Final = "drain"
 
 # ---- what the daemon calls, and so what its role must allow -------------------------------------
 
+#: On each queue.
 QUEUE_ACTIONS: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
-#: Only with periodic tasks, on the work queue.
+#: On the work queue, where there are periodic tasks.
 ENQUEUE_ACTIONS: Final = ("sqs:SendMessage",)
+#: On the leader table.
 LEADER_TABLE_ACTIONS: Final = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")

@@ -145,9 +145,11 @@ def spot_action(document: str) -> str:
     """
     try:
         notice = json.loads(document)
-        action, at = notice["action"], notice.get("time")
+        action = notice["action"]
+        at = notice.get("time")
     except (ValueError, TypeError, KeyError, AttributeError):
-        action, at = "unknown action", None
+        action = "unknown action"
+        at = None
     text = f"{action} at {at}" if at else f"{action}"
     return _UNPRINTABLE.sub("?", text)[:100]
 

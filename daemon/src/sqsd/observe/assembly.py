@@ -34,7 +34,6 @@ from sqsd.observe.prometheus import CONTENT_TYPE, QueueSeries, exposition
 from sqsd.observe.report import Telemetry
 from sqsd.observe.status import DaemonIdentity, QueueIdentity, Status, Verdict
 from sqsd.observe.status_server import HOST, Page, StatusServer, plain
-from sqsd.supervisor import Companion
 
 #: Content type of the page `/status`.
 _JSON: Final = "application/json; charset=utf-8"
@@ -104,18 +103,43 @@ class Observability:
         dispatcher: AnyDispatcher,
         application: Application,
         tasks: Callable[[], Sequence[Task]],
-    ) -> list[Companion]:
+    ) -> list[LoopLag | StatusPort | Telemetry]:
         """Return what runs beside the dispatcher: lag measurement, reports and the status port."""
-        resources = self._resources
         options = self._options
+        status = self._status(dispatcher, tasks)
+        companions: list[LoopLag | StatusPort | Telemetry] = [
+            LoopLag(self.log.metrics, self._clock, self.log)
+        ]
+
+        def queues() -> list[QueueSeries]:
+            return self._queue_series(status)
+
+        if options.status_port is not None:
+            pages = status_pages(status, self.log, queues)
+            companions.append(StatusPort(pages, options.status_port, self.log))
+        if options.metrics_namespace is not None:
+            telemetry = Telemetry(
+                report=EmfReport(options.metrics_namespace, self._resources.tier_name),
+                observer=self.log,
+                status=status,
+                application=application,
+                clock=self._clock,
+                write=self._print,
+                queues=queues,
+            )
+            companions.append(telemetry)
+        return companions
+
+    def _status(self, dispatcher: AnyDispatcher, tasks: Callable[[], Sequence[Task]]) -> Status:
+        resources = self._resources
         output = self._output
-        status = Status(
+        return Status(
             identity=DaemonIdentity(
                 version=__version__,
                 tier_name=resources.tier_name,
                 queue_url=resources.queue_url,
                 fifo=is_fifo(resources.queue_url),
-                http_connections=options.http_connections,
+                http_connections=self._options.http_connections,
                 queues=self._queues,
             ),
             dispatcher=dispatcher,
@@ -125,31 +149,13 @@ class Observability:
             log_lines_dropped=lambda: 0 if output is None else output.dropped,
             log_failure=lambda: None if output is None else output.failure,
         )
-        companions: list[Companion] = [LoopLag(self.log.metrics, self._clock, self.log)]
 
-        def queues() -> list[QueueSeries]:
-            logs_and_levels = zip(self._queues, status.queue_levels(), strict=False)
-            return [
-                QueueSeries(queue.name, self._queue_logs[queue.url].metrics, levels)
-                for queue, levels in logs_and_levels
-            ]
-
-        if options.status_port is not None:
-            pages = status_pages(status, self.log, queues)
-            companions.append(StatusPort(pages, options.status_port, self.log))
-        if options.metrics_namespace is not None:
-            companions.append(
-                Telemetry(
-                    report=EmfReport(options.metrics_namespace, resources.tier_name),
-                    observer=self.log,
-                    status=status,
-                    application=application,
-                    clock=self._clock,
-                    write=self._print,
-                    queues=queues,
-                )
-            )
-        return companions
+    def _queue_series(self, status: Status) -> list[QueueSeries]:
+        """Return the metrics of each queue; empty if there is only one."""
+        return [
+            QueueSeries(queue.name, self._queue_logs[queue.url].metrics, levels)
+            for queue, levels in zip(self._queues, status.queue_levels(), strict=False)
+        ]
 
     def close(self) -> None:
         """Export the last spans and write the last lines."""

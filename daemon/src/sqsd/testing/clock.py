@@ -40,9 +40,11 @@ class FakeClock:
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def monotonic(self) -> float:
+        """Return seconds on a clock that never steps."""
         return self._now
 
     def time(self) -> float:
+        """Return seconds since 1970 UTC."""
         return self._wall
 
     def step_wall(self, seconds: float) -> None:
@@ -65,6 +67,7 @@ class FakeClock:
         await settle_down()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of this clock."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -122,6 +125,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
+        """Return the loop's time, seconds."""
         return self._jumping.now
 
 
@@ -147,12 +151,15 @@ class VirtualClock:
         self.skew = skew
 
     def monotonic(self) -> float:
+        """Return seconds on a clock that never steps."""
         return self.offset + self._loop.time() * self.rate
 
     def time(self) -> float:
+        """Return seconds since 1970 UTC."""
         return self._wall + self._loop.time() - self._loop.beginning + self.skew
 
     async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` of this clock."""
         await asyncio.sleep(seconds / self.rate)
 
     async def advance(self, seconds: float) -> None:

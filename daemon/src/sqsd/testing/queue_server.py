@@ -1,4 +1,4 @@
-"""`FakeSqs` over the wire: HTTP/1.1 by h11, the AWS JSON protocol, and the faults of a network."""
+"""Serves `FakeSqs` over HTTP/1.1: the AWS JSON protocol, by h11, and faults of the network."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from sqsd.testing.queue import Broken, FakeSqs, Refusal
 
 
 class SqsServer(LoopbackServer):
-    """`FakeSqs` behind the AWS JSON protocol on a loopback port.
+    """Serves a queue on a loopback port of the running event loop. Use it with `async with`.
+
+    `sqsd.testing.endpoint.SqsEndpoint` serves one from a thread, for code that blocks.
 
     Args:
-        tls: an `ssl.SSLContext` to serve with.
+        sqs: the queue.
+        tls: the TLS context to serve with, or None for plain text.
     """
 
     def __init__(self, sqs: FakeSqs, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(tls=tls)
         self.sqs = sqs
+        #: Heads of all requests, oldest first.
         self.heads: list[h11.Request] = []
-        #: Session tokens that are answered with ExpiredTokenException.
+        #: Session tokens that are refused with `ExpiredTokenException`.
         self.expired_tokens: set[str] = set()
-        #: Headers of every answer, such as a Date.
+        #: Headers that are added to every answer, such as a `Date`.
         self.headers: list[tuple[str, str]] = []
+        #: Whether a connection stays open after an answer.
         self.keep_alive = True
         self._writers: list[asyncio.StreamWriter] = []
 
     def close_connections(self) -> None:
-        """Close every connection, idle or not."""
+        """Close every connection, also one that waits for an answer."""
         for writer in self._writers:
             writer.close()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection."""
         self._writers.append(writer)
         protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
         while (received := await _request(protocol, reader)) is not None:
@@ -54,7 +60,8 @@ class SqsServer(LoopbackServer):
     ) -> list[bytes]:
         headers = {name.decode(): value.decode() for name, value in head.headers}
         action = headers["x-amz-target"].removeprefix("AmazonSQS.")
-        status, document = 200, b""
+        status = 200
+        document = b""
         try:
             self._check(headers)
             answer = await self.sqs.answer(action, json.loads(body))
@@ -65,7 +72,8 @@ class SqsServer(LoopbackServer):
             cut = answer is Broken.CUT
             document = b"<html>" if isinstance(answer, Broken) else json.dumps(answer).encode()
         except Refusal as refusal:
-            status, cut = refusal.status, False
+            status = refusal.status
+            cut = False
             kind = f"com.amazonaws.sqs#{refusal.code}"
             document = json.dumps({"__type": kind, "message": refusal.message}).encode()
         length = len(document) + 10 if cut else len(document)
@@ -92,7 +100,8 @@ class SqsServer(LoopbackServer):
 async def _request(
     protocol: h11.Connection, reader: asyncio.StreamReader
 ) -> tuple[h11.Request, bytes] | None:
-    head, body = None, b""
+    head = None
+    body = b""
     while True:
         event = protocol.next_event()
         if event is h11.NEED_DATA:
