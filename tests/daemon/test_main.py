@@ -104,7 +104,9 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "COMMAND" in capsys.readouterr().err
 
 
-def test_endpoint_rules_that_refuse_are_told_before_anything_is_received(tmp_path: Path) -> None:
+def test_endpoint_rules_that_refuse_are_reported_before_anything_is_received(
+    tmp_path: Path,
+) -> None:
     path = settings(tmp_path, options={"status_port": None})
     fips = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_USE_FIPS_ENDPOINT": "true"}
     ended = _python("-m", "sqsd", "run", "--settings", path, **fips)

@@ -25,7 +25,7 @@ def environment_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("environment_keys")
-async def test_keys_come_from_the_environment_and_are_kept() -> None:
+async def test_keys_come_from_the_environment_and_are_cached() -> None:
     source = CredentialSource(botocore.session.Session())
     keys = await source.keys(0.0)
     assert (keys.access_key, keys.secret_key, keys.token) == ("AKIAENV", "secret", None)
@@ -87,7 +87,7 @@ class Role:
         return session
 
 
-async def test_temporary_keys_are_looked_at_again_and_renewed_in_a_thread() -> None:
+async def test_temporary_keys_are_checked_again_and_renewed_in_a_thread() -> None:
     role = Role(lifetime=timedelta(minutes=5))  # below botocore's advisory 15: renewed when asked
     source = CredentialSource(role.session())
     assert (await source.keys(100.0)).access_key == "ASIA2"

@@ -68,7 +68,7 @@ def test_signatures_are_botocores(
 
 
 @given(first=TIMES, second=TIMES, renewed=st.booleans())
-def test_the_kept_signing_key_is_that_of_the_day_and_the_keys(
+def test_the_cached_signing_key_is_that_of_the_day_and_the_keys(
     first: int, second: int, renewed: bool
 ) -> None:
     def signer() -> Signer:

@@ -34,7 +34,7 @@ async def test_a_cancelled_wait_cancels_what_it_waits_for() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_deadline_tells_whether_it_was_enough() -> None:
+async def test_a_deadline_returns_whether_it_was_met() -> None:
     never = asyncio.Event()
     assert await within(5.0, asyncio.sleep(0)) is True
     assert await within(0.0, never.wait()) is False

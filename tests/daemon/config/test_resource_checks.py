@@ -74,7 +74,7 @@ def test_a_queue_in_another_region_than_the_settings_is_refused(url: str) -> Non
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_all_problems_are_told_and_nothing_is_started(
+def test_all_problems_are_printed_and_nothing_is_started(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "tier.json"
@@ -102,7 +102,7 @@ def test_all_problems_are_told_and_nothing_is_started(
     ("content", "words"),
     [(None, "cannot be read (No such file or directory)"), (b" short \n", "16 bytes, got 5")],
 )
-def test_check_looks_at_the_signing_key_too(
+def test_check_reads_the_signing_key_too(
     content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = tmp_path / "key"

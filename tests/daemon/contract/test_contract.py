@@ -107,7 +107,7 @@ def test_true_and_false_are_written_out(value: object) -> None:
     assert problem.startswith("heartbeat must be true or false")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     told = problems(http_path="x", http_connections=0, connect_timeout=61, max_retries="3")
     assert [problem.split()[0] for problem in told] == [
         "http_path",
@@ -169,7 +169,7 @@ def test_a_failing_message_must_reach_the_dead_letter_queue_within_its_retention
         assert str(visibility * retries) in problem
 
 
-def test_combinations_are_told_together_too() -> None:
+def test_combinations_are_reported_together_too() -> None:
     told = problems(
         heartbeat=False,
         visibility_timeout=1_000,
@@ -253,7 +253,7 @@ def test_writing_and_reading_lose_nothing(
     ("text", "word"),
     [("{", "not JSON"), ("", "not JSON"), ("[]", "JSON object"), ("null", "JSON object")],
 )
-def test_what_is_no_json_object_is_told(text: str, word: str) -> None:
+def test_a_text_that_is_no_json_object_is_reported(text: str, word: str) -> None:
     (problem,) = read_problems(text)
     assert word in problem
 
@@ -265,7 +265,7 @@ def test_another_version_says_what_to_do(version: object) -> None:
     assert "deploy the stack again" in problem
 
 
-def test_every_problem_of_a_file_is_told_at_once() -> None:
+def test_every_problem_of_a_file_is_reported_at_once() -> None:
     told = read_problems(
         json.dumps(
             {
@@ -285,7 +285,7 @@ def test_every_problem_of_a_file_is_told_at_once() -> None:
         assert any(word in problem.partition("; known:")[0] for problem in told), word
 
 
-def test_options_that_are_no_object_are_told() -> None:
+def test_options_that_are_no_object_are_reported() -> None:
     (problem,) = read_problems(json.dumps({**GOOD, "options": [1]}))
     assert problem.startswith("options must be a JSON object")
 

@@ -33,7 +33,7 @@ async def answer_once_and_close(peer: Peer) -> None:
     await peer.write(OK)
 
 
-async def test_a_kept_connection_is_used_again(posters: list[Poster]) -> None:
+async def test_an_idle_connection_is_used_again(posters: list[Poster]) -> None:
     async with ScriptedApplication() as server:
         p = poster(posters, server.port)
         for n in range(10):
@@ -71,7 +71,7 @@ async def test_requests_at_one_time_have_a_connection_each_and_no_more(
         (b"nonsense\r\n\r\n", Broken.MALFORMED),
     ],
 )
-async def test_what_the_application_says_is_told(
+async def test_the_answer_of_the_application_is_the_outcome(
     posters: list[Poster], answer: bytes, outcome: Outcome
 ) -> None:
     async with ScriptedApplication(answering(answer)) as server:
@@ -89,7 +89,9 @@ async def test_a_request_that_was_read_and_not_answered_is_not_posted_again(
         assert len(server.requests) == 1
 
 
-async def test_neither_is_one_on_a_kept_connection(posters: list[Poster]) -> None:
+async def test_a_request_on_an_idle_connection_is_not_sent_twice_either(
+    posters: list[Poster],
+) -> None:
     async def answer_then_read_and_close(peer: Peer) -> None:
         await peer.read_request()
         await peer.write(OK)
@@ -187,7 +189,7 @@ async def test_abort_cuts_what_runs_and_leaves_the_rest_usable(posters: list[Pos
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_abort_while_connecting_is_told_too_and_sends_nothing(
+async def test_abort_while_connecting_ends_the_request_and_sends_nothing(
     posters: list[Poster], turns: int
 ) -> None:
     async with ScriptedApplication(read_and_hang) as server:
@@ -252,7 +254,7 @@ def test_retry_after_may_be_a_date() -> None:
         assert retry_after_seconds(nonsense, at) is None
 
 
-async def test_a_kept_connection_serves_requests_with_different_limits(
+async def test_one_connection_serves_requests_with_different_limits(
     posters: list[Poster],
 ) -> None:
     async def once(peer: Peer) -> None:

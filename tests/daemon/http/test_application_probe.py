@@ -47,7 +47,7 @@ async def test_a_probe_of_the_port_only_connects(posters: list[Poster]) -> None:
         (read_and_hang, False, True),
     ],
 )
-async def test_no_probe_by_a_get_trusts_a_proxy_and_silence_will_do_for_a_first_look(
+async def test_no_probe_by_a_get_trusts_a_proxy_and_silence_will_do_for_a_first_probe(
     posters: list[Poster], script: Script, alive: bool, alive_at_first_sight: bool
 ) -> None:
     async with ScriptedApplication(script) as server:
@@ -97,7 +97,7 @@ async def test_a_page_without_an_end_is_judged_by_its_status(posters: list[Poste
             assert await probe(Probe.ANSWER)
 
 
-async def test_a_probe_leaves_no_connection_behind(posters: list[Poster]) -> None:
+async def test_a_probe_leaves_no_connection_open(posters: list[Poster]) -> None:
     ended = asyncio.Event()
 
     async def keep_open(peer: Peer) -> None:  # though it was asked to close

@@ -200,7 +200,7 @@ async def test_an_idle_connection_that_the_server_closes_is_not_reusable() -> No
         assert await connection.request(REQUEST, 5.0) is Failure.UNSENT
 
 
-async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+async def test_bytes_without_a_request_close_an_idle_connection() -> None:
     async with ScriptedApplication(raw(OK, b"HTTP/1.1 408 Timeout\r\n\r\n")) as server:
         connection = await connect(server)
         await connection.request(REQUEST, 5.0)

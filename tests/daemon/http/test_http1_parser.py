@@ -149,7 +149,7 @@ def test_some_statuses_have_no_body_whatever_their_head_says(status: int) -> Non
         (b"HTTP/1.1 200 OK\r\nX-Connection: close\r\n", True),
     ],
 )
-def test_a_connection_is_kept_as_the_head_says(head: bytes, kept: bool) -> None:
+def test_a_connection_stays_open_as_the_head_says(head: bytes, kept: bool) -> None:
     parser = AnswerParser(keep_body=False)
     assert parser.feed(head + b"Content-Length: 0\r\n\r\n")
     assert parser.keep_alive is kept

@@ -49,7 +49,7 @@ async def test_all_three_notices_are_read(service: FakeImds) -> None:
     imds.close()
 
 
-async def test_one_token_and_one_connection_serve_many_looks(service: FakeImds) -> None:
+async def test_one_token_and_one_connection_serve_many_polls(service: FakeImds) -> None:
     imds = Imds(FakeClock(), service.address)
     for _ in range(20):
         await imds.notices(timeout=5)

@@ -89,7 +89,7 @@ async def test_what_arrives_has_a_signature_that_holds(
     assert again.headers["Authorization"] == headers["authorization"]
 
 
-async def test_a_refusal_is_told_in_auto_scalings_words(service: AutoScaling) -> None:
+async def test_a_refusal_has_the_code_and_text_of_auto_scaling(service: AutoScaling) -> None:
     service.answer = REFUSED
     with pytest.raises(AwsError, match="No active Lifecycle Action found") as found:
         await hook_for(service.port).complete("tier & group", "i-1")

@@ -127,7 +127,7 @@ def test_each_of_several_queues_has_series_of_its_own_and_the_sums_stay() -> Non
     assert "sqsd_queue" not in exposition(both, LEVELS, "1")
 
 
-def test_application_time_is_kept_apart_by_class_of_status() -> None:
+def test_application_time_is_counted_by_class_of_status() -> None:
     metrics = Metrics()
     for status_class, label in enumerate(STATUS_CLASSES):
         for _ in range(status_class + 1):

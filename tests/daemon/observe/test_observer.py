@@ -233,7 +233,7 @@ def test_no_body_credential_or_handle_is_ever_written(form: str) -> None:
     run()
 
 
-def test_whatever_event_says_why_is_redacted_before_it_is_written_or_kept() -> None:
+def test_the_reason_of_every_event_is_redacted_before_it_is_written_or_remembered() -> None:
     @in_virtual_time
     async def run() -> None:
         clock, recording = VirtualClock(), RecordingLog()

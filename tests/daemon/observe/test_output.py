@@ -99,7 +99,7 @@ async def test_a_sleeping_reader_of_a_socket_is_not_waited_for(
         assert output.dropped > 0
 
 
-async def test_a_pipe_that_nobody_reads_any_more_drops_lines(
+async def test_a_pipe_without_a_reader_drops_lines(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     reading, writing = os.pipe()

@@ -125,7 +125,7 @@ async def test_what_is_not_a_plain_get_from_loopback_is_refused(
     assert served.failures == []
 
 
-async def test_a_page_that_fails_is_a_500_and_told_to_the_log(served: Served) -> None:
+async def test_a_page_that_fails_is_a_500_and_logged(served: Served) -> None:
     status, body = await served.get("/broken")
     assert status == 500
     assert "gone" not in body

@@ -56,7 +56,7 @@ def test_the_standard_variables_decide(environment: dict[str, str], asked: bool)
     assert asked_for(environment) is asked
 
 
-def test_a_missing_sdk_is_told_with_its_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sdk_is_reported_with_its_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)

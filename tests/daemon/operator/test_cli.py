@@ -33,7 +33,7 @@ async def test_a_refusal_names_the_statement_that_is_missing(
     assert "add to the role or user that you are" in told
 
 
-def test_without_credentials_the_way_to_some_is_told(
+def test_without_credentials_the_error_says_how_to_get_some(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = "http://127.0.0.1:9/123456789012/work"
