@@ -20,7 +20,7 @@ from sqsd import __version__, contract
 from sqsd.config import load as settings
 from sqsd.config.signing_key import read_signing_key
 from sqsd.contract import InvalidSettings, TierSettings
-from sqsd.cron import cli as cron_cli
+from sqsd.cron import commands as cron_commands
 from sqsd.cron import file as periodic
 from sqsd.cron.cron_yaml import InvalidCronFile
 from sqsd.operator import cli as operator_cli
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_commands(commands)
-    cron_cli.add_commands(commands)
+    cron_commands.add_commands(commands)
     operator_cli.add_commands(commands)
     return parser
 

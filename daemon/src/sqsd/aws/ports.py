@@ -1,4 +1,4 @@
-"""Ports to AWS services, for the rooms that call them."""
+"""One AWS service as its callers see it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 
 class AwsApi(Protocol):
-    """Calls one AWS service in one region: signed, over pooled connections, with a deadline."""
+    """One AWS service in one region, by its JSON protocol: signed, pooled, with a hard deadline."""
 
     def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
     ) -> Awaitable[dict[str, Any]]:
-        """Make one call and return its answer. The call is never retried; it may start at once.
+        """Make one call and give its answer; never retried here. It may be under way at once.
 
         Args:
             action: such as `ReceiveMessage`.
             request: the action's JSON object.
-            timeout: deadline of the call, seconds from now.
+            timeout: seconds from now after which the call is given up, whatever its state.
 
         Raises:
             AwsError: AWS refused the call.
@@ -26,8 +26,8 @@ class AwsApi(Protocol):
 
 
 class TimedApi(AwsApi, Protocol):
-    """Calls one AWS service, and knows its clock."""
+    """One whose clock is known too."""
 
     @property
     def clock_offset(self) -> float:
-        """Seconds by which AWS's clock is ahead of this machine's; 0 until that is known."""
+        """Seconds by which AWS's clock is ahead of this machine's; 0 while that is not known."""

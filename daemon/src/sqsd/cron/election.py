@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqsd.aws.hints import hint_for_keys, statement
-from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, SqsdError
+from sqsd.base.errors import AwsError, SqsdError
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import pause
 from sqsd.contract import LEADER_TABLE_ACTIONS, events
@@ -28,6 +28,7 @@ from sqsd.cron.lease import (
 from sqsd.cron.ports import LeaderTable
 
 _ABSENT: Final = ("ResourceNotFoundException", "TableNotFoundException")
+_FORBIDDEN: Final = ("AccessDenied", "AccessDeniedException")
 #: One trouble is told once in so many seconds, with the number of times it occurred.
 _REPEAT_SECONDS: Final = 60.0
 
@@ -98,7 +99,7 @@ class TableTrouble:
                 f" it, or correct leader_table in the settings, and {needed}; periodic tasks wait,"
                 " messages do not"
             )
-        if code in ACCESS_DENIED_CODES:
+        if code in _FORBIDDEN:
             return f"{needed}; periodic tasks wait, messages do not"
         hint = hint_for_keys(code) or "none needed if it passes: the call is repeated"
         return f"{hint}; periodic tasks wait, messages do not"

@@ -1,9 +1,9 @@
-"""DynamoDB in memory: parses expressions, and evaluates conditions, as the real one does.
+"""DynamoDB in memory, behind the port `AwsApi`: conditions decide, expressions are really read.
 
-It supports `GetItem`, `PutItem` and `UpdateItem` with the grammar that the leader table needs:
-`SET` of values, attributes and sums; comparisons, `attribute_exists`, `attribute_not_exists`,
-`AND`, `OR`, `NOT` and brackets. Anything else, and every placeholder that is undefined or unused,
-is a `ValidationException`.
+Knows `GetItem`, `PutItem` and `UpdateItem` with the grammar that leader tables need: `SET` of
+values, attributes and sums; comparisons, `attribute_exists`, `attribute_not_exists`, `AND`, `OR`,
+`NOT` and brackets. Anything else, and every placeholder that is undefined or unused, is a
+`ValidationException`, as with the real one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Any
 
 from sqsd.base.errors import AwsError, AwsUnreachable
 
-#: An item: attribute -> type -> value, such as `{"id": {"S": "lease"}}`.
 Item = dict[str, dict[str, Any]]
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>()+,-]|[#:]?[A-Za-z_][A-Za-z_0-9]*)")
 _COMPARE = {"=": op.eq, "<>": op.ne, "<": op.lt, "<=": op.le, ">": op.gt, ">=": op.ge}
-#: Reserved words of DynamoDB that an attribute name is likely to collide with.
+#: Of the reserved words those that a careless attribute name would hit here.
 _RESERVED = {"state", "schedule", "key", "name", "owner", "status", "time", "token", "ttl", "date"}
 
 
@@ -31,20 +30,18 @@ def _copy(item: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 class FakeDynamoDb:
-    """Implements `aws.ports.AwsApi` for DynamoDB.
+    """One region's DynamoDB.
 
     Args:
-        tables: names of the tables; each has the string key `id`.
+        tables: names of the tables there are; each has the string key `id`.
 
-    `around` may be set to a coroutine function `(action, request, apply)` that is awaited in place
-    of each call. It calls `apply()` when, if and as often as it likes, for faults, delays and lost
-    answers.
+    `around` may be set to a coroutine function `(action, request, apply)` that calls `apply()`
+    when, if and as often as it likes: for faults, delays and lost answers. `calls` counts by
+    action.
     """
 
     def __init__(self, *tables: str) -> None:
-        #: Items by table and key.
         self.items: dict[str, dict[str, Item]] = {table: {} for table in tables}
-        #: Number of calls by action.
         self.calls: Counter[str] = Counter()
         self.around: Callable[[str, Mapping[str, Any], Callable[[], Any]], Awaitable[Any]] | None
         self.around = None
@@ -52,19 +49,13 @@ class FakeDynamoDb:
     async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
     ) -> dict[str, Any]:
-        """Make a call.
-
-        Raises:
-            AwsError: DynamoDB refused the call.
-            AwsUnreachable: `around` did not answer within `timeout` seconds.
-        """
         self.calls[action] += 1
         if self.around is None:
             return self.apply(action, request)
         answering = asyncio.ensure_future(
             self.around(action, request, lambda: self.apply(action, request))
         )
-        # A call that times out goes on, as a request that has been sent does.
+        # One that is given up goes on: what is on the wire arrives.
         await asyncio.wait([answering], timeout=timeout)
         if not answering.done():
             answering.add_done_callback(lambda late: late.cancelled() or late.exception())
@@ -73,7 +64,7 @@ class FakeDynamoDb:
         return answer
 
     def apply(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry out a call at once. Returns DynamoDB's answer; raises `AwsError`."""
+        """Carry the call out at once, as DynamoDB would."""
         table = self.items.get(request["TableName"])
         if table is None:
             raise AwsError(action, "ResourceNotFoundException", "Requested resource not found", 400)
@@ -102,11 +93,10 @@ class FakeDynamoDb:
 
 
 class _Expressions:
-    """Evaluates the expressions of one call on the item as it was before."""
+    """The expressions of one call, on the item as it is before."""
 
     def __init__(self, action: str, request: Mapping[str, Any], item: Item | None) -> None:
-        self._action = action
-        self._request = request
+        self._action, self._request = action, request
         self._item: Item = _copy(item or {})
         self._names = request.get("ExpressionAttributeNames", {})
         self._values = request.get("ExpressionAttributeValues", {})
@@ -114,7 +104,7 @@ class _Expressions:
         self._tokens: list[str] = []
 
     def check(self) -> None:
-        """Raise `AwsError` unless the condition holds."""
+        """Raise unless the condition holds."""
         text = self._request.get("ConditionExpression")
         if text is None:
             return
@@ -127,7 +117,7 @@ class _Expressions:
             raise AwsError(self._action, code, "The conditional request failed", 400)
 
     def updated(self, key: Item) -> Item:
-        """Return the item after `SET`; every right-hand side sees the item as it was before."""
+        """The item after `SET`; all right-hand sides see the item as it was."""
         text = self._request["UpdateExpression"]
         self._tokens = self._split(text)
         self._expect("SET")
@@ -141,7 +131,6 @@ class _Expressions:
             self._expect(",")
 
     def finish(self) -> None:
-        """Raise `AwsError` if a placeholder was not used."""
         unused = {*self._names, *self._values} - self._used
         if unused:
             raise self._invalid(f"unused in expressions: {sorted(unused)}")
