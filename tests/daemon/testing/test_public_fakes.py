@@ -108,8 +108,7 @@ def endpoint() -> Iterator[SqsEndpoint]:
 
 
 def client(endpoint: SqsEndpoint) -> Any:
-    options: dict[str, Any] = endpoint.client_options
-    return boto3.client("sqs", **options)
+    return boto3.client("sqs", **endpoint.client_options)
 
 
 def test_boto3_sends_receives_and_deletes(endpoint: SqsEndpoint) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from sqsd.testing.queue import FakeSqs
 from sqsd.testing.queue_server import SqsServer
@@ -48,7 +48,7 @@ class SqsEndpoint:
         self._stopped = asyncio.Event()
 
     @property
-    def client_options(self) -> dict[str, str]:
+    def client_options(self) -> dict[str, Any]:
         """Arguments for `boto3.client("sqs", **endpoint.client_options)`."""
         return {
             "endpoint_url": self.url,
