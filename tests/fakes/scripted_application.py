@@ -18,7 +18,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE
 
 
 class Peer:
-    """The server's end of one connection, for a script to read from and write to."""
+    """Is the server's end of one connection, for a script to read from and write to."""
 
     def __init__(
         self,
@@ -26,10 +26,12 @@ class Peer:
         writer: asyncio.StreamWriter,
         requests: list[bytes],
     ) -> None:
-        self._reader, self._writer, self._requests = reader, writer, requests
+        self._reader = reader
+        self._writer = writer
+        self._requests = requests
 
     async def read_request(self) -> bytes:
-        """One whole request by its Content-Length; raises IncompleteReadError on a close."""
+        """Return one whole request by its Content-Length; raises IncompleteReadError on a close."""
         head = await self._reader.readuntil(b"\r\n\r\n")
         found = _LENGTH.search(head)
         body = await self._reader.readexactly(int(found[1])) if found else b""
@@ -64,7 +66,7 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 def answering(*answers: bytes) -> Script:
-    """Each request on the connection gets the next answer, the last one for ever."""
+    """Return a script that gives each request the next answer, and repeats the last one."""
 
     async def script(peer: Peer) -> None:
         position = 0
@@ -77,10 +79,11 @@ def answering(*answers: bytes) -> Script:
 
 
 class ScriptedApplication(LoopbackServer):
-    """A server on loopback. Connection n runs script n; the last script serves all that follow.
+    """Serves connection n by script n; the last script serves all that follow.
 
     Args:
-        host: which loopback address to listen on.
+        scripts: one for each connection. Default: every request is answered 200.
+        host: the loopback address to listen on.
     """
 
     def __init__(self, *scripts: Script, host: str = "127.0.0.1") -> None:
@@ -94,7 +97,7 @@ class ScriptedApplication(LoopbackServer):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on, for now."""
+    """Return a port that is free at present."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as sock:
         sock.bind((host, 0))

@@ -126,7 +126,9 @@ def test_how_long_this_process_leads_is_reported_while_it_does() -> None:
 
 def test_each_of_several_queues_has_a_line_with_its_name_as_a_dimension() -> None:
     both, own, report = Metrics(), Metrics(), EmfReport("WorkerTier", "orders")
-    both.deleted, own.deleted, own.released = 9, 4, 1
+    both.deleted = 9
+    own.deleted = 4
+    own.released = 1
     own.app[5].observe(0.2)
     queues = [
         QueueSeries("mail", own, QueueLevels(1, 2.0)),

@@ -193,6 +193,13 @@ def test_a_long_poll_ends_when_a_message_is_sent_from_another_thread(
     assert endpoint.queue.called("ReceiveMessage")[0].request["WaitTimeSeconds"] == 20
 
 
+def test_a_wait_for_an_empty_queue_names_what_is_left(endpoint: SqsEndpoint) -> None:
+    endpoint.wait_until_empty(seconds=0.0)
+    endpoint.queue.send("work")
+    with pytest.raises(TimeoutError, match=r"still has \['work'\]"):
+        endpoint.wait_until_empty(seconds=0.05)
+
+
 # ---- docs/testing.md
 
 

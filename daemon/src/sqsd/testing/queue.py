@@ -352,7 +352,8 @@ class FakeSqs:
     def _deliver(self, stored: Stored, hide: float) -> Document:
         now = self.clock.monotonic()
         stored.receive_count += 1
-        stored.visible_at, stored.received_at = now + hide, now
+        stored.visible_at = now + hide
+        stored.received_at = now
         stored.first_received_at = stored.first_received_at or int(
             (self.clock.time() + self.clock_offset) * 1000
         )
