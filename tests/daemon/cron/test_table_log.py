@@ -266,6 +266,46 @@ def test_a_leader_that_cannot_claim_leaves_the_lease_to_another() -> None:
     run_virtually(scenario())
 
 
+def test_a_failure_before_a_lease_was_lost_does_not_end_the_next_one() -> None:
+    async def scenario() -> None:
+        tables, sender = [FakeDynamoDb(TABLE), FakeDynamoDb(TABLE)], FakeSender()
+        tables[1].items = tables[0].items
+        minutely = tasks(schedule="* * * * *")
+        first = Instance(tables[0], sender, minutely, "first")
+        await asyncio.sleep(1)
+        second = Instance(tables[1], sender, minutely, "second")
+        # given a leader that lost its lease while it could not claim
+        await asyncio.sleep(56)
+        tables[0].around = refusing("GetItem", "PutItem", "UpdateItem")
+        await asyncio.sleep(23)
+        tables[0].around = None
+        assert second.scheduler.status().leader
+        assert sender.times() == ["2026-03-01 00:01:00 UTC"]
+        # when it leads again, and one call fails
+        await asyncio.sleep(20)
+        second.running.cancel()
+        failures: list[str] = []
+
+        async def refuse_one(
+            action: str, request: Mapping[str, Any], apply: Callable[[], Any]
+        ) -> Any:
+            if request.get("Key", {}).get("id") == {"S": "task#tick"} and not failures:
+                failures.append(action)
+                raise AwsError(action, "ThrottlingException", "no", 400)
+            return apply()
+
+        tables[0].around = refuse_one
+        await asyncio.sleep(22)
+        # then it goes on
+        assert failures == ["GetItem"]
+        assert first.scheduler.status().leader
+        assert first.recorded.of(events.LEASE_RELEASED) == []
+        assert sender.times() == ["2026-03-01 00:01:00 UTC", "2026-03-01 00:02:00 UTC"]
+        await first.drain()
+
+    run_virtually(scenario())
+
+
 def test_a_defect_in_the_election_ends_neither_cron_nor_the_metric_of_a_leader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -182,10 +182,18 @@ class TaskEnqueuer:
             return
         if self._stuck_since is None:
             self._stuck_since = now
-        elif now - self._stuck_since >= _STUCK_SECONDS and self._keeper.holds():
+        elif self._is_stuck(now):
             self._stuck_since = None
             unsent = self.name if isinstance(error, _SendFailed) else None
             self._keeper.step_down(_REST_SECONDS, str(error), unsent)
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether this leader has got nowhere for so long that another instance should lead."""
+        leading_since = self._keeper.since
+        if self._stuck_since is None or leading_since is None:
+            return False
+        # Failures of an earlier time as the leader say nothing about this one.
+        return now - max(self._stuck_since, leading_since) >= _STUCK_SECONDS
 
     def _conflict(self) -> float:
         """Seconds to wait after another wrote what this process was going to."""
