@@ -20,7 +20,6 @@ from sqsd.cron.lease import (
     Holder,
     LeaseRecord,
     Read,
-    Register,
     Renew,
     State,
     Wait,
@@ -74,19 +73,12 @@ class World:
                     term=before.term + 1,
                     holder=holder,
                     lease_seconds=lease,
-                    epoch=before.epoch + 1,
-                    fleet=max(before.followers - 1, 1),
-                    census=0,
                 )
                 self.terms.append((self.now, holder))
-            case Renew(term, _):
+            case Renew(term):
                 if item is None or (item.holder, item.term) != (holder, term):
                     return None
                 self.item = replace(item, version=item.version + 1)
-            case Register(epoch):
-                if item is None or item.epoch != epoch:
-                    return None
-                self.item = replace(item, census=item.census + 1)
         return self.item
 
     def free(self, holder: str, term: int) -> None:
@@ -158,16 +150,11 @@ class Process:
         e, now, spread = self._election, self.local(), self.world.chance.random()
         match action:
             case Read():
-                self._state = e.read(self._state, result, now, spread, started)
-            case Register(epoch):
-                self._state = e.registered(self._state, epoch, result, now, spread, started)
+                self._state = e.read(self._state, result, now, spread)
             case _ if result is None:
                 self._state = e.refused(self._state, now)
             case _:
-                census = isinstance(action, Acquire) or (
-                    isinstance(action, Renew) and action.census
-                )
-                self._state = e.written(self._state, result, started, census)
+                self._state = e.written(self._state, result, started)
         self._after_call()
 
     def _after_call(self) -> None:

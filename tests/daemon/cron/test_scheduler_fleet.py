@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -16,27 +17,42 @@ from sqsd.testing.clock import run_virtually
 from tests.fakes.cron_fleet import EPOCH, Fleet
 
 LEASE = LeaseSettings().lease_seconds
+EVERY_5_SECONDS = Schedule((Task(name="often", url="/t", schedule=parse_expression("@every 5s")),))
 MINUTELY = Schedule((Task(name="minutely", url="/t", schedule=parse_expression("* * * * *")),))
 #: Four runs of these make the sixty hours.
 HOURS = 15 * 3600.0
 
 
-async def torment(fleet: Fleet, chance: random.Random, until: float) -> list[float]:
-    """Kill or stop the leader every few seconds; gives the moments at which it was."""
+async def torment(
+    fleet: Fleet, chance: random.Random, until: float, *, replaced_after: float | None = None
+) -> list[float]:
+    """Kill or pause the leader every few seconds.
+
+    Args:
+        replaced_after: seconds after which a killed leader is replaced; a leader is then spared
+            while no other member is up. Default: it is replaced at once, and no leader is spared.
+
+    Returns: the moments at which a leader was killed or paused.
+    """
     loop = asyncio.get_running_loop()
     blows = []
     while loop.time() < until:
         await asyncio.sleep(chance.uniform(3, 30))
         leader = fleet.leader()
-        if leader is None:
+        if leader is None or not leader.alive:
+            continue
+        if replaced_after is not None and not any(m.up for m in fleet.members if m is not leader):
             continue
         blows.append(loop.time())
-        if chance.random() < 0.5:
-            leader.kill()
-            fleet.replace(leader)
-        else:
+        if chance.random() >= 0.5:
             leader.pause()
             loop.call_later(chance.uniform(0.5, 25), leader.resume)
+            continue
+        leader.kill()
+        if replaced_after is None:
+            fleet.replace(leader)
+        else:
+            loop.call_later(replaced_after, fleet.replace, leader)
     return blows
 
 
@@ -72,6 +88,39 @@ def test_over_sixty_hours_of_dying_leaders_each_occurrence_is_answered_exactly_o
     assert wrong == {}
     assert fleet.suppressed > 0, "no copy was ever made, so nothing was shown"
     assert later_than(latest, fleet, blows) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "hours"),
+    [
+        (2, 4.0),
+        (5, 2.0),
+        (30, 0.5),
+        (100, 0.25),
+        pytest.param(2, 30.0, marks=pytest.mark.long),
+        pytest.param(30, 5.0, marks=pytest.mark.long),
+        pytest.param(100, 2.0, marks=pytest.mark.long),
+    ],
+)
+def test_in_a_fleet_of_any_size_a_dead_leader_is_followed_within_the_lease_and_5_s(
+    size: int, hours: float
+) -> None:
+    # given a fleet in which a killed leader has no successor but those that run already
+    async def scenario() -> tuple[Fleet, list[float]]:
+        fleet = Fleet(EVERY_5_SECONDS, size=size, seed=size, faults=0.05)
+        chance = random.Random(size)
+        blows = await torment(fleet, chance, hours * 3600, replaced_after=20.0)
+        await asyncio.sleep(120)
+        await fleet.end()
+        return fleet, blows
+
+    fleet, blows = run_virtually(scenario())
+    assert len(blows) > hours * 100
+    # then nothing is missing, and nothing later than promised
+    sent = sorted({time for time, _ in fleet.sent})
+    times = [datetime.fromisoformat(time.replace(" UTC", "+00:00")) for time in sent]
+    assert {(after - before).total_seconds() for before, after in pairwise(times)} == {5.0}
+    assert later_than(LEASE + 5, fleet, blows) == []
 
 
 def later_than(latest: float, fleet: Fleet, blows: list[float]) -> list[tuple[str, float]]:

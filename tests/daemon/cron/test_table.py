@@ -18,7 +18,7 @@ from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.contract import LEADER_TABLE_ACTIONS, LEADER_TABLE_TTL
 from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.cron.duplicates import OccurrenceGuard
-from sqsd.cron.lease import FREE, LEASE_ID, LeaseSettings
+from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord, LeaseSettings
 from sqsd.cron.occurrence import RunRecord, TaskRecord
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
@@ -87,7 +87,7 @@ async def test_only_one_of_two_gets_a_lease_that_nobody_holds(table: DynamoDbLea
 
 async def test_a_lease_is_acquired_only_as_it_was_seen(table: DynamoDbLeaderTable) -> None:
     seen = await table.acquire_lease("a", 10.0, None)
-    assert await table.renew_lease("a", 10.0, 1, census=False)
+    assert await table.renew_lease("a", 10.0, 1)
     assert await table.acquire_lease("b", 10.0, seen) is None
     seen = await table.read_lease()
     taken = await table.acquire_lease("b", 7.5, seen)
@@ -97,34 +97,42 @@ async def test_a_lease_is_acquired_only_as_it_was_seen(table: DynamoDbLeaderTabl
 
 async def test_only_the_holder_of_the_term_renews_and_releases(table: DynamoDbLeaderTable) -> None:
     await table.acquire_lease("a", 10.0, None)
-    assert await table.renew_lease("b", 10.0, 1, census=False) is None
-    assert await table.renew_lease("a", 10.0, 2, census=False) is None
+    assert await table.renew_lease("b", 10.0, 1) is None
+    assert await table.renew_lease("a", 10.0, 2) is None
     assert not await table.release_lease("b", 1)
     assert not await table.release_lease("a", 2)
-    renewed = await table.renew_lease("a", 12.0, 1, census=False)
+    renewed = await table.renew_lease("a", 12.0, 1)
     assert renewed is not None
     assert (renewed.version, renewed.lease_seconds) == (2, 12.0)
     assert await table.release_lease("a", 1)
     free = await table.read_lease()
     assert free is not None
     assert (free.holder, free.version) == (FREE, 3)
-    assert await table.renew_lease("a", 10.0, 1, census=False) is None
+    assert await table.renew_lease("a", 10.0, 1) is None
 
 
-async def test_a_census_counts_each_registration_and_its_result_stays(
-    table: DynamoDbLeaderTable,
+async def test_a_lease_that_a_daemon_with_a_census_wrote_is_read_renewed_and_acquired(
+    table: DynamoDbLeaderTable, api: AwsApi
 ) -> None:
-    lease = await table.acquire_lease("a", 10.0, None)
-    assert lease is not None
-    epoch = lease.epoch
-    await table.register_follower(epoch)
-    counted = await table.register_follower(epoch)
-    assert counted is not None
-    assert (counted.census, counted.version) == (2, lease.version), "a registration is no renewal"
-    closed = await table.renew_lease("a", 10.0, 1, census=True)
-    assert closed is not None
-    assert (closed.epoch, closed.fleet, closed.census) == (epoch + 1, 2, 0)
-    assert await table.register_follower(epoch) is None
+    # given the item of a daemon that counted its followers
+    numbers = {"version": 7, "term": 3, "lease_seconds": 10, "epoch": 2, "fleet": 4, "census": 1}
+    item = {"id": {"S": LEASE_ID}, "holder": {"S": "old"}}
+    item |= {name: {"N": str(number)} for name, number in numbers.items()}
+    await api.call("PutItem", {"TableName": table.name, "Item": item}, timeout=2)
+    # then it is a lease like any other
+    seen = await table.read_lease()
+    assert seen == LeaseRecord(version=7, term=3, holder="old", lease_seconds=10.0)
+    taken = await table.acquire_lease("new", 10.0, seen)
+    assert taken == LeaseRecord(version=8, term=4, holder="new", lease_seconds=10.0)
+    assert await table.renew_lease("new", 10.0, 4) == replace(taken, version=9)
+    # and what the old daemon counted stays for other daemons like it
+    request = {"TableName": table.name, "Key": {"id": {"S": LEASE_ID}}}
+    left = (await api.call("GetItem", request, timeout=2))["Item"]
+    assert {name: int(left[name]["N"]) for name in ("epoch", "fleet", "census")} == {
+        "epoch": 2,
+        "fleet": 4,
+        "census": 1,
+    }
 
 
 async def test_the_lease_has_no_time_to_live(table: DynamoDbLeaderTable, api: AwsApi) -> None:
@@ -243,7 +251,11 @@ async def test_two_schedulers_send_each_second_once_though_the_leader_dies(api: 
         'version: 1\ncron:\n  - {name: each second, url: /s, schedule: "@every 1s"}\n'
     )
     settings = LeaseSettings(
-        lease_seconds=2.0, renew_seconds=0.6, call_seconds=0.5, margin_seconds=0.4
+        lease_seconds=2.0,
+        renew_seconds=0.6,
+        call_seconds=0.5,
+        margin_seconds=0.4,
+        read_seconds=0.4,
     )
     table, clock, log = DynamoDbLeaderTable(api, TABLE, 0.5), RealClock(), RecordingLog()
     senders = [FakeSender(), FakeSender()]

@@ -20,7 +20,6 @@ from sqsd.cron.lease import (
     Holder,
     LeaseRecord,
     Read,
-    Register,
     Renew,
     State,
     Wait,
@@ -212,7 +211,7 @@ class LeaseKeeper:
             self._led = False
             self._log.emit(events.LEASE_LOST, holder=self.identity, reason=reason)
 
-    async def _perform(self, action: Read | Register | Acquire | Renew) -> None:
+    async def _perform(self, action: Read | Acquire | Renew) -> None:
         started = self._clock.monotonic()
         table = self._table.within(self._election.call_seconds(self._state, started))
         try:
@@ -225,7 +224,7 @@ class LeaseKeeper:
             self._trouble.worked("GetItem" if isinstance(action, Read) else "UpdateItem")
 
     async def _call(
-        self, table: LeaderTable, action: Read | Register | Acquire | Renew, started: float
+        self, table: LeaderTable, action: Read | Acquire | Renew, started: float
     ) -> None:
         election = self._election
         lease = election.settings.lease_seconds
@@ -233,21 +232,15 @@ class LeaseKeeper:
             case Acquire(seen):
                 self._tell_expired(seen)
                 record = await table.acquire_lease(election.identity, lease, seen)
-                census = True
-            case Renew(term, census):
-                record = await table.renew_lease(election.identity, lease, term, census=census)
-            case Register(epoch):
-                record = await table.register_follower(epoch)
-                now, spread = self._clock.monotonic(), self._random()
-                self._state = election.registered(self._state, epoch, record, now, spread, started)
-                return
+            case Renew(term):
+                record = await table.renew_lease(election.identity, lease, term)
             case Read():
                 record = await table.read_lease()
-                now, spread = self._clock.monotonic(), self._random()
-                self._state = election.read(self._state, record, now, spread, started)
+                now = self._clock.monotonic()
+                self._state = election.read(self._state, record, now, self._random())
                 return
         if record is not None:
-            self._state = election.written(self._state, record, started, census)
+            self._state = election.written(self._state, record, started)
             return
         self._state = election.refused(self._state, self._clock.monotonic())
         if isinstance(action, Acquire):

@@ -51,17 +51,13 @@ class DynamoDbLeaderTable:
     async def acquire_lease(
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
     ) -> LeaseRecord | None:
-        """Become holder if the item is as `seen`; opens a new census."""
+        """Become the holder if the item is as `seen`; None: if there is no item."""
         before = seen or LeaseRecord(version=0, term=0, holder=FREE, lease_seconds=0)
         values = {
             "version": _number(before.version + 1),
             "term": _number(before.term + 1),
             "holder": {"S": holder},
             "lease_seconds": _number(lease_seconds),
-            "epoch": _number(before.epoch + 1),
-            # The one that takes the lease was a follower.
-            "fleet": _number(max(before.followers - 1, 1) if seen else 0),
-            "census": _number(0),
         }
         condition = "attribute_not_exists(#key)"
         expected: dict[str, Mapping[str, Any]] = {}
@@ -71,29 +67,14 @@ class DynamoDbLeaderTable:
         changed = await self._update(LEASE_ID, _set(values), condition, values, expected)
         return _parsed(_lease, changed)
 
-    async def renew_lease(
-        self, holder: str, lease_seconds: float, term: int, *, census: bool
-    ) -> LeaseRecord | None:
-        """Renew if still holder in `term`; with `census`, close the running one, open another."""
-        expression = "SET #version = #version + :one, #lease_seconds = :lease_seconds"
-        expected = {":one": _number(1), ":holder": {"S": holder}, ":term": _number(term)}
-        if census:
-            expression += ", #epoch = #epoch + :one, #fleet = #census, #census = :zero"
-            expected[":zero"] = _number(0)
+    async def renew_lease(self, holder: str, lease_seconds: float, term: int) -> LeaseRecord | None:
+        """Renew the lease if `holder` still holds it in `term`."""
         changed = await self._update(
             LEASE_ID,
-            expression,
+            "SET #version = #version + :one, #lease_seconds = :lease_seconds",
             "#holder = :holder AND #term = :term",
             {"lease_seconds": _number(lease_seconds)},
-            expected,
-        )
-        return _parsed(_lease, changed)
-
-    async def register_follower(self, epoch: int) -> LeaseRecord | None:
-        """Add one to the census if its number is still `epoch`."""
-        expected = {":epoch": _number(epoch), ":one": _number(1)}
-        changed = await self._update(
-            LEASE_ID, "SET #census = #census + :one", "#epoch = :epoch", {}, expected
+            {":one": _number(1), ":holder": {"S": holder}, ":term": _number(term)},
         )
         return _parsed(_lease, changed)
 
@@ -242,17 +223,11 @@ def _number(value: float) -> dict[str, str]:
 
 
 def _lease(item: Item) -> LeaseRecord:
-    def whole(name: str) -> int:
-        return int(item[name]["N"]) if name in item else 0
-
     return LeaseRecord(
-        version=whole("version"),
-        term=whole("term"),
+        version=int(item["version"]["N"]),
+        term=int(item["term"]["N"]),
         holder=item["holder"]["S"],
         lease_seconds=float(item["lease_seconds"]["N"]),
-        epoch=whole("epoch"),
-        fleet=whole("fleet"),
-        census=whole("census"),
     )
 
 
