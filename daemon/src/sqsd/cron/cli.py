@@ -1,19 +1,21 @@
-"""What `sqsd cron list` and `sqsd cron next` print: text made of a schedule and a moment."""
+"""The output of `sqsd cron list` and `sqsd cron next`, as text."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
+from typing import Final
 
 from sqsd.base.columns import table
-from sqsd.cron.schedule import Schedule, Task, next_after, zone_of
+from sqsd.cron.schedule import CATCH_UP_DEFAULT, Schedule, Task, next_after, zone_of
 
-_FORMAT = "%Y-%m-%d %H:%M:%S"
+#: Format of a time in the output.
+_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 
 
 def list_tasks(schedule: Schedule, at: datetime) -> str:
-    """A table of all tasks with the next time of each after the aware moment `at`."""
+    """Return a table of all tasks, each with its next time after the aware time `at`."""
     rows = [("NAME", "URL", "SCHEDULE", "OPTIONS", "NEXT (UTC)", "NEXT (OWN ZONE)")]
     for task in schedule.tasks:
         due = next_after(task, at) if task.enabled else None
@@ -22,7 +24,13 @@ def list_tasks(schedule: Schedule, at: datetime) -> str:
 
 
 def next_occurrences(schedule: Schedule, count: int, at: datetime) -> str:
-    """The next `count` (1 or more) times of each enabled task after the aware `at`, by time."""
+    """Return a table of the next `count` times of each enabled task after the aware time `at`.
+
+    Rows are in the order of their times.
+
+    Raises:
+        ValueError: `count` is below 1.
+    """
     if count < 1:
         raise ValueError(f"the number of occurrences must be 1 or more, got {count}")
     due: list[list[tuple[datetime, str, Task]]] = []
@@ -39,6 +47,7 @@ def next_occurrences(schedule: Schedule, count: int, at: datetime) -> str:
 
 
 def _times(task: Task, due: datetime | None) -> tuple[str, str]:
+    """Return a time in UTC and in the task's zone; None stands for a disabled task."""
     if due is None:
         return "disabled", "-"
     local = due.astimezone(zone_of(task.timezone))
@@ -46,12 +55,13 @@ def _times(task: Task, due: datetime | None) -> tuple[str, str]:
 
 
 def _options(task: Task) -> str:
+    """Return the task's options that are not the default, or "-"."""
     given = [
         f"{key}={value}"
         for key, value, default in (
             ("timezone", task.timezone, "UTC"),
             ("overlap", task.overlap, "allow"),
-            ("catch_up", task.catch_up, 300),
+            ("catch_up", task.catch_up, CATCH_UP_DEFAULT),
             ("jitter", task.jitter, 0),
         )
         if value != default

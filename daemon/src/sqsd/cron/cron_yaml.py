@@ -1,13 +1,13 @@
-"""`cron.yaml`: its tasks, or every problem in it with line, column and hint.
+"""Parses a `cron.yaml`: its tasks, or every problem in it with line, column and hint.
 
 Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list of tasks with
-`name`, `url` and `schedule`. Ours, all optional: `timezone`, `overlap`, `catch_up`, `enabled`,
-`jitter`, `description` (see `cron.Task`).
+`name`, `url` and `schedule`. Further keys of this project, all optional: `timezone`, `overlap`,
+`catch_up`, `enabled`, `jitter`, `description` (see `cron.schedule.Task`).
 
-A key that EB ignores is ignored here too, unless it looks like a misspelling of a known one: a task
-that silently runs without its `timezone` is worse than an error. What EB accepts but silently reads
-as something else (two tasks of one name, numbers as names, absolute URLs, and what
-`cron_expression` lists) is refused.
+A key that EB ignores is ignored here too, unless it is close to a known one and so probably
+misspelt: a task that silently runs without its `timezone` is worse than an error. What EB accepts
+but silently reads as something else (two tasks of one name, numbers as names, absolute URLs, and
+what `cron.expression` lists) is refused.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ from sqsd.contract import CRON_FILE_NAME
 from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
 from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
 
+#: Longest name of a task, in characters.
 NAME_MAX_LETTERS: Final = 256
 
+#: Beginning of the tags of YAML's own types.
 _TAG: Final = "tag:yaml.org,2002:"
+#: Keys that a task must have: Elastic Beanstalk's.
 _REQUIRED: Final = ("name", "url", "schedule")
+#: Keys that a task may have: this project's.
 _OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
-#: What people call our keys elsewhere, too far from our names to count as a misspelling.
+#: Names of our keys in other programs, too different to count as a misspelling.
 _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a file: `line` and `column` count from 1, `text` is that line."""
+    """One problem of a file: `line` and `column` count from 1, `text` is that line."""
 
     line: int
     column: int
@@ -51,7 +55,8 @@ class InvalidCronFile(ValueError):
     """A `cron.yaml` that cannot be used; `problems` has every one, in the order of the file."""
 
     def __init__(self, problems: tuple[Problem, ...], source: str = CRON_FILE_NAME) -> None:
-        self.problems, self.source = problems, source
+        self.problems = problems
+        self.source = source
         count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
         super().__init__("\n  ".join([f"{source}: {count}", *map(str, problems)]))
 
@@ -69,10 +74,10 @@ def parse_cron_yaml(text: str, source: str = CRON_FILE_NAME) -> Schedule:
 
 
 def read_cron_yaml(text: str) -> tuple[Schedule, tuple[Problem, ...]]:
-    """The tasks that can be used, and every problem of the others; never raises.
+    """Return the valid tasks of a `cron.yaml`, and every problem in it; never raises.
 
-    For run time, where one bad task must not stop the rest. Of two tasks of one name the first is
-    kept.
+    This is for run time, where one bad task must not stop the rest. Of two tasks of one name the
+    first is valid.
     """
     reader = _Reader(text)
     tasks = reader.read()
@@ -80,7 +85,7 @@ def read_cron_yaml(text: str) -> tuple[Schedule, tuple[Problem, ...]]:
 
 
 class _Reader:
-    """Walks the nodes of the file, which know where they stand, and notes problems on the way."""
+    """Reads the nodes of a file, which know their position, and collects its problems."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -88,6 +93,7 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def read(self) -> list[Task]:
+        """Return the valid tasks, and collect the problems."""
         try:
             root = yaml.compose(self._text, Loader=yaml.SafeLoader)
         except yaml.YAMLError as error:
@@ -162,7 +168,7 @@ class _Reader:
     # ---- mappings
 
     def _entries(self, node: yaml.MappingNode, known: tuple[str, ...]) -> dict[str, yaml.Node]:
-        """The known keys of a mapping, `<<` merges resolved; notes misspelt and repeated keys."""
+        """Return the known keys of a mapping, with `<<` merged; note misspelt and repeated keys."""
         entries: dict[str, yaml.Node] = {}
         for key, value in node.value:
             if key.tag == _TAG + "merge":
@@ -231,7 +237,7 @@ class _Reader:
         return url
 
     def _schedule(self, node: yaml.Node) -> Expression | None:
-        # A blank schedule is for the expression's own messages; here only its type counts.
+        # An empty schedule is reported by the expression's parser; here only its type counts.
         if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str":
             self._string(node, "schedule")
             return None
@@ -280,7 +286,7 @@ class _Reader:
         mark = node.start_mark
         column = mark.column + 1
         if offset and mark.line == node.end_mark.line and isinstance(node, yaml.ScalarNode):
-            # Inside a scalar only where the file has it letter by letter, without escapes.
+            # A position inside a scalar is known only if the file has it verbatim, without escapes.
             line = self._lines[mark.line] if mark.line < len(self._lines) else ""
             found = line.find(node.value, mark.column)
             column = found + offset + 1 if found >= 0 else column
@@ -307,7 +313,7 @@ class _Reader:
 def _merged(
     node: yaml.MappingNode, above: frozenset[int] = frozenset()
 ) -> Iterator[tuple[str, yaml.Node]]:
-    """What `<<` brings into a mapping, nearest first; a mapping that merges itself ends there."""
+    """Yield what `<<` merges into a mapping, nearest first; stop where it merges itself."""
     above |= {id(node)}
     for key, value in node.value:
         if key.tag != _TAG + "merge":
@@ -359,7 +365,7 @@ def _zone_problem(name: str) -> str:
 
 
 def _constructed(node: yaml.Node) -> Any:
-    """The Python value of a scalar; None where its text does not fit its tag."""
+    """Return the Python value of a scalar, or None if its text does not fit its tag."""
     try:
         return yaml.SafeLoader("").construct_object(node)
     except (yaml.YAMLError, ValueError):

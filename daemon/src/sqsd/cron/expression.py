@@ -1,15 +1,15 @@
-"""The text of one `schedule`: Elastic Beanstalk's cron dialect, and `@every`.
+"""Parses one `schedule`: Elastic Beanstalk's cron dialect, and `@every`.
 
 EB reads five fields (minute, hour, day of month, month, day of week) with the rules of the Ruby
 gem `parse-cron`: names `jan`-`dec` and `sun`-`sat` in any case, 7 as well as 0 for Sunday, lists,
-ranges, steps behind `*` or a range only, and the shortcuts `@yearly` to `@hourly`. When neither day
+ranges, steps after `*` or a range only, and the shortcuts `@yearly` to `@hourly`. When neither day
 field is exactly `*`, a day matches that satisfies either one; `*/2` counts as restricted.
 
 What EB takes but silently reads as something else is refused here with the reason: a sixth field, a
 leading blank, dates that no month has, steps longer than their field.
 
-Ours: `@every Ns`, `@every Nm`, `@every Nh`, a whole number of seconds from 1 s to 24 h, counted
-from 1970-01-01 00:00 UTC so that every instance computes the same times.
+This project adds `@every Ns`, `@every Nm`, `@every Nh`, a whole number of seconds from 1 s to 24 h,
+counted from 1970-01-01 00:00 UTC so that every instance computes the same times.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+#: Longest interval of `@every`, in seconds.
 EVERY_MAX_SECONDS: Final = 86_400
 
 _MONTHS: Final = (
@@ -33,6 +34,7 @@ _LONG_WEEKDAYS: Final = (
     *("sunday", "monday", "tuesday", "wednesday"),
     *("thursday", "friday", "saturday"),
 )
+#: Most days of each month; the index is the month, from 1.
 _LONGEST_MONTH: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SHORTCUTS: Final = {
     "@yearly": "0 0 1 1 *",
@@ -44,11 +46,12 @@ _SHORTCUTS: Final = {
     "@hourly": "0 * * * *",
 }
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
+#: Hint that shows the forms of `@every`.
 _EVERY_FORM: Final = "write @every Ns, @every Nm or @every Nh, such as @every 30s"
 
 
 class InvalidExpression(ValueError):
-    """A schedule that cannot be used; `problems` are pairs: offset in the text, what is wrong."""
+    """A schedule has problems; each is a pair of its offset in the text and what is wrong."""
 
     def __init__(self, problems: list[tuple[int, str]]) -> None:
         self.problems = tuple(problems)
@@ -59,7 +62,7 @@ class InvalidExpression(ValueError):
 class CronExpression:
     """Five fields as sets of numbers; 0 is Sunday. `text` is what the author wrote.
 
-    `either_day`: a day matches by its date *or* its weekday, for neither field is exactly `*`.
+    `either_day`: a day matches by its date *or* its weekday, because neither field is exactly `*`.
     """
 
     text: str
@@ -87,16 +90,18 @@ class _Field:
     name: str
     low: int
     high: int
-    #: How many different values there are: 0 and 7 are both Sunday.
+    #: Number of different values: 0 and 7 are both Sunday.
     span: int
     names: tuple[str, ...] = ()
     long_names: tuple[str, ...] = ()
 
     def number_of(self, name: str) -> int:
+        """Return the number that one of `names` stands for."""
         return self.names.index(name) + (1 if self.low == 1 else 0)
 
     @property
     def allowed(self) -> str:
+        """The field's values, for a hint."""
         numbers = f"{self.low} to {self.high}"
         return f"{numbers} or {self.names[0]} to {self.names[-1]}" if self.names else numbers
 
@@ -111,10 +116,10 @@ _FIELDS: Final = (
 
 
 def parse_expression(text: str) -> Expression:
-    """Read one schedule.
+    """Parse one schedule.
 
     Raises:
-        InvalidExpression: with every problem found and where in `text` it is.
+        InvalidExpression: `text` has problems; it has every one, with its offset in `text`.
     """
     if not text.strip():
         raise InvalidExpression([(0, "the schedule is empty; write five fields or @hourly")])
@@ -130,26 +135,26 @@ def parse_expression(text: str) -> Expression:
         )
     if text.startswith("@"):
         return _shortcut(text)
-    words = [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
-    if len(words) != len(_FIELDS):
-        raise InvalidExpression([(0, _wrong_count(text, [word for word, _ in words]))])
-    return _five_fields(text, words)
+    tokens = [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
+    if len(tokens) != len(_FIELDS):
+        raise InvalidExpression([(0, _wrong_count(text, [token for token, _ in tokens]))])
+    return _five_fields(text, tokens)
 
 
-def _five_fields(text: str, words: list[tuple[str, int]]) -> CronExpression:
+def _five_fields(text: str, tokens: list[tuple[str, int]]) -> CronExpression:
     problems: list[tuple[int, str]] = []
     sets = []
-    for field, (word, offset) in zip(_FIELDS, words, strict=True):
-        values, wrong = _parse_field(field, word)
+    for field, (token, offset) in zip(_FIELDS, tokens, strict=True):
+        values, wrong = _parse_field(field, token)
         problems += [(offset + at, message) for at, message in wrong]
         sets.append(values)
     minutes, hours, days, months, weekdays = sets
-    weekday_open = words[4][0] == "*"  # the literal star alone: */1 is restricted, as in EB
+    weekday_open = tokens[4][0] == "*"  # the literal star alone: */1 is restricted, as in EB
     if not problems and weekday_open and min(days) > max(_LONGEST_MONTH[m] for m in months):
-        problems.append((words[2][1], _impossible_date(days, months)))
+        problems.append((tokens[2][1], _impossible_date(days, months)))
     if problems:
         raise InvalidExpression(problems)
-    either_day = not weekday_open and words[2][0] != "*"
+    either_day = not weekday_open and tokens[2][0] != "*"
     sunday_is_0 = frozenset(day % 7 for day in weekdays)
     return CronExpression(
         text, minutes, hours, frozenset(days), frozenset(months), sunday_is_0, either_day
@@ -164,12 +169,12 @@ def _impossible_date(days: frozenset[int], months: frozenset[int]) -> str:
     )
 
 
-def _parse_field(field: _Field, word: str) -> tuple[frozenset[int], list[tuple[int, str]]]:
-    """The values that a field names, and each problem with its offset in the field."""
+def _parse_field(field: _Field, token: str) -> tuple[frozenset[int], list[tuple[int, str]]]:
+    """Return the values that a field names, and each problem with its offset in the field."""
     values: set[int] = set()
     problems = []
     offset = 0
-    for item in word.split(","):
+    for item in token.split(","):
         found = _parse_item(field, item)
         if isinstance(found, str):
             problems.append((offset, f"{field.name}: {found}"))
@@ -180,7 +185,7 @@ def _parse_field(field: _Field, word: str) -> tuple[frozenset[int], list[tuple[i
 
 
 def _parse_item(field: _Field, item: str) -> set[int] | str:
-    """One element of a list: its values, or what is wrong with it."""
+    """Return the values of one element of a list, or what is wrong with it."""
     if not item:
         return f'there is a comma too many; allowed are {field.allowed}, "*", ranges and lists'
     body, slash, step_text = item.partition("/")
@@ -204,7 +209,7 @@ def _parse_item(field: _Field, item: str) -> set[int] | str:
 
 def _parse_step(field: _Field, item: str, body: str, text: str) -> int | str:
     if not _is_number(text) or int(text) == 0:
-        return f'"{item}" needs a whole number from 1 behind the slash, got "{text}"'
+        return f'"{item}" needs a whole number from 1 after the slash, got "{text}"'
     step = int(text)
     if body == "*" and step > field.span:
         hint = {"minute": f"@every {step}m", "hour": f"@every {step}h"}.get(field.name)
@@ -276,15 +281,15 @@ def _is_number(text: str) -> bool:
 
 
 def _shortcut(text: str) -> Expression:
-    words = text.lower().split()
-    if words[0].startswith("@every"):
-        return _every(text, words)
-    if len(words) == 1 and words[0] in _SHORTCUTS:
-        full = _SHORTCUTS[words[0]]
+    tokens = text.lower().split()
+    if tokens[0].startswith("@every"):
+        return _every(text, tokens)
+    if len(tokens) == 1 and tokens[0] in _SHORTCUTS:
+        full = _SHORTCUTS[tokens[0]]
         expression = parse_expression(full)
         assert isinstance(expression, CronExpression)
         return _renamed(expression, text)
-    if words[0] == "@reboot":
+    if tokens[0] == "@reboot":
         message = "@reboot has no meaning for a queue; allowed are"
     else:
         message = f'"{text.strip()}" is not a known shortcut; allowed are'
@@ -296,8 +301,8 @@ def _renamed(expression: CronExpression, text: str) -> CronExpression:
     return CronExpression(text, e.minutes, e.hours, e.days, e.months, e.weekdays, e.either_day)
 
 
-def _every(text: str, words: list[str]) -> Interval:
-    match = re.fullmatch(r"@every ([0-9]{1,6})([smh])", " ".join(words))
+def _every(text: str, tokens: list[str]) -> Interval:
+    match = re.fullmatch(r"@every ([0-9]{1,6})([smh])", " ".join(tokens))
     if match is None:
         raise InvalidExpression([(0, f'"{text.strip()}" is not understood; {_EVERY_FORM}')])
     seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
@@ -308,29 +313,29 @@ def _every(text: str, words: list[str]) -> Interval:
     return Interval(text, seconds)
 
 
-def _wrong_count(text: str, words: list[str]) -> str:
+def _wrong_count(text: str, tokens: list[str]) -> str:
     if re.match(r"(?i)(rate|cron)\s*\(", text):
         return (
             f'"{text.strip()}" is EventBridge\'s notation; write five fields such as */5 * * * *,'
             " or @every 5m"
         )
-    if len(words) != len(_FIELDS) + 1:
+    if len(tokens) != len(_FIELDS) + 1:
         return (
-            f"the schedule has {len(words)} field{'s' if len(words) != 1 else ''}, must have 5:"
+            f"the schedule has {len(tokens)} field{'s' if len(tokens) != 1 else ''}, must have 5:"
             " minute, hour, day of month, month, day of week"
         )
     return (
         f"the schedule has 6 fields, of which Elastic Beanstalk ignores the last: it would run"
-        f' "{" ".join(words[:5])}"; {_six_fields_meant(words)}'
+        f' "{" ".join(tokens[:5])}"; {_six_fields_meant(tokens)}'
     )
 
 
-def _six_fields_meant(words: list[str]) -> str:
-    seconds = re.fullmatch(r"\*(?:/([0-9]{1,2}))?", words[0])
-    if seconds and words[1:] == ["*"] * 5:
+def _six_fields_meant(tokens: list[str]) -> str:
+    seconds = re.fullmatch(r"\*(?:/([0-9]{1,2}))?", tokens[0])
+    if seconds and tokens[1:] == ["*"] * 5:
         return f"if seconds were meant, write @every {seconds[1] or 1}s"
-    if re.match(r"[0-9]{4}", words[5]):
+    if re.match(r"[0-9]{4}", tokens[5]):
         return "drop the year, for years are not supported"
-    if re.fullmatch(r"0+", words[0]):
-        return f'if the first field was meant as seconds, write "{" ".join(words[1:])}"'
+    if re.fullmatch(r"0+", tokens[0]):
+        return f'if the first field was meant as seconds, write "{" ".join(tokens[1:])}"'
     return "drop the field that is too many; neither seconds nor years are supported"

@@ -1,4 +1,4 @@
-"""The schedule on an instance: good tasks go on, whatever the bad ones are."""
+"""Reads an instance's `cron.yaml`: valid tasks run, whatever is wrong with the rest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 from sqsd.cron.cron_yaml import InvalidCronFile, Problem, parse_cron_yaml, read_cron_yaml
 from sqsd.cron.schedule import Schedule
 
+#: Problem of a file with an enabled task on an instance without a leader table.
 NO_LEADER_TABLE: Final = (
     "periodic tasks are enabled, but leader_table is not set; name the table in tier.json, or"
     " remove the tasks"
@@ -15,10 +16,10 @@ NO_LEADER_TABLE: Final = (
 
 
 class CronFile:
-    """Implements `cron.reload.ScheduleFile`: good tasks go on, whatever the bad are.
+    """Implements `cron.reload.ScheduleFile` on a path.
 
     Args:
-        path: the file; there need not be one yet.
+        path: the file, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,10 +27,11 @@ class CronFile:
 
     @property
     def name(self) -> str:
+        """The path, as text."""
         return str(self._path)
 
     def stamp(self) -> object:
-        """When and where it was written, and how long it is; None without a file."""
+        """Return the file's time, length and inode, or None if there is no file."""
         try:
             found = self._path.stat()
         except OSError:
@@ -37,7 +39,7 @@ class CronFile:
         return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev
 
     def read(self) -> tuple[Schedule, tuple[Problem, ...]]:
-        """The tasks in it that can be run, and every problem with the others."""
+        """Return the valid tasks of the file, and every problem in it."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -46,10 +48,10 @@ class CronFile:
 
 
 def checked_schedule(path: Path) -> Schedule:
-    """The tasks in a file, for who wants to hear of every problem before anything runs.
+    """Return the tasks of a file that has no problem.
 
     Raises:
-        InvalidCronFile: with every problem, also when there is no file.
+        InvalidCronFile: the file has problems (it names every one), or cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")

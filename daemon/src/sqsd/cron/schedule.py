@@ -32,8 +32,11 @@ from sqsd.cron.expression import CronExpression, Expression, Interval
 
 Overlap = Literal["allow", "skip"]
 
+#: Default of `catch_up`, in seconds (Elastic Beanstalk's figure).
 CATCH_UP_DEFAULT: Final = 300
+#: Largest `catch_up`, in seconds.
 CATCH_UP_MAX: Final = 86_400
+#: Largest `jitter`, in seconds.
 JITTER_MAX: Final = 3_600
 
 
@@ -44,13 +47,13 @@ class Task:
     Args:
         name: unique in its file; becomes the header `X-Aws-Sqsd-Taskname`.
         url: the path that is POSTed to.
-        schedule: when; see `cron_expression`.
+        schedule: when; see `cron.expression`.
         timezone: IANA name of the zone that `schedule` is written in. Default: UTC, as in EB.
         overlap: `skip` drops an occurrence while the one before it has not been answered with 200.
             Default: `allow`, as in EB.
         catch_up: seconds after its time during which a missed occurrence is still enqueued, 0 to
             86,400. Default: 300, EB's figure.
-        enabled: False keeps the entry without running it. Default: True.
+        enabled: False disables the task without removing it. Default: True.
         jitter: seconds, 0 to 3,600, over which tasks are spread by their names: each is enqueued by
             a fixed delay of up to `jitter` after its time. Default: 0.
         description: for people.
@@ -75,30 +78,30 @@ class Schedule:
 
     @property
     def enabled(self) -> tuple[Task, ...]:
-        """The tasks that run. With none, nothing of the leader table is ever used."""
+        """The tasks that run. Without one the leader table is never used."""
         return tuple(task for task in self.tasks if task.enabled)
 
 
 def zone_of(name: str) -> tzinfo:
-    """The zone of an IANA name; `UTC` needs no time zone database.
+    """Return the zone of an IANA name; `UTC` needs no time zone database.
 
     Raises:
-        ValueError, ZoneInfoNotFoundError: there is none of that name.
+        ValueError, ZoneInfoNotFoundError: there is no zone of that name.
     """
     return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def next_after(task: Task, at: datetime) -> datetime:
-    """The first time, in UTC, at which `task` is due, strictly later than the aware `at`."""
+    """Return the first time, in UTC, at which `task` is due strictly later than the aware `at`."""
     return _next_after(task.schedule, task.timezone, at)
 
 
 def occurrences_between(task: Task, after: datetime, until: datetime) -> Iterator[datetime]:
-    """The times in UTC at which `task` is due, later than `after` and not later than `until`."""
+    """Yield the times in UTC at which `task` is due, later than `after`, `until` at the latest."""
     return takewhile(lambda due: due <= until, _occurrences(task.schedule, task.timezone, after))
 
 
-# A scheduler asks again and again until the time has come.
+# Cached, because a scheduler asks for the same time until it has come.
 @lru_cache(maxsize=1_024)
 def _next_after(schedule: Expression, timezone: str, at: datetime) -> datetime:
     return next(_occurrences(schedule, timezone, at))
@@ -125,7 +128,10 @@ def _multiples(seconds: int, at: datetime) -> Iterator[datetime]:
 
 
 def _elapsed(schedule: CronExpression, at: datetime) -> Iterator[datetime]:
-    """Open hours: the library steps through UTC and compares local fields."""
+    """Yield the times of a schedule that leaves the hour open.
+
+    The library steps through UTC and compares local fields.
+    """
     # It leaps to a single minute in one step and so would miss one that half an hour's change
     # (Lord Howe Island) brings back; with all minutes it walks, and we pick.
     for due in CronSim(_library_text(schedule, minutes="*"), at):
@@ -134,7 +140,10 @@ def _elapsed(schedule: CronExpression, at: datetime) -> Iterator[datetime]:
 
 
 def _local(schedule: CronExpression, at: datetime) -> Iterator[datetime]:
-    """Named hours: walk a calendar without changes, then ask when each of its times is."""
+    """Yield the times of a schedule that names hours.
+
+    Local times come from a calendar without changes; each is then converted to UTC.
+    """
     zone = at.tzinfo
     last = at.astimezone(UTC)
     for due in CronSim(_library_text(schedule), at.replace(tzinfo=None)):
@@ -146,7 +155,7 @@ def _local(schedule: CronExpression, at: datetime) -> Iterator[datetime]:
 
 
 def _moment(local: datetime, zone: tzinfo | None) -> datetime:
-    """The first moment that is `local` in `zone`; if there is none, the jump that passes it."""
+    """Return the first time that is `local` in `zone`, or the jump that passes it."""
     before = local.replace(tzinfo=zone, fold=0)
     after = local.replace(tzinfo=zone, fold=1)
     moment = before.astimezone(UTC)
@@ -156,7 +165,7 @@ def _moment(local: datetime, zone: tzinfo | None) -> datetime:
 
 
 def _jump(low: datetime, high: datetime, zone: tzinfo | None) -> datetime:
-    """The moment in (low, high] at which the zone's offset changes, to the second."""
+    """Return when in (low, high] the zone's offset changes, to the second."""
     offset = low.astimezone(zone).utcoffset()
     while high - low > timedelta(seconds=1):
         middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
@@ -168,7 +177,7 @@ def _jump(low: datetime, high: datetime, zone: tzinfo | None) -> datetime:
 
 
 def _library_text(schedule: CronExpression, minutes: str | None = None) -> str:
-    """The expression as the library is to read it, seconds first."""
+    """Return the expression in the library's syntax, seconds first."""
     # Only a literal star makes it require both day fields, and a full list is no star.
     any_day = not schedule.either_day
     fields = (

@@ -1,9 +1,9 @@
-"""DynamoDB in memory, behind the port `AwsApi`: conditions decide, expressions are really read.
+"""DynamoDB in memory, as `cron.ports.TableApi`: conditions decide, expressions are really read.
 
-Knows `GetItem`, `PutItem` and `UpdateItem` with the grammar that leader tables need: `SET` of
-values, attributes and sums; comparisons, `attribute_exists`, `attribute_not_exists`, `AND`, `OR`,
-`NOT` and brackets. Anything else, and every placeholder that is undefined or unused, is a
-`ValidationException`, as with the real one.
+It implements `GetItem`, `PutItem` and `UpdateItem` with the grammar that leader tables need: `SET`
+of values, attributes and sums; comparisons, `attribute_exists`, `attribute_not_exists`, `AND`,
+`OR`, `NOT` and brackets. Anything else, and every placeholder that is undefined or unused, raises
+a `ValidationException`, as DynamoDB does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqsd.base.errors import AwsError, AwsUnreachable
 Item = dict[str, dict[str, Any]]
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>()+,-]|[#:]?[A-Za-z_][A-Za-z_0-9]*)")
 _COMPARE = {"=": op.eq, "<>": op.ne, "<": op.lt, "<=": op.le, ">": op.gt, ">=": op.ge}
-#: Of the reserved words those that a careless attribute name would hit here.
+#: Names that DynamoDB reserves, as far as a leader table could use one.
 _RESERVED = {"state", "schedule", "key", "name", "owner", "status", "time", "token", "ttl", "date"}
 
 
@@ -30,14 +30,14 @@ def _copy(item: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 class FakeDynamoDb:
-    """One region's DynamoDB.
+    """DynamoDB of one region.
+
+    Set `around` to a coroutine function `(action, request, apply)` to inject faults, delays and
+    lost answers; it calls `apply()` when, if and as often as it chooses. `calls` counts calls by
+    action.
 
     Args:
-        tables: names of the tables there are; each has the string key `id`.
-
-    `around` may be set to a coroutine function `(action, request, apply)` that calls `apply()`
-    when, if and as often as it likes: for faults, delays and lost answers. `calls` counts by
-    action.
+        tables: names of the tables that exist; each has the string key `id`.
     """
 
     def __init__(self, *tables: str) -> None:
@@ -49,13 +49,14 @@ class FakeDynamoDb:
     async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
     ) -> dict[str, Any]:
+        """Make one call, through `around` if it is set."""
         self.calls[action] += 1
         if self.around is None:
             return self.apply(action, request)
         answering = asyncio.ensure_future(
             self.around(action, request, lambda: self.apply(action, request))
         )
-        # One that is given up goes on: what is on the wire arrives.
+        # A call that is given up goes on: what is on the wire arrives.
         await asyncio.wait([answering], timeout=timeout)
         if not answering.done():
             answering.add_done_callback(lambda late: late.cancelled() or late.exception())
@@ -64,7 +65,11 @@ class FakeDynamoDb:
         return answer
 
     def apply(self, action: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Carry the call out at once, as DynamoDB would."""
+        """Carry out a call at once, as DynamoDB would.
+
+        Raises:
+            AwsError: DynamoDB would refuse the call.
+        """
         table = self.items.get(request["TableName"])
         if table is None:
             raise AwsError(action, "ResourceNotFoundException", "Requested resource not found", 400)
@@ -93,10 +98,11 @@ class FakeDynamoDb:
 
 
 class _Expressions:
-    """The expressions of one call, on the item as it is before."""
+    """Evaluates the expressions of one call on the item as it was before the call."""
 
     def __init__(self, action: str, request: Mapping[str, Any], item: Item | None) -> None:
-        self._action, self._request = action, request
+        self._action = action
+        self._request = request
         self._item: Item = _copy(item or {})
         self._names = request.get("ExpressionAttributeNames", {})
         self._values = request.get("ExpressionAttributeValues", {})
@@ -104,7 +110,7 @@ class _Expressions:
         self._tokens: list[str] = []
 
     def check(self) -> None:
-        """Raise unless the condition holds."""
+        """Raise `ConditionalCheckFailedException` unless the condition holds."""
         text = self._request.get("ConditionExpression")
         if text is None:
             return
@@ -117,7 +123,7 @@ class _Expressions:
             raise AwsError(self._action, code, "The conditional request failed", 400)
 
     def updated(self, key: Item) -> Item:
-        """The item after `SET`; all right-hand sides see the item as it was."""
+        """Return the item after `SET`; all right-hand sides see the item as it was."""
         text = self._request["UpdateExpression"]
         self._tokens = self._split(text)
         self._expect("SET")
@@ -131,6 +137,7 @@ class _Expressions:
             self._expect(",")
 
     def finish(self) -> None:
+        """Raise `ValidationException` if a placeholder was not used."""
         unused = {*self._names, *self._values} - self._used
         if unused:
             raise self._invalid(f"unused in expressions: {sorted(unused)}")
