@@ -11,20 +11,32 @@ import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from sqsd.aws.hints import hint_for_leader_table
 from sqsd.base.errors import AwsError, AwsUnreachable
+from sqsd.base.ports import Clock, EventLog
 from sqsd.contract import ATTRIBUTE_SCHEDULED_TIME, ATTRIBUTE_TASK_NAME, SCHEDULED_TIME_FORMAT
-from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.duplicates import DuplicateGuard
+from sqsd.cron.lease import LeaseRules
+from sqsd.cron.ports import TableApi
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.cron.table_log import TableLog
 from sqsd.testing.clock import VirtualClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 TABLE = "Leaders"
+
+
+def leader_table(api: TableApi, clock: Clock, log: EventLog) -> DynamoDbLeaderTable:
+    """The table as a daemon makes it, on `api`."""
+    hint = partial(hint_for_leader_table, table=TABLE)
+    return DynamoDbLeaderTable(api, TABLE, TableLog(TABLE, clock, log, hint))
 
 
 class FakeSender:
@@ -52,7 +64,8 @@ class Faults:
     """How often a call is slow, fails before it is made, or after."""
 
     def __init__(self, chance: random.Random, share: float = 0.0) -> None:
-        self.chance, self.share = chance, share
+        self.chance = chance
+        self.share = share
 
     async def __call__(
         self, action: str, request: Mapping[str, Any], apply: Callable[[], Any]
@@ -79,7 +92,8 @@ class Member:
     """One daemon: its calls go through a gate that a pause shuts and a kill shuts for good."""
 
     def __init__(self, fleet: Fleet, number: int) -> None:
-        self.fleet, self.name = fleet, f"i-{number}"
+        self.fleet = fleet
+        self.name = f"i-{number}"
         self._go = asyncio.Event()
         self._go.set()
         self.alive = True
@@ -91,11 +105,11 @@ class Member:
             rate=1 + chance.uniform(-fleet.uneven, fleet.uneven),
             skew=chance.uniform(-fleet.skew, fleet.skew),
         )
-        table = DynamoDbLeaderTable(self, TABLE)
+        table = leader_table(self, self, self.log)
         self.scheduler = Scheduler(
-            fleet.schedule, table, self, self, self.log, self.name, spread=chance.random
+            fleet.schedule, table, self, self, self.log, LeaseRules(self.name), spread=chance.random
         )
-        self.guard = OccurrenceGuard(fleet.schedule, table, self, self.log)
+        self.guard = DuplicateGuard(fleet.schedule, table, self)
         self.running = asyncio.create_task(self.scheduler.run())
 
     def kill(self) -> None:
@@ -124,7 +138,7 @@ class Member:
             if not self._go.is_set():
                 await self._go.wait()
 
-    # the ports, all of them behind the gate
+    # the ports, all of which pass the gate
 
     def monotonic(self) -> float:
         return self.clock.monotonic()
@@ -169,7 +183,9 @@ class Fleet:
         skew: float = 0.0,
         uneven: float = 0.03,
     ) -> None:
-        self.schedule, self.skew, self.uneven = schedule, skew, uneven
+        self.schedule = schedule
+        self.skew = skew
+        self.uneven = uneven
         self.chance = random.Random(seed)
         self.dynamodb = FakeDynamoDb(TABLE)
         self.dynamodb.around = Faults(self.chance, faults)
@@ -232,13 +248,13 @@ class Fleet:
                 self.suppressed += 1
                 return
             self.answered[time] += 1
-            told = asyncio.ensure_future(member.guard.completed(task, due, message_id))
-            await asyncio.wait([told], timeout=30)
+            completing = asyncio.ensure_future(member.guard.completed(task, due, message_id))
+            await asyncio.wait([completing], timeout=30)
             # Now and then the delete is lost, and the message comes again when it is visible.
-            if told.done() and self.chance.random() < 0.02:
+            if completing.done() and self.chance.random() < 0.02:
                 await asyncio.sleep(30)
                 continue
-            told.cancel()
+            completing.cancel()
             return
 
     async def end(self) -> None:

@@ -135,7 +135,7 @@ def test_on_a_fifo_queue_each_occurrence_arrives_once_and_in_order(tier: Tier) -
     assert {post.headers["x-aws-sqsd-taskname"] for post in tier.application.posts} == {"tick"}
 
 
-def test_two_tiers_run_the_same_tasks_without_a_word_to_each_other(
+def test_two_tiers_run_the_same_tasks_without_knowing_of_each_other(
     tier: Tier, local_aws: LocalAws, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -162,8 +162,8 @@ def test_a_bad_task_is_shown_on_the_status_page(tier: Tier) -> None:
     daemon.wait_for("cron.enqueued")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as answer:
         status = json.load(answer)
-    troubles = [t for t in status["last_failures"] if t["event"] == "cron.invalid"]
-    assert '"61" is out of range' in str(troubles[0]["problems"])
+    failures = [f for f in status["last_failures"] if f["event"] == "cron.invalid"]
+    assert '"61" is out of range' in str(failures[0]["problems"])
     assert [task["task"] for task in status["cron"]["next"]] == ["tick"]
     assert status["cron"]["leader"]
     assert status["cron"]["last_send_age_seconds"] < 10
@@ -190,11 +190,11 @@ def test_a_file_that_is_replaced_is_followed_and_what_is_bad_in_it_is_reported(t
 
     try:
         eventually(lambda: len(occurrences(tier)) >= 1)
-        # when somebody adds a good task and a bad one
+        # when a good task and a bad one are added
         more = '  - {name: second, url: /second, schedule: "@every 2s"}\n'
         bad = '  - {name: broken, url: /broken, schedule: "61 * * * *"}\n'
         daemon.cron_file.write_text(EVERY_2_SECONDS + more + bad)
-        # then the good ones run, and the bad one is told
+        # then the good ones run, and the bad one is reported
         eventually(lambda: tasks() == {"tick", "second"}, seconds=30)
         assert '"61" is out of range' in str(daemon.wait_for("cron.invalid")[0]["problems"])
         assert "61" in str(status_of(port)["cron"]["problems"])

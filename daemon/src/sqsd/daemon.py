@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,19 +15,20 @@ from botocore.exceptions import BotoCoreError
 
 from sqsd import __version__
 from sqsd.aws.credentials import CredentialSource, Endpoint, resolve_endpoint
-from sqsd.aws.hints import PICKY_PROXY
+from sqsd.aws.hints import PICKY_PROXY, hint_for_leader_table
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.clock import SystemClock
 from sqsd.config.signing_key import read_signing_key
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
-from sqsd.cron.duplicates import OccurrenceGuard
-from sqsd.cron.election import TableTrouble
+from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.file import CronFile
-from sqsd.cron.reload import PeriodicTasks
+from sqsd.cron.lease import LeaseRules
+from sqsd.cron.reload import CronReloader
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.cron.table_log import TableLog
 from sqsd.http.application import LocalApplication
 from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
@@ -129,7 +130,7 @@ class _Parts:
             self._imds.close()
         self._observability.close()
 
-    def _dispatchers(self, first: SqsQueue, copies: PeriodicTasks | None) -> AnyDispatcher:
+    def _dispatchers(self, first: SqsQueue, copies: CronReloader | None) -> AnyDispatcher:
         """One queue's dispatcher as it is; several behind one gate, periodic tasks on the first."""
         if not self._more:
             return self._dispatcher(self._first, first, self._ready, copies)
@@ -159,7 +160,7 @@ class _Parts:
         plan: _QueuePlan,
         queue: SqsQueue,
         ready: Callable[[], None],
-        copies: PeriodicTasks | None,
+        copies: CronReloader | None,
         gate: GateKeeper | None = None,
         share: Share | None = None,
     ) -> Dispatcher:
@@ -192,19 +193,20 @@ class _Parts:
             with_extras=bool(plan.options.extra_headers),
         )
 
-    def _periodic(self, queue: SqsQueue) -> PeriodicTasks | None:
+    def _periodic(self, queue: SqsQueue) -> CronReloader | None:
         """The table's client, too, is made only when a task is enabled."""
         if self._cron_path is None:
             return None
         name = self._resources.leader_table
         file = CronFile(self._cron_path)
         if name is None:
-            return PeriodicTasks(file, self._clock, self._log, None, None)
-        trouble = TableTrouble(name, self._clock, self._log)
+            return CronReloader(file, self._clock, self._log, None, None)
+        hint = partial(hint_for_leader_table, table=name)
+        table_log = TableLog(name, self._clock, self._log, hint)
 
         @cache
         def table() -> DynamoDbLeaderTable:
-            return DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name)
+            return DynamoDbLeaderTable(self._api("dynamodb", "DynamoDB_20120810"), name, table_log)
 
         def scheduler(schedule: Schedule) -> Scheduler:
             return Scheduler(
@@ -213,15 +215,14 @@ class _Parts:
                 queue,
                 self._clock,
                 self._log,
-                _identity(),
+                LeaseRules(_identity()),
                 fifo=self._fifo,
-                trouble=trouble,
             )
 
-        def guard(schedule: Schedule) -> OccurrenceGuard:
-            return OccurrenceGuard(schedule, table(), self._clock, self._log, trouble)
+        def guard(schedule: Schedule) -> DuplicateGuard:
+            return DuplicateGuard(schedule, table(), self._clock)
 
-        return PeriodicTasks(file, self._clock, self._log, scheduler, guard)
+        return CronReloader(file, self._clock, self._log, scheduler, guard)
 
     def _lifecycle(self, dispatcher: AnyDispatcher) -> InstanceWatcher | None:
         """None where the metadata service is switched off."""

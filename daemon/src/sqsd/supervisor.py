@@ -24,7 +24,7 @@ STOPPED_SHORT: Final = 1
 
 
 class Periodic(Protocol):
-    """What enqueues periodic tasks: `cron.reload.PeriodicTasks`."""
+    """What enqueues periodic tasks: `cron.reload.CronReloader`."""
 
     async def run(self) -> None:
         """Until drained; may be run again after it raised."""

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqsd.cron.cron_yaml import parse_cron_yaml
-from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.duplicates import DuplicateGuard
+from sqsd.cron.lease import LeaseRules
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
-from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.testing.clock import VirtualClock, run_virtually
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
-from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, leader_table
 
 
 def schedule(*tasks: str) -> Schedule:
@@ -30,13 +30,14 @@ class Tier:
 
     def __init__(self, tasks: Schedule = MINUTELY, **options: Any) -> None:
         self.dynamodb = options.pop("dynamodb", None) or FakeDynamoDb(TABLE)
-        self.sender, self.log = FakeSender(), RecordingLog()
+        self.sender = FakeSender()
+        self.log = RecordingLog()
         self.clock = VirtualClock(EPOCH)
-        table = DynamoDbLeaderTable(self.dynamodb, TABLE)
-        identity = options.pop("identity", "me")
-        self.guard = OccurrenceGuard(tasks, table, self.clock, self.log)
+        table = leader_table(self.dynamodb, self.clock, self.log)
+        rules = LeaseRules(options.pop("identity", "me"))
+        self.guard = DuplicateGuard(tasks, table, self.clock)
         self.scheduler = Scheduler(
-            tasks, table, self.sender, self.clock, self.log, identity, spread=lambda: 0.5, **options
+            tasks, table, self.sender, self.clock, self.log, rules, spread=lambda: 0.5, **options
         )
         self.running = asyncio.create_task(self.scheduler.run())
 

@@ -1,4 +1,4 @@
-"""`cron.yaml`: what is read, and that every problem is told with its place and hint."""
+"""`cron.yaml`: what is read, and that every problem is reported with its place and hint."""
 
 from __future__ import annotations
 

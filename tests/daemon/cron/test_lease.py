@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqsd.cron.lease import (
     FREE,
     Acquire,
-    Election,
     Follower,
     Holder,
     LeaseRecord,
+    LeaseRules,
     LeaseSettings,
     Read,
     Renew,
@@ -22,7 +22,7 @@ from sqsd.cron.lease import (
     Wait,
 )
 
-ME = Election("me")
+ME = LeaseRules("me")
 OTHERS = LeaseRecord(version=7, term=3, holder="other", lease_seconds=10.0)
 
 
@@ -250,7 +250,7 @@ def test_a_lease_is_never_taken_up_again_in_a_term_that_was_released() -> None:
     assert ME.decide(state, 100.1) == Acquire(HELD)
 
 
-def test_after_a_release_nobody_holds_it_and_the_process_rests() -> None:
+def test_after_a_release_no_process_holds_it_and_this_one_rests() -> None:
     state = ME.released(100.0, rest_seconds=15)
     assert not ME.holds(state, 100.0)
     assert ME.decide(state, 114.9) == Wait(115.0)

@@ -15,10 +15,10 @@ from sqsd.cron.lease import (
     FREE,
     Acquire,
     Action,
-    Election,
     Follower,
     Holder,
     LeaseRecord,
+    LeaseRules,
     Read,
     Renew,
     State,
@@ -31,8 +31,9 @@ from sqsd.cron.lease import (
 class World:
     """True time, one item, and processes that see both through bad clocks and a bad network."""
 
-    def __init__(self, seed: int, size: int, *, uneven: float, trouble: float) -> None:
-        self.chance, self.trouble = random.Random(seed), trouble
+    def __init__(self, seed: int, size: int, *, uneven: float, failing: float) -> None:
+        self.chance = random.Random(seed)
+        self.failing = failing
         self.now = 0.0
         self.item: LeaseRecord | None = None
         self.terms: list[tuple[float, str]] = []
@@ -88,12 +89,14 @@ class World:
 
 
 class Process:
-    """One election on a clock of its own."""
+    """One process, with its own clock."""
 
     def __init__(self, world: World, name: str, rate: float) -> None:
-        self.world, self.name, self._rate = world, name, rate
+        self.world = world
+        self.name = name
+        self._rate = rate
         self._offset = world.chance.uniform(-1e4, 1e4)
-        self._election = Election(name)
+        self._rules = LeaseRules(name)
         self._state: State = Follower(next_read=self.local())
         world.at(world.chance.uniform(0, 2), self.step)
 
@@ -101,17 +104,17 @@ class Process:
         return self._offset + self.world.now * self._rate
 
     def holds(self) -> bool:
-        return self._election.holds(self._state, self.local())
+        return self._rules.holds(self._state, self.local())
 
     def step(self) -> None:
         world, chance = self.world, self.world.chance
-        if chance.random() < 0.02 * world.trouble:
+        if chance.random() < 0.02 * world.failing:
             return world.at(world.now + chance.uniform(0, 40), self.step)  # stopped, its clock runs
         if isinstance(self._state, Holder) and chance.random() < 0.02:
             term = self._state.term
-            self._state = self._election.released(self.local(), chance.choice([0.0, 15.0]))
+            self._state = self._rules.released(self.local(), chance.choice([0.0, 15.0]))
             world.at(world.now + chance.uniform(0, 30), lambda: world.free(self.name, term))
-        action = self._election.decide(self._state, self.local())
+        action = self._rules.decide(self._state, self.local())
         if isinstance(action, Wait):
             seconds = max(action.until - self.local(), 0.001) / self._rate
             return world.at(world.now + seconds, self.step)
@@ -120,14 +123,14 @@ class Process:
     def _call(self, action: Action) -> None:
         world, chance = self.world, self.world.chance
         started = self.local()
-        lease = self._election.settings.lease_seconds
-        give_up = world.now + self._election.call_seconds(self._state, started) / self._rate
+        lease = self._rules.settings.lease_seconds
+        give_up = world.now + self._rules.call_seconds(self._state, started) / self._rate
         sent = world.now + chance.uniform(0.001, 0.05)
-        if chance.random() < world.trouble:
+        if chance.random() < world.failing:
             # Lost, or made long after the caller gave up.
             sent = chance.choice([float("inf"), world.now + chance.uniform(0, 60)])
         answered = sent + chance.uniform(0.001, 0.05)
-        if chance.random() < world.trouble:
+        if chance.random() < world.failing:
             answered = sent + chance.uniform(0, 5)
         open_call = [True]
 
@@ -138,7 +141,7 @@ class Process:
 
         def gave_up() -> None:
             open_call[0] = False
-            self._state = self._election.failed(self._state, self.local(), chance.random())
+            self._state = self._rules.failed(self._state, self.local(), chance.random())
             self._after_call()
 
         if sent < float("inf"):
@@ -147,7 +150,7 @@ class Process:
             world.at(give_up, gave_up)
 
     def _answered(self, action: Action, result: LeaseRecord | None, started: float) -> None:
-        e, now, spread = self._election, self.local(), self.world.chance.random()
+        e, now, spread = self._rules, self.local(), self.world.chance.random()
         match action:
             case Read():
                 self._state = e.read(self._state, result, now, spread)
@@ -159,7 +162,7 @@ class Process:
 
     def _after_call(self) -> None:
         world, chance = self.world, self.world.chance
-        paused = chance.uniform(0, 40) if chance.random() < 0.02 * world.trouble else 0.0
+        paused = chance.uniform(0, 40) if chance.random() < 0.02 * world.failing else 0.0
         world.at(world.now + paused, self.step)
 
 
@@ -168,17 +171,17 @@ class Process:
     seed=st.integers(0, 2**32),
     size=st.integers(2, 6),
     uneven=st.floats(0, 0.105),
-    trouble=st.floats(0, 0.5),
+    failing=st.floats(0, 0.5),
 )
-@example(seed=1, size=5, uneven=0.105, trouble=0.5)
-def test_never_do_two_hold_the_lease(seed: int, size: int, uneven: float, trouble: float) -> None:
-    World(seed, size, uneven=uneven, trouble=trouble).run(until=600)
+@example(seed=1, size=5, uneven=0.105, failing=0.5)
+def test_never_do_two_hold_the_lease(seed: int, size: int, uneven: float, failing: float) -> None:
+    World(seed, size, uneven=uneven, failing=failing).run(until=600)
 
 
 def test_with_clocks_far_beyond_the_bound_the_same_world_does_see_two_holders() -> None:
     """The check above can fail: outside the promise it does."""
     with pytest.raises(AssertionError, match="two holders"):
-        run_worlds(World(seed, 5, uneven=1.2, trouble=0.3) for seed in range(40))
+        run_worlds(World(seed, 5, uneven=1.2, failing=0.3) for seed in range(40))
 
 
 def run_worlds(worlds: Iterable[World]) -> None:
@@ -188,12 +191,12 @@ def run_worlds(worlds: Iterable[World]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32), size=st.integers(1, 6))
-def test_whatever_happened_before_somebody_holds_it_again(seed: int, size: int) -> None:
-    # given a world in trouble for some time
-    world = World(seed, size, uneven=0.05, trouble=0.5)
+def test_whatever_happened_before_the_lease_is_held_again(seed: int, size: int) -> None:
+    # given a world in which calls fail for some time
+    world = World(seed, size, uneven=0.05, failing=0.5)
     world.run(until=300)
-    # when the trouble is over, and what was delayed has arrived
-    world.trouble = 0.0
+    # when calls succeed again, and what was delayed has arrived
+    world.failing = 0.0
     world.run(until=400)
     # then the lease is held nearly always; releases by hand go on
     held = 0

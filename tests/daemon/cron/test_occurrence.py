@@ -11,7 +11,7 @@ import pytest
 from sqsd.cron.expression import parse_expression
 from sqsd.cron.occurrence import (
     Claim,
-    Record,
+    MoveCursor,
     RunRecord,
     Send,
     TaskRecord,
@@ -52,8 +52,8 @@ def record(**values: Any) -> TaskRecord:
 
 def test_a_new_task_is_not_fired_for_the_past() -> None:
     step = next_step(MINUTELY, None, NOON + timedelta(seconds=30), "me")
-    assert isinstance(step, Record)
-    assert (step.over, step.why) == (None, "new")
+    assert isinstance(step, MoveCursor)
+    assert (step.expected_version, step.why) == (None, "new")
     after = next_step(MINUTELY, step.record, NOON + timedelta(seconds=30), "me")
     assert after == WaitUntil(NOON + minutes(1))
 
@@ -61,7 +61,7 @@ def test_a_new_task_is_not_fired_for_the_past() -> None:
 def test_a_due_occurrence_is_claimed_over_the_known_version() -> None:
     step = next_step(MINUTELY, record(), NOON + minutes(1), "me")
     assert isinstance(step, Claim)
-    assert (step.over, step.after, step.repair) == (5, None, False)
+    assert (step.expected_version, step.after, step.repair) == (5, None, False)
     claim = step.record
     assert (claim.version, claim.cursor, claim.state) == (6, NOON + minutes(1), "claimed")
     assert next_step(MINUTELY, claim, NOON + minutes(1), "me") == Send(claim)
@@ -79,7 +79,7 @@ def test_a_claim_of_another_is_claimed_again_before_it_is_repaired() -> None:
     step = next_step(MINUTELY, claimed, NOON + timedelta(seconds=20), "me")
     assert isinstance(step, Claim)
     assert step.repair
-    assert (step.record.cursor, step.record.claimant, step.over) == (NOON, "me", 5)
+    assert (step.record.cursor, step.record.claimant, step.expected_version) == (NOON, "me", 5)
 
 
 def test_missed_occurrences_inside_catch_up_are_claimed_one_by_one_with_their_own_times() -> None:
@@ -95,7 +95,7 @@ def test_missed_occurrences_inside_catch_up_are_claimed_one_by_one_with_their_ow
 def test_what_is_later_than_catch_up_is_dropped_and_counted() -> None:
     now = NOON + minutes(60.5)
     step = next_step(MINUTELY, record(), now, "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert (step.why, step.missed) == ("missed", 55)
     after = next_step(MINUTELY, step.record, now, "me")
     assert isinstance(after, Claim)
@@ -106,7 +106,7 @@ def test_counting_what_was_missed_ends_at_a_thousand() -> None:
     each_second = replace(MINUTELY, schedule=parse_expression("@every 1s"))
     known = record(schedule="@every 1s UTC")
     step = next_step(each_second, known, NOON + timedelta(days=400), "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert step.missed == 1_000
 
 
@@ -122,14 +122,14 @@ def test_without_catch_up_only_seconds_count_as_in_time() -> None:
     strict = replace(MINUTELY, catch_up=0)
     assert isinstance(next_step(strict, record(), NOON + timedelta(seconds=65), "me"), Claim)
     step = next_step(strict, record(), NOON + timedelta(seconds=66), "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert step.missed == 1
 
 
 def test_a_claim_older_than_catch_up_is_given_up() -> None:
     claimed = record(state="claimed", claimant="dead")
     step = next_step(MINUTELY, claimed, NOON + minutes(10), "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert (step.why, step.missed, step.record.state) == ("missed", 1, "idle")
 
 
@@ -140,7 +140,7 @@ def test_a_claim_older_than_catch_up_is_given_up() -> None:
 def test_a_task_whose_times_were_changed_begins_anew(changed: dict[str, Any]) -> None:
     now = NOON + minutes(0.5)
     step = next_step(replace(MINUTELY, **changed), record(), now, "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert (step.why, step.record.cursor) == ("changed", now)
 
 
@@ -152,7 +152,7 @@ def walk(task: Task, known: TaskRecord, now: datetime) -> tuple[list[str], int, 
             case Claim(record=claimed):
                 sent.append(f"{claimed.cursor:%H:%M}")
                 known = marked_sent(task, claimed, now)
-            case Record(record=moved, missed=count):
+            case MoveCursor(record=moved, missed=count):
                 missed += count
                 known = moved
             case _:
@@ -187,7 +187,7 @@ def test_a_task_that_was_not_enabled_for_a_week_begins_anew() -> None:
     # given a leader that notes that the task does not run, once
     rests = replace(MINUTELY, enabled=False)
     noted = next_step(rests, record(), NOON + minutes(0.5), "me")
-    assert isinstance(noted, Record)
+    assert isinstance(noted, MoveCursor)
     assert isinstance(next_step(rests, noted.record, NOON + minutes(1), "me"), WaitUntil)
     # when it runs again
     now = NOON + timedelta(days=7, seconds=30)
@@ -199,13 +199,13 @@ def test_a_task_that_was_not_enabled_for_a_week_begins_anew() -> None:
 def test_an_unfinished_claim_of_a_task_that_is_not_enabled_is_dropped() -> None:
     rests = replace(MINUTELY, enabled=False)
     step = next_step(rests, record(state="claimed", claimant="dead"), NOON + minutes(0.1), "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert isinstance(next_step(rests, None, NOON, "me"), WaitUntil), "nothing to note"
 
 
 def test_a_cursor_far_in_the_future_does_not_stop_a_task() -> None:
     step = next_step(MINUTELY, record(cursor=NOON + timedelta(days=365)), NOON, "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert (step.why, step.record.cursor) == ("clock", NOON)
 
 
@@ -233,7 +233,7 @@ def test_a_task_with_overlap_skip_names_the_occurrence_to_be_finished_first() ->
 def test_a_tasks_item_outlives_its_next_time() -> None:
     yearly = replace(MINUTELY, schedule=parse_expression("@yearly"))
     step = next_step(yearly, None, NOON, "me")
-    assert isinstance(step, Record)
+    assert isinstance(step, MoveCursor)
     assert step.record.expires_at > datetime(2027, 1, 2, tzinfo=UTC).timestamp()
 
 

@@ -12,17 +12,17 @@ import pytest
 from sqsd.base.errors import AwsUnreachable
 from sqsd.contract import events
 from sqsd.cron.cron_yaml import Problem, read_cron_yaml
-from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.file import NO_LEADER_TABLE
-from sqsd.cron.reload import PeriodicTasks
+from sqsd.cron.lease import LeaseRules
+from sqsd.cron.reload import CronReloader
 from sqsd.cron.schedule import Schedule
 from sqsd.cron.scheduler import Scheduler
-from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.observe.observer import Observer
 from sqsd.testing.clock import VirtualClock, run_virtually
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
-from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, leader_table
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TICK = "{name: tick, url: /tick, schedule: '* * * * *'}"
@@ -31,7 +31,7 @@ BAD = "{name: bad, url: /bad, schedule: '61 * * * *'}"
 
 
 class FakeFile:
-    """Implements `periodic_tasks.ScheduleFile`."""
+    """Implements `reload.ScheduleFile`."""
 
     name = "cron.yaml"
 
@@ -55,25 +55,28 @@ class FakeFile:
 class Instance:
     def __init__(self, *tasks: str, table: bool = True) -> None:
         self.file = FakeFile(*tasks)
-        self.clock, self.recorded = VirtualClock(EPOCH), RecordingLog()
+        self.clock = VirtualClock(EPOCH)
+        self.recorded = RecordingLog()
         self.log = Observer(self.recorded, self.clock)
-        self.dynamodb, self.sender = FakeDynamoDb(TABLE), FakeSender()
-        store = DynamoDbLeaderTable(self.dynamodb, TABLE)
+        self.dynamodb = FakeDynamoDb(TABLE)
+        self.sender = FakeSender()
+        store = leader_table(self.dynamodb, self.clock, self.log)
+        rules = LeaseRules("me")
 
         def scheduler(schedule: Schedule) -> Scheduler:
             return Scheduler(
-                schedule, store, self.sender, self.clock, self.log, "me", spread=lambda: 0.5
+                schedule, store, self.sender, self.clock, self.log, rules, spread=lambda: 0.5
             )
 
-        def guard(schedule: Schedule) -> OccurrenceGuard:
-            return OccurrenceGuard(schedule, store, self.clock, self.log)
+        def guard(schedule: Schedule) -> DuplicateGuard:
+            return DuplicateGuard(schedule, store, self.clock)
 
         makers = (scheduler, guard) if table else (None, None)
-        self.periodic = PeriodicTasks(self.file, self.clock, self.log, *makers)
-        self.running = asyncio.create_task(self.periodic.run())
+        self.reloader = CronReloader(self.file, self.clock, self.log, *makers)
+        self.running = asyncio.create_task(self.reloader.run())
 
     async def drain(self) -> None:
-        self.periodic.drain()
+        self.reloader.drain()
         await self.running
 
 
@@ -90,7 +93,7 @@ def test_a_task_that_is_added_runs_and_those_that_did_not_change_do_not_notice()
         await asyncio.sleep(80)
         assert instance.sender.times("tick") == [at(1), at(2)]
         assert instance.sender.times("other") == [at(2)]
-        assert [task.name for task in instance.periodic.tasks] == ["tick", "other"]
+        assert [task.name for task in instance.reloader.tasks] == ["tick", "other"]
         assert instance.recorded.of(events.CRON_LOADED) == [
             {"tasks": ["tick"], "file": "cron.yaml"},
             {"tasks": ["tick", "other"], "file": "cron.yaml"},
@@ -153,7 +156,7 @@ def test_a_task_that_is_changed_between_its_send_and_its_mark_is_not_sent_twice(
     run_virtually(scenario())
 
 
-def test_problems_are_told_once_a_minute_and_cleared_when_they_are_gone() -> None:
+def test_problems_are_logged_once_a_minute_and_cleared_when_they_are_gone() -> None:
     async def scenario() -> None:
         instance = Instance(TICK)
         await asyncio.sleep(70)
@@ -162,10 +165,10 @@ def test_problems_are_told_once_a_minute_and_cleared_when_they_are_gone() -> Non
         await asyncio.sleep(7)
         assert len(instance.recorded.of(events.CRON_INVALID)) == 1
         await asyncio.sleep(120)
-        told = instance.recorded.of(events.CRON_INVALID)
-        assert len(told) == 3
-        assert '"61" is out of range' in told[0]["problems"][0]
-        assert instance.log.cron_problems == told[0]["problems"]
+        logged = instance.recorded.of(events.CRON_INVALID)
+        assert len(logged) == 3
+        assert '"61" is out of range' in logged[0]["problems"][0]
+        assert instance.log.cron_problems == logged[0]["problems"]
         instance.file.write(TICK)
         await asyncio.sleep(120)
         assert len(instance.recorded.of(events.CRON_INVALID)) == 3
@@ -209,7 +212,7 @@ def test_dynamodb_is_called_only_while_a_task_is_enabled() -> None:
         instance = Instance()
         calls = instance.dynamodb.calls.total
         await asyncio.sleep(60)
-        assert not await instance.periodic.is_duplicate("tick", NOON, "m1")
+        assert not await instance.reloader.is_duplicate("tick", NOON, "m1")
         assert calls() == 0
         # none -> one
         instance.file.write(TICK)
@@ -234,7 +237,7 @@ def test_dynamodb_is_called_only_while_a_task_is_enabled() -> None:
     run_virtually(scenario())
 
 
-def test_without_a_leader_table_the_problem_is_told_and_nothing_runs() -> None:
+def test_without_a_leader_table_the_problem_is_logged_and_nothing_runs() -> None:
     async def scenario() -> None:
         instance = Instance(TICK, table=False)
         await asyncio.sleep(90)
@@ -247,19 +250,19 @@ def test_without_a_leader_table_the_problem_is_told_and_nothing_runs() -> None:
     run_virtually(scenario())
 
 
-def test_what_was_replaced_is_known_to_who_looks_for_copies() -> None:
+def test_the_guard_uses_the_tasks_of_a_file_that_was_replaced() -> None:
     async def scenario() -> None:
         instance = Instance(TICK)
         await asyncio.sleep(61)
         instance.file.write("{name: tick, url: /, schedule: '* * * * *', catch_up: 3600}")
         await asyncio.sleep(10)
-        assert not await instance.periodic.is_duplicate("tick", NOON, "m1")
+        assert not await instance.reloader.is_duplicate("tick", NOON, "m1")
         # sent by a repair, 50 minutes late
         sent_at = int((NOON.timestamp() + 3_000) * 1000)
-        assert await instance.periodic.is_duplicate("tick", NOON, "m2", sent_at)
-        await instance.periodic.completed("tick", NOON, "m1")
-        await instance.periodic.abandoned("tick", NOON, "m1")
-        assert await instance.periodic.is_duplicate("tick", NOON, "m1"), "done stays done"
+        assert await instance.reloader.is_duplicate("tick", NOON, "m2", sent_at)
+        await instance.reloader.completed("tick", NOON, "m1")
+        await instance.reloader.abandoned("tick", NOON, "m1")
+        assert await instance.reloader.is_duplicate("tick", NOON, "m1"), "done stays done"
         await instance.drain()
 
     run_virtually(scenario())

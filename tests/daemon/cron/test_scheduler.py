@@ -1,4 +1,4 @@
-"""The scheduler in virtual time: EB's message, drains, troubles, overlap, costs."""
+"""The scheduler in virtual time: EB's message, drains, failures, overlap, costs."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_leader_that_died_between_claim_and_send_is_repaired_with_the_same_tim
     virtually(scenario)
 
 
-def test_a_send_that_fails_is_repeated_and_told() -> None:
+def test_a_send_that_fails_is_repeated_and_logged() -> None:
     async def scenario() -> None:
         tier = Tier()
         tier.sender.error = AwsUnreachable("SendMessage", "cut")
@@ -198,7 +198,7 @@ def test_a_leader_that_cannot_send_leaves_the_lease_to_another() -> None:
 
 
 def test_one_bad_task_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a task whose next time cannot be computed, by a bug that nobody foresaw
+    # given a task whose next time cannot be computed, because of a bug
     def broken(task: Any, at: datetime) -> datetime:
         if task.name == "bad":
             raise ZeroDivisionError("a bug")
@@ -229,7 +229,7 @@ def test_one_bad_task_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) 
         ("ThrottlingException", ["repeated"]),
     ],
 )
-def test_trouble_with_the_table_is_told_once_a_minute_with_the_hint(
+def test_failures_of_the_table_are_logged_once_a_minute_with_the_hint(
     code: str, words: list[str]
 ) -> None:
     async def scenario() -> None:
@@ -240,13 +240,13 @@ def test_trouble_with_the_table_is_told_once_a_minute_with_the_hint(
 
         tier.dynamodb.around = refuse
         await asyncio.sleep(299)
-        told = tier.log.of(events.LEASE_FAILED)
-        assert 4 <= len(told) <= 5
-        assert told[0]["table"] == TABLE
-        assert told[0]["action"] == "GetItem"
-        assert all(word in told[0]["hint"] for word in words)
-        assert tier.dynamodb.calls.total() < 60, "a table in trouble must not be hammered"
-        # when the trouble is over, all is well again by itself
+        logged = tier.log.of(events.LEASE_FAILED)
+        assert 4 <= len(logged) <= 5
+        assert logged[0]["table"] == TABLE
+        assert logged[0]["action"] == "GetItem"
+        assert all(word in logged[0]["hint"] for word in words)
+        assert tier.dynamodb.calls.total() < 60, "a failing table must not be hammered"
+        # when the table answers again, everything recovers by itself
         tier.dynamodb.around = None
         await asyncio.sleep(75)
         assert tier.sender.times() != []

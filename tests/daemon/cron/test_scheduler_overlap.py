@@ -79,7 +79,9 @@ def test_of_two_messages_of_one_occurrence_the_first_dispatched_counts() -> None
 
 
 @pytest.mark.parametrize("state", ["dispatched", "abandoned", "done"])
-def test_a_message_sent_long_after_its_time_is_somebodys_wish_and_dispatched(state: str) -> None:
+def test_a_message_sent_long_after_its_time_was_sent_on_purpose_and_is_dispatched(
+    state: str,
+) -> None:
     async def scenario() -> None:
         tier = Tier()
         await tier.guard.is_duplicate("tick", due(1), "m1")

@@ -17,11 +17,12 @@ from sqsd.aws.ports import AwsApi
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.contract import LEADER_TABLE_ACTIONS, LEADER_TABLE_TTL
 from sqsd.cron.cron_yaml import parse_cron_yaml
-from sqsd.cron.duplicates import OccurrenceGuard
-from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord, LeaseSettings
+from sqsd.cron.duplicates import DuplicateGuard
+from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord, LeaseRules, LeaseSettings
 from sqsd.cron.occurrence import RunRecord, TaskRecord
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.cron.table_log import TableLog
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import FakeSender
@@ -70,13 +71,18 @@ def api(request: pytest.FixtureRequest) -> Iterator[AwsApi]:
 
 @pytest.fixture
 def table(api: AwsApi) -> DynamoDbLeaderTable:
-    return DynamoDbLeaderTable(api, TABLE)
+    return made(api)
+
+
+def made(api: AwsApi, name: str = TABLE, call_seconds: float = 2.0) -> DynamoDbLeaderTable:
+    log = TableLog(name, RealClock(), RecordingLog(), lambda code: None)
+    return DynamoDbLeaderTable(api, name, log, call_seconds)
 
 
 # ---- the lease
 
 
-async def test_only_one_of_two_gets_a_lease_that_nobody_holds(table: DynamoDbLeaderTable) -> None:
+async def test_only_one_of_two_gets_a_lease_that_is_not_held(table: DynamoDbLeaderTable) -> None:
     assert await table.read_lease() is None
     first = await table.acquire_lease("a", 10.0, None)
     assert first is not None
@@ -118,7 +124,7 @@ async def test_a_lease_that_a_daemon_with_a_census_wrote_is_read_renewed_and_acq
     numbers = {"version": 7, "term": 3, "lease_seconds": 10, "epoch": 2, "fleet": 4, "census": 1}
     item = {"id": {"S": LEASE_ID}, "holder": {"S": "old"}}
     item |= {name: {"N": str(number)} for name, number in numbers.items()}
-    await api.call("PutItem", {"TableName": table.name, "Item": item}, timeout=2)
+    await api.call("PutItem", {"TableName": TABLE, "Item": item}, timeout=2)
     # then it is a lease like any other
     seen = await table.read_lease()
     assert seen == LeaseRecord(version=7, term=3, holder="old", lease_seconds=10.0)
@@ -126,7 +132,7 @@ async def test_a_lease_that_a_daemon_with_a_census_wrote_is_read_renewed_and_acq
     assert taken == LeaseRecord(version=8, term=4, holder="new", lease_seconds=10.0)
     assert await table.renew_lease("new", 10.0, 4) == replace(taken, version=9)
     # and what the old daemon counted stays for other daemons like it
-    request = {"TableName": table.name, "Key": {"id": {"S": LEASE_ID}}}
+    request = {"TableName": TABLE, "Key": {"id": {"S": LEASE_ID}}}
     left = (await api.call("GetItem", request, timeout=2))["Item"]
     assert {name: int(left[name]["N"]) for name in ("epoch", "fleet", "census")} == {
         "epoch": 2,
@@ -216,15 +222,15 @@ async def test_items_of_occurrences_expire(table: DynamoDbLeaderTable, api: AwsA
 
 async def test_a_missing_table_is_an_error_that_says_so(api: AwsApi) -> None:
     with pytest.raises(AwsError) as caught:
-        await DynamoDbLeaderTable(api, "Nothing").read_lease()
+        await made(api, "Nothing").read_lease()
     assert caught.value.code == "ResourceNotFoundException"
 
 
-async def test_an_item_of_somebody_elses_making_is_told_by_its_content() -> None:
+async def test_an_item_of_another_program_is_recognised_by_its_content() -> None:
     api = FakeDynamoDb(TABLE)
     api.items[TABLE][LEASE_ID] = {"id": {"S": LEASE_ID}, "leader_id": {"S": "i-1.0000000001"}}
     with pytest.raises(AwsUnreachable, match="not of this daemon's making"):
-        await DynamoDbLeaderTable(api, TABLE).read_lease()
+        await made(api).read_lease()
 
 
 # ---- all of it in real time
@@ -257,10 +263,10 @@ async def test_two_schedulers_send_each_second_once_though_the_leader_dies(api: 
         margin_seconds=0.4,
         read_seconds=0.4,
     )
-    table, clock, log = DynamoDbLeaderTable(api, TABLE, 0.5), RealClock(), RecordingLog()
+    table, clock, log = made(api, call_seconds=0.5), RealClock(), RecordingLog()
     senders = [FakeSender(), FakeSender()]
     schedulers = [
-        Scheduler(tasks, table, sender, clock, log, name, settings=settings)
+        Scheduler(tasks, table, sender, clock, log, LeaseRules(name, settings))
         for name, sender in zip("ab", senders, strict=True)
     ]
     running = [asyncio.create_task(scheduler.run()) for scheduler in schedulers]
@@ -279,7 +285,7 @@ async def test_two_schedulers_send_each_second_once_though_the_leader_dies(api: 
         datetime.strptime(time, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC) for time in sent
     ]
     assert {(b - a).total_seconds() for a, b in pairwise(seconds)} == {1.0}
-    guard = OccurrenceGuard(tasks, table, clock, log)
+    guard = DuplicateGuard(tasks, table, clock)
     assert not await guard.is_duplicate("each second", seconds[0], "m1")
     await guard.completed("each second", seconds[0], "m1")
     assert await guard.is_duplicate("each second", seconds[0], "m2")

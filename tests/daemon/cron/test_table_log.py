@@ -1,26 +1,28 @@
-"""The leader table in trouble: what is sent twice, what is said, and who steps down."""
+"""A leader table that fails: what is sent twice, what is logged, and which leader steps down."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
+from sqsd.aws.hints import hint_for_leader_table
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.contract import events
 from sqsd.cron.cron_yaml import parse_cron_yaml
-from sqsd.cron.duplicates import OccurrenceGuard
-from sqsd.cron.election import TableTrouble
+from sqsd.cron.duplicates import DuplicateGuard
+from sqsd.cron.lease import LeaseRules
 from sqsd.cron.scheduler import Scheduler
-from sqsd.cron.table import DynamoDbLeaderTable
+from sqsd.cron.table_log import TableLog
 from sqsd.observe.observer import Observer
 from sqsd.testing.clock import FakeClock, VirtualClock, run_virtually
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
-from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, leader_table
 
 Around = Callable[[str, Mapping[str, Any], Callable[[], Any]], Awaitable[Any]]
 
@@ -49,19 +51,18 @@ class Instance:
     def __init__(
         self, dynamodb: FakeDynamoDb, sender: FakeSender, schedule: Any, name: str = "me"
     ) -> None:
-        self.clock, self.recorded = VirtualClock(EPOCH), RecordingLog()
+        self.clock = VirtualClock(EPOCH)
+        self.recorded = RecordingLog()
         self.log = Observer(self.recorded, self.clock)
-        table = DynamoDbLeaderTable(dynamodb, TABLE)
-        trouble = TableTrouble(TABLE, self.clock, self.log)
-        self.guard = OccurrenceGuard(schedule, table, self.clock, self.log, trouble)
+        table = leader_table(dynamodb, self.clock, self.log)
+        self.guard = DuplicateGuard(schedule, table, self.clock)
         self.scheduler = Scheduler(
             schedule,
             table,
             sender,
             self.clock,
             self.log,
-            name,
-            trouble=trouble,
+            LeaseRules(name),
             spread=lambda: 0.5,
         )
         self.running = asyncio.create_task(self.scheduler.run())
@@ -103,7 +104,7 @@ def test_a_table_that_hangs_after_a_claim_makes_no_occurrence_fire_twice(outage:
         dynamodb.around = hang_after_the_claim
         await asyncio.sleep(5)
         assert len(sender.sent) == 1
-        # and its message is POSTed, for nobody can tell whether it is a copy
+        # and its message is POSTed, because it may be a copy or not
         posts = int(await answered(worker, "m1"))
         assert posts == 1
         # when the table is back
@@ -141,7 +142,7 @@ def test_with_overlap_skip_an_answer_is_noted_after_an_hour_without_the_table() 
     run_virtually(scenario())
 
 
-def test_many_answers_to_be_noted_do_not_hammer_a_table_in_trouble() -> None:
+def test_many_answers_to_be_noted_do_not_hammer_a_failing_table() -> None:
     async def scenario() -> None:
         dynamodb = FakeDynamoDb(TABLE)
         worker = Instance(dynamodb, FakeSender(), tasks())
@@ -176,67 +177,69 @@ def test_a_message_given_up_that_was_never_dispatched_holds_nothing_back() -> No
     run_virtually(scenario())
 
 
-# ---- what is said
+# ---- what is logged
 
 
-def trouble() -> tuple[TableTrouble, FakeClock, RecordingLog, Observer]:
+def table_log() -> tuple[TableLog, FakeClock, RecordingLog, Observer]:
     clock, recorded = FakeClock(), RecordingLog()
     observer = Observer(recorded, clock)
-    return TableTrouble(TABLE, clock, observer), clock, recorded, observer
+    hint = partial(hint_for_leader_table, table=TABLE)
+    return TableLog(TABLE, clock, observer, hint), clock, recorded, observer
 
 
-def test_a_renewal_that_works_ends_no_trouble_of_claims() -> None:
-    table, clock, recorded, observer = trouble()
+def test_a_renewal_that_succeeds_ends_no_failures_of_claims() -> None:
+    table, clock, recorded, observer = table_log()
     for _ in range(60):  # five minutes of a policy without PutItem
         table.failed(AwsError("PutItem", "AccessDeniedException", "no", 400))
-        table.worked("UpdateItem")
+        table.succeeded("UpdateItem")
         clock.advance(5)
     assert len(recorded.of(events.LEASE_FAILED)) == 5
     assert recorded.of(events.LEASE_RECOVERED) == []
-    table.worked("PutItem")
+    table.succeeded("PutItem")
     (recovered,) = recorded.of(events.LEASE_RECOVERED)
     assert (recovered["action"], recovered["code"]) == ("PutItem", "AccessDeniedException")
     assert observer.metrics.lease_failed == 60, "each is counted"
 
 
-def test_a_table_that_fails_now_and_then_is_told_of_once_a_minute_at_most() -> None:
-    table, clock, recorded, observer = trouble()
+def test_failures_now_and_then_are_logged_once_a_minute_at_most() -> None:
+    table, clock, recorded, observer = table_log()
     for number in range(600):  # every third second, for half an hour
         if number % 2:
-            table.worked("GetItem")
+            table.succeeded("GetItem")
         else:
             table.failed(AwsUnreachable("GetItem", "no answer"))
         clock.advance(3)
     clock.advance(60)
-    table.worked("GetItem")
+    table.succeeded("GetItem")
     assert 25 <= len(recorded.of(events.LEASE_FAILED)) <= 31
     assert len(recorded.of(events.LEASE_RECOVERED)) <= 31
     assert observer.metrics.lease_failed == 300
 
 
-def test_of_two_kinds_of_trouble_each_has_its_own_end() -> None:
-    table, _, recorded, _ = trouble()
+def test_of_two_kinds_of_failures_each_has_its_own_end() -> None:
+    table, _, recorded, _ = table_log()
     table.failed(AwsError("PutItem", "ThrottlingException", "no", 400))
     table.failed(AwsError("GetItem", "ThrottlingException", "no", 400))
     assert len(recorded.of(events.LEASE_FAILED)) == 2
-    table.worked("GetItem")
+    table.succeeded("GetItem")
     assert [event["action"] for event in recorded.of(events.LEASE_RECOVERED)] == ["GetItem"]
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
 def test_the_hint_has_the_statement_that_the_role_needs(code: str) -> None:
-    table, _, recorded, _ = trouble()
+    table, _, recorded, _ = table_log()
     table.failed(AwsError("PutItem", code, "no", 400))
-    (told,) = recorded.of(events.LEASE_FAILED)
-    assert told["table"] == TABLE
-    assert told["action"] == "PutItem"
+    (logged,) = recorded.of(events.LEASE_FAILED)
+    assert logged["table"] == TABLE
+    assert logged["action"] == "PutItem"
     assert (
-        '"Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]' in told["hint"]
+        '"Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]'
+        in logged["hint"]
     )
-    assert f"table/{TABLE}" in told["hint"]
+    assert f"table/{TABLE}" in logged["hint"]
 
 
-# ---- who steps down
+# ---- which leader steps down
 
 
 def test_a_leader_that_cannot_claim_leaves_the_lease_to_another() -> None:
@@ -314,7 +317,7 @@ def test_a_defect_in_the_election_ends_neither_cron_nor_the_metric_of_a_leader(
         leader = Instance(FakeDynamoDb(TABLE), sender, tasks(schedule="* * * * *"))
         await asyncio.sleep(30)
         assert leader.log.leader
-        keeper = leader.scheduler._keeper
+        keeper = leader.scheduler._elector
         step, calls = keeper.step, []
 
         async def broken() -> None:
@@ -326,7 +329,7 @@ def test_a_defect_in_the_election_ends_neither_cron_nor_the_metric_of_a_leader(
         monkeypatch.setattr(keeper, "step", broken)
         keeper.wake.set()
         await asyncio.sleep(60)
-        # each was counted, and told; and the lease is held again
+        # each was counted and logged, and the lease is held again
         assert leader.log.metrics.lease_failed == 2
         assert leader.log.leader
         assert sender.times() == ["2026-03-01 00:01:00 UTC"]
@@ -348,7 +351,7 @@ def test_a_scheduler_that_fails_altogether_leads_no_longer_and_can_be_run_again(
 
         with monkeypatch.context() as patch:
             patch.setattr(leader.scheduler, "_compete", broken)
-            leader.scheduler._keeper.wake.set()
+            leader.scheduler._elector.wake.set()
             await asyncio.wait([leader.running])
         assert leader.running.exception() is not None
         assert leader.log.leader_since is None

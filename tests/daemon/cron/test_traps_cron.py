@@ -10,12 +10,12 @@ import pytest
 
 from sqsd.contract import events
 from sqsd.cron.cron_yaml import parse_cron_yaml
+from sqsd.cron.lease import LeaseRules
 from sqsd.cron.scheduler import Scheduler
-from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.testing.clock import VirtualClock, run_virtually
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
-from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender
+from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, leader_table
 
 MINUTELY = parse_cron_yaml(
     'version: 1\ncron:\n  - {name: tick, url: /tick, schedule: "* * * * *"}\n'
@@ -26,10 +26,11 @@ class Instance:
     """One scheduler of a fleet that shares a table and a queue."""
 
     def __init__(self, dynamodb: FakeDynamoDb, sender: FakeSender, identity: str) -> None:
-        self.clock, self.log = VirtualClock(EPOCH), RecordingLog()
-        table = DynamoDbLeaderTable(dynamodb, TABLE)
+        self.clock = VirtualClock(EPOCH)
+        self.log = RecordingLog()
+        table = leader_table(dynamodb, self.clock, self.log)
         self.scheduler = Scheduler(
-            MINUTELY, table, sender, self.clock, self.log, identity, spread=lambda: 0.5
+            MINUTELY, table, sender, self.clock, self.log, LeaseRules(identity), spread=lambda: 0.5
         )
         self.running = asyncio.create_task(self.scheduler.run())
 
@@ -77,7 +78,7 @@ def test_a_wall_clock_that_steps_repeats_nothing_and_loses_nothing(step: int) ->
         instance = Instance(FakeDynamoDb(TABLE), sender, "me")
         await asyncio.sleep(330)
         assert len(sender.sent) == 5
-        instance.clock.skew += step  # somebody corrects it
+        instance.clock.skew += step  # it is corrected
         await asyncio.sleep(600)
         await instance.drain()
         times = sender.times("tick")
@@ -99,8 +100,9 @@ def test_another_schedule_begins_a_task_anew_and_fires_nothing_for_the_past() ->
             'version: 1\ncron:\n  - {name: tick, url: /tick, schedule: "*/5 * * * *"}\n'
         )
         log = RecordingLog()
-        table = DynamoDbLeaderTable(dynamodb, TABLE)
-        new = Scheduler(hourly, table, sender, VirtualClock(EPOCH), log, "new", spread=lambda: 0.5)
+        clock = VirtualClock(EPOCH)
+        table = leader_table(dynamodb, clock, log)
+        new = Scheduler(hourly, table, sender, clock, log, LeaseRules("new"), spread=lambda: 0.5)
         running = asyncio.create_task(new.run())
         await old.drain()
         await asyncio.sleep(540)

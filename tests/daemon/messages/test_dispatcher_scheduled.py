@@ -9,14 +9,14 @@ import pytest
 
 from sqsd import contract
 from sqsd.contract import events
-from sqsd.cron.duplicates import OccurrenceGuard
+from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.expression import parse_expression
 from sqsd.cron.schedule import Schedule, Task
-from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.testing.clock import VirtualClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
 from sqsd.testing.tier import FakeTier
+from tests.fakes.cron_fleet import TABLE, leader_table
 
 
 class Copies:
@@ -79,10 +79,10 @@ async def test_a_scheduled_message_that_goes_to_the_dead_letter_queue_at_once_is
 @in_virtual_time
 async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_posted() -> None:
     # given the guard itself
-    clock, log = VirtualClock(), RecordingLog()
+    clock = VirtualClock()
     tick = Task(name="tick", url="/scheduled", schedule=parse_expression("@daily"))
-    table = DynamoDbLeaderTable(FakeDynamoDb("Leaders"), "Leaders")
-    copies = OccurrenceGuard(Schedule((tick,)), table, clock, log)
+    table = leader_table(FakeDynamoDb(TABLE), clock, RecordingLog())
+    copies = DuplicateGuard(Schedule((tick,)), table, clock)
     async with FakeTier(copies=copies, dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         scheduled(tier)

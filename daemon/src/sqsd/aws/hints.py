@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqsd.base.errors import ACCESS_DENIED_CODES
-from sqsd.contract import ENQUEUE_ACTIONS, QUEUE_ACTIONS
+from sqsd.contract import ENQUEUE_ACTIONS, LEADER_TABLE_ACTIONS, QUEUE_ACTIONS
 
 #: Codes for a queue that does not exist.
 _NO_QUEUE: Final = frozenset(
     {"QueueDoesNotExist", "NonExistentQueue", "AWS.SimpleQueueService.NonExistentQueue"}
 )
+#: Codes for a table that does not exist.
+_NO_TABLE: Final = frozenset({"ResourceNotFoundException", "TableNotFoundException"})
 #: Codes for an access key that AWS does not know.
 _UNKNOWN_KEYS: Final = frozenset({"UnrecognizedClientException", "InvalidClientTokenId"})
 #: Codes for a session token that has expired.
@@ -68,6 +70,19 @@ def hint_for_queue(action: str, code: str, url: str) -> str | None:
             'allow the instance\'s role "kms:Decrypt", and to send "kms:GenerateDataKey", on the'
             f" key of {url}; see that the key is enabled"
         )
+    return hint_for_keys(code)
+
+
+def hint_for_leader_table(code: str, table: str) -> str | None:
+    """Return what to do when DynamoDB refuses a call about `table`, or None if that is unknown."""
+    needed = statement(LEADER_TABLE_ACTIONS, "dynamodb", f"table/{table}")
+    if code in _NO_TABLE:
+        return (
+            f"there is no table {table} in this region: deploy the stack that has it, or correct"
+            f" leader_table in the settings, and {needed}"
+        )
+    if code in ("AccessDenied", "AccessDeniedException"):
+        return needed
     return hint_for_keys(code)
 
 

@@ -1,9 +1,9 @@
-"""Keeps copies of one occurrence from the application: asked before a POST, told after a 200.
+"""Recognises copies of an occurrence before they are POSTed.
 
-A call to the table costs a message of a periodic task one write before its POST and one after its
-answer; ordinary messages are not concerned. When the table cannot be reached the message is
-dispatched all the same: a copy is rare, an outage must not stop periodic tasks. So is one of a
-task that two environments with different tables put into one queue.
+A message of a periodic task costs one write before its POST and one after its answer; ordinary
+messages cost nothing. When the table cannot be reached the message is dispatched all the same: a
+copy is rare, and an outage must not stop periodic tasks. A message is also dispatched if two
+environments with different tables enqueue the same task into one queue.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
+from sqsd.base.backoff import doubled
 from sqsd.base.errors import SqsdError
-from sqsd.base.ports import Clock, EventLog
-from sqsd.cron.election import TableTrouble
+from sqsd.base.ports import Clock
 from sqsd.cron.occurrence import (
     COPY_WINDOW_MAX,
     OVERLAP_MAX,
@@ -25,58 +25,58 @@ from sqsd.cron.occurrence import (
 from sqsd.cron.ports import LeaderTable
 from sqsd.cron.schedule import Schedule
 
-#: How long a message waits for an answer of the table before it is dispatched without one.
+#: Longest time that a message waits for the table before it is dispatched all the same, in seconds.
 ADMIT_SECONDS: Final = 8.0
-#: How long the record of an answer is tried for at the least; the message is deleted meanwhile.
+#: Shortest time for which recording an answer is tried, in seconds; the message is deleted
+#: meanwhile.
 FINISH_SECONDS: Final = 60.0
+#: Wait after a failed call, in seconds; each further failure doubles it.
 _RETRY_SECONDS: Final = 0.5
+#: Longest wait after a failed call, in seconds, while few answers are to be recorded.
 _RETRY_MAX_SECONDS: Final = 5.0
-#: What a process may ask of a table in trouble, in calls a second, however many answers wait.
+#: Most calls that a process makes to a failing table, in calls a second, however many answers are
+#: to be recorded.
 _CALLS_A_SECOND: Final = 10
-#: A copy may be taken over by a third in between; more than this is not chance.
+#: Most times that a record may change while it is judged: each time another message took it over,
+#: and more than this is not chance.
 _MAX_CHANGES: Final = 5
 
 _Result = TypeVar("_Result")
 
 
-class OccurrenceGuard:
-    """Tells copies of occurrences from their first message.
+class DuplicateGuard:
+    """Distinguishes copies of an occurrence from its first message.
 
     Args:
-        schedule: the tasks; a task that is not in it (an older instance's) gets the widest window.
+        schedule: the tasks; a task that is not in it (an older instance's) has the widest window.
         table: the leader table.
-        trouble: shared with the scheduler, so that one outage is told once.
+        clock: the process's clock.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        table: LeaderTable,
-        clock: Clock,
-        log: EventLog,
-        trouble: TableTrouble | None = None,
-    ) -> None:
+    def __init__(self, schedule: Schedule, table: LeaderTable, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
         self._unfinished = 0
-        self.follow(schedule)
-        self._table, self._clock, self._log = table, clock, log
-        self._trouble = trouble or TableTrouble(table.name, clock, log)
+        #: Messages recognised as duplicates.
         self.suppressed = 0
+        self.follow(schedule)
 
     def follow(self, schedule: Schedule) -> None:
-        """These are the tasks from now on."""
+        """Use the tasks of `schedule` from now on."""
         self._tasks = {task.name: task for task in schedule.tasks}
 
     async def is_duplicate(
         self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
     ) -> bool:
-        """Whether to delete a received message of a periodic task instead of POSTing it.
+        """Return whether to delete a received message of a periodic task instead of POSTing it.
 
-        Asked before every POST of such a message, redeliveries included. Never raises; without an
+        Call it before every POST of such a message, redeliveries included. Never raises; without an
         answer of the table within `ADMIT_SECONDS` the message counts as the first.
 
         Args:
-            task, scheduled: from the message's attributes; `scheduled` is aware.
-            message_id: SQS's.
+            task: the task's name, from the message's attributes.
+            scheduled: the scheduled time, aware, from the message's attributes.
+            message_id: SQS's id of the message.
             sent_at: SQS's `SentTimestamp`, in milliseconds since 1970.
         """
         sent = None if sent_at is None else datetime.fromtimestamp(sent_at / 1000, UTC)
@@ -89,17 +89,17 @@ class OccurrenceGuard:
         return duplicate
 
     async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
-        """Told after a 200: a later copy or redelivery is a duplicate. Never raises.
+        """Record that a message was answered with 200, so that later copies are duplicates.
 
-        While the table fails this is tried for as long as a copy may be sent, and with `overlap:
-        skip` for as long as the occurrence would hold back the next.
+        Never raises. While the table fails this is tried for as long as a copy may be sent, and
+        with `overlap: skip` for as long as the occurrence would hold back the next.
         """
         await self._finish(task, scheduled, message_id, done=True)
 
     async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
-        """Told when no attempt follows: dead-lettered, expired, or the last failed. Never raises.
+        """Record that no attempt follows: dead-lettered, expired, or failed for the last time.
 
-        `overlap: skip` then waits no longer, and a redriven message is dispatched.
+        Never raises. `overlap: skip` then waits no longer, and a redriven message is dispatched.
         """
         await self._finish(task, scheduled, message_id, done=False)
 
@@ -107,15 +107,15 @@ class OccurrenceGuard:
         self, task: str, scheduled: datetime, message_id: str, sent: datetime | None
     ) -> bool:
         window = self._window(task)
-        over = None
+        seen = None
         for _ in range(_MAX_CHANGES):
-            if await self._table.dispatch_run(task, scheduled, message_id, self._now(), over):
+            if await self._table.dispatch_run(task, scheduled, message_id, self._now(), seen):
                 return False
-            over = await self._table.read_run(task, scheduled)
-            if over and judge(over, message_id, scheduled, sent, window) == "duplicate":
+            seen = await self._table.read_run(task, scheduled)
+            if seen and judge(seen, message_id, scheduled, sent, window) == "duplicate":
                 return True
-            if over and over.state == "done":
-                return False  # long answered, and this is no copy but somebody's wish
+            if seen and seen.state == "done":
+                return False  # answered long ago: this is no copy, but was sent on purpose
         return False
 
     async def _finish(self, task: str, scheduled: datetime, message_id: str, *, done: bool) -> None:
@@ -124,7 +124,7 @@ class OccurrenceGuard:
 
         self._unfinished += 1
         try:
-            await self._persist(write, self._patience(task, scheduled))
+            await self._persist(write, self._finish_seconds(task, scheduled))
         finally:
             self._unfinished -= 1
 
@@ -132,8 +132,8 @@ class OccurrenceGuard:
         known = self._tasks.get(task)
         return COPY_WINDOW_MAX if known is None else window_of(known)
 
-    def _patience(self, task: str, scheduled: datetime) -> float:
-        """Seconds for which a record of what became of a message is worth trying."""
+    def _finish_seconds(self, task: str, scheduled: datetime) -> float:
+        """Return for how many seconds a record of what became of a message is worth trying."""
         known = self._tasks.get(task)
         wanted = copies_end(scheduled, self._window(task)) - self._now()
         if known is not None and known.overlap == "skip":
@@ -143,22 +143,20 @@ class OccurrenceGuard:
     async def _persist(
         self, call: Callable[[], Awaitable[_Result]], seconds: float
     ) -> _Result | None:
-        """The result of `call`, repeated for so many seconds while the table fails; then None."""
+        """Return the result of `call`, repeated while the table fails, or None after `seconds`."""
         deadline = self._clock.monotonic() + seconds
-        wait = _RETRY_SECONDS
+        failures = 0
         while True:
             try:
-                result = await call()
-            except SqsdError as error:
-                self._trouble.failed(error)
-            else:
-                self._trouble.worked("UpdateItem")
-                return result
+                return await call()
+            except SqsdError:  # logged by the table
+                pass
+            longest = max(_RETRY_MAX_SECONDS, self._unfinished / _CALLS_A_SECOND)
+            wait = doubled(_RETRY_SECONDS, failures, longest)
+            failures += 1
             if self._clock.monotonic() + wait >= deadline:
                 return None
             await self._clock.sleep(wait)
-            longest = max(_RETRY_MAX_SECONDS, self._unfinished / _CALLS_A_SECOND)
-            wait = min(wait * 2, longest)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), UTC)

@@ -23,7 +23,7 @@ lost, delayed or repeated and however long a process is paused, provided that
 
 - monotonic clocks run at rates that differ by less than `margin / (lease - margin)`: 1 in 9 with
   the defaults (real ones differ by less than 1 in 1,000), and do not stop while others run. A Linux
-  process that is stopped keeps its clock going; a machine that is suspended may not;
+  process that is stopped has a clock that goes on; a machine that is suspended may not;
 - no other program writes the item. Deleting it, or restoring the table, voids the promise for one
   lease;
 - identities are unique to a process, not to a machine.
@@ -42,7 +42,7 @@ the lease + 5 s, in a fleet of any size. With the defaults these 5 s are
 Only the failures of the fastest follower count.
 
 **Not promised.** Holding the lease is not a fence: a process may be paused between checking and
-acting. What two of them could do at once is therefore claimed by conditional writes of its own
+acting. What two of them could do at once is therefore claimed by further conditional writes
 (`occurrence`).
 
 **What it costs.** The holder makes one write every `renew_seconds`; each follower makes one read
@@ -204,7 +204,7 @@ State = Follower | Holder
 
 
 @dataclass(frozen=True, slots=True)
-class Election:
+class LeaseRules:
     """The rules of the lease, for one process.
 
     Args:

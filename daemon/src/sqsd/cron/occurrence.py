@@ -7,7 +7,7 @@ the item is still the version it knows; then it sends; then it marks the item `s
 the lease next: it claims the same T again and sends it. The message may then exist twice, with
 one and the same (task, scheduled time).
 
-**Dispatching.** Each occurrence has an item of its own, written by the instance that received a
+**Dispatching.** Each occurrence has an own item, written by the instance that received a
 message of it, before the POST and after the 200. A message is a duplicate, to be deleted without
 a POST, when
 
@@ -15,12 +15,12 @@ a POST, when
   copy), or
 - another message of this occurrence was dispatched first and is not known to have failed for good.
 
-A message sent at a time when no scheduler could have made a copy is no duplicate but somebody's
-intention (a redrive from the dead-letter queue, a test by hand), and is dispatched.
+A message sent at a time when no scheduler could have made a copy is no duplicate: it was sent on
+purpose (a redrive from the dead-letter queue, a test by hand), and is dispatched.
 
 **Missed.** An occurrence later than `catch_up` is dropped and counted, never sent. A task without
-an item is new: its times begin now. So do those of a task whose schedule was changed, once what the
-former schedule left is dealt with, and of one that was not enabled until now.
+an item is new: its times begin now. The times of a task whose schedule was changed also begin now,
+once what the former schedule left is dealt with, and so do those of a task that was disabled.
 """
 
 from __future__ import annotations
@@ -44,29 +44,35 @@ from sqsd.cron.schedule import (
     zone_of,
 )
 
+#: Beginning of the table's key of a task's item.
 TASK_ID_PREFIX: Final = "task#"
+#: Beginning of the table's key of an occurrence's item.
 RUN_ID_PREFIX: Final = "run#"
-#: Lateness that counts as in time even with `catch_up: 0`.
+#: Lateness that counts as in time even with `catch_up: 0`: 5 s.
 GRACE: Final = timedelta(seconds=5)
-#: Clocks of schedulers and of SQS may differ by this when a message's age is judged.
+#: Difference allowed between the clocks of schedulers and SQS when a message's age is judged: 60 s.
 _CLOCK_SLACK: Final = timedelta(seconds=60)
-#: How far ahead of our clock a cursor may be before it is taken for a wrong clock's work.
+#: Most that a cursor may be ahead of the clock; one further ahead was written by a wrong clock:
+#: 300 s.
 AHEAD_MAX: Final = timedelta(seconds=300)
-#: How long an unanswered occurrence holds back the next one with `overlap: skip`, when nothing
-#: more is heard of it: SQS lets no message be in flight for longer.
+#: Longest time that an unanswered occurrence holds back the next with `overlap: skip`: 12 h, for
+#: which SQS lets a message be in flight at most.
 OVERLAP_MAX: Final = timedelta(hours=12)
-#: SQS keeps no message for longer than 14 days, so no copy can turn up later than that.
-RUN_KEPT: Final = timedelta(days=15)
-#: A task's item outlives its next time by this.
-TASK_KEPT: Final = timedelta(days=30)
-#: Missed occurrences are counted up to here; more are "at least".
+#: Time for which an occurrence's item exists: 15 days. SQS retains a message for 14 days at most,
+#: so no copy can be received later.
+RUN_RETENTION: Final = timedelta(days=15)
+#: Time by which a task's item outlives its next time: 30 days.
+TASK_RETENTION: Final = timedelta(days=30)
+#: Most missed occurrences that are counted; this number means as many or more.
 MISSED_COUNTED: Final = 1_000
 
-#: The least that times differ by.
+#: Smallest difference between two times: 1 microsecond.
 _INSTANT: Final = timedelta(microseconds=1)
-#: Ends the signature of a task that is kept without running; no zone's name is like it.
+#: End of the signature of a disabled task; no zone has such a name.
 _NOT_ENABLED: Final = " (not enabled)"
+#: Characters that SQS allows in a message group id and a deduplication id.
 _FIFO_LETTERS: Final = frozenset(string.ascii_letters + string.digits + string.punctuation)
+#: Longest message group id and deduplication id, in characters.
 _FIFO_MAX: Final = 128
 
 
@@ -99,56 +105,68 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """Nothing is due before this wall-clock time."""
+    """Do nothing until the wall-clock time `when`."""
 
     when: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """Write `record` over version `over`; None: there is no item yet.
+class MoveCursor:
+    """Move the cursor without a message.
 
-    `why`: the task is new, its schedule was changed, the cursor is of a clock that was ahead, or
-    occurrences were missed. `missed` counts those that were dropped for being too late.
+    Args:
+        record: what to write.
+        expected_version: version that the item must have, or None if there must be no item.
+        why: the task is new, its schedule was changed, the cursor was written by a clock that was
+            ahead, or occurrences were missed.
+        missed: occurrences that were dropped for being too late.
     """
 
     record: TaskRecord
-    over: int | None
+    expected_version: int | None
     why: Literal["new", "changed", "clock", "missed"]
     missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Write `record`, which claims its cursor, over version `over`.
+    """Claim an occurrence.
 
-    `after` names an occurrence that must be finished first (`overlap: skip`). `repair` tells that
-    another claimed it before and may have sent it.
+    Args:
+        record: what to write; its cursor is the occurrence.
+        expected_version: version that the item must have.
+        after: an occurrence that must be finished first (`overlap: skip`), or None.
+        repair: whether another process claimed the occurrence before and may have sent it.
     """
 
     record: TaskRecord
-    over: int
+    expected_version: int
     after: datetime | None = None
     repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the message of the occurrence that `record` claims; it is ours."""
+    """Send the message of the occurrence that `record` claims for this process."""
 
     record: TaskRecord
 
 
-Step = WaitUntil | Record | Claim | Send
+Step = WaitUntil | MoveCursor | Claim | Send
 
 
 def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: str) -> Step:
-    """What the holder of the lease does for `task` at the wall-clock time `now`."""
+    """Return what the holder of the lease does for `task` at the wall-clock time `now`.
+
+    Args:
+        record: the task's item, or None if there is none.
+        claimant: the holder.
+    """
     if not task.enabled and (record is None or record.schedule == signature(task)):
-        return WaitUntil(now + TASK_KEPT)
+        return WaitUntil(now + TASK_RETENTION)
     if record is None:
         fresh = _written(task, None, now, cursor=now, state="idle", claimant=claimant)
-        return Record(fresh, None, "new")
+        return MoveCursor(fresh, None, "new")
     if not task.enabled:
         return _moved(task, record, now, claimant, "changed")
     if record.state == "claimed":
@@ -170,17 +188,19 @@ def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: st
 
 
 def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str) -> Step:
-    """What fell due before the task got another schedule, and then the first step of that one.
+    """Return the step for a task whose schedule was changed.
 
-    An occurrence that both name is sent if it is not too late; one that only the former names is
-    missed. Until they are dealt with the record keeps the former schedule.
+    An occurrence that was due by the former schedule is sent if both name it and it is not too
+    late, and is missed otherwise. The record has the former schedule until no such occurrence is
+    left.
     """
     before = _scheduled_before(task, record.schedule)
     until = now - delay_of(task)
     oldest = now - window_of(task)
     due = None if before is None else next(occurrences_between(before, record.cursor, until), None)
     if before is None or due is None:
-        # A cursor that is a little ahead is another instance's, whose clock is; not so one far off.
+        # A cursor a little ahead was written by an instance whose clock is ahead, and stays; one
+        # far ahead is a mistake.
         ahead = record.cursor if record.cursor - now <= AHEAD_MAX else now
         return _moved(task, record, max(now, ahead), claimant, "changed")
 
@@ -196,7 +216,7 @@ def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str) -> St
 
 
 def _scheduled_before(task: Task, schedule: str) -> Task | None:
-    """The task as its record knows it; None: it was not enabled, or nobody can tell."""
+    """Return the task with the schedule of its record, or None if it was disabled or is unknown."""
     text, _, timezone = schedule.rpartition(" ")
     try:
         zone_of(timezone)
@@ -210,7 +230,7 @@ def _finish_claim(task: Task, record: TaskRecord, now: datetime, claimant: str) 
         return _moved(task, record, record.cursor, claimant, "missed", 1)
     if record.claimant == claimant:
         return Send(record)
-    # Under our own name before we send, so that its first claimant's mark is refused.
+    # Claimed anew before it is sent, so that the mark of its first claimant is refused.
     mine = _written(task, record, now, cursor=record.cursor, state="claimed", claimant=claimant)
     return Claim(mine, record.version, repair=True)
 
@@ -222,21 +242,21 @@ def _moved(
     claimant: str,
     why: Literal["changed", "clock", "missed"],
     missed: int = 0,
-) -> Record:
+) -> MoveCursor:
     moved = _written(task, record, cursor, cursor=cursor, state="idle", claimant=claimant)
     if why == "changed":
         moved = replace(moved, schedule=signature(task))
-    return Record(moved, record.version, why, missed)
+    return MoveCursor(moved, record.version, why, missed)
 
 
 def marked_sent(task: Task, record: TaskRecord, now: datetime) -> TaskRecord:
-    """The record after the message of its claim was accepted by SQS."""
+    """Return the record after SQS accepted the message of its claim."""
     done = _written(task, record, now, record.cursor, "sent", record.claimant)
     return replace(done, sent=record.cursor, sent_at=now)
 
 
 def marked_skipped(claim: TaskRecord) -> TaskRecord:
-    """The record in place of the claim when `overlap: skip` drops the occurrence."""
+    """Return the record in place of `claim` when `overlap: skip` drops the occurrence."""
     return replace(claim, state="skipped")
 
 
@@ -248,38 +268,38 @@ def _written(
     state: Literal["idle", "claimed", "sent", "skipped"],
     claimant: str,
 ) -> TaskRecord:
-    kept_until = max(next_after(task, cursor), now) + TASK_KEPT
+    needed_until = max(next_after(task, cursor), now) + TASK_RETENTION
     return TaskRecord(
         version=1 if before is None else before.version + 1,
         schedule=signature(task) if before is None else before.schedule,
         cursor=cursor,
         state=state,
         claimant=claimant,
-        expires_at=int(kept_until.timestamp()),
+        expires_at=int(needed_until.timestamp()),
         sent=None if before is None else before.sent,
         sent_at=None if before is None else before.sent_at,
     )
 
 
 def signature(task: Task) -> str:
-    """What decides a task's times; a task whose signature changed begins anew."""
+    """Return what decides a task's times, as text; a task whose signature changed begins anew."""
     times = f"{' '.join(task.schedule.text.split())} {task.timezone}"
     return times if task.enabled else f"{times}{_NOT_ENABLED}"
 
 
 def delay_of(task: Task) -> timedelta:
-    """The fixed delay, 0 to `jitter` seconds, by which a task is enqueued after its time."""
+    """Return the fixed delay, 0 to `jitter` seconds, by which a task is enqueued after its time."""
     digest = hashlib.sha256(task.name.encode()).digest()
     return timedelta(seconds=int.from_bytes(digest[:8], "big") % (task.jitter + 1))
 
 
 def window_of(task: Task) -> timedelta:
-    """How long after its scheduled time an occurrence may still be sent."""
+    """Return how long after its scheduled time an occurrence may still be sent."""
     return delay_of(task) + max(timedelta(seconds=task.catch_up), GRACE)
 
 
 def copies_end(scheduled: datetime, window: timedelta) -> datetime:
-    """Until when a copy of the occurrence may be sent, by the clock of whoever asks."""
+    """Return until when a copy of an occurrence may be sent, by the caller's clock."""
     return scheduled + window + _CLOCK_SLACK
 
 
@@ -288,7 +308,7 @@ def copies_end(scheduled: datetime, window: timedelta) -> datetime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """The item of one occurrence: the message dispatched for it, when last, and its fate."""
+    """The item of one occurrence: which message was dispatched for it, when, and how it ended."""
 
     message_id: str
     state: Literal["dispatched", "done", "abandoned"]
@@ -297,7 +317,7 @@ class RunRecord:
 
 Verdict = Literal["dispatch", "duplicate"]
 
-#: The longest time after its scheduled time at which any scheduler may send a copy.
+#: Longest time after its scheduled time at which any scheduler may send an occurrence: 25 h.
 COPY_WINDOW_MAX: Final = timedelta(seconds=CATCH_UP_MAX + JITTER_MAX)
 
 
@@ -308,11 +328,14 @@ def judge(
     sent_at: datetime | None,
     window: timedelta = COPY_WINDOW_MAX,
 ) -> Verdict:
-    """Decide about a message of an occurrence that already has an item.
+    """Return whether to dispatch a message of an occurrence that already has an item.
 
     Args:
         run: the item.
-        message_id, sent_at: the message's, by SQS. Without `sent_at` it counts as in the window.
+        message_id: SQS's id of the message.
+        scheduled: the occurrence.
+        sent_at: when SQS received the message, or None if that is unknown; then it counts as in
+            the window.
         window: how long after `scheduled` a scheduler may have sent a copy (see `window_of`).
     """
     if run.message_id == message_id:
@@ -326,43 +349,47 @@ def judge(
 
 
 def still_running(run: RunRecord | None, sent_at: datetime | None, now: datetime) -> bool:
-    """Whether an occurrence counts as unfinished, for `overlap: skip`.
+    """Return whether an occurrence counts as unfinished, for `overlap: skip`.
 
-    It is finished when it was answered with 200 or given up for good, or when nothing was heard
-    of it for `OVERLAP_MAX`, so that an instance that died during the last attempt cannot stop a
-    task forever.
+    It is finished when it was answered with 200, when no attempt will follow, or when it was
+    neither sent nor dispatched for `OVERLAP_MAX`, so that an instance that died during the last
+    attempt cannot stop a task forever.
+
+    Args:
+        run: the occurrence's item, or None if it was not dispatched.
+        sent_at: when it was sent, or None if it was not.
     """
     if run is not None and run.state != "dispatched":
         return False
-    heard = max((t for t in (sent_at, run and run.dispatched_at) if t), default=None)
-    return heard is not None and now - heard < OVERLAP_MAX
+    last = max((t for t in (sent_at, run and run.dispatched_at) if t), default=None)
+    return last is not None and now - last < OVERLAP_MAX
 
 
 # ---- names on the wire
 
 
 def scheduled_text(time: datetime) -> str:
-    """EB's way of writing a scheduled time: `2017-03-22 23:10:00 UTC`."""
+    """Return a scheduled time as EB writes it: `2017-03-22 23:10:00 UTC`."""
     return time.astimezone(UTC).strftime(SCHEDULED_TIME_FORMAT)
 
 
 def task_id(name: str) -> str:
-    """The table's key of a task's item. The prefix keeps tasks of any name off the other items."""
+    """Return the key of a task's item. The prefix separates tasks of any name from other items."""
     return TASK_ID_PREFIX + name
 
 
 def run_id(name: str, time: datetime) -> str:
-    """The table's key of an occurrence's item."""
+    """Return the key of an occurrence's item."""
     return f"{RUN_ID_PREFIX}{name}#{scheduled_text(time)}"
 
 
 def message_group(name: str) -> str:
-    """A task's FIFO message group: its name, or a digest where SQS does not allow the name."""
+    """Return a task's FIFO message group: its name, or a digest if SQS does not allow the name."""
     return _fifo_text(name)
 
 
 def deduplication_id(name: str, time: datetime) -> str:
-    """An occurrence's FIFO deduplication id."""
+    """Return an occurrence's FIFO deduplication id."""
     return _fifo_text(f"{name}@{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
 
 

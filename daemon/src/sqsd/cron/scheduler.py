@@ -1,8 +1,7 @@
 """Enqueues periodic tasks while this process holds the lease: asyncio over `cron.occurrence`.
 
-One coroutine competes for the lease, and each task has one of its own, so that a task in trouble
-holds up no other. Nothing here touches ordinary messages, and no failure of the table or the
-queue ends it.
+One coroutine competes for the lease and one runs each task, so that a task that fails delays no
+other. Nothing here touches ordinary messages, and no failure of the table or the queue ends it.
 """
 
 from __future__ import annotations
@@ -16,22 +15,25 @@ from typing import Final
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of, pause
 from sqsd.contract import events
-from sqsd.cron.election import LeaseKeeper, TableTrouble
-from sqsd.cron.enqueuer import RETRY_MAX_SECONDS, Tally, TaskEnqueuer
-from sqsd.cron.lease import Election, LeaseSettings
+from sqsd.cron.election import Elector
+from sqsd.cron.enqueuer import RETRY_MAX_SECONDS, CronCounts, TaskEnqueuer
+from sqsd.cron.lease import LeaseRules
 from sqsd.cron.ports import LeaderTable, Sender
 from sqsd.cron.schedule import Schedule, Task
 
-#: What a drain waits for enqueuings in progress.
+#: Longest time that a drain waits for enqueuers to end, in seconds.
 _DRAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerStatus:
-    """What the scheduler did since it was started; for metrics and the status page.
+    """What a scheduler did since it was started.
 
-    `leader_since` is seconds ago, `last_sent_at` epoch seconds, `late_seconds` of the last one
-    sent.
+    Args:
+        leader: whether this process holds the lease.
+        leader_since: seconds for which it has held the lease, or None if it does not.
+        last_sent_at: epoch seconds of the last message, or None if there was none.
+        late_seconds: by how much the last message was later than its scheduled time.
     """
 
     leader: bool
@@ -45,18 +47,18 @@ class SchedulerStatus:
 
 
 class Scheduler:
-    """Enqueues the tasks of a schedule, in turn with the other instances of the fleet.
+    """Enqueues the tasks of a schedule whenever this instance leads the fleet.
 
     Args:
-        schedule: with at least one enabled task; without one, do not start a scheduler.
+        schedule: has at least one enabled task; without one, do not start a scheduler.
         table: where the fleet agrees.
-        sender: of the work queue.
-        clock, log: as elsewhere.
-        identity: unique to this process, such as the instance's id and a random number.
+        sender: sends to the work queue.
+        clock: the process's clock.
+        log: receives the `lease.*` and `cron.*` events.
+        rules: the lease's durations and this process's identity, such as the instance's id and a
+            random number.
         fifo: whether the queue is FIFO.
-        settings: the lease's durations.
-        trouble: shared with the `OccurrenceGuard`.
-        spread: gives numbers from 0 to below 1.
+        spread: returns numbers from 0 to below 1, which spread the fleet's reads.
     """
 
     def __init__(
@@ -66,34 +68,34 @@ class Scheduler:
         sender: Sender,
         clock: Clock,
         log: EventLog,
-        identity: str,
+        rules: LeaseRules,
         *,
         fifo: bool = False,
-        settings: LeaseSettings | None = None,
-        trouble: TableTrouble | None = None,
         spread: Callable[[], float] = random.random,
     ) -> None:
-        self._table, self._sender, self._clock, self._log = table, sender, clock, log
-        self._identity, self._fifo = identity, fifo
-        self._trouble = trouble or TableTrouble(table.name, clock, log)
-        election = Election(identity, settings or LeaseSettings())
-        self._keeper = LeaseKeeper(election, table, clock, log, self._trouble, spread)
-        self._tally = Tally()
+        self._table = table
+        self._sender = sender
+        self._clock = clock
+        self._log = log
+        self._fifo = fifo
+        self._elector = Elector(rules, table, clock, log, spread)
+        self._counts = CronCounts()
         self._draining = asyncio.Event()
-        #: While it runs: where a task's coroutine is started, and all that were not done since.
+        #: Owns the tasks' coroutines while `run` runs; None otherwise.
         self._group: asyncio.TaskGroup | None = None
+        #: Coroutines that were started and have not ended.
         self._running: dict[TaskEnqueuer, asyncio.Task[None]] = {}
         self._enqueuers = {task.name: self._enqueuer(task) for task in schedule.tasks}
 
     def drain(self) -> None:
         """Ask `run` to finish: enqueue nothing more, release the lease, return."""
         self._draining.set()
-        self._keeper.wake.set()
+        self._elector.wake.set()
         for enqueuer in self._enqueuers.values():
             enqueuer.stop()
 
     def replace(self, schedule: Schedule) -> None:
-        """Enqueue these tasks from now on. Those that did not change go on undisturbed."""
+        """Enqueue the tasks of `schedule` from now on; unchanged tasks are undisturbed."""
         if self._draining.is_set():
             return
         wanted = {task.name: task for task in schedule.tasks}
@@ -106,30 +108,32 @@ class Scheduler:
                 del self._enqueuers[name]
         for task in wanted.values():
             before = self._enqueuers.get(task.name)
-            self._enqueuers[task.name] = enqueuer = self._enqueuer(task)
+            enqueuer = self._enqueuer(task)
+            self._enqueuers[task.name] = enqueuer
             if self._group is not None:
                 self._start(enqueuer, after=None if before is None else self._running.get(before))
 
     def status(self) -> SchedulerStatus:
-        """A snapshot."""
-        since, tally = self._keeper.since, self._tally
+        """Return a snapshot of the counts and of the lease."""
+        since = self._elector.since
+        counts = self._counts
         return SchedulerStatus(
-            leader=self._keeper.holds(),
+            leader=self._elector.holds(),
             leader_since=None if since is None else self._clock.monotonic() - since,
-            sent=tally.sent,
-            repaired=tally.repaired,
-            missed=tally.missed,
-            skipped=tally.skipped,
-            last_sent_at=tally.last_sent_at,
-            late_seconds=tally.late_seconds,
+            sent=counts.sent,
+            repaired=counts.repaired,
+            missed=counts.missed,
+            skipped=counts.skipped,
+            last_sent_at=counts.last_sent_at,
+            late_seconds=counts.late_seconds,
         )
 
     async def run(self) -> None:
-        """Compete and enqueue until `drain`; a cancellation leaves the lease to run out.
+        """Compete and enqueue until `drain`; a cancelled run leaves the lease to run out.
 
-        What it raises is a defect; it may be run again.
+        Whatever it raises is a defect. It may be run again.
         """
-        self._log.emit(events.LEASE_STARTED, identity=self._identity)
+        self._log.emit(events.LEASE_STARTED, identity=self._elector.identity)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -139,28 +143,32 @@ class Scheduler:
                     await self._compete()
                 await self._finish()
         except Exception as error:
-            self._keeper.forget(f"a defect: {error!r}")
+            self._elector.forget(f"a defect: {error!r}")
             raise
         finally:
             self._group = None
             self._running.clear()
-        self._log.emit(events.LEASE_STOPPED, identity=self._identity)
+        self._log.emit(events.LEASE_STOPPED, identity=self._elector.identity)
 
     def _enqueuer(self, task: Task) -> TaskEnqueuer:
         return TaskEnqueuer(
             task,
             self._table,
             self._sender,
-            self._keeper,
+            self._elector,
             self._clock,
             self._log,
-            self._trouble,
-            self._tally,
+            self._counts,
             fifo=self._fifo,
         )
 
     def _start(self, enqueuer: TaskEnqueuer, after: asyncio.Task[None] | None = None) -> None:
-        """Run it; `after` its predecessor, which may still be between a send and its mark."""
+        """Run an enqueuer.
+
+        Args:
+            after: the coroutine of the enqueuer that it replaces, which may be between a send and
+                its mark; the new one waits until it ends.
+        """
         assert self._group is not None
 
         async def run() -> None:
@@ -174,18 +182,18 @@ class Scheduler:
 
     async def _compete(self) -> None:
         try:
-            await self._keeper.step()
-        except Exception as error:  # any bug: messages, and the tasks of others, must go on
+            await self._elector.step()
+        except Exception as error:  # any bug: messages, and the fleet's tasks, must go on
             self._log.emit(events.LEASE_FAILED, reason=repr(error), times=1)
-            await pause(self._clock, RETRY_MAX_SECONDS, self._keeper.wake)
+            await pause(self._clock, RETRY_MAX_SECONDS, self._elector.wake)
 
     async def _finish(self) -> None:
-        """Let enqueuings in progress end while the lease is ours; then free it."""
+        """Wait for the enqueuers to end while the lease is held, and release it."""
         running = list(self._running.values())
         if running:
-            patience = min(_DRAIN_SECONDS, self._keeper.remaining())
-            await first_of(self._clock.sleep(patience), asyncio.wait(running))
+            longest = min(_DRAIN_SECONDS, self._elector.remaining())
+            await first_of(self._clock.sleep(longest), asyncio.wait(running))
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._keeper.release(events.STOPPING)
+        await self._elector.release(events.STOPPING)

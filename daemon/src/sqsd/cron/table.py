@@ -2,8 +2,8 @@
 
 Three kinds of items share the table's one key: `lease`, `task#NAME` and `run#NAME#TIME`. The
 first has no time-to-live, so that DynamoDB never deletes a lease. Only `GetItem`, `PutItem` and
-`UpdateItem` are called. No call is repeated here: what a lost answer means is for the callers'
-state machines.
+`UpdateItem` are called. No call is repeated here: what a lost answer means is decided by the
+callers' state machines.
 """
 
 from __future__ import annotations
@@ -12,46 +12,52 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from sqsd.aws.ports import AwsApi
-from sqsd.base.errors import AwsError, AwsUnreachable
+from sqsd.base.errors import AwsError, AwsUnreachable, SqsdError
 from sqsd.contract import LEADER_TABLE_KEY, LEADER_TABLE_TTL
 from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord
-from sqsd.cron.occurrence import RUN_KEPT, RunRecord, TaskRecord, run_id, task_id
+from sqsd.cron.occurrence import RUN_RETENTION, RunRecord, TaskRecord, run_id, task_id
+from sqsd.cron.ports import TableApi
+from sqsd.cron.table_log import TableLog
 
+#: Error code of a write whose condition does not hold.
 _REFUSED: Final = "ConditionalCheckFailedException"
 
-_Record = TypeVar("_Record")
+_Result = TypeVar("_Result")
 Item = Mapping[str, Mapping[str, Any]]
 
 
 class DynamoDbLeaderTable:
-    """`ports.LeaderTable` on DynamoDB.
+    """Implements `ports.LeaderTable` on DynamoDB.
 
     Args:
         api: DynamoDB in the table's region.
-        table: the table's name.
-        call_seconds: after which a call is given up; EB's 2 s.
-
-    All methods raise `AwsError` or `AwsUnreachable`; a condition that does not hold is an answer.
+        name: the table's name.
+        table_log: logs the calls that fail.
+        call_seconds: time after which a call is given up. Default: 2 s, as in Elastic Beanstalk.
     """
 
-    def __init__(self, api: AwsApi, table: str, call_seconds: float = 2.0) -> None:
-        self._api, self.name, self._call_seconds = api, table, call_seconds
+    def __init__(
+        self, api: TableApi, name: str, table_log: TableLog, call_seconds: float = 2.0
+    ) -> None:
+        self._api = api
+        self._name = name
+        self._table_log = table_log
+        self._call_seconds = call_seconds
 
     def within(self, seconds: float) -> DynamoDbLeaderTable:
-        """The same table, whose calls are given up after so many seconds."""
-        return DynamoDbLeaderTable(self._api, self.name, seconds)
+        """Return the same table with calls that are given up after `seconds`."""
+        return DynamoDbLeaderTable(self._api, self._name, self._table_log, seconds)
 
     # ---- the lease
 
     async def read_lease(self) -> LeaseRecord | None:
-        item = await self._get(LEASE_ID)
-        return _parsed(_lease, item)
+        """Return the lease, or None if there is no item."""
+        return await self._get(LEASE_ID, _lease)
 
     async def acquire_lease(
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
     ) -> LeaseRecord | None:
-        """Become the holder if the item is as `seen`; None: if there is no item."""
+        """Make `holder` the holder in a new term if the item is as `seen`; None: if none exists."""
         before = seen or LeaseRecord(version=0, term=0, holder=FREE, lease_seconds=0)
         values = {
             "version": _number(before.version + 1),
@@ -64,106 +70,111 @@ class DynamoDbLeaderTable:
         if seen is not None:
             condition = "#version = :seen_version AND #term = :seen_term"
             expected = {":seen_version": _number(seen.version), ":seen_term": _number(seen.term)}
-        changed = await self._update(LEASE_ID, _set(values), condition, values, expected)
-        return _parsed(_lease, changed)
+        return await self._update(LEASE_ID, _set(values), condition, values | expected, _lease)
 
     async def renew_lease(self, holder: str, lease_seconds: float, term: int) -> LeaseRecord | None:
-        """Renew the lease if `holder` still holds it in `term`."""
-        changed = await self._update(
+        """Add one to the lease's version if `holder` holds it in `term`."""
+        values = {
+            "lease_seconds": _number(lease_seconds),
+            ":holder": {"S": holder},
+            ":term": _number(term),
+            ":one": _number(1),
+        }
+        return await self._update(
             LEASE_ID,
             "SET #version = #version + :one, #lease_seconds = :lease_seconds",
             "#holder = :holder AND #term = :term",
-            {"lease_seconds": _number(lease_seconds)},
-            {":one": _number(1), ":holder": {"S": holder}, ":term": _number(term)},
+            values,
+            _lease,
         )
-        return _parsed(_lease, changed)
 
     async def release_lease(self, holder: str, term: int) -> bool:
-        """Free the lease if still holder in `term`."""
-        expected = {
+        """Free the lease if `holder` holds it in `term`."""
+        values = {
             ":free": {"S": FREE},
             ":holder": {"S": holder},
             ":term": _number(term),
             ":one": _number(1),
         }
-        changed = await self._update(
+        freed = await self._update(
             LEASE_ID,
             "SET #holder = :free, #version = #version + :one",
             "#holder = :holder AND #term = :term",
-            {},
-            expected,
+            values,
+            _lease,
         )
-        return changed is not None
+        return freed is not None
 
     # ---- tasks
 
     async def read_task(self, name: str) -> TaskRecord | None:
-        item = await self._get(task_id(name))
-        return _parsed(_task, item)
+        """Return a task's item, or None if there is none."""
+        return await self._get(task_id(name), _task)
 
-    async def write_task(self, name: str, record: TaskRecord, over: int | None) -> bool:
-        """Put `record` if the item's version is `over`; None: if there is no item."""
+    async def write_task(self, name: str, record: TaskRecord, expected_version: int | None) -> bool:
+        """Write a task's item if it has `expected_version`; None: if none exists."""
         request: dict[str, Any] = {
             "Item": {LEADER_TABLE_KEY: {"S": task_id(name)}, **_task_values(record)},
             "ConditionExpression": "attribute_not_exists(#key)",
             "ExpressionAttributeNames": {"#key": LEADER_TABLE_KEY},
         }
-        if over is not None:
-            request["ConditionExpression"] = "#version = :over"
+        if expected_version is not None:
+            request["ConditionExpression"] = "#version = :expected"
             request["ExpressionAttributeNames"] = {"#version": "version"}
-            request["ExpressionAttributeValues"] = {":over": _number(over)}
-        return await self._conditional("PutItem", request) is not None
+            request["ExpressionAttributeValues"] = {":expected": _number(expected_version)}
+        return await self._call("PutItem", request, lambda _: True) or False
 
     # ---- occurrences
 
     async def read_run(self, name: str, time: datetime) -> RunRecord | None:
-        item = await self._get(run_id(name, time))
-        return _parsed(_run, item)
+        """Return the item of the occurrence at `time`, or None if there is none."""
+        return await self._get(run_id(name, time), _run)
 
     async def dispatch_run(
-        self, name: str, time: datetime, message_id: str, now: datetime, over: RunRecord | None
+        self, name: str, time: datetime, message_id: str, now: datetime, seen: RunRecord | None
     ) -> bool:
-        """Record that `message_id` is dispatched.
+        """Record that the message `message_id` of an occurrence is dispatched.
 
-        Without `over` only if no other message was and this one is not done; with it, if the item
-        still names `over`'s message, in whatever state short of done.
+        The condition without `seen`: no other message was dispatched, and this one is not done.
+        With it: the item still names the message of `seen`, and is not done.
         """
         values = _run_values(message_id, "dispatched", now)
         expected: dict[str, Mapping[str, Any]] = {
-            ":known": {"S": over.message_id if over else message_id},
+            ":known": {"S": seen.message_id if seen else message_id},
             ":done": {"S": "done"},
         }
         condition = "#message_id = :known AND #state <> :done"
-        if over is None:
+        if seen is None:
             condition = f"attribute_not_exists(#key) OR ({condition})"
         key = run_id(name, time)
-        return await self._update(key, _set(values), condition, values, expected) is not None
+        written = await self._update(key, _set(values), condition, values | expected, _run)
+        return written is not None
 
     async def finish_run(
         self, name: str, time: datetime, message_id: str, now: datetime, *, done: bool
     ) -> None:
-        """Record that the message was answered with 200 (`done`), or given up for good.
+        """Record that a message was answered with 200 (`done`), or that no attempt will follow.
 
-        The latter also of a message that was never dispatched; not over another's record.
+        The latter also for a message that was never dispatched, but not over the record of another.
         """
         values = _run_values(message_id, "done" if done else "abandoned", now)
-        condition, expected = None, {}
+        setting, condition = _set(values), None
         if not done:
             condition = "#message_id = :message_id AND #state <> :done"
             condition = f"attribute_not_exists(#key) OR ({condition})"
-            expected = {":done": {"S": "done"}}
-        await self._update(run_id(name, time), _set(values), condition, values, expected)
+            values |= {":done": {"S": "done"}}
+        await self._update(run_id(name, time), setting, condition, values, _run)
 
     # ---- calls
 
-    async def _get(self, key: str) -> Item | None:
-        request = {
-            "TableName": self.name,
-            "Key": {LEADER_TABLE_KEY: {"S": key}},
-            "ConsistentRead": True,
-        }
-        answer = await self._api.call("GetItem", request, timeout=self._call_seconds)
-        return answer.get("Item") or None
+    async def _get(self, key: str, parse: Callable[[Item], _Result]) -> _Result | None:
+        request = {"Key": {LEADER_TABLE_KEY: {"S": key}}, "ConsistentRead": True}
+
+        def parse_item(answer: Mapping[str, Any]) -> _Result | None:
+            item = answer.get("Item")
+            return parse(item) if item else None
+
+        return await self._call("GetItem", request, parse_item)
 
     async def _update(
         self,
@@ -171,46 +182,65 @@ class DynamoDbLeaderTable:
         expression: str,
         condition: str | None,
         values: Item,
-        more_values: Item,
-    ) -> Item | None:
-        """One `UpdateItem`: all attributes after it, or None if `condition` did not hold."""
+        parse: Callable[[Item], _Result],
+    ) -> _Result | None:
+        """Make one `UpdateItem`; return the item after it, or None if `condition` did not hold.
+
+        Args:
+            values: the expressions' values, by name with or without the colon.
+        """
         request: dict[str, Any] = {
             "Key": {LEADER_TABLE_KEY: {"S": key}},
             "UpdateExpression": expression,
             "ExpressionAttributeNames": _names(f"{expression} {condition}"),
             "ExpressionAttributeValues": {
-                **{f":{name}": value for name, value in values.items()},
-                **more_values,
+                f":{name.removeprefix(':')}": value for name, value in values.items()
             },
             "ReturnValues": "ALL_NEW",
         }
         if condition is not None:
             request["ConditionExpression"] = condition
-        answer = await self._conditional("UpdateItem", request)
-        return None if answer is None else answer.get("Attributes", {})
+        return await self._call("UpdateItem", request, lambda answer: parse(answer["Attributes"]))
 
-    async def _conditional(self, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
-        request["TableName"] = self.name
+    async def _call(
+        self,
+        action: str,
+        request: dict[str, Any],
+        parse: Callable[[Mapping[str, Any]], _Result | None],
+    ) -> _Result | None:
+        """Make one call; return the parsed answer, or None if the condition did not hold."""
         try:
-            return await self._api.call(action, request, timeout=self._call_seconds)
+            result = await self._parsed_answer(action, request, parse)
+        except SqsdError as error:
+            self._table_log.failed(error)
+            raise
+        self._table_log.succeeded(action)
+        return result
+
+    async def _parsed_answer(
+        self,
+        action: str,
+        request: dict[str, Any],
+        parse: Callable[[Mapping[str, Any]], _Result | None],
+    ) -> _Result | None:
+        request["TableName"] = self._name
+        try:
+            answer = await self._api.call(action, request, timeout=self._call_seconds)
         except AwsError as error:
             if error.code == _REFUSED:
                 return None
             raise
-
-
-def _parsed(parse: Callable[[Item], _Record], item: Item | None) -> _Record | None:
-    try:
-        return None if item is None else parse(item)
-    except (KeyError, ValueError) as error:
-        reason = f"an item is not of this daemon's making ({error!r}): {item!r:.200}"
-        raise AwsUnreachable("GetItem", reason) from error
+        try:
+            return parse(answer)
+        except (KeyError, ValueError) as error:
+            reason = f"an item is not of this daemon's making ({error!r}): {answer!r:.200}"
+            raise AwsUnreachable(action, reason) from error
 
 
 def _names(expressions: str) -> dict[str, str]:
-    """Every `#name` of the expressions as itself: some of ours are words that DynamoDB reserves."""
-    words = {word.strip("(),") for word in expressions.split() if "#" in word}
-    names = {word[word.index("#") + 1 :] for word in words}
+    """Return each `#name` of the expressions as itself, for DynamoDB reserves some of our names."""
+    tokens = {token.strip("(),") for token in expressions.split() if "#" in token}
+    names = {token[token.index("#") + 1 :] for token in tokens}
     return {f"#{name}": LEADER_TABLE_KEY if name == "key" else name for name in names}
 
 
@@ -268,7 +298,7 @@ def _run_values(message_id: str, state: str, now: datetime) -> dict[str, Mapping
         "message_id": {"S": message_id},
         "state": {"S": state},
         "dispatched_at": {"S": now.isoformat()},
-        LEADER_TABLE_TTL: _number(int((now + RUN_KEPT).timestamp())),
+        LEADER_TABLE_TTL: _number(int((now + RUN_RETENTION).timestamp())),
     }
 
 

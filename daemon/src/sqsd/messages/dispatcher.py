@@ -32,7 +32,7 @@ _RETURN_SECONDS: Final = 1.0
 
 
 class ScheduledCopies(Protocol):
-    """Tells copies of scheduled messages from the first: `cron.duplicates.OccurrenceGuard`."""
+    """Tells copies of scheduled messages from the first: `cron.duplicates.DuplicateGuard`."""
 
     async def is_duplicate(
         self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
