@@ -124,7 +124,7 @@ def not_three_in_a_row(numbers: set[int]) -> bool:
     return not any({n, n + 1, n + 2} <= numbers for n in numbers)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(
     calls=calls_with_at_most_three_failures(),
     phase=st.floats(0.0, 1.0),

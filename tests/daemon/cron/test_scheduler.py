@@ -321,7 +321,7 @@ def test_an_idle_fleet_writes_once_in_five_seconds_and_reads_as_often_as_documen
     size: int,
 ) -> None:
     yearly = schedule('name: yearly, url: /, schedule: "@yearly"')
-    seconds = 600
+    seconds = 300
 
     async def scenario() -> None:
         fleet = Fleet(yearly, size=size, seed=size, uneven=0.0)

@@ -19,6 +19,7 @@ from tests.fakes.cron_fleet import EPOCH, Fleet
 LEASE = LeaseSettings().lease_seconds
 EVERY_5_SECONDS = Schedule((Task(name="often", url="/t", schedule=parse_expression("@every 5s")),))
 MINUTELY = Schedule((Task(name="minutely", url="/t", schedule=parse_expression("* * * * *")),))
+LONG = (pytest.mark.long, pytest.mark.timeout(600))
 #: Four runs of these make the sixty hours.
 HOURS = 15 * 3600.0
 
@@ -93,13 +94,14 @@ def test_over_sixty_hours_of_dying_leaders_each_occurrence_is_answered_exactly_o
 @pytest.mark.parametrize(
     ("size", "hours"),
     [
-        (2, 4.0),
-        (5, 2.0),
-        (30, 0.5),
-        (100, 0.25),
-        pytest.param(2, 30.0, marks=pytest.mark.long),
-        pytest.param(30, 5.0, marks=pytest.mark.long),
-        pytest.param(100, 2.0, marks=pytest.mark.long),
+        (2, 3.0),
+        (5, 1.0),
+        (30, 0.3),
+        (100, 0.15),
+        pytest.param(2, 30.0, marks=LONG),
+        pytest.param(5, 15.0, marks=LONG),
+        pytest.param(30, 3.0, marks=LONG),
+        pytest.param(100, 1.0, marks=LONG),
     ],
 )
 def test_in_a_fleet_of_any_size_a_dead_leader_is_followed_within_the_lease_and_5_s(
