@@ -81,7 +81,7 @@ def hint_for_leader_table(code: str, table: str) -> str | None:
             f"there is no table {table} in this region: deploy the stack that has it, or correct"
             f" leader_table in the settings, and {needed}"
         )
-    if code in ("AccessDenied", "AccessDeniedException"):
+    if code in ACCESS_DENIED_CODES:
         return needed
     return hint_for_keys(code)
 
