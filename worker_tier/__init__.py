@@ -2,7 +2,7 @@
 
 from worker_tier.application.application import WorkerApplication
 from worker_tier.choices import LogFormat, RetryPolicy
-from worker_tier.encryption import admit_alarms
+from worker_tier.encryption import allow_alarms_to_publish
 from worker_tier.errors import InvalidApplication, InvalidProps
 from worker_tier.fleet.capacity import WorkerCapacity
 from worker_tier.fleet.fleet import WorkerFleet
@@ -49,5 +49,5 @@ __all__ = [
     "WorkerQueues",
     "WorkerScaling",
     "WorkerTier",
-    "admit_alarms",
+    "allow_alarms_to_publish",
 ]

@@ -1,10 +1,9 @@
-"""Checks all props before anything is built, so that everything wrong is told at once."""
+"""Checks all props of a tier before anything is built, so that one error has every problem."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from aws_cdk import Duration
 from constructs import Construct
@@ -12,208 +11,109 @@ from constructs import Construct
 from sqsd import contract
 from worker_tier.application.application import WorkerApplication
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet.checks import fleet_problems
+from worker_tier.fleet.capacity import MAX_INSTANCES
+from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
+from worker_tier.fleet.updates import MAX_PAUSE_SECONDS
 from worker_tier.monitoring.alarms import age_problems
-from worker_tier.options import (
-    OPTION_NAMES,
-    duration_seconds,
-    literal_count,
-    sqsd_options,
-    taken_by,
-)
+from worker_tier.options import sqsd_options
 from worker_tier.periodic import Tasks, read_tasks
+from worker_tier.props import CommonProps, TierProps, name_problems, sqsd_props
 from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue
 from worker_tier.queues.existing_queue import account_problem, described
+from worker_tier.ranges import duration_seconds, literal_count
 from worker_tier.scaling.figures import ScalingFigures, WorkerScaling, decide_figures
 
-_MAX_INSTANCES: Final = 10_000
+#: Greatest number of instances when nothing is said.
 _DEFAULT_MAX_CAPACITY: Final = 4
+#: How long a deployment waits for an instance when nothing is said, s.
 _DEFAULT_SIGNAL_TIMEOUT_SECONDS: Final = 600
-#: CloudFormation's, for the pause of a rolling update; a creation policy alone may wait 12 h.
-_MAX_SIGNAL_TIMEOUT_SECONDS: Final = 3_600
+#: Time from launch until an instance receives when nothing is said, s.
 _DEFAULT_WARMUP_SECONDS: Final = 120
-_MAX_WARMUP_SECONDS: Final = 86_400
-_FLEET: Final = (
-    "capacity",
-    "instance_type",
-    "role",
-    "instance_principal",
-    "http_put_response_hop_limit",
-    "max_instance_lifetime",
-    "machine_image",
-    "root_volume_size",
-    "root_volume_type",
-)
+#: Greatest `max_retries` in Elastic Beanstalk.
+_MOST_RETRIES: Final = 100
 _NO_ALARMS: Final = (
     "alarm_actions are given and there are no alarms, because of single_instance or alarms=False;"
     " set alarms=True or leave alarm_actions out"
 )
-#: What an environment of one instance has no use for.
-_NOT_SINGLE: Final = ("min_capacity", "max_capacity", "scaling")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Props that were found good, in the words the parts understand."""
+    """What was decided from a tier's props once they passed every check."""
 
     options: contract.SqsdOptions
     min_capacity: int
     max_capacity: int
-    signal_timeout_seconds: int
-    warmup_seconds: int
+    signal_timeout: Duration
+    warmup: Duration
     figures: ScalingFigures | None
     tasks: Tasks
+    alarms: bool
 
 
-def make_plan(scope: Construct, props: Mapping[str, Any]) -> Plan:
-    """Check the props of a tier.
+def make_plan(scope: Construct, props: TierProps) -> Plan:
+    """Check the props of a tier, and decide what they leave open.
+
+    A value that cannot be used is replaced by its default, so that the checks after it can run.
+    Nothing is built from it, because every problem raises.
 
     Args:
-        scope: the tier, for its place in the error and its region.
-        props: by name, None for those that were not given.
+        scope: the tier, for its region and its path in the error.
+        props: as they were given.
 
     Raises:
         InvalidProps: with every problem found.
     """
-    problems: list[str] = []
-    given = {name: props[name] for name in OPTION_NAMES}
-    given["max_retries"] = _max_retries(props, problems)
-    checked = sqsd_options(given, problems)
-    problems += queue_problems(scope=scope, **taken_by(queue_problems, props))
-    if props["queue"] is not None and _watches(props):
-        problems += account_problem(scope, props["queue"])
-    problems += fleet_problems({**{name: props[name] for name in _FLEET}, "instance_warmup": None})
-    problems += age_problems(props["oldest_message_age"])
+    problems = name_problems(props, TierProps, "WorkerTier")
+    options = _options(props, problems)
+    problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
+    problems += _metrics_problems(scope, props)
+    problems += fleet_problems(props)
+    problems += age_problems(props.get("oldest_message_age"))
     low, high = _capacity(props, problems)
-    tasks = read_tasks(props["periodic_tasks"], problems)
-    if low == 0 and tasks.enabled:
-        problems.append(empty_fleet_problem(tasks))
-    timeout = _whole_seconds(
-        "signal_timeout",
-        props["signal_timeout"],
-        _DEFAULT_SIGNAL_TIMEOUT_SECONDS,
-        (1, _MAX_SIGNAL_TIMEOUT_SECONDS),
-        problems,
-    )
-    warmup = _whole_seconds(
-        "default_instance_warmup",
-        props["default_instance_warmup"],
-        _DEFAULT_WARMUP_SECONDS,
-        (0, _MAX_WARMUP_SECONDS),
-        problems,
-    )
-    scaling = WorkerScaling.none() if props["single_instance"] else props["scaling"]
-    figures = decide_figures(
-        scaling or WorkerScaling(),
-        # What follows from unusable options is not worth a second message.
-        http_connections=(checked or contract.SqsdOptions()).http_connections,
-        min_capacity=low or 0,
-        problems=problems,
-    )
-    if checked is not None:
-        problems += _dead_letter_problems(props, checked)
-        problems += _port_problems(props["application"], checked)
-    if props["alarm_actions"] and not _alarms(props):
-        problems.append(_NO_ALARMS)
-    if problems or None in (checked, low, high, timeout, warmup):
-        raise InvalidProps(scope.node.path, problems)
-    assert checked is not None
-    assert low is not None
-    assert high is not None
-    assert timeout is not None
-    assert warmup is not None
-    return Plan(
-        options=checked,
+    tasks = _tasks(props, low, problems)
+    plan = Plan(
+        options=options,
         min_capacity=low,
         max_capacity=high,
-        signal_timeout_seconds=timeout,
-        warmup_seconds=warmup,
-        figures=figures,
+        signal_timeout=_signal_timeout(props, problems),
+        warmup=_warmup(props, problems),
+        figures=_figures(props, options, low, problems),
         tasks=tasks,
+        alarms=_alarms(props),
     )
-
-
-def _port_problems(
-    application: WorkerApplication | None, options: contract.SqsdOptions
-) -> list[str]:
-    port = None if application is None else application.listens_on()
-    if port != options.http_port:
-        return []
-    return [
-        f"the application's port ({port}) must not be http_port ({options.http_port}), on which"
-        " nginx stands before it; give the application another port"
-    ]
+    if problems:
+        raise InvalidProps(scope.node.path, problems)
+    return plan
 
 
 def empty_fleet_problem(tasks: Tasks) -> str:
-    """Why periodic tasks and a fleet that may be empty do not go together."""
+    """Return why periodic tasks and a fleet that may be empty exclude each other."""
     return (
         f"min_capacity is 0, but {tasks.source} has enabled tasks, and a fleet that sleeps"
         " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
     )
 
 
-def _watches(props: Mapping[str, Any]) -> bool:
-    """Whether anything reads the queue's metrics."""
-    single, scaling = props["single_instance"], props["scaling"]
-    scales = not single and (scaling is None or scaling.enabled)
-    return scales or _alarms(props)
+# ---- the daemon's options
 
 
-def _alarms(props: Mapping[str, Any]) -> bool:
-    """Whether people are told."""
-    chosen = props["alarms"]
-    return not props["single_instance"] if chosen is None else bool(chosen)
+def _options(props: CommonProps, problems: list[str]) -> contract.SqsdOptions:
+    given = sqsd_props(props)
+    given["max_retries"] = _max_retries(props, problems)
+    options = sqsd_options(given, problems)
+    if options is None:
+        return contract.SqsdOptions()
+    problems += _dead_letter_problems(props, options)
+    problems += _port_problems(props.get("application"), options)
+    return options
 
 
-def _capacity(props: Mapping[str, Any], problems: list[str]) -> tuple[int | None, int | None]:
-    """The least and the greatest number of instances."""
-    if props["single_instance"]:
-        problems += [
-            f"{name} cannot be set with single_instance, which is one instance and no scaling;"
-            " leave one of the two out"
-            for name in _NOT_SINGLE
-            if props[name] is not None
-        ]
-        return 1, 1
-    chosen = (props["min_capacity"], props["max_capacity"])
-    given = [value if value is not None else d for value, d in zip(chosen, (1, None), strict=True)]
-    low = literal_count("min_capacity", given[0], 0, _MAX_INSTANCES, problems)
-    default_high = max(_DEFAULT_MAX_CAPACITY, low or 0)
-    high = literal_count(
-        "max_capacity",
-        default_high if given[1] is None else given[1],
-        1,
-        _MAX_INSTANCES,
-        problems,
-    )
-    if low is not None and high is not None and low > high:
-        problems.append(
-            f"min_capacity ({low}) must be at most max_capacity ({high}); lower one or raise the"
-            " other"
-        )
-    return low, high
-
-
-def _whole_seconds(
-    name: str,
-    value: Duration | None,
-    default: int,
-    bounds: tuple[int, int],
-    problems: list[str],
-) -> int | None:
-    if value is None:
-        return default
-    seconds = duration_seconds(name, value, problems)
-    if seconds is None:
-        return None
-    return literal_count(f"{name} (seconds)", seconds, *bounds, problems)
-
-
-def _max_retries(props: Mapping[str, Any], problems: list[str]) -> int | None:
-    """A new queue's, as it is given; an existing one's own, which a prop cannot change."""
-    queue, given = props["queue"], cast("int | None", props["max_retries"])
+def _max_retries(props: CommonProps, problems: list[str]) -> int | None:
+    """Return a new queue's as given, or that of a queue that exists, which a prop cannot change."""
+    queue = props.get("queue")
+    given = props.get("max_retries")
     if queue is None:
         if given is not None and not _has_dead_letters(props):
             problems.append(
@@ -229,19 +129,20 @@ def _max_retries(props: Mapping[str, Any], problems: list[str]) -> int | None:
     facts = described(queue, [])
     if facts is None or facts.max_receive_count is None:
         return None
-    # Elastic Beanstalk's option ends at 100; what a queue allows above only delays dead letters.
-    return min(facts.max_receive_count, 100)
+    # A queue may allow more than Elastic Beanstalk's option; that only delays dead letters.
+    return min(facts.max_receive_count, _MOST_RETRIES)
 
 
-def _has_dead_letters(props: Mapping[str, Any]) -> bool:
-    if props["queue"] is None:
-        chosen = props["dead_letter_queue"]
+def _has_dead_letters(props: CommonProps) -> bool:
+    queue = props.get("queue")
+    if queue is None:
+        chosen = props.get("dead_letter_queue")
         return not (isinstance(chosen, DeadLetterQueue) and chosen.queue is None)
-    facts = described(props["queue"], [])
+    facts = described(queue, [])
     return facts is None or facts.dead_letter_queue is not None
 
 
-def _dead_letter_problems(props: Mapping[str, Any], options: contract.SqsdOptions) -> list[str]:
+def _dead_letter_problems(props: CommonProps, options: contract.SqsdOptions) -> list[str]:
     if not options.dead_letter_statuses or _has_dead_letters(props):
         return []
     return [
@@ -249,3 +150,134 @@ def _dead_letter_problems(props: Mapping[str, Any], options: contract.SqsdOption
         " queue, and there is none; give the queue one by dead_letter_queue or, if it exists, by a"
         " redrive policy"
     ]
+
+
+def _port_problems(
+    application: WorkerApplication | None, options: contract.SqsdOptions
+) -> list[str]:
+    port = None if application is None else application.listens_on()
+    if port != options.http_port:
+        return []
+    return [
+        f"the application's port ({port}) must not be http_port ({options.http_port}), on which"
+        " nginx stands before it; give the application another port"
+    ]
+
+
+# ---- the fleet, its size and its scaling
+
+
+def _capacity(props: CommonProps, problems: list[str]) -> tuple[int, int]:
+    """Return the least and the greatest number of instances."""
+    if props.get("single_instance"):
+        problems += _single_instance_problems(props)
+        return 1, 1
+    least = props.get("min_capacity")
+    low = _count("min_capacity", least, 1, bounds=(0, MAX_INSTANCES), problems=problems)
+    most = props.get("max_capacity")
+    default = max(_DEFAULT_MAX_CAPACITY, low)
+    high = _count("max_capacity", most, default, bounds=(1, MAX_INSTANCES), problems=problems)
+    if low > high:
+        problems.append(
+            f"min_capacity ({low}) must be at most max_capacity ({high}); lower one or raise the"
+            " other"
+        )
+    return low, high
+
+
+def _single_instance_problems(props: CommonProps) -> list[str]:
+    meaningless = {
+        "min_capacity": props.get("min_capacity"),
+        "max_capacity": props.get("max_capacity"),
+        "scaling": props.get("scaling"),
+    }
+    return [
+        f"{name} cannot be set with single_instance, which is one instance and no scaling;"
+        " leave one of the two out"
+        for name, value in meaningless.items()
+        if value is not None
+    ]
+
+
+def _signal_timeout(props: CommonProps, problems: list[str]) -> Duration:
+    given = props.get("signal_timeout")
+    bounds = (1, MAX_PAUSE_SECONDS)
+    return _time("signal_timeout", given, _DEFAULT_SIGNAL_TIMEOUT_SECONDS, bounds, problems)
+
+
+def _warmup(props: CommonProps, problems: list[str]) -> Duration:
+    given = props.get("default_instance_warmup")
+    bounds = (0, MAX_WARMUP_SECONDS)
+    return _time("default_instance_warmup", given, _DEFAULT_WARMUP_SECONDS, bounds, problems)
+
+
+def _figures(
+    props: CommonProps, options: contract.SqsdOptions, min_capacity: int, problems: list[str]
+) -> ScalingFigures | None:
+    return decide_figures(
+        _scaling(props),
+        http_connections=options.http_connections,
+        min_capacity=min_capacity,
+        problems=problems,
+    )
+
+
+def _scaling(props: CommonProps) -> WorkerScaling:
+    if props.get("single_instance"):
+        return WorkerScaling.none()
+    return props.get("scaling") or WorkerScaling()
+
+
+def _count(
+    name: str, given: object, default: int, *, bounds: tuple[int, int], problems: list[str]
+) -> int:
+    """Return a number in range, or its default if it is not given or, with a problem, unusable."""
+    if given is None:
+        return default
+    count = literal_count(name, given, *bounds, problems)
+    return default if count is None else count
+
+
+def _time(
+    name: str, given: Duration | None, default: int, bounds: tuple[int, int], problems: list[str]
+) -> Duration:
+    """Return a time in range, or its default if it is not given or, with a problem, unusable."""
+    seconds = default if given is None else duration_seconds(name, given, problems)
+    if seconds is not None:
+        seconds = literal_count(f"{name} (seconds)", seconds, *bounds, problems)
+    return Duration.seconds(default if seconds is None else seconds)
+
+
+# ---- periodic tasks
+
+
+def _tasks(props: CommonProps, min_capacity: int, problems: list[str]) -> Tasks:
+    """Return the tasks that were given, or those of the application's bundle."""
+    given = props.get("periodic_tasks")
+    application = props.get("application")
+    if given is None and application is not None:
+        given = application.cron_file
+    tasks = read_tasks(given, problems)
+    if min_capacity == 0 and tasks.enabled:
+        problems.append(empty_fleet_problem(tasks))
+    return tasks
+
+
+# ---- what watches the queue
+
+
+def _alarms(props: CommonProps) -> bool:
+    """Return whether there are alarms for people."""
+    chosen = props.get("alarms")
+    return not props.get("single_instance") if chosen is None else bool(chosen)
+
+
+def _metrics_problems(scope: Construct, props: CommonProps) -> list[str]:
+    """Return why the queue's metrics cannot be read, or that no alarm takes the actions given."""
+    problems: list[str] = []
+    queue = props.get("queue")
+    if queue is not None and (_scaling(props).enabled or _alarms(props)):
+        problems += account_problem(scope, queue)
+    if props.get("alarm_actions") and not _alarms(props):
+        problems.append(_NO_ALARMS)
+    return problems

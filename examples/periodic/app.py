@@ -12,7 +12,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from worker_tier import PeriodicTask, WorkerApplication, WorkerTier, admit_alarms
+from worker_tier import PeriodicTask, WorkerApplication, WorkerTier, allow_alarms_to_publish
 
 APPLICATION = Path(__file__).resolve().parents[1] / "python_worker"
 
@@ -29,7 +29,7 @@ class Periodic(Stack):
         topic = sns.Topic(self, "Alarms", enforce_ssl=True, master_key=key)
         topic.add_subscription(subscriptions.EmailSubscription(mail))
         # `enforce_ssl` writes a policy, and with it SNS's own is gone, by which alarms may publish.
-        admit_alarms(topic)
+        allow_alarms_to_publish(topic)
         tier = WorkerTier(
             self,
             "Worker",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aws_cdk import Duration
 
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierResources, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, tier_with
-from worker_tier import WorkerTier
 from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier.props import SqsdProps
 from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
 #: A value for every option that is not its default.
@@ -83,8 +82,7 @@ def test_an_option_that_none_switches_off_is_off_with_none(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_durations_are_typed_as_durations_and_nothing_else_is(name: str) -> None:
-    prop = inspect.signature(WorkerTier.__init__).parameters[name]
-    assert ("Duration" in str(prop.annotation)) == (name in DURATIONS)
+    assert (Duration in get_args(SqsdProps.__annotations__[name])) == (name in DURATIONS)
 
 
 def test_without_props_the_daemon_gets_the_contracts_defaults() -> None:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import pydoc
+import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, Unpack, get_type_hints
 
 import pytest
-from aws_cdk import RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy
 
 from sqsd.contract import SqsdOptions
 from tests.worker_tier.stacks import (
@@ -25,9 +28,12 @@ from worker_tier import (
     RetryPolicy,
     TierProps,
     WorkerApplication,
+    WorkerFleet,
+    WorkerQueues,
     WorkerTier,
 )
 from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier.props import SqsdProps
 from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.platforms import PLATFORMS
 from worker_tier_bootstrap.user_data import files_in_user_data
@@ -108,12 +114,21 @@ def test_a_second_tier_in_a_stack_shares_nothing_with_the_first() -> None:
 
 
 def test_every_option_of_the_daemon_is_a_prop_of_its_name() -> None:
-    props = inspect.signature(WorkerTier.__init__).parameters
-    for field in fields(SqsdOptions):
-        assert props[field.name].kind is inspect.Parameter.KEYWORD_ONLY
-        # the default is the contract's, written down there only
-        default = field.default if field.name in NONE_SWITCHES_OFF else None
-        assert props[field.name].default == default
+    options = {field.name for field in fields(SqsdOptions)}
+    assert set(SqsdProps.__annotations__) == options
+    assert options <= set(TierProps.__annotations__)
+    # the default is the contract's, written down there only
+    stack = new_stack()
+    assert WorkerTier(stack, "Worker", vpc=vpc_of(stack)).options == SqsdOptions()
+
+
+def test_a_prop_that_is_none_is_as_one_that_is_not_given() -> None:
+    # given every prop there is as None, but for those that None switches off
+    names = set(TierProps.__annotations__) - NONE_SWITCHES_OFF - {"vpc"}
+    assert len(names) > 70
+    nothing: dict[str, Any] = dict.fromkeys(names)
+    # then the template is that of a tier with nothing chosen
+    assert tier_with(**nothing).document == tier_with().document
 
 
 # ---- what can be added later
@@ -187,9 +202,57 @@ def test_the_environment_of_the_application_can_be_read(tmp_path: Path) -> None:
     assert tier.environment == {"A": "1", "B": "2"}
 
 
-def test_the_type_of_the_props_is_that_of_the_signature() -> None:
-    signature = inspect.signature(WorkerTier.__init__).parameters
-    taken = {n: p.annotation for n, p in signature.items() if p.kind is p.KEYWORD_ONLY}
-    assert TierProps.__annotations__.keys() == taken.keys()
-    told = {name: hint.__forward_arg__ for name, hint in TierProps.__annotations__.items()}
-    assert told == taken
+# ---- what can be read of the props
+
+
+def test_the_constructor_takes_the_listed_props_and_nothing_else() -> None:
+    *named, props = inspect.signature(WorkerTier.__init__).parameters.values()
+    assert [parameter.name for parameter in named] == ["self", "scope", "id"]
+    assert props.kind is inspect.Parameter.VAR_KEYWORD
+    assert get_type_hints(WorkerTier.__init__)["props"] == Unpack[TierProps]
+
+
+def test_help_describes_every_prop_with_its_default() -> None:
+    shown = pydoc.plain(pydoc.render_doc(WorkerTier))
+    entries = re.split(r"^ \|      (?=\w+: )", shown, flags=re.MULTILINE)
+    described = {entry.partition(":")[0]: entry for entry in entries[1:]}
+    for name in TierProps.__annotations__:
+        assert name == "vpc" or "Default:" in re.sub(r"\s+\|?\s*", " ", described[name]), name
+
+
+def test_every_option_that_elastic_beanstalk_has_is_described_with_its_name_there() -> None:
+    shown = " ".join(str(WorkerTier.__doc__).split())
+    for field in fields(SqsdOptions):
+        if field.metadata["eb_name"] is not None:
+            assert f"Elastic Beanstalk: `{field.metadata['eb_name']}`." in shown, field.name
+
+
+# ---- props that nobody listed
+
+
+def test_an_unknown_prop_is_refused_with_the_nearest_name_and_with_every_other_problem() -> None:
+    unknown, foreign, port = problems_of(visibility_timout=Duration.seconds(1), zzz=1, http_port=0)
+    assert unknown == (
+        "visibility_timout is not a prop of WorkerTier; did you mean visibility_timeout?"
+    )
+    assert foreign == "zzz is not a prop of WorkerTier; help(WorkerTier) lists all props"
+    assert port.startswith("http_port must be")
+
+
+def test_a_missing_network_is_refused_by_name() -> None:
+    nothing: dict[str, Any] = {}
+    with pytest.raises(InvalidProps, match="vpc is missing, and WorkerTier needs it") as caught:
+        WorkerTier(new_stack(), "Worker", **nothing)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("part", [WorkerQueues, WorkerFleet])
+def test_a_part_refuses_an_unknown_prop_and_names_every_missing_one(part: type[Any]) -> None:
+    with pytest.raises(InvalidProps) as caught:
+        part(new_stack(), "Part", encryption_kye=None)
+    unknown, *missing = caught.value.problems
+    assert unknown == (
+        f"encryption_kye is not a prop of {part.__name__}; did you mean encryption_key?"
+    )
+    assert len(missing) == {"WorkerQueues": 3, "WorkerFleet": 6}[part.__name__]
+    assert all(" is missing, and " in problem for problem in missing)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from aws_cdk import Annotations, Duration, Size
 from aws_cdk import aws_autoscaling as autoscaling
@@ -12,7 +12,6 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from sqsd.contract import SqsdOptions
-from worker_tier.application.application import WorkerApplication
 from worker_tier.beanstalk.table import (
     APPLICATION,
     ASG,
@@ -43,6 +42,8 @@ from worker_tier.beanstalk.values import (
     whole,
 )
 from worker_tier.fleet.capacity import WorkerCapacity
+from worker_tier.options import NONE_SWITCHES_OFF
+from worker_tier.props import SettingsProps
 from worker_tier.scaling.figures import WorkerScaling
 from worker_tier.scaling.trigger import Side, Trigger
 
@@ -60,11 +61,12 @@ _DURATIONS: Final = frozenset(
         "retention_period",
     }
 )
-#: Of spot fleets, when nothing is said.
+#: Share of On-Demand Instances above the base in a Spot fleet, percent, when nothing is said.
 _ON_DEMAND_PERCENTAGE: Final = 70
+#: How Elastic Beanstalk allocates Spot capacity when nothing is said.
 _ALLOCATION: Final = autoscaling.SpotAllocationStrategy.CAPACITY_OPTIMIZED
 _NO_POLICY: Final = "it must be AllAtOnce or Rolling"
-#: Deployment policies that are not what happens here: why, and what instead.
+#: Deployment policies that cannot be honoured: why, and what to do instead.
 _POLICIES: Final = {
     "Immutable": "a new group starts at MinSize and not at the size that the load needs, so a"
     " deployment would scale in; set Rolling, or pass"
@@ -73,74 +75,106 @@ _POLICIES: Final = {
     " and one more in MinSize, or pass update_policy",
     "TrafficSplitting": "a worker has no load balancer; set Rolling",
 }
-_NOT_SINGLE: Final = frozenset({"min_capacity", "max_capacity", "scaling"})
+
+
+_Value = TypeVar("_Value")
 
 
 @dataclass
 class _Reader:
-    """Takes options out of the settings one by one; what is left at the end is unknown."""
+    """Takes options out of the settings one by one; what remains at the end is unknown.
+
+    Args:
+        scope: the construct in which the network and security groups are looked up.
+        left: the options that were not taken yet, by namespace and name.
+        given: the props that code gives, which win over settings.
+        problems: every problem found is appended.
+        single: whether the environment is a single instance. `_kind` finds it out.
+    """
 
     scope: Construct
     left: dict[tuple[str, str], Any]
-    given: Mapping[str, Any]
+    given: SettingsProps
     problems: list[str]
     single: bool = False
 
     def refuse(self, namespace: str, option: str, value: Any, why: str) -> None:
+        """Append that an option cannot be honoured."""
         self.problems.append(f"{namespace}:{option} ({value!r}) cannot be honoured: {why}")
 
     def says(self, prop: str | None) -> bool:
-        """Whether code says what is wanted, so that a setting need not."""
+        """Return whether code gives a prop, so that a setting need not."""
         return prop is not None and self.given.get(prop) not in (None, False)
 
-    def take(
-        self, namespace: str, option: str, read: Callable[[Any], Any] = str, default: Any = None
-    ) -> Any:
+    def take(self, namespace: str, option: str, read: Callable[[Any], _Value]) -> _Value | None:
+        """Take an option out and return its value, or None if it is not set or unusable."""
         value = self.left.pop((namespace, option), None)
         if value is None:
-            return default
+            return None
         try:
             return read(value)
         except (Unusable, ValueError, KeyError) as error:
             wanted = str(error) if isinstance(error, Unusable) else "has a value of another kind"
             self.problems.append(f"{namespace}:{option} {wanted}, got {value!r}")
-            return default
+            return None
+
+    def take_or(
+        self, default: _Value, namespace: str, option: str, read: Callable[[Any], _Value]
+    ) -> _Value:
+        """Take an option out and return its value, or a default if it is not set or unusable."""
+        value = self.take(namespace, option, read)
+        return default if value is None else value
 
 
 def props_from(
-    scope: Construct,
-    settings: OptionSettings,
-    given: Mapping[str, Any],
-    problems: list[str],
-) -> dict[str, Any]:
-    """The props of a tier: those that settings ask for, and `given`, which wins.
+    scope: Construct, settings: OptionSettings, given: SettingsProps, problems: list[str]
+) -> SettingsProps:
+    """Return the props of a tier: those that settings ask for, and `given`, which wins.
 
     Args:
         scope: for the network and security groups that settings name by id.
-        problems: gets every option that cannot be honoured, by name and with the reason.
+        settings: the option settings, in any of their forms.
+        given: the props that code gives; None does not win over a setting.
+        problems: every option that cannot be honoured is appended, by name and with the reason.
     """
-    given = {name: value for name, value in given.items() if value is not None}
+    given = _without_none(given)
     reader = _Reader(scope, _flat(settings, problems), given, problems)
-    props: dict[str, Any] = {}
-    readers = (_sqsd, _group, _trigger, _launch, _network, _kind, _instances, _command, _logs)
-    for read in (*readers, _application):
-        props |= {name: value for name, value in read(reader).items() if value is not None}
+    props: SettingsProps = {}
+    for read in _READERS:
+        props |= _without_none(read(reader))
     if props.get("single_instance"):
-        # A dump of settings lists the group's and the trigger's too; they mean nothing here.
-        props = {name: value for name, value in props.items() if name not in _NOT_SINGLE}
+        # A dump of settings lists the options of group and trigger too; they mean nothing here.
+        props.pop("min_capacity", None)
+        props.pop("max_capacity", None)
+        props.pop("scaling", None)
     props |= given
     _environment(reader, props)
-    for (namespace, option), value in reader.left.items():
-        found = refusal(namespace, option)
-        if loses_nothing(namespace, option, value):
-            _tell_what_stays_behind(reader, option)
-        elif not reader.says(found.answered_by):
-            reader.refuse(namespace, option, value, found.reason)
+    _refuse_the_rest(reader)
     return props
 
 
-def _tell_what_stays_behind(reader: _Reader, option: str) -> None:
-    """The one thing that may be missed although it is Elastic Beanstalk's default."""
+def _without_none(props: SettingsProps) -> SettingsProps:
+    """Return the props that are given: None is a value for those only that it switches off."""
+    given = {
+        name: value
+        for name, value in props.items()
+        if value is not None or name in NONE_SWITCHES_OFF
+    }
+    return cast(SettingsProps, given)
+
+
+def _refuse_the_rest(reader: _Reader) -> None:
+    """Refuse the options that no reader took, unless nothing is lost without them."""
+    for (namespace, option), value in reader.left.items():
+        found = refusal(namespace, option)
+        if loses_nothing(namespace, option, value):
+            _warn_of_instance_profile(reader, option)
+        elif not reader.says(found.answered_by):
+            reader.refuse(namespace, option, value, found.reason)
+
+
+def _warn_of_instance_profile(reader: _Reader, option: str) -> None:
+    """Warn of the one default of Elastic Beanstalk that may be missed."""
     if option == "IamInstanceProfile" and not reader.says("role"):
         Annotations.of(reader.scope).add_warning_v2(
             "worker-tier:instance-profile",
@@ -150,124 +184,138 @@ def _tell_what_stays_behind(reader: _Reader, option: str) -> None:
 
 
 def _flat(settings: OptionSettings, problems: list[str]) -> dict[tuple[str, str], Any]:
-    """(namespace, option) -> value, of any of the forms that people have."""
-    if isinstance(settings, Mapping) and "ConfigurationSettings" in settings:
-        (described, *_) = settings["ConfigurationSettings"]
-        settings = described["OptionSettings"]
-    if isinstance(settings, Mapping):
-        found = {(ns, o): v for ns, options in settings.items() for o, v in options.items()}
-    else:
-        found = {}
-        for item in settings:
-            names = {key.replace("_", "").lower(): value for key, value in item.items()}
-            try:
-                found[names["namespace"], names["optionname"]] = names.get("value")
-            except KeyError as error:
-                problems.append(f"an option setting without its {error.args[0]}: {dict(item)!r}")
-    found = {key: value for key, value in found.items() if value is not None and value != ""}
+    """Return the value of each (namespace, option), without those of unknown namespaces."""
+    found = {key: value for key, value in _pairs(settings, problems) if value not in (None, "")}
     unknown = {
-        (ns, o) for (ns, o), v in found.items() if not is_known(ns) and not loses_nothing(ns, o, v)
+        namespace
+        for (namespace, option), value in found.items()
+        if not is_known(namespace) and not loses_nothing(namespace, option, value)
     }
-    for namespace in dict.fromkeys(ns for ns, _ in found if ns in {n for n, _ in unknown}):
+    for namespace in sorted(unknown):
         options = [o for ns, o in found if ns == namespace]
         problems.append(
             f"{namespace} ({', '.join(options)}) is not a namespace that is known here; known are"
             f" {', '.join(NAMESPACES)}"
         )
-    return {key: value for key, value in found.items() if key not in unknown}
+    return {key: value for key, value in found.items() if key[0] not in unknown}
 
 
-def _sqsd(reader: _Reader) -> dict[str, Any]:
-    props: dict[str, Any] = {}
+def _pairs(settings: OptionSettings, problems: list[str]) -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield ((namespace, option), value) of each setting, from any form that settings have."""
+    if isinstance(settings, Mapping) and "ConfigurationSettings" in settings:
+        (described, *_) = settings["ConfigurationSettings"]
+        settings = cast(OptionSettings, described["OptionSettings"])
+    if isinstance(settings, Mapping):
+        for namespace, options in settings.items():
+            for option, value in options.items():
+                yield (namespace, option), value
+        return
+    for item in settings:
+        keys = {key.replace("_", "").lower(): value for key, value in item.items()}
+        try:
+            yield (keys["namespace"], keys["optionname"]), keys.get("value")
+        except KeyError as error:
+            problems.append(f"an option setting without its {error.args[0]}: {dict(item)!r}")
+
+
+def _sqsd(reader: _Reader) -> SettingsProps:
+    props: dict[str, object] = {}
     for eb_name, option in _EB_NAMES.items():
-        is_text = isinstance(option.default, str)
-        value = reader.take(SQSD, eb_name, str if is_text else whole)
-        if value is not None:
+        if isinstance(option.default, str):
+            props[option.name] = reader.take(SQSD, eb_name, str)
+            continue
+        number = reader.take(SQSD, eb_name, whole)
+        if number is not None:
             is_duration = option.name in _DURATIONS
-            props[option.name] = Duration.seconds(value) if is_duration else value
-    return props
+            props[option.name] = Duration.seconds(number) if is_duration else number
+    # The names are those of the contract, each of them a prop.
+    return cast(SettingsProps, props)
 
 
-def _group(reader: _Reader) -> dict[str, Any]:
+def _group(reader: _Reader) -> SettingsProps:
     return {
         "min_capacity": reader.take(ASG, "MinSize", whole),
         "max_capacity": reader.take(ASG, "MaxSize", whole),
     }
 
 
-def _trigger(reader: _Reader) -> dict[str, Any]:
+def _trigger(reader: _Reader) -> SettingsProps:
     if not any(namespace == TRIGGER for namespace, _ in reader.left):
         return {}
     base = Trigger()
     breach = reader.take(TRIGGER, "BreachDuration", whole)
-    period = reader.take(TRIGGER, "Period", whole, base.period_minutes)
-    periods = reader.take(TRIGGER, "EvaluationPeriods", whole, base.evaluation_periods)
+    period = reader.take_or(base.period_minutes, TRIGGER, "Period", whole)
+    periods = reader.take_or(base.evaluation_periods, TRIGGER, "EvaluationPeriods", whole)
     if breach is not None:
         # EB: the time a metric must be beyond its limit; periods of Period minutes cover it.
         periods = max(periods, -(-breach // max(period, 1)))
-    increment, percent = reader.take(TRIGGER, "UpperBreachScaleIncrement", change, (1, False))
-    fewer, fewer_percent = reader.take(TRIGGER, "LowerBreachScaleIncrement", change, (-1, False))
     trigger = replace(
         base,
-        metric_name=reader.take(TRIGGER, "MeasureName", str, base.metric_name),
-        statistic=reader.take(TRIGGER, "Statistic", str, base.statistic),
-        # Without one it is the measure's own: with another the alarm would never see a value.
-        unit=reader.take(TRIGGER, "Unit"),
+        metric_name=reader.take_or(base.metric_name, TRIGGER, "MeasureName", str),
+        statistic=reader.take_or(base.statistic, TRIGGER, "Statistic", str),
+        # Without a unit it is the measure's: with another the alarm would never see a value.
+        unit=reader.take(TRIGGER, "Unit", str),
         period_minutes=period,
         evaluation_periods=periods,
-        upper=Side(
-            threshold=reader.take(TRIGGER, "UpperThreshold", float, base.upper.threshold),
-            increment=increment,
-            percent=percent,
-        ),
-        lower=Side(
-            threshold=reader.take(TRIGGER, "LowerThreshold", float, base.lower.threshold),
-            increment=fewer,
-            percent=fewer_percent,
-        ),
+        upper=_side(reader, "Upper", base.upper),
+        lower=_side(reader, "Lower", base.lower),
     )
     return {"scaling": WorkerScaling.trigger(trigger)}
 
 
-def _launch(reader: _Reader) -> dict[str, Any]:
+def _side(reader: _Reader, name: str, base: Side) -> Side:
+    default = (base.increment, base.percent)
+    increment, percent = reader.take_or(default, TRIGGER, f"{name}BreachScaleIncrement", change)
+    return Side(
+        threshold=reader.take_or(base.threshold, TRIGGER, f"{name}Threshold", float),
+        increment=increment,
+        percent=percent,
+    )
+
+
+def _launch(reader: _Reader) -> SettingsProps:
     size = reader.take(LAUNCH, "RootVolumeSize", whole)
-    kind = reader.take(LAUNCH, "RootVolumeType", volume_type)
-    reader.take(LAUNCH, "DisableIMDSv1", boolean)  # tokens are asked for in any case
-    alone = reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean, False)
-    groups = reader.take(LAUNCH, "SecurityGroups", names)
+    reader.take(LAUNCH, "DisableIMDSv1", boolean)  # tokens are required in any case
     interval = reader.take(LAUNCH, "MonitoringInterval", one_of("1 minute", "5 minute"))
-    if groups is None and alone and not reader.says("security_group"):
-        reader.refuse(
-            *(LAUNCH, "DisableDefaultEC2SecurityGroup", "true"),
-            "an instance has a group in any case; set SecurityGroups, or pass security_group",
-        )
-    if groups is not None and (len(groups) != 1 or not groups[0].startswith("sg-")):
-        if not reader.says("security_group"):
-            reader.problems.append(
-                f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be the id of one group, such"
-                " as sg-0a1b2c3d; merge their rules, or pass security_group"
-            )
-        groups = None
     return {
         "instance_type": reader.take(LAUNCH, "InstanceType", ec2.InstanceType),
         "root_volume_size": None if size is None else Size.gibibytes(size),
-        "root_volume_type": kind,
-        "security_group": None
-        if groups is None
-        else ec2.SecurityGroup.from_security_group_id(reader.scope, "SecurityGroups", groups[0]),
+        "root_volume_type": reader.take(LAUNCH, "RootVolumeType", volume_type),
+        "security_group": _security_group(reader),
         "detailed_monitoring": None if interval is None else interval == "1 minute",
     }
 
 
-def _network(reader: _Reader) -> dict[str, Any]:
-    id, subnets = reader.take(VPC, "VPCId"), reader.take(VPC, "Subnets", names)
+def _security_group(reader: _Reader) -> ec2.ISecurityGroup | None:
+    alone = reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean)
+    groups = reader.take(LAUNCH, "SecurityGroups", names)
+    if groups is None:
+        if alone and not reader.says("security_group"):
+            reader.refuse(
+                *(LAUNCH, "DisableDefaultEC2SecurityGroup", "true"),
+                "an instance has a group in any case; set SecurityGroups, or pass security_group",
+            )
+        return None
+    if len(groups) == 1 and groups[0].startswith("sg-"):
+        return ec2.SecurityGroup.from_security_group_id(reader.scope, "SecurityGroups", groups[0])
+    if not reader.says("security_group"):
+        reader.problems.append(
+            f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be the id of one group, such"
+            " as sg-0a1b2c3d; merge their rules, or pass security_group"
+        )
+    return None
+
+
+def _network(reader: _Reader) -> SettingsProps:
+    id = reader.take(VPC, "VPCId", str)
+    subnets = reader.take(VPC, "Subnets", names)
     public = reader.take(VPC, "AssociatePublicIpAddress", boolean)
     if (id is None) != (subnets is None):
         reader.problems.append(
             f"{VPC}:VPCId and {VPC}:Subnets are needed together; give both, or pass vpc"
         )
         return {}
-    if id is None:
+    if id is None or subnets is None:
         return {"associate_public_ip_address": public}
     chosen = [
         ec2.Subnet.from_subnet_id(reader.scope, f"Subnet{number}", subnet)
@@ -287,25 +335,21 @@ def _network(reader: _Reader) -> dict[str, Any]:
     }
 
 
-def _instances(reader: _Reader) -> dict[str, Any]:
-    types = reader.take(INSTANCES, "InstanceTypes", names)
-    spot = reader.take(INSTANCES, "EnableSpot", boolean, False)
-    base = reader.take(INSTANCES, "SpotFleetOnDemandBase", whole, 0)
-    # Elastic Beanstalk's default follows the environment's type.
+def _kind(reader: _Reader) -> SettingsProps:
+    kind = reader.take(ENVIRONMENT, "EnvironmentType", one_of("SingleInstance", "LoadBalanced"))
+    reader.single = kind == "SingleInstance" or reader.says("single_instance")
+    return {"single_instance": True} if kind == "SingleInstance" else {}
+
+
+def _instances(reader: _Reader) -> SettingsProps:
+    spot = reader.take(INSTANCES, "EnableSpot", boolean)
+    base = reader.take_or(0, INSTANCES, "SpotFleetOnDemandBase", whole)
+    # Elastic Beanstalk's default follows the environment's type, which `_kind` has read.
     default = 0 if reader.single else _ON_DEMAND_PERCENTAGE
-    above = reader.take(INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole, default)
-    strategy = reader.take(INSTANCES, "SpotAllocationStrategy", allocation)
-    rebalance = reader.take(ASG, "EnableCapacityRebalancing", boolean, False)
-    architecture = reader.take(INSTANCES, "SupportedArchitectures", one_of("arm64", "x86_64"))
-    kinds = [ec2.InstanceType(name) for name in types or ()]
-    known = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
-    wrong = [
-        kind.to_string() for kind in kinds if architecture not in (None, known[kind.architecture])
-    ]
-    if wrong:
-        reader.problems.append(
-            f"{INSTANCES}:SupportedArchitectures is {architecture}, but {', '.join(wrong)} is not"
-        )
+    above = reader.take_or(default, INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole)
+    strategy = reader.take_or(_ALLOCATION, INSTANCES, "SpotAllocationStrategy", allocation)
+    rebalance = reader.take_or(False, ASG, "EnableCapacityRebalancing", boolean)
+    kinds = _instance_types(reader)
     if spot and not kinds:
         reader.problems.append(f"{INSTANCES}:EnableSpot needs InstanceTypes; name some")
         return {}
@@ -314,27 +358,38 @@ def _instances(reader: _Reader) -> dict[str, Any]:
             kinds,
             on_demand_base=base,
             on_demand_percentage=above,
-            allocation_strategy=strategy or _ALLOCATION,
+            allocation_strategy=strategy,
             capacity_rebalance=rebalance,
         )
         return {"capacity": capacity, "instance_type": None}
-    # Without spot Elastic Beanstalk starts the first type of the list only, too.
+    # Without Spot Elastic Beanstalk starts the first type of the list only, too.
     return {"instance_type": kinds[0]} if kinds else {}
 
 
-def _kind(reader: _Reader) -> dict[str, Any]:
-    kind = reader.take(ENVIRONMENT, "EnvironmentType", one_of("SingleInstance", "LoadBalanced"))
-    reader.single = kind == "SingleInstance" or reader.says("single_instance")
-    return {"single_instance": True} if kind == "SingleInstance" else {}
+def _instance_types(reader: _Reader) -> list[ec2.InstanceType]:
+    types = reader.take(INSTANCES, "InstanceTypes", names) or []
+    architecture = reader.take(INSTANCES, "SupportedArchitectures", one_of("arm64", "x86_64"))
+    kinds = [ec2.InstanceType(name) for name in types]
+    known = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
+    wrong = [
+        kind.to_string() for kind in kinds if architecture not in (None, known[kind.architecture])
+    ]
+    if wrong:
+        reader.problems.append(
+            f"{INSTANCES}:SupportedArchitectures is {architecture}, but {', '.join(wrong)} is not"
+        )
+    return kinds
 
 
-def _command(reader: _Reader) -> dict[str, Any]:
-    """Deployments are one instance at a time, each awaited: never faster, and never less safe, than
-    all at once or in batches.
+def _command(reader: _Reader) -> SettingsProps:
+    """Read how deployments replace instances.
+
+    They replace one instance at a time and await each: never faster, and never less safe, than all
+    at once or in batches.
     """
-    policy = reader.take(COMMAND, "DeploymentPolicy", str, "AllAtOnce")
-    kind = reader.take(COMMAND, "BatchSizeType", one_of("Fixed", "Percentage"), "Percentage")
-    size = reader.take(COMMAND, "BatchSize", whole, 1 if kind == "Fixed" else 100)
+    policy = reader.take_or("AllAtOnce", COMMAND, "DeploymentPolicy", str)
+    kind = reader.take_or("Percentage", COMMAND, "BatchSizeType", one_of("Fixed", "Percentage"))
+    size = reader.take_or(1 if kind == "Fixed" else 100, COMMAND, "BatchSize", whole)
     timeout = reader.take(COMMAND, "Timeout", whole)
     if not reader.says("update_policy"):
         if policy not in ("AllAtOnce", "Rolling"):
@@ -347,32 +402,36 @@ def _command(reader: _Reader) -> dict[str, Any]:
     return {"signal_timeout": None if timeout is None else Duration.seconds(timeout)}
 
 
-def _logs(reader: _Reader) -> dict[str, Any]:
-    """Lines are always shipped; what was streamed and kept must not go with the stack unasked."""
-    streamed = reader.take(LOGS, "StreamLogs", boolean, False)
-    goes = reader.take(LOGS, "DeleteOnTerminate", boolean, False)
-    if streamed and not goes and not reader.says("log_group"):
+def _logs(reader: _Reader) -> SettingsProps:
+    """Read what becomes of log lines.
+
+    They are always shipped; those that were streamed and retained must not be deleted with the
+    stack unasked.
+    """
+    streamed = reader.take(LOGS, "StreamLogs", boolean)
+    deleted = reader.take(LOGS, "DeleteOnTerminate", boolean)
+    if streamed and not deleted and not reader.says("log_group"):
         reader.refuse(
             *(LOGS, "DeleteOnTerminate", "false"),
             "the tier's log group goes with its stack; pass log_group=, made with"
             " RemovalPolicy.RETAIN, or set it to true",
         )
     retention = reader.take(LOGS, "RetentionInDays", days)
-    # Where nothing was streamed the default, a week, was nobody's wish.
+    # Where nothing was streamed, the default of a week was not chosen.
     return {"log_retention": retention if streamed else None}
 
 
-def _application(reader: _Reader) -> dict[str, Any]:
+def _application(reader: _Reader) -> SettingsProps:
     return {"health_path": reader.take(APPLICATION, "Application Healthcheck URL", path)}
 
 
-def _environment(reader: _Reader, props: dict[str, Any]) -> None:
-    """Environment properties belong to the application."""
+def _environment(reader: _Reader, props: SettingsProps) -> None:
+    """Give the environment properties of the settings to the application."""
     names = [option for namespace, option in reader.left if namespace == PROPERTIES]
     values = {name: str(reader.left.pop((PROPERTIES, name))) for name in names}
     if not values:
         return
-    application: WorkerApplication | None = props.get("application")
+    application = props.get("application")
     if application is None:
         reader.problems.append(
             f"{PROPERTIES} ({', '.join(values)}) is for an application that is installed here; pass"
@@ -382,3 +441,19 @@ def _environment(reader: _Reader, props: dict[str, Any]) -> None:
     # What code says wins over what a file says, as for every other prop.
     merged = {**values, **application.environment}
     props["application"] = replace(application, environment=merged)
+
+
+#: In this order: `_kind` finds out what `_instances` needs to know, and what `_instances` says of
+#: the type wins over `_launch`.
+_READERS: Final = (
+    _sqsd,
+    _group,
+    _trigger,
+    _launch,
+    _network,
+    _kind,
+    _instances,
+    _command,
+    _logs,
+    _application,
+)

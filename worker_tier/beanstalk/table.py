@@ -128,11 +128,12 @@ REFUSED_NAMESPACES: Final = {
     "aws:rds:dbinstance": Refusal("no database is made here; make one in a stack of its own"),
 }
 
-#: Any value: it is about what is not there, and what it is about is not missed.
-_ANY: Final[frozenset[str]] = frozenset()
+#: Any value is accepted: the option configures something this tier neither has nor needs.
+_ANY: Final = None
 #: Options that a dump of any environment has -> the values, in lower case, with which nothing is
-#: lost here: what Elastic Beanstalk has by default, and what does as much. None of them is a prop.
-HARMLESS: Final[dict[tuple[str, str], frozenset[str]]] = {
+#: lost here, or None for any value. The values are Elastic Beanstalk's defaults, and those that do
+#: as much. None of the options is a prop.
+HARMLESS: Final[dict[tuple[str, str], frozenset[str] | None]] = {
     (ASG, "Availability Zones"): frozenset({"any"}),
     (ASG, "Cooldown"): frozenset({"360"}),
     (LAUNCH, "SSHSourceRestriction"): frozenset({"tcp,22,22,0.0.0.0/0"}),
@@ -183,23 +184,24 @@ INTERNAL_NAMESPACES: Final = (_PARAMETER,)
 
 
 def loses_nothing(namespace: str, option: str, value: object) -> bool:
-    """Whether an option can be passed over: all that it asks for is so here, or is not missed."""
+    """Return whether an option can be passed over: what it asks for is so anyway."""
     if namespace in INTERNAL_NAMESPACES:
         return True
     if option == "WorkerQueueURL" and _OWN_QUEUE in str(value):
         return True
-    allowed = HARMLESS.get((namespace, option))
-    text = str(value).replace(" ", "").lower()
-    return allowed is not None and (allowed is _ANY or text in allowed)
+    if (namespace, option) not in HARMLESS:
+        return False
+    allowed = HARMLESS[namespace, option]
+    return allowed is None or str(value).replace(" ", "").lower() in allowed
 
 
 def is_known(namespace: str) -> bool:
-    """Whether anything is said here of a namespace."""
+    """Return whether any option of a namespace is known here."""
     known = {ns for ns, _ in (*REFUSED, *HARMLESS)}
     return namespace in known | {*NAMESPACES, *REFUSED_NAMESPACES, APPLICATION}
 
 
 def refusal(namespace: str, option: str) -> Refusal:
-    """Why an option that nobody took is refused."""
+    """Return why an option that no reader took is refused."""
     known = REFUSED.get((namespace, option)) or REFUSED_NAMESPACES.get(namespace)
     return known or Refusal("it is not an option that is known here; leave it out")

@@ -1,4 +1,4 @@
-"""What instances a fleet is made of: types, their processor, on demand or spot."""
+"""The instances of a fleet: types, their processor, On-Demand or Spot."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from aws_cdk import Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 
-from worker_tier.options import in_range, literal_count
+from worker_tier.ranges import in_range, literal_count
 
+#: Most instances that Auto Scaling accepts in a group.
+MAX_INSTANCES: Final = 10_000
+#: Type of an instance when none is chosen.
 DEFAULT_INSTANCE_TYPE: Final = "t4g.small"
+#: How Spot capacity is chosen among the types when nothing is said.
 _STRATEGY: Final = autoscaling.SpotAllocationStrategy.PRICE_CAPACITY_OPTIMIZED
+#: Manufacturers of processors, by architecture.
 _MANUFACTURERS: Final = {
     ec2.InstanceArchitecture.ARM_64: ["amazon-web-services"],
     ec2.InstanceArchitecture.X86_64: ["amd", "intel"],
@@ -36,7 +41,7 @@ class WorkerCapacity:
 
     @staticmethod
     def on_demand(instance_type: ec2.InstanceType) -> WorkerCapacity:
-        """Instances of one type, paid by the hour."""
+        """Return a capacity of On-Demand Instances of one type."""
         return WorkerCapacity(instance_types=(instance_type,))
 
     @staticmethod
@@ -48,12 +53,12 @@ class WorkerCapacity:
         allocation_strategy: autoscaling.SpotAllocationStrategy = _STRATEGY,
         capacity_rebalance: bool = True,
     ) -> WorkerCapacity:
-        """Spare capacity at a fraction of the price, which EC2 takes back with two minutes' notice.
+        """Return a capacity of Spot Instances: cheap, and interrupted with two minutes' notice.
 
         Args:
-            instance_types: of one processor architecture; the more, the fewer interruptions.
-            on_demand_base: so many instances are on demand before any is spot.
-            on_demand_percentage: of those above the base, 0 to 100.
+            instance_types: types of one processor architecture; the more, the fewer interruptions.
+            on_demand_base: number of instances that are On-Demand before any is Spot.
+            on_demand_percentage: share of those above the base that is On-Demand, 0 to 100.
             allocation_strategy: Default: the types that are cheapest among those least likely to be
                 taken back.
             capacity_rebalance: replace an instance at risk before it goes. Default: True.
@@ -76,12 +81,12 @@ class WorkerCapacity:
         on_demand_base: int = 0,
         on_demand_percentage: int = 0,
     ) -> WorkerCapacity:
-        """Any current type with so many virtual processors and so much memory, spot or on demand.
+        """Return a capacity of any current type with enough virtual processors and memory.
 
         Args:
-            architecture: the image is chosen for it.
-            vcpus, memory: least and most.
-            on_demand_base, on_demand_percentage: as `spot` has them.
+            architecture: the architecture that the image is chosen for.
+            vcpus, memory: bounds, the least and the most.
+            on_demand_base, on_demand_percentage: as in `spot`.
         """
         return WorkerCapacity(
             architecture=architecture,
@@ -93,16 +98,16 @@ class WorkerCapacity:
         )
 
     def processor(self) -> ec2.InstanceArchitecture:
-        """That of every instance; for a capacity without problems."""
+        """Return the architecture of every instance; for a capacity without problems."""
         return self.architecture or self.instance_types[0].architecture
 
     @property
     def uses_spot(self) -> bool:
-        """Whether any instance may be taken back."""
+        """Whether EC2 may interrupt any instance."""
         return self.is_mixed and self.on_demand_percentage < 100
 
     def overrides(self) -> list[autoscaling.LaunchTemplateOverrides]:
-        """What the group may start instead of the launch template's own type."""
+        """Return what the group may start instead of the launch template's type."""
         if self.vcpus is None or self.memory is None:
             return [
                 autoscaling.LaunchTemplateOverrides(instance_type=kind)
@@ -125,11 +130,11 @@ class WorkerCapacity:
 
 
 def capacity_problems(capacity: WorkerCapacity | None) -> list[str]:
-    """Everything wrong with a capacity."""
+    """Return everything wrong with a capacity."""
     problems: list[str] = []
     if capacity is None:
         return problems
-    in_range("on_demand_base", capacity.on_demand_base, 0, 10_000, problems)
+    in_range("on_demand_base", capacity.on_demand_base, 0, MAX_INSTANCES, problems)
     literal_count("on_demand_percentage", capacity.on_demand_percentage, 0, 100, problems)
     if capacity.vcpus is not None:
         _bounds("vcpus", *capacity.vcpus, problems)

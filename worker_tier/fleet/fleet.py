@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, Unpack, cast
 
 import jsii
 from aws_cdk import (
     Acknowledgment,
     Aws,
-    Duration,
     IStableStringProducer,
     Lazy,
     Size,
@@ -23,20 +22,22 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
-from worker_tier.encryption import admit_alarms
+from worker_tier.encryption import allow_alarms_to_publish
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
-from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems
+from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
 from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image
 from worker_tier.fleet.updates import awaited, one_at_a_time, termination_hook
+from worker_tier.props import InstanceProps, WorkerFleetProps, name_problems
 from worker_tier_bootstrap.user_data import Signal
 
+#: First line of every script that instances boot by.
 _SHEBANG: Final = "#!/bin/bash"
 
 
 @jsii.implements(IStableStringProducer)
 class _Script:
-    """The script instances boot by, as it stands when the template is written."""
+    """The script that instances boot by, as it stands when the template is written."""
 
     text = _SHEBANG
 
@@ -46,156 +47,113 @@ class _Script:
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
 class WorkerFleet(Construct):
-    """Instances of an explicit launch template, replaced one at a time, drained before they go.
+    """Instances of an explicit launch template, replaced one at a time, drained before they end.
 
     Args:
-        vpc: where instances run.
-        vpc_subnets: which subnets. Default: private ones with a way out.
-        security_group: Default: a new one that lets everything out and nothing in.
-        associate_public_ip_address: Default: what the subnet says.
-        instance_type: Default: t4g.small (Graviton).
-        capacity: several types, or spot; instead of `instance_type`. Default: on demand.
-        machine_image: Default: the newest Amazon Linux 2023 at each deployment, for the instance
-            type's processor. A newer image replaces the instances.
-        root_volume_size: encrypted by the account's key for volumes, 8 GiB or more. Default: 8 GiB.
-        root_volume_type: Default: gp3.
-        http_put_response_hop_limit: of the metadata service; 2 for applications in containers.
-            Default: 1.
-        min_capacity, max_capacity: bounds of the group. There is no desired capacity: it would set
-            the fleet back at each deployment.
-        drain_timeout_seconds: what an instance gets to finish requests; while it does, the daemon
-            renews the hook, whose own heartbeat is two minutes at most.
-        signal_timeout: how long a deployment waits for an instance to dispatch. Not used when
-            `min_capacity` is 0, for then nothing may ever start; a deployment then gives each new
-            instance `instance_warmup` before the next one is replaced.
-        instance_warmup: time from launch until an instance receives.
-        max_instance_lifetime: after which an instance is replaced, 1 to 365 days. Default: none.
-        scale_in_protection: scaling in passes over new instances until somebody unprotects them;
-            deployments then wait for them too. Default: False, for instances drain.
-        detailed_monitoring: a metric a minute. Default: True.
-        update_policy: Default: one instance at a time, each awaited.
-        role: the instances' role, made elsewhere; it gets two managed policies, unless it is not to
-            be changed. Default: a new one.
-        instance_principal: who may assume the new role. Default: `ec2.amazonaws.com`, in every
-            partition.
-        session_manager: people may open a shell by AWS Systems Manager. Default: False.
-        notifications_topic: told of launches and terminations. Default: a new one, TLS only.
-        encryption_key: of the new topic. Default: none.
+        props: those of `worker_tier.props.WorkerFleetProps`.
 
     Raises:
         InvalidProps: with every problem found.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id: str,
-        *,
-        vpc: ec2.IVpc,
-        min_capacity: int,
-        max_capacity: int,
-        drain_timeout_seconds: int,
-        signal_timeout: Duration,
-        instance_warmup: Duration,
-        vpc_subnets: ec2.SubnetSelection | None = None,
-        security_group: ec2.ISecurityGroup | None = None,
-        associate_public_ip_address: bool | None = None,
-        instance_type: ec2.InstanceType | None = None,
-        capacity: WorkerCapacity | None = None,
-        machine_image: ec2.IMachineImage | WorkerMachineImage | None = None,
-        root_volume_size: Size | None = None,
-        root_volume_type: ec2.EbsDeviceVolumeType | None = None,
-        http_put_response_hop_limit: int | None = None,
-        max_instance_lifetime: Duration | None = None,
-        scale_in_protection: bool = False,
-        detailed_monitoring: bool = True,
-        update_policy: autoscaling.UpdatePolicy | None = None,
-        role: iam.IRole | None = None,
-        instance_principal: iam.IPrincipal | None = None,
-        session_manager: bool = False,
-        notifications_topic: sns.ITopic | None = None,
-        encryption_key: kms.IKey | None = None,
-    ) -> None:
+    def __init__(self, scope: Construct, id: str, **props: Unpack[WorkerFleetProps]) -> None:
         super().__init__(scope, id)
-        if problems := fleet_problems(locals()):
+        if problems := _problems(props):
             raise InvalidProps(self.node.path, problems)
-        self._awaits_signal = min_capacity > 0
-        self._signal_timeout_seconds = int(signal_timeout.to_seconds())
-        self._capacity = capacity or WorkerCapacity.on_demand(
-            instance_type or ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
-        )
-        #: The system instances boot.
-        self.machine_image = cast(WorkerMachineImage, chosen_image(machine_image, []))
-        #: What instances may do hangs on this role by `policy`, which is there before they boot.
-        self.role: iam.IRole = role or iam.Role(
-            self,
-            "Role",
-            assumed_by=instance_principal or iam.ServicePrincipal("ec2.amazonaws.com"),
-        )
-        if session_manager:
-            self._let_session_manager_in()
-        #: Whether anything can be attached to the role; not to one imported with `mutable=False`.
-        self.role_takes_policies = role is None or _takes_policies(self, role)
-        attached = [self.role] if self.role_takes_policies else []
-        #: The instances' one policy but for `lifecycle_policy`, and a container's to pull.
+        self._awaits_signal = props["min_capacity"] > 0
+        self._signal_timeout_seconds = int(props["signal_timeout"].to_seconds())
+        self._capacity = _capacity(props)
+        self._script = _Script()
+        #: The operating system that instances boot.
+        self.machine_image = _machine_image(props)
+        #: The role of the instances. `policy`, which exists before they boot, gives it its rights.
+        self.role = self._role(props)
+        #: Whether policies can be attached to the role; not so if it is imported with
+        #: `mutable=False`.
+        self.role_takes_policies = props.get("role") is None or _takes_policies(self, self.role)
+        #: The instances' one policy, apart from `lifecycle_policy` and the one that pulls an image.
         self.policy = iam.ManagedPolicy(
             self,
             "Policy",
             description="What a worker tier's daemon and bootstrap call",
-            roles=attached,
+            roles=self._attached_roles,
         )
-        self.security_group: ec2.ISecurityGroup = security_group or ec2.SecurityGroup(
+        #: The security group of the instances.
+        self.security_group = props.get("security_group") or self._new_security_group(props["vpc"])
+        self._connections = ec2.Connections(security_groups=[self.security_group])
+        #: One version for each change of user data or machine image.
+        self.launch_template = self._new_launch_template(props)
+        #: The topic that every launch and termination is published to, failed ones included.
+        self.notifications_topic: sns.ITopic = props.get("notifications_topic") or self._new_topic(
+            props.get("encryption_key")
+        )
+        #: The instances.
+        self.auto_scaling_group = self._new_group(props)
+        self._change_group_resource(props)
+        #: Lets an instance renew and end its own wait when it is terminated.
+        self.lifecycle_policy = self._new_lifecycle_policy()
+        # Instances that boot before their policy exists cannot fetch the daemon.
+        self.auto_scaling_group.node.add_dependency(self.policy)
+
+    def _role(self, props: InstanceProps) -> iam.IRole:
+        principal = props.get("instance_principal") or iam.ServicePrincipal("ec2.amazonaws.com")
+        role: iam.IRole = props.get("role") or iam.Role(self, "Role", assumed_by=principal)
+        if props.get("session_manager"):
+            _allow_session_manager(role)
+        return role
+
+    @property
+    def _attached_roles(self) -> list[iam.IRole]:
+        return [self.role] if self.role_takes_policies else []
+
+    def _new_security_group(self, vpc: ec2.IVpc) -> ec2.ISecurityGroup:
+        return ec2.SecurityGroup(
             self,
             "SecurityGroup",
             vpc=vpc,
             description="Worker tier instances: everything out, nothing in",
             allow_all_outbound=True,
         )
-        self._connections = ec2.Connections(security_groups=[self.security_group])
-        self._script = _Script()
-        processor = self._capacity.processor()
-        #: One version for each change of user data or machine image.
-        self.launch_template = ec2.LaunchTemplate(
+
+    def _new_launch_template(self, props: WorkerFleetProps) -> ec2.LaunchTemplate:
+        return ec2.LaunchTemplate(
             self,
             "LaunchTemplate",
-            associate_public_ip_address=associate_public_ip_address,
+            associate_public_ip_address=props.get("associate_public_ip_address"),
             block_devices=[
                 _root_volume(
                     self.machine_image.root_device,
-                    root_volume_size or Size.gibibytes(LEAST_VOLUME_GIBIBYTES),
-                    root_volume_type or ec2.EbsDeviceVolumeType.GP3,
+                    props.get("root_volume_size") or Size.gibibytes(LEAST_VOLUME_GIBIBYTES),
+                    props.get("root_volume_type") or ec2.EbsDeviceVolumeType.GP3,
                 )
             ],
-            detailed_monitoring=detailed_monitoring,
-            http_put_response_hop_limit=http_put_response_hop_limit or 1,
+            detailed_monitoring=props.get("detailed_monitoring") is not False,
+            http_put_response_hop_limit=props.get("http_put_response_hop_limit") or 1,
             instance_type=next(iter(self._capacity.instance_types), None),
-            machine_image=self.machine_image.image(processor),
+            machine_image=self.machine_image.image(self._capacity.processor()),
             require_imdsv2=True,
             role=self.role,
             security_group=self.security_group,
             user_data=ec2.UserData.custom(Lazy.string(cast(Any, self._script))),
         )
-        #: Told of every launch and termination, and of those that failed.
-        self.notifications_topic: sns.ITopic = notifications_topic or self._new_topic(
-            encryption_key
-        )
-        #: The instances.
-        self.auto_scaling_group = autoscaling.AutoScalingGroup(
+
+    def _new_group(self, props: WorkerFleetProps) -> autoscaling.AutoScalingGroup:
+        return autoscaling.AutoScalingGroup(
             self,
             "AutoScalingGroup",
-            vpc=vpc,
-            vpc_subnets=vpc_subnets,
+            vpc=props["vpc"],
+            vpc_subnets=props.get("vpc_subnets"),
             **self._what_is_launched(),
-            min_capacity=min_capacity,
-            max_capacity=max_capacity,
-            default_instance_warmup=instance_warmup,
-            max_instance_lifetime=max_instance_lifetime,
-            new_instances_protected_from_scale_in=scale_in_protection or None,
+            min_capacity=props["min_capacity"],
+            max_capacity=props["max_capacity"],
+            default_instance_warmup=props["instance_warmup"],
+            max_instance_lifetime=props.get("max_instance_lifetime"),
+            new_instances_protected_from_scale_in=props.get("scale_in_protection") or None,
             group_metrics=[autoscaling.GroupMetrics.all()],
             # A volume that fails leaves an instance that answers pings and does nothing.
             health_checks=autoscaling.HealthChecks.with_additional_checks(
                 additional_types=[autoscaling.AdditionalHealthCheckType.EBS],
-                grace_period=instance_warmup,
+                grace_period=props["instance_warmup"],
             ),
             notifications=[
                 autoscaling.NotificationConfiguration(
@@ -207,28 +165,29 @@ class WorkerFleet(Construct):
                 autoscaling.TerminationPolicy.OLDEST_LAUNCH_TEMPLATE,
                 autoscaling.TerminationPolicy.DEFAULT,
             ],
-            update_policy=update_policy
-            or one_at_a_time(
-                min_capacity=min_capacity,
-                max_capacity=max_capacity,
-                signal_timeout=signal_timeout,
-                warmup=instance_warmup,
-            ),
+            update_policy=props.get("update_policy") or _update_policy(props),
         )
+
+    def _change_group_resource(self, props: WorkerFleetProps) -> None:
+        """Set what the L2 group has no props for: the signals to await, and the lifecycle hook."""
+        group = self._group_resource
         if self._awaits_signal:
-            creation = awaited(min_capacity, signal_timeout)
-            self._group_resource.cfn_options.creation_policy = creation
-        self._group_resource.lifecycle_hook_specification_list = [
-            termination_hook(drain_timeout_seconds)
-        ]
-        #: Lets an instance renew and end its own wait on the way out. It is a policy apart because
-        #: it names the group: were it part of `policy`, the group, which waits for signals of
-        #: instances that need `policy`, would wait for itself.
-        self.lifecycle_policy = iam.ManagedPolicy(
+            group.cfn_options.creation_policy = awaited(
+                props["min_capacity"], props["signal_timeout"]
+            )
+        group.lifecycle_hook_specification_list = [termination_hook(props["drain_timeout_seconds"])]
+
+    def _new_lifecycle_policy(self) -> iam.ManagedPolicy:
+        """Make a policy apart, because it names the group.
+
+        Were it part of `policy`, the group, which waits for signals of instances that need
+        `policy`, would wait for itself.
+        """
+        return iam.ManagedPolicy(
             self,
             "LifecyclePolicy",
             description="Lets a worker tier's instances end their own wait at termination",
-            roles=attached,
+            roles=self._attached_roles,
             statements=[
                 iam.PolicyStatement(
                     actions=[
@@ -239,8 +198,6 @@ class WorkerFleet(Construct):
                 )
             ],
         )
-        # Instances that boot before their policy cannot fetch the daemon.
-        self.auto_scaling_group.node.add_dependency(self.policy)
 
     @property
     @jsii.member(jsii_name="connections")
@@ -256,7 +213,7 @@ class WorkerFleet(Construct):
 
     @property
     def signal(self) -> Signal:
-        """What the bootstrap tells CloudFormation; the stack's id stays a pseudo parameter."""
+        """The signal that the bootstrap sends to CloudFormation when a boot has ended."""
         return Signal(
             stack=Aws.STACK_ID,
             region=Aws.REGION,
@@ -266,10 +223,13 @@ class WorkerFleet(Construct):
         )
 
     def set_user_data(self, script: str) -> None:
-        """Give instances the script they boot by, beginning with `#!/bin/bash`.
+        """Set the script that instances boot by; a second call replaces the first.
 
-        It names the group, and the group names the launch template that holds it, so it comes last;
-        called again, it replaces what it said.
+        It comes last, because the script names the group, and the group names the launch template
+        that contains it.
+
+        Raises:
+            ValueError: the script does not begin with `#!/bin/bash`.
         """
         if script.partition("\n")[0] != _SHEBANG:
             raise ValueError(f"user data must begin with the line {_SHEBANG}, got {script[:40]!r}")
@@ -281,22 +241,24 @@ class WorkerFleet(Construct):
 
     def _new_topic(self, key: kms.IKey | None) -> sns.Topic:
         topic = sns.Topic(self, "Notifications", enforce_ssl=True, master_key=key)
-        # People subscribe to it, so alarms may tell it too.
-        admit_alarms(topic)
+        # People subscribe to it, so alarms may publish to it too.
+        allow_alarms_to_publish(topic)
         return topic
 
     def allow_pulls(self, grant: Callable[[iam.IGrantable], object]) -> None:
-        """Let instances pull an image, by a policy of its own: ECR's `GetAuthorizationToken` can be
-        granted on `*` only, and a finding about that must not hide others.
+        """Let instances pull an image, by a separate policy.
+
+        ECR's `GetAuthorizationToken` can be granted on `*` only, and a finding about that must not
+        hide others.
 
         Args:
-            grant: gives the rights; for an image that anybody may pull it gives none.
+            grant: grants the rights to pull; for a public image it grants nothing.
         """
         policy = iam.ManagedPolicy(
             self,
             "PullPolicy",
             description="Lets a worker tier's instances pull their application's image",
-            roles=[self.role] if self.role_takes_policies else [],
+            roles=self._attached_roles,
         )
         grant(policy)
         if policy.document.is_empty:
@@ -310,7 +272,7 @@ class WorkerFleet(Construct):
         self.auto_scaling_group.node.add_dependency(policy)
 
     def _what_is_launched(self) -> dict[str, Any]:
-        """The group's props for one type on demand, or for several and spot."""
+        """Return the group's props for one On-Demand type, or for several types and Spot."""
         capacity = self._capacity
         if not capacity.is_mixed:
             return {"launch_template": self.launch_template}
@@ -335,25 +297,54 @@ class WorkerFleet(Construct):
             "capacity_rebalance": capacity.capacity_rebalance or None,
         }
 
-    def _let_session_manager_in(self) -> None:
-        self.role.add_managed_policy(
-            iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")
-        )
-        reason = (
-            "Session Manager was asked for, and AWS keeps its policy up to date with what the agent"
-            " calls; the account's default host management does without."
-        )
-        rule = "AwsSolutions::AwsSolutions-IAM4"
-        policy = "[Policy::arn:<AWS::Partition>:iam::aws:policy/AmazonSSMManagedInstanceCore]"
-        try:
-            _acknowledge(self.role, rule + policy, reason)
-        except RuntimeError:
-            # Older CDKs take no such id, and their rules ask for none.
-            _acknowledge(self.role, rule, reason)
+
+def _problems(props: WorkerFleetProps) -> list[str]:
+    return [
+        *name_problems(props, WorkerFleetProps, "WorkerFleet"),
+        *fleet_problems(props),
+        *warmup_problems(props.get("instance_warmup")),
+    ]
+
+
+def _capacity(props: InstanceProps) -> WorkerCapacity:
+    instance_type = props.get("instance_type") or ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
+    return props.get("capacity") or WorkerCapacity.on_demand(instance_type)
+
+
+def _machine_image(props: InstanceProps) -> WorkerMachineImage:
+    image = chosen_image(props.get("machine_image"), [])
+    assert image is not None, "fleet_problems let an image of unknown kind pass"
+    return image
+
+
+def _update_policy(props: WorkerFleetProps) -> autoscaling.UpdatePolicy:
+    return one_at_a_time(
+        min_capacity=props["min_capacity"],
+        max_capacity=props["max_capacity"],
+        signal_timeout=props["signal_timeout"],
+        warmup=props["instance_warmup"],
+    )
+
+
+def _allow_session_manager(role: iam.IRole) -> None:
+    role.add_managed_policy(
+        iam.ManagedPolicy.from_aws_managed_policy_name("AmazonSSMManagedInstanceCore")
+    )
+    reason = (
+        "Session Manager was asked for, and AWS keeps its policy up to date with what the agent"
+        " calls; the account's default host management does without."
+    )
+    rule = "AwsSolutions::AwsSolutions-IAM4"
+    policy = "[Policy::arn:<AWS::Partition>:iam::aws:policy/AmazonSSMManagedInstanceCore]"
+    try:
+        _acknowledge(role, rule + policy, reason)
+    except RuntimeError:
+        # Older CDKs accept no such id, and their rules ask for none.
+        _acknowledge(role, rule, reason)
 
 
 def _takes_policies(scope: Construct, role: iam.IRole) -> bool:
-    """Whether a role accepts a policy: one imported with `mutable=False` ignores it silently."""
+    """Return whether a role accepts policies; one imported with `mutable=False` ignores them."""
     probe = iam.Policy(scope, "Probe")
     role.attach_inline_policy(probe)
     taken = Stack.of(scope).resolve(cast(iam.CfnPolicy, probe.node.default_child).roles)
@@ -362,7 +353,7 @@ def _takes_policies(scope: Construct, role: iam.IRole) -> bool:
 
 
 def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:
-    """Tell validators that somebody looked at a finding, and why it stays."""
+    """Record for validators that a finding is accepted, and why."""
     Validations.of(construct).acknowledge(Acknowledgment(id=id, reason=reason))
 
 

@@ -5,53 +5,61 @@ from __future__ import annotations
 from aws_cdk import Aws, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
 from sqsd import contract
 from worker_tier.encryption import grant_key
+from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
-from worker_tier.operations import TierOperations
-from worker_tier.queues.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS
+from worker_tier.queues.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS, WorkerQueues
 
 
-def allow_what_daemons_call(
-    tier: TierOperations, bundle: s3.Location, asset_key: kms.IKey | None
+def grant_dispatch(fleet: WorkerFleet, queues: WorkerQueues, *, dead_letters: bool) -> None:
+    """Let instances receive from the work queue, and dead-letter if `dead_letters`."""
+    granted = queues.queue.grant(fleet, *contract.QUEUE_ACTIONS)
+    grant_key(queues.encryption_key, fleet, RECEIVE_KEY_ACTIONS, granted)
+    if dead_letters:
+        queues.grant_dead_letter(fleet)
+
+
+def grant_boot(
+    fleet: WorkerFleet,
+    *,
+    log_group: logs.ILogGroup,
+    daemon: s3.Location,
+    asset_key: kms.IKey | None,
 ) -> None:
-    """Receiving, burying when asked for, the log group, and the one object that is the bundle."""
-    granted = tier.queue.grant(tier, *contract.QUEUE_ACTIONS)
-    grant_key(tier.queues.encryption_key, tier, RECEIVE_KEY_ACTIONS, granted)
-    if tier.options.dead_letter_statuses:
-        tier.queues.grant_bury(tier)
-    # Of this group; its ARN ends in :* for the streams in it.
-    tier.log_group.grant(tier, "logs:CreateLogStream", "logs:PutLogEvents")
-    # Telling how the boot ended, and asking for the name of its own group.
-    tier.add_to_role_policy(
+    """Let instances write to the log group, signal how a boot ended, and fetch the daemon.
+
+    Args:
+        daemon: the one object that is the daemon's bundle.
+        asset_key: the key that encrypts its bucket, or None.
+    """
+    # The ARN of the log group ends in :* for the streams in it.
+    log_group.grant(fleet, "logs:CreateLogStream", "logs:PutLogEvents")
+    # To signal how the boot ended, and to find the name of the instance's group.
+    fleet.policy.add_statements(
         iam.PolicyStatement(
             actions=["cloudformation:DescribeStackResource", "cloudformation:SignalResource"],
             resources=[Aws.STACK_ID],
         )
     )
-    # The asset's own grant opens the whole bootstrap bucket.
-    tier.add_to_role_policy(
-        iam.PolicyStatement(
-            actions=["s3:GetObject"],
-            resources=[
-                Stack.of(tier).format_arn(
-                    service="s3",
-                    region="",
-                    account="",
-                    resource=bundle.bucket_name,
-                    resource_name=bundle.object_key,
-                )
-            ],
-        )
+    # The grant of the asset itself would open the whole bootstrap bucket.
+    bundle = Stack.of(fleet).format_arn(
+        service="s3",
+        region="",
+        account="",
+        resource=daemon.bucket_name,
+        resource_name=daemon.object_key,
     )
+    fleet.policy.add_statements(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundle]))
     if asset_key is not None:
-        asset_key.grant(tier, "kms:Decrypt")
+        asset_key.grant(fleet, "kms:Decrypt")
 
 
-def allow_enqueuing(tier: TierOperations, table: LeaderTable) -> None:
-    """Electing a leader, and sending what it enqueues."""
-    table.grant_election(tier)
-    granted = tier.queue.grant(tier, *contract.ENQUEUE_ACTIONS)
-    grant_key(tier.queues.encryption_key, tier, SEND_KEY_ACTIONS, granted)
+def grant_enqueue(fleet: WorkerFleet, queues: WorkerQueues, table: LeaderTable) -> None:
+    """Let instances elect a leader, and send what it enqueues."""
+    table.grant_election(fleet)
+    granted = queues.queue.grant(fleet, *contract.ENQUEUE_ACTIONS)
+    grant_key(queues.encryption_key, fleet, SEND_KEY_ACTIONS, granted)

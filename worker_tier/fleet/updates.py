@@ -18,7 +18,7 @@ _HEARTBEAT_SECONDS: Final = 120
 #: Time that the daemon needs besides draining, in seconds: to notice the hook, to flush deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
 #: CloudFormation's upper limit of the pause of a rolling update, in seconds.
-_MAX_PAUSE_SECONDS: Final = 3_600
+MAX_PAUSE_SECONDS: Final = 3_600
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
@@ -76,5 +76,5 @@ def one_at_a_time(
         wait_on_resource_signals=awaits,
         pause_time=signal_timeout
         if awaits
-        else Duration.seconds(min(warmup.to_seconds(), _MAX_PAUSE_SECONDS)),
+        else Duration.seconds(min(warmup.to_seconds(), MAX_PAUSE_SECONDS)),
     )

@@ -12,7 +12,7 @@ from constructs import Construct
 from sqsd.contract import metrics as names
 from worker_tier.errors import InvalidProps
 from worker_tier.monitoring.metrics import TierMetrics
-from worker_tier.options import seconds_in_range
+from worker_tier.ranges import seconds_in_range
 
 _MAX_AGE_SECONDS = 1_209_600
 _DEFAULT_AGE_SECONDS = 3_600

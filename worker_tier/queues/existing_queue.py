@@ -9,8 +9,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier.options import in_range
 from worker_tier.queues.dead_letters import kind_problem
+from worker_tier.ranges import in_range
 
 _MAX_RECEIVES = 1_000
 

@@ -2,197 +2,148 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Unpack
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Token
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd.contract import ENQUEUE_ACTIONS
-from worker_tier.encryption import grant_key
+from worker_tier.encryption import allow_service_to_send, grant_key
 from worker_tier.errors import InvalidProps
+from worker_tier.props import WorkerQueuesProps, name_problems
 from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.queues.existing_queue import ExistingQueue, described
 
-#: SQS's longest: a message keeps its first timestamp when it is dead-lettered, so its time in the
-#: work queue counts too, and people need days to look at it.
+#: Longest retention that SQS has, days. A message keeps its first timestamp when it is
+#: dead-lettered, so its time in the work queue counts too, and people need days to examine it.
 DEAD_LETTER_RETENTION_DAYS: Final = 14
-#: What sending to an encrypted queue and receiving from one needs, without the CDK's wildcards.
+#: Longest long poll that SQS has, s.
+_LONG_POLL_SECONDS: Final = 20
+#: KMS actions that sending to an encrypted queue needs, without the CDK's wildcards.
 SEND_KEY_ACTIONS: Final = ("kms:Decrypt", "kms:GenerateDataKey")
+#: KMS actions that receiving from an encrypted queue needs.
 RECEIVE_KEY_ACTIONS: Final = ("kms:Decrypt",)
 
 
 class WorkerQueues(Construct):
     """A work queue whose failing messages end in a dead-letter queue.
 
-    What is made here refuses requests without TLS and has no physical name. What exists already is
-    not touched: its policies, times and encryption stay as they are.
+    Queues that are made here refuse requests without TLS and have no physical name. A queue that
+    exists is not changed: its policies, times and encryption stay as they are.
 
     Args:
-        visibility_timeout: how long a received message stays hidden when a receive names no time.
-        retention_period: after this long a message nobody deleted is gone.
-        max_retries: receives after which SQS moves a message to the dead-letter queue, 1 to 100.
-        queue: one that exists: a queue of this app, or `ExistingQueue.imported(...)`. Default: a
-            new one.
-        dead_letter_queue: for a new work queue, a queue of this app, or a `DeadLetterQueue`.
-            Default: a new one.
-        fifo: in order within a message group; the dead-letter queue follows. Default: False.
-        content_based_deduplication: of a FIFO queue. Default: False.
-        deduplication_scope, fifo_throughput_limit: of a FIFO queue; `MESSAGE_GROUP` and
-            `PER_MESSAGE_GROUP_ID` give high throughput. Default: `QUEUE`, `PER_QUEUE`.
-        delivery_delay: of every message, at most 15 minutes. Default: none.
-        max_message_size_bytes: 1 024 to 1 048 576. Default: SQS's own.
-        receive_message_wait_time: long poll of receivers that name none. Default: 20 s, SQS's
-            longest.
-        redrive_allow_policy: which queues may use the work queue for their dead letters. Default:
-            none, for the daemon would POST what another system failed at.
-        dead_letter_retention_period: 60 s to 14 days. Default: 14 days.
-        encryption_key: encrypts both new queues. Default: SQS's own keys.
-        data_key_reuse: how long SQS works with one data key of `encryption_key`, 1 min to 24 h.
-            Default: SQS's own, 5 min.
-        enforce_ssl: new queues refuse requests without TLS. Default: True.
-        removal_policy: what deleting the stack does to both. Default: destroys them.
+        props: those of `worker_tier.props.WorkerQueuesProps`.
 
     Raises:
         InvalidProps: with every problem found.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        id: str,
-        *,
-        visibility_timeout: Duration,
-        retention_period: Duration,
-        max_retries: int,
-        queue: sqs.IQueue | ExistingQueue | None = None,
-        dead_letter_queue: sqs.IQueue | DeadLetterQueue | None = None,
-        fifo: bool | None = None,
-        content_based_deduplication: bool | None = None,
-        deduplication_scope: sqs.DeduplicationScope | None = None,
-        fifo_throughput_limit: sqs.FifoThroughputLimit | None = None,
-        delivery_delay: Duration | None = None,
-        max_message_size_bytes: int | None = None,
-        receive_message_wait_time: Duration | None = None,
-        redrive_allow_policy: sqs.RedriveAllowPolicy | None = None,
-        dead_letter_retention_period: Duration | None = None,
-        encryption_key: kms.IKey | None = None,
-        data_key_reuse: Duration | None = None,
-        enforce_ssl: bool | None = None,
-        removal_policy: RemovalPolicy = RemovalPolicy.DESTROY,
-    ) -> None:
+    def __init__(self, scope: Construct, id: str, **props: Unpack[WorkerQueuesProps]) -> None:
         super().__init__(scope, id)
-        problems = queue_problems(
-            scope=self,
-            queue=queue,
-            dead_letter_queue=dead_letter_queue,
-            fifo=fifo,
-            content_based_deduplication=content_based_deduplication,
-            deduplication_scope=deduplication_scope,
-            fifo_throughput_limit=fifo_throughput_limit,
-            delivery_delay=delivery_delay,
-            max_message_size_bytes=max_message_size_bytes,
-            receive_message_wait_time=receive_message_wait_time,
-            redrive_allow_policy=redrive_allow_policy,
-            retention_period=retention_period,
-            dead_letter_retention_period=dead_letter_retention_period,
-            encryption_key=encryption_key,
-            data_key_reuse=data_key_reuse,
-            enforce_ssl=enforce_ssl,
-        )
+        problems = name_problems(props, WorkerQueuesProps, "WorkerQueues")
+        retention_period = props.get("retention_period")
+        problems += queue_problems(self, props, retention_period=retention_period)
         if problems:
             raise InvalidProps(self.node.path, problems)
-        existing = None if queue is None else described(queue, [])
-        if existing is not None:
-            #: Where producers send and instances receive.
-            self.queue: sqs.IQueue = existing.queue
-            #: Where SQS puts a message after `max_retries` receives; None when there is none.
-            self.dead_letter_queue: sqs.IQueue | None = existing.dead_letter_queue
-            self.fifo = existing.fifo
-            self._key, self._dead_letter_key = existing.encryption_key, existing.dead_letter_key
-            #: Whether statements added to the queue's policy reach it.
-            self.owned = existing.owned
-            return
-        self.owned, self.fifo, self._key = True, bool(fifo), encryption_key
-        self._encryption_key, self._enforce_ssl = encryption_key, enforce_ssl is not False
-        self._data_key_reuse = data_key_reuse
-        self._removal_policy = removal_policy
-        chosen = chosen_dead_letters(dead_letter_queue, [])
-        if chosen is None:
-            self.dead_letter_queue = self._new_dead_letter_queue(
-                dead_letter_retention_period or Duration.days(DEAD_LETTER_RETENTION_DAYS)
+        given = props.get("queue")
+        facts = self._new_queues(props) if given is None else described(given, [])
+        assert facts is not None, "queue_problems let a queue pass that is not described"
+        #: The queue that producers send to and instances receive from.
+        self.queue = facts.queue
+        #: The queue that SQS moves a message to after `max_retries` receives, or None.
+        self.dead_letter_queue = facts.dead_letter_queue
+        #: Whether both are FIFO queues.
+        self.fifo = facts.fifo
+        #: Whether statements that are added to the work queue's policy reach it.
+        self.owned = facts.owned
+        #: The customer managed key of the work queue, or None if SQS manages its key.
+        self.encryption_key = facts.encryption_key
+        #: The customer managed key of the dead-letter queue, which may be another, or None.
+        self.dead_letter_key = facts.dead_letter_key
+
+    def _new_queues(self, props: WorkerQueuesProps) -> ExistingQueue:
+        """Make the work queue, and its dead-letter queue unless one was given."""
+        key = props.get("encryption_key")
+        dead_letters = chosen_dead_letters(props.get("dead_letter_queue"), [])
+        if dead_letters is None:
+            dead_letters = DeadLetterQueue(
+                queue=self._new_dead_letter_queue(props),
+                fifo=bool(props.get("fifo")),
+                encryption_key=key,
             )
-            self._dead_letter_key = encryption_key
-        else:
-            self.dead_letter_queue, self._dead_letter_key = chosen.queue, chosen.encryption_key
-        self.queue = sqs.Queue(
-            self,
-            "Queue",
-            dead_letter_queue=None
-            if self.dead_letter_queue is None
-            else sqs.DeadLetterQueue(queue=self.dead_letter_queue, max_receive_count=max_retries),
-            fifo=fifo or None,
-            content_based_deduplication=content_based_deduplication,
-            deduplication_scope=deduplication_scope,
-            fifo_throughput_limit=fifo_throughput_limit,
-            delivery_delay=delivery_delay,
-            encryption=self._encryption,
-            encryption_master_key=encryption_key,
-            data_key_reuse=data_key_reuse,
-            enforce_ssl=self._enforce_ssl,
-            max_message_size_bytes=max_message_size_bytes,
-            receive_message_wait_time=receive_message_wait_time or Duration.seconds(20),
-            redrive_allow_policy=redrive_allow_policy
-            or sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
-            retention_period=retention_period,
-            visibility_timeout=visibility_timeout,
-            removal_policy=removal_policy,
+        return ExistingQueue(
+            queue=self._new_work_queue(props, dead_letters.queue),
+            fifo=bool(props.get("fifo")),
+            dead_letter_queue=dead_letters.queue,
+            max_receive_count=None if dead_letters.queue is None else props["max_retries"],
+            encryption_key=key,
+            dead_letter_key=dead_letters.encryption_key,
+            owned=True,
         )
 
-    def _new_dead_letter_queue(self, retention_period: Duration) -> sqs.Queue:
-        """Any queue of this account and region may be its source: naming the work queue would make
-        the two depend on each other.
+    def _new_work_queue(
+        self, props: WorkerQueuesProps, dead_letters: sqs.IQueue | None
+    ) -> sqs.Queue:
+        redrive = None
+        if dead_letters is not None:
+            redrive = sqs.DeadLetterQueue(
+                queue=dead_letters, max_receive_count=props["max_retries"]
+            )
+        return sqs.Queue(
+            self,
+            "Queue",
+            dead_letter_queue=redrive,
+            fifo=props.get("fifo") or None,
+            content_based_deduplication=props.get("content_based_deduplication"),
+            deduplication_scope=props.get("deduplication_scope"),
+            fifo_throughput_limit=props.get("fifo_throughput_limit"),
+            delivery_delay=props.get("delivery_delay"),
+            encryption=_encryption(props),
+            encryption_master_key=props.get("encryption_key"),
+            data_key_reuse=props.get("data_key_reuse"),
+            enforce_ssl=props.get("enforce_ssl") is not False,
+            max_message_size_bytes=props.get("max_message_size_bytes"),
+            receive_message_wait_time=props.get("receive_message_wait_time")
+            or Duration.seconds(_LONG_POLL_SECONDS),
+            redrive_allow_policy=props.get("redrive_allow_policy")
+            or sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
+            retention_period=props["retention_period"],
+            visibility_timeout=props["visibility_timeout"],
+            removal_policy=props.get("removal_policy") or RemovalPolicy.DESTROY,
+        )
+
+    def _new_dead_letter_queue(self, props: WorkerQueuesProps) -> sqs.Queue:
+        """Make a dead-letter queue that any queue of this account and region may use.
+
+        Naming the work queue would make the two depend on each other.
         """
         return sqs.Queue(
             self,
             "DeadLetterQueue",
-            fifo=self.fifo or None,
-            encryption=self._encryption,
-            encryption_master_key=self._encryption_key,
-            data_key_reuse=self._data_key_reuse,
-            enforce_ssl=self._enforce_ssl,
-            retention_period=retention_period,
+            fifo=props.get("fifo") or None,
+            encryption=_encryption(props),
+            encryption_master_key=props.get("encryption_key"),
+            data_key_reuse=props.get("data_key_reuse"),
+            enforce_ssl=props.get("enforce_ssl") is not False,
+            retention_period=props.get("dead_letter_retention_period")
+            or Duration.days(DEAD_LETTER_RETENTION_DAYS),
             redrive_allow_policy=sqs.RedriveAllowPolicy(
                 redrive_permission=sqs.RedrivePermission.ALLOW_ALL
             ),
-            removal_policy=self._removal_policy,
+            removal_policy=props.get("removal_policy") or RemovalPolicy.DESTROY,
         )
-
-    @property
-    def _encryption(self) -> sqs.QueueEncryption:
-        if self._encryption_key is None:
-            return sqs.QueueEncryption.SQS_MANAGED
-        return sqs.QueueEncryption.KMS
-
-    @property
-    def encryption_key(self) -> kms.IKey | None:
-        """The customer key of the work queue, new or existing; None for SQS's own keys."""
-        return self._key
-
-    @property
-    def dead_letter_key(self) -> kms.IKey | None:
-        """The customer key of the dead-letter queue, which may be another; None for SQS's own."""
-        return self._dead_letter_key
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow sending to the work queue, reading its URL and attributes, and using its key."""
         granted = self.queue.grant(
             grantee, "sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"
         )
-        return grant_key(self._key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted)
 
     def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow receiving from the work queue, deleting, and changing visibility."""
@@ -204,7 +155,7 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
-        return grant_key(self._key, grantee, RECEIVE_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, RECEIVE_KEY_ACTIONS, granted)
 
     def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow deleting every message of the work queue."""
@@ -236,13 +187,83 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
-        receive = grant_key(self._dead_letter_key, grantee, RECEIVE_KEY_ACTIONS, receive)
+        receive = grant_key(self.dead_letter_key, grantee, RECEIVE_KEY_ACTIONS, receive)
         granted = receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
-        return grant_key(self._key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted)
 
-    def grant_bury(self, grantee: iam.IGrantable) -> iam.Grant | None:
-        """Allow sending to the dead-letter queue, with its key; None when there is none."""
+    def grant_dead_letter(self, grantee: iam.IGrantable) -> iam.Grant | None:
+        """Allow sending to the dead-letter queue, with its key.
+
+        Returns the grant, or None if there is no dead-letter queue.
+        """
         if self.dead_letter_queue is None:
             return None
         granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)
-        return grant_key(self._dead_letter_key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.dead_letter_key, grantee, SEND_KEY_ACTIONS, granted)
+
+    def subscribe_to_topic(
+        self,
+        topic: sns.ITopic,
+        *,
+        filter_policy: Mapping[str, sns.SubscriptionFilter] | None = None,
+        raw_message_delivery: bool = True,
+        scope: Construct | None = None,
+    ) -> sns.CfnSubscription:
+        """Let a topic send to the work queue.
+
+        Policy and subscription are made on this side, so the topic may be in any stack, even in one
+        that uses the queue: the CDK's own subscription makes a cycle there (aws-cdk #1534).
+
+        Args:
+            filter_policy: conditions on message attributes. Default: every message.
+            raw_message_delivery: whether SNS sends the message alone instead of its envelope, which
+                needs `via_sns`. Default: True.
+            scope: the construct that the subscription is made in. Default: this one.
+
+        Raises:
+            InvalidProps: the work queue is imported, so its policy is out of reach; or it is a FIFO
+                queue and the topic is a standard topic.
+        """
+        owner = scope or self
+        if problem := self._subscription_problem(topic):
+            raise InvalidProps(owner.node.path, [problem])
+        self.queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sqs:SendMessage"],
+                principals=[iam.ServicePrincipal("sns.amazonaws.com")],
+                resources=[self.queue.queue_arn],
+                conditions={"ArnEquals": {"aws:SourceArn": topic.topic_arn}},
+            )
+        )
+        if self.encryption_key is not None:
+            allow_service_to_send(self.encryption_key, "sns.amazonaws.com")
+        conditions = filter_policy or {}
+        return sns.CfnSubscription(
+            owner,
+            f"Topic{topic.node.addr[-8:]}",
+            topic_arn=topic.topic_arn,
+            protocol="sqs",
+            endpoint=self.queue.queue_arn,
+            raw_message_delivery=raw_message_delivery,
+            filter_policy={name: filter.conditions for name, filter in conditions.items()} or None,
+        )
+
+    def _subscription_problem(self, topic: sns.ITopic) -> str | None:
+        known = isinstance(topic, sns.Topic) or not Token.is_unresolved(topic.topic_arn)
+        if self.fifo and known and not topic.fifo:
+            return (
+                f"subscribe_to_topic: {topic.node.path} is a standard topic, and SNS delivers"
+                " into FIFO queues from FIFO topics only; make it one with fifo=True"
+            )
+        if not self.owned:
+            return (
+                "subscribe_to_topic needs a queue of this app, whose policy then admits the"
+                " topic; subscribe where the queue is made"
+            )
+        return None
+
+
+def _encryption(props: WorkerQueuesProps) -> sqs.QueueEncryption:
+    if props.get("encryption_key") is None:
+        return sqs.QueueEncryption.SQS_MANAGED
+    return sqs.QueueEncryption.KMS

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from aws_cdk import Duration
 
-from worker_tier.options import duration_seconds, literal_count
+from worker_tier.fleet.capacity import MAX_INSTANCES
+from worker_tier.ranges import duration_seconds, literal_count
 from worker_tier.scaling.trigger import Trigger
 
 _DEFAULT_LATENCY_SECONDS: Final = 60
 _DEFAULT_PROCESSING_SECONDS: Final = 1
-_MOST_INSTANCES: Final = 10_000
-#: CloudFormation's, for one policy.
+#: Most steps that CloudFormation accepts in one policy.
 _MOST_STEPS: Final = 20
 
 
@@ -189,7 +189,7 @@ def _step_problems(steps: Sequence[tuple[Any, Any]]) -> list[str]:
     found: list[str] = []
     for waiting, added in steps:
         literal_count("WorkerScaling.steps: waiting messages", waiting, 1, 2**31, found)
-        literal_count("WorkerScaling.steps: instances", added, 1, _MOST_INSTANCES, found)
+        literal_count("WorkerScaling.steps: instances", added, 1, MAX_INSTANCES, found)
     if not found and any(a >= c or b >= d for (a, b), (c, d) in pairwise(steps)):
         found.append(
             "WorkerScaling.steps must rise in both numbers from step to step, got"

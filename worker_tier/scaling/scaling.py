@@ -70,6 +70,15 @@ class QueueScaling(Construct):
             self._wake()
             self._sleep()
 
+    def never_wakes_problem(self) -> str | None:
+        """Return why nothing would wake an empty fleet, or None if a policy would."""
+        if "Wake" in self.policies:
+            return None
+        return (
+            "nothing would wake an empty fleet; make the tier with min_capacity=0, which brings"
+            " Wake and Sleep, or set max_capacity=0 to switch it off until another schedule"
+        )
+
     def _scale_out(self, backlog: float) -> None:
         """Target tracking on waiting messages an instance; never scales in.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from worker_tier.options import literal_count
+from worker_tier.ranges import literal_count
 
 #: `MeasureName` in `aws:autoscaling:trigger`, less the two of load balancers, which no worker has.
 #: Each with the unit that EC2 publishes it with: an alarm with another one never sees a value.

@@ -28,7 +28,7 @@ from worker_tier import (
     PeriodicTask,
     WorkerMachineImage,
     WorkerTier,
-    admit_alarms,
+    allow_alarms_to_publish,
 )
 from worker_tier_bootstrap.user_data import files_in_user_data
 
@@ -373,7 +373,7 @@ def test_an_alarm_reaches_the_topics_that_take_tls_only(encrypted: bool) -> None
     key = kms.Key(stack, "Key") if encrypted else None
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
     mine = sns.Topic(stack, "Mine", enforce_ssl=True, master_key=key)
-    admit_alarms(mine)
+    allow_alarms_to_publish(mine)
     for topic in (tier.notifications_topic, mine):
         tier.add_alarm_action(actions.SnsAction(topic))
     # then CloudWatch may publish to each, and use its key
@@ -387,7 +387,7 @@ def test_a_topic_with_a_key_of_its_own_can_be_told_too() -> None:
     stack = new_stack()
     key = kms.Key(stack, "Key")
     topic = sns.Topic(stack, "Mine", enforce_ssl=True, master_key=key)
-    admit_alarms(topic, encryption_key=key)
+    allow_alarms_to_publish(topic, encryption_key=key)
     template = Synthesized(stack)
     assert may_be_told_by_alarms(template, {"Ref": template.id_of("AWS::SNS::Topic")})
 
@@ -395,4 +395,4 @@ def test_a_topic_with_a_key_of_its_own_can_be_told_too() -> None:
 def test_an_imported_topics_policy_is_out_of_reach() -> None:
     topic = sns.Topic.from_topic_arn(new_stack(), "Topic", "arn:aws:sns:us-east-1:1:topic")
     with pytest.raises(InvalidProps, match="this one is imported; where it is made"):
-        admit_alarms(topic)
+        allow_alarms_to_publish(topic)
