@@ -47,7 +47,7 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench lock clean distclean
+.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench reference lock clean distclean
 .PHONY: environment local-aws checkov need-python need-node
 
 help: ## say what there is (the default)
@@ -112,6 +112,9 @@ template: environment ## write a template for people without the CDK, and its ar
 
 bench: environment ## measure the daemon against others, about half an hour
 	@$(PY) -m tools.bench
+
+reference: environment ## write the pages of docs/reference that are generated from the code
+	@$(PY) -m tools.reference
 
 lock: environment ## bring the lock files up to date with requirements/*.in and package.json
 	@for name in synth demo dev local-aws checkov; do \

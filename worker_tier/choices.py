@@ -1,4 +1,4 @@
-"""Closed sets of options; their values are what `tier.json` and Elastic Beanstalk call them."""
+"""Enumerations for props; their values are the words of tier.json and Elastic Beanstalk."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from enum import StrEnum
 
 
 class RetryPolicy(StrEnum):
-    """How long a failed message waits."""
+    """How the delay of a failed message grows."""
 
-    #: `error_visibility_timeout` each time.
+    #: The delay is `error_visibility_timeout` each time.
     EB = "eb"
-    #: Twice as long with each receive, with jitter.
+    #: The delay doubles with each receive, with jitter.
     BACKOFF = "backoff"
 
 
 class LogFormat(StrEnum):
-    """What the daemon's lines look like."""
+    """Format of the daemon's log."""
 
-    #: One object a line.
+    #: One JSON object a line.
     JSON = "json"
     #: The lines of Elastic Beanstalk's daemon.
     EB = "eb"

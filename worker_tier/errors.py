@@ -1,4 +1,4 @@
-"""What the constructs raise, and how a problem is worded before a construct knows its place."""
+"""What the constructs raise: every problem at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ class InvalidProps(ValueError):
 
     Args:
         path: the construct's path in the tree, such as `MyStack/Worker`.
-        problems: every problem found, not only the first; each tells what happened, the value, what
-            is allowed and the hint.
+        problems: every problem found, not only the first; each has what happened, the value, what
+            is allowed, and a hint.
     """
 
     def __init__(self, path: str, problems: Iterable[str]) -> None:
-        self.path, self.problems = path, tuple(problems)
+        self.path = path
+        self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"{path} cannot be built from its props:\n{lines}")
 
@@ -29,6 +30,7 @@ class InvalidApplication(ValueError):
     """
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
-        self.source, self.problems = source, tuple(problems)
+        self.source = source
+        self.problems = tuple(problems)
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"the application {source} cannot be used:\n{lines}")

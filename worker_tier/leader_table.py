@@ -15,11 +15,14 @@ from worker_tier.encryption import TABLE_KEY_ACTIONS, grant_key
 
 
 class LeaderTable(Construct):
-    """One lease a tier, and one record for each occurrence sent; on demand, expired by DynamoDB.
+    """A table with one lease for each tier and one record for each occurrence that was sent.
+
+    It is billed on demand, and DynamoDB deletes expired records.
 
     Args:
-        encryption_key: encrypts the table. Default: a key of DynamoDB's own.
-        removal_policy: what deleting the stack does to it. Default: destroys it, leases are brief.
+        encryption_key: the key that encrypts the table. Default: a key that AWS owns.
+        removal_policy: what deleting the stack does to the table. Default: it is destroyed, since
+            leases are brief.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class LeaderTable(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._key = encryption_key
-        #: The daemon writes it under conditions only.
+        #: The table, which daemons write under conditions only.
         self.table = dynamodb.TableV2(
             self,
             "Table",
@@ -40,7 +43,7 @@ class LeaderTable(Construct):
                 name=contract.LEADER_TABLE_KEY, type=dynamodb.AttributeType.STRING
             ),
             billing=dynamodb.Billing.on_demand(),
-            # A table of a few rows costs cents to recover and is asked for by every reviewer.
+            # A backup of a few rows costs cents, and every reviewer asks for it.
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -51,7 +54,7 @@ class LeaderTable(Construct):
             self._encrypt(encryption_key)
 
     def _encrypt(self, key: kms.IKey) -> None:
-        """By the resource itself: the L2 refuses a key where the region is not known at synth."""
+        """Set the key on the resource: the L2 refuses one if the region is not known at synth."""
         resource = cast(dynamodb.CfnGlobalTable, self.table.node.default_child)
         resource.sse_specification = dynamodb.CfnGlobalTable.SSESpecificationProperty(
             sse_enabled=True, sse_type="KMS"

@@ -1,4 +1,4 @@
-"""What instances reach, for networks without a way out."""
+"""VPC endpoints for networks without a way out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from aws_cdk import aws_ec2 as ec2
 
+#: The interface endpoints that the CDK knows.
 _SERVICE: Final = ec2.InterfaceVpcEndpointAwsService
 
 
@@ -17,17 +18,17 @@ def required_interface_endpoints(
     container: bool = False,
     secrets: bool = False,
 ) -> dict[str, ec2.InterfaceVpcEndpointAwsService]:
-    """Construct id -> the interface endpoints without which an isolated tier does not work.
+    """Return, by construct id, the interface endpoints that an isolated tier needs.
 
-    S3 (the bundle, Amazon Linux's packages) and DynamoDB (the lease) come by gateway endpoints,
-    which cost nothing. Not needed: CloudWatch, for metrics travel as log lines.
+    S3 (the bundle, Amazon Linux's packages) and DynamoDB (the lease) have gateway endpoints, which
+    are free of charge. CloudWatch needs none, because metrics travel as log lines.
 
     Args:
-        session_manager: with Session Manager's own three.
-        encryption_key: with KMS's, which applications that use the key themselves need; SQS and the
-            others call KMS from their own side.
-        container: with ECR's two, of which images are pulled; their layers come from S3.
-        secrets: with Secrets Manager's and Parameter Store's, for applications that read there.
+        session_manager: include the three of Session Manager.
+        encryption_key: include that of KMS, for applications that use the key themselves; SQS,
+            DynamoDB and CloudWatch Logs call KMS on their side.
+        container: include the two of ECR, from which images are pulled; layers come from S3.
+        secrets: include those of Secrets Manager and Parameter Store.
     """
     services = {
         "Sqs": _SERVICE.SQS,
@@ -50,7 +51,7 @@ def required_interface_endpoints(
     return services
 
 
-#: Construct id -> gateway endpoints, free of charge.
+#: Construct ids of the gateway endpoints, which are free of charge.
 GATEWAYS: Final = ("S3", "DynamoDb")
 
 
@@ -67,9 +68,10 @@ def add_vpc_endpoints(
     """Give a network of this app every endpoint that an isolated tier needs.
 
     Args:
-        subnets: where the interface endpoints are. Default: private subnets.
+        subnets: subnets of the interface endpoints. Default: private subnets.
         session_manager, encryption_key, container, secrets: as for `required_interface_endpoints`.
-        clients: who may reach the interface endpoints, such as a tier. Default: all in the network.
+        clients: connectables that may reach the interface endpoints, such as a tier. Default: all
+            in the network.
     """
     gateways = (
         ec2.GatewayVpcEndpointAwsService.S3,

@@ -13,19 +13,19 @@ from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodicTask:
-    """One task, in the words of `cron.yaml`; docs/periodic-tasks.md tells what they mean.
+    """One task, in the words of `cron.yaml`; docs/periodic-tasks.md explains them.
 
     Args:
-        name: unique in the tier.
-        url: path that is POSTed to.
+        name: name of the task, unique in the tier.
+        url: path that the task is POSTed to.
         schedule: a cron expression of five fields, such as `*/5 * * * *`.
-        timezone: of the schedule, such as `Europe/Berlin`. Default: UTC.
-        overlap: `allow` or `skip` while the one before still runs. Default: `allow`.
+        timezone: time zone of the schedule, such as `Europe/Berlin`. Default: UTC.
+        overlap: `allow` or `skip` an occurrence while the one before still runs. Default: `allow`.
         catch_up: seconds by which a missed occurrence may still be late. Default: 300.
-        enabled: Default: True.
-        jitter: seconds over which tasks are spread by their names: each is sent by a fixed delay of
-            up to so much after its time. Default: 0.
-        description: for people.
+        enabled: whether occurrences are sent. Default: True.
+        jitter: seconds over which tasks are spread: each is sent a fixed delay after its time,
+            which follows from its name and is at most this. Default: 0.
+        description: a text for people.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Tasks:
     """The text of a `cron.yaml` that was found good, and what it means for the stack.
 
     Args:
-        text: None for no tasks at all.
-        source: what people are told it is.
-        enabled: any task of it is.
-        added: tasks that were added in code.
+        text: the text, or None without any task.
+        source: what errors call it.
+        enabled: whether any task is enabled.
+        added: the tasks that were added in code.
     """
 
     text: str | None = None
@@ -57,7 +57,7 @@ class Tasks:
 
 
 def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) -> Tasks:
-    """The tasks of a prop; none, and problems, when they cannot be used."""
+    """Return the tasks of a prop, or no tasks, and problems, if they cannot be used."""
     if given is None:
         return Tasks()
     if not isinstance(given, str):
@@ -75,7 +75,7 @@ def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) 
 
 
 def with_task(tasks: Tasks, task: PeriodicTask, problems: list[str]) -> Tasks:
-    """`tasks` and one more; the text is written anew, so a file's comments are lost."""
+    """Return `tasks` with one more; the text is written anew, so a file's comments are lost."""
     if tasks.text is None:
         return parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
     more = parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
@@ -89,7 +89,7 @@ def with_task(tasks: Tasks, task: PeriodicTask, problems: list[str]) -> Tasks:
 
 
 def as_yaml(tasks: Sequence[PeriodicTask]) -> str:
-    """A `cron.yaml` with these tasks."""
+    """Return a `cron.yaml` with these tasks."""
     document = {"version": 1, "cron": [_entry(task) for task in tasks]}
     return str(yaml.safe_dump(document, sort_keys=False))
 
@@ -101,7 +101,7 @@ def _entry(task: PeriodicTask) -> dict[str, object]:
 def parsed(
     text: str, source: str, problems: list[str], added: tuple[PeriodicTask, ...] = ()
 ) -> Tasks:
-    """A text with its meaning; no tasks, and problems by line, when it has any."""
+    """Return a text with its meaning, or no tasks, and problems by line, if it has mistakes."""
     name = source.removeprefix("periodic_tasks: ")
     try:
         schedule = parse_cron_yaml(text, name)

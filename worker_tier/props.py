@@ -36,7 +36,7 @@ from worker_tier.scaling.figures import WorkerScaling
 
 
 class NetworkProps(TypedDict, total=False):
-    """Where instances run, besides `vpc`."""
+    """Subnets, addresses and security group."""
 
     vpc_subnets: ec2.SubnetSelection | None
     """Subnets of the instances. Default: private subnets with a way out. Choose isolated subnets
@@ -53,7 +53,7 @@ class NetworkProps(TypedDict, total=False):
 
 
 class QueueProps(TypedDict, total=False):
-    """The work queue and its dead-letter queue."""
+    """Queues."""
 
     queue: sqs.IQueue | ExistingQueue | None
     """A work queue that exists: a queue of this app, or `ExistingQueue.imported(...)`. It is not
@@ -115,7 +115,7 @@ class QueueProps(TypedDict, total=False):
 
 
 class EncryptionProps(TypedDict, total=False):
-    """The customer managed key, shared by every part that stores data."""
+    """Encryption."""
 
     encryption_key: kms.IKey | None
     """KMS key that encrypts new queues, the leader table, the log group and the notification topic.
@@ -124,10 +124,10 @@ class EncryptionProps(TypedDict, total=False):
 
 
 class SqsdProps(TypedDict, total=False):
-    """The options of the daemon, by the names of `sqsd.contract.SqsdOptions`.
+    """Options of the daemon.
 
-    Durations are whole seconds. Names, defaults and ranges are Elastic Beanstalk's wherever it has
-    the option.
+    Their names are those of `sqsd.contract.SqsdOptions`; names, defaults and ranges are Elastic
+    Beanstalk's wherever it has the option. Durations are whole seconds.
     """
 
     http_path: str | None
@@ -242,7 +242,7 @@ class SqsdProps(TypedDict, total=False):
 
 
 class PeriodicTaskProps(TypedDict, total=False):
-    """What is enqueued by a schedule."""
+    """Periodic tasks."""
 
     periodic_tasks: str | Sequence[PeriodicTask] | None
     """Path of a `cron.yaml`, or the tasks; checked when the stack is synthesized. Default: the
@@ -250,7 +250,7 @@ class PeriodicTaskProps(TypedDict, total=False):
 
 
 class ApplicationProps(TypedDict, total=False):
-    """What is installed on an instance, and from where."""
+    """Application and daemon on an instance."""
 
     application: WorkerApplication | None
     """The application that answers the POSTs: `WorkerApplication.from_asset(...)`,
@@ -267,7 +267,7 @@ class ApplicationProps(TypedDict, total=False):
 
 
 class InstanceProps(TypedDict, total=False):
-    """The EC2 instances: image, type, volume, role, replacement."""
+    """EC2 instances."""
 
     instance_type: ec2.InstanceType | None
     """Type of the instances. Default: t4g.small (Graviton)."""
@@ -322,7 +322,7 @@ class InstanceProps(TypedDict, total=False):
 
 
 class ScalingProps(TypedDict, total=False):
-    """The size of the fleet, and what changes it."""
+    """Size of the fleet, and scaling."""
 
     min_capacity: int | None
     """Least number of instances, 0 to 10 000. With 0 the fleet goes to zero when no message is
@@ -352,7 +352,7 @@ class ScalingProps(TypedDict, total=False):
 
 
 class MonitoringProps(TypedDict, total=False):
-    """Alarms, logs and the dashboard."""
+    """Alarms, logs and dashboard."""
 
     oldest_message_age: Duration | None
     """Age of the oldest message at which `OldestMessage` alarms, 1 min to 14 days. Default: 1
@@ -390,7 +390,7 @@ class CommonProps(
 
 
 class TierProps(CommonProps, total=False):
-    """What `WorkerTier` takes: flat for its user, grouped here."""
+    """The props of `WorkerTier`: flat for its user, grouped in the classes above."""
 
     vpc: Required[ec2.IVpc]
     """Network of the instances. It is required: none is made for you."""

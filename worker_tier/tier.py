@@ -68,6 +68,7 @@ class WorkerTier(Construct):
     """
 
     def __init__(self, scope: Construct, id: str, **props: Unpack[TierProps]) -> None:
+        """Make the tier; `worker_tier.props.TierProps` describes every prop."""
         super().__init__(scope, id)
         self._plan = make_plan(self, props)
         self._tasks = self._plan.tasks

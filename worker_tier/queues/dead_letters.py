@@ -1,4 +1,4 @@
-"""Where a new work queue's dead letters go, when it is not a new queue of the tier's own."""
+"""The dead-letter queue of a new work queue, when it is not to be a new queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetterQueue:
-    """A choice for `dead_letter_queue`; made by the static methods, not by hand.
+    """A value of `dead_letter_queue`; made by the static methods, not by hand.
 
     A queue of this app can be given as it is: `dead_letter_queue=sqs.Queue(...)`.
     """
@@ -24,7 +24,7 @@ class DeadLetterQueue:
     def imported(
         queue: sqs.IQueue, *, fifo: bool, encryption_key: kms.IKey | None
     ) -> DeadLetterQueue:
-        """A queue of another app, in this account and region, as SQS wants it.
+        """Describe a queue of another app, in this account and region, as SQS requires.
 
         An import knows its ARN and nothing more, so the facts have no defaults.
 
@@ -36,11 +36,11 @@ class DeadLetterQueue:
 
     @staticmethod
     def none() -> DeadLetterQueue:
-        """None at all: a message that fails is delivered again until its retention ends.
+        """Do without: a message that fails is delivered again until its retention ends.
 
-        For work that is worthless when late. A poison message then costs a request each time its
-        visibility ends, for days, and nobody is told; Elastic Beanstalk has no such choice. cdk-nag
-        finds the queue by AwsSolutions-SQS3, which is yours to acknowledge.
+        Choose it for work that is worthless when late. A poison message then costs a request each
+        time its visibility ends, for days, and no alarm fires; Elastic Beanstalk has no such
+        choice. cdk-nag reports the queue by AwsSolutions-SQS3, which is yours to acknowledge.
         """
         return DeadLetterQueue(queue=None, fifo=False, encryption_key=None)
 
@@ -48,7 +48,10 @@ class DeadLetterQueue:
 def chosen_dead_letters(
     given: sqs.IQueue | DeadLetterQueue | None, problems: list[str]
 ) -> DeadLetterQueue | None:
-    """What a prop stands for; None for a new queue, or when `problems` tells why it is unusable."""
+    """Return the choice that a prop stands for.
+
+    Returns None for a new queue, and, with a problem, if the prop cannot be used.
+    """
     if given is None:
         return None
     if isinstance(given, sqs.Queue):
@@ -66,7 +69,7 @@ def chosen_dead_letters(
 
 
 def kind_problem(name: str, queue: sqs.IQueue, fifo: bool) -> list[str]:
-    """Why a queue's name contradicts what is said of its kind."""
+    """Return why a queue's name contradicts the kind that it is said to be."""
     queue_name = queue.queue_name
     if Token.is_unresolved(queue_name) or queue_name.endswith(".fifo") == fifo:
         return []

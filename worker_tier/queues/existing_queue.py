@@ -1,8 +1,9 @@
-"""A queue that was made elsewhere, and what the CDK cannot know of it."""
+"""A queue that was made elsewhere, with the facts that the CDK cannot know."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from aws_cdk import Stack, Token
 from aws_cdk import aws_kms as kms
@@ -12,7 +13,8 @@ from constructs import Construct
 from worker_tier.queues.dead_letters import kind_problem
 from worker_tier.ranges import in_range
 
-_MAX_RECEIVES = 1_000
+#: Greatest `maxReceiveCount` that SQS accepts.
+_MAX_RECEIVES: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,14 @@ class ExistingQueue:
     """A work queue with its facts; made by `made_here` or `imported`, not by hand.
 
     Args:
-        owned: made by this app, so that its policy can still get statements.
+        queue: the work queue.
+        fifo: whether it is a FIFO queue.
+        dead_letter_queue: the target of its redrive policy, or None.
+        max_receive_count: that of its redrive policy, or None if there is none or only the
+            deployment knows it.
+        encryption_key: its customer managed key, or None.
+        dead_letter_key: the customer managed key of the dead-letter queue, or None.
+        owned: whether this app makes it, so that statements can be added to its policy.
     """
 
     queue: sqs.IQueue
@@ -33,7 +42,7 @@ class ExistingQueue:
 
     @staticmethod
     def made_here(queue: sqs.Queue) -> ExistingQueue:
-        """A queue of this app; everything is read from it. `queue=` takes it as it is, too."""
+        """Describe a queue of this app by what it says of itself; `queue=` accepts it directly, too."""
         dead_letters = queue.dead_letter_queue
         target = None if dead_letters is None else dead_letters.queue
         return ExistingQueue(
@@ -42,7 +51,7 @@ class ExistingQueue:
             dead_letter_queue=target,
             max_receive_count=None if dead_letters is None else _count(dead_letters),
             encryption_key=queue.encryption_master_key,
-            # An imported dead-letter queue has none here; who knows better uses `imported`.
+            # An imported dead-letter queue has no key here; `imported` can name it.
             dead_letter_key=None if target is None else target.encryption_master_key,
             owned=True,
         )
@@ -57,7 +66,7 @@ class ExistingQueue:
         encryption_key: kms.IKey | None,
         dead_letter_key: kms.IKey | None,
     ) -> ExistingQueue:
-        """A queue of another app, such as `Queue.from_queue_arn` gives.
+        """Describe a queue of another app, such as `Queue.from_queue_arn` returns.
 
         It may be of another account, whose policies then admit this one, but not be watched from
         here: `scaling=WorkerScaling.none(), alarms=False`.
@@ -68,8 +77,8 @@ class ExistingQueue:
 
         Args:
             fifo: whether it is a FIFO queue.
-            dead_letter_queue: the target of its redrive policy; None when it has none.
-            max_receive_count: of its redrive policy, 1 to 1 000; None when it has none.
+            dead_letter_queue: the target of its redrive policy, or None if it has none.
+            max_receive_count: that of its redrive policy, 1 to 1 000, or None if it has none.
             encryption_key: `KmsMasterKeyId`; None for SQS's own keys or no encryption.
             dead_letter_key: the same of the dead-letter queue.
         """
@@ -85,7 +94,7 @@ class ExistingQueue:
 
 
 def described(queue: sqs.IQueue | ExistingQueue, problems: list[str]) -> ExistingQueue | None:
-    """A queue with its facts; None, and a problem, when they are unknown or contradict."""
+    """Return a queue with its facts, or None, and a problem, if they are unknown or contradict."""
     if isinstance(queue, sqs.Queue):
         return ExistingQueue.made_here(queue)
     if not isinstance(queue, ExistingQueue):
@@ -119,13 +128,13 @@ def _contradictions(facts: ExistingQueue) -> list[str]:
 
 
 def _count(dead_letters: sqs.DeadLetterQueue) -> int | None:
-    """`maxReceiveCount`; None when only the deployment knows it, for a token is no number."""
+    """Return `maxReceiveCount`, or None if it is a token, which only the deployment resolves."""
     count = dead_letters.max_receive_count
     return None if Token.is_unresolved(count) else int(count)
 
 
 def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
-    """Why a queue is out of reach: alarms and policies read metrics of their own region only."""
+    """Return why a queue is out of reach: alarms and policies read metrics of one region."""
     there, here = _bare(queue).env.region, Stack.of(scope).region
     if not _differ(there, here):
         return []
@@ -136,7 +145,7 @@ def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[
 
 
 def account_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
-    """Why a queue can be worked on but not be watched: SQS's metrics are in its owner's account."""
+    """Return why a queue can be worked on but not watched: its owner's account has its metrics."""
     there, here = _bare(queue).env.account, Stack.of(scope).account
     if not _differ(there, here):
         return []
@@ -148,7 +157,7 @@ def account_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list
 
 
 def place_warnings(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[str]:
-    """What cannot be compared because only the queue's place is known."""
+    """Return what cannot be compared because only the queue's region or account is known."""
     stack, found = Stack.of(scope), _bare(queue)
     pairs = (
         ("region", found.env.region, stack.region),
@@ -163,9 +172,10 @@ def place_warnings(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[
 
 
 def _differ(there: str, here: str) -> bool:
-    """Whether two places are known and not the same."""
+    """Return whether two places are known and differ."""
     return not (Token.is_unresolved(there) or Token.is_unresolved(here) or there == here)
 
 
 def _bare(queue: sqs.IQueue | ExistingQueue) -> sqs.IQueue:
+    """Return the queue without its facts."""
     return queue.queue if isinstance(queue, ExistingQueue) else queue
