@@ -2,9 +2,9 @@
 
     python -m worker_tier.standalone --application DIRECTORY --out DIRECTORY [--min 1] [--max 4] ...
 
-The network, the image and the places of the archives are parameters; all else is settled when the
-template is written. It can be deployed under any name, in any region and partition: docs/stack.md
-tells how. Without an application the image is asked for, for then it must have one.
+The network, the image and the places of the archives are parameters; all else is decided when the
+template is written. It can be deployed under any name, in any region and partition; docs/stack.md
+has the steps. Without an application a parameter asks for an image that has one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import jsii
 from aws_cdk import (
@@ -39,6 +39,14 @@ from worker_tier.application.daemon_asset import daemon_archive
 from worker_tier.errors import InvalidApplication, InvalidProps
 from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE
 from worker_tier.fleet.machine_image import WorkerMachineImage
+from worker_tier.props import (
+    EncryptionProps,
+    MonitoringProps,
+    PeriodicTaskProps,
+    QueueProps,
+    ScalingProps,
+    SqsdProps,
+)
 from worker_tier.tier import WorkerTier
 from worker_tier_bootstrap.contract import S3Object
 from worker_tier_bootstrap.errors import PackagingError
@@ -48,25 +56,39 @@ _STACK = "WorkerTier"
 
 
 def bundle_name() -> str:
-    """The file name of the daemon's archive; another daemon has another name."""
+    """Return the file name of the daemon's archive; another daemon has another name."""
     return f"worker-tier-daemon.{daemon_archive().sha256[:16]}.zip"
 
 
 def application_name(application: WorkerApplication) -> str:
-    """The file name of an application's archive; another content has another name."""
+    """Return the file name of an application's archive; other content has another name."""
     return f"worker-tier-application.{application.archive().sha256[:16]}.zip"
+
+
+class StandaloneProps(
+    QueueProps,
+    EncryptionProps,
+    SqsdProps,
+    PeriodicTaskProps,
+    ScalingProps,
+    MonitoringProps,
+    total=False,
+):
+    """The props of `WorkerTier` that a template leaves open."""
+
+    instance_type: ec2.InstanceType | None
 
 
 class StandaloneStack(Stack):
     """A worker tier in a network that exists, from archives that were uploaded by hand.
 
     Args:
-        application: a directory (`WorkerApplication.from_asset`). None: the image has it.
-        props: of `WorkerTier`, but for its network, image, application and `daemon_location`.
+        application: a directory (`WorkerApplication.from_asset`), or None if the image has one.
+        props: those of `WorkerTier` that the template leaves open.
     """
 
     def __init__(
-        self, scope: App, id: str, application: WorkerApplication | None, props: dict[str, Any]
+        self, scope: App, id: str, application: WorkerApplication | None, props: StandaloneProps
     ) -> None:
         super().__init__(
             scope,
@@ -75,60 +97,67 @@ class StandaloneStack(Stack):
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
             analytics_reporting=False,
         )
-        vpc = self._parameter("VpcId", "AWS::EC2::VPC::Id", "Network of the instances.")
+        network = self._network()
         subnets = self._parameter(
             "SubnetIds",
             "List<AWS::EC2::Subnet::Id>",
             "Subnets of the instances, in two zones or more, with a way out or with endpoints.",
         )
-        bucket = self._parameter(
+        self._bucket = self._parameter(
             "BundleBucket", "String", "Bucket of the stack's region that holds the archives."
         )
-        prefix = self._parameter(
+        self._prefix = self._parameter(
             "BundlePrefix",
             "String",
             "What their keys begin with, such as worker-tier/.",
             default="",
         )
-        prefix.allowed_pattern = "(.*/)?"
-
-        # Names stand in the template and not in parameters: an update keeps a parameter's old
-        # value, and with it would keep the old archive under a new template's hash.
-        def location(name: str) -> s3.Location:
-            return s3.Location(
-                bucket_name=bucket.value_as_string, object_key=f"{prefix.value_as_string}{name}"
-            )
-
-        installed = WorkerApplication.external()
-        if application is not None:
-            installed = _Uploaded(
-                **vars(application), location=location(application_name(application))
-            )
+        self._prefix.allowed_pattern = "(.*/)?"
         self.tier = WorkerTier(
             self,
             "Worker",
-            # Zones and subnets are asked for at synth and replaced by the parameter below.
-            vpc=ec2.Vpc.from_vpc_attributes(
-                self,
-                "Vpc",
-                vpc_id=vpc.value_as_string,
-                availability_zones=["zone"],
-                private_subnet_ids=["subnet"],
-            ),
-            daemon_location=location(bundle_name()),
-            application=installed,
+            vpc=network,
+            daemon_location=self._location(bundle_name()),
+            application=self._installed(application),
             machine_image=self._image() if application is None else None,
             **props,
         )
-        group = cast(
-            autoscaling.CfnAutoScalingGroup, self.tier.auto_scaling_group.node.default_child
-        )
-        group.vpc_zone_identifier = subnets.value_as_list
+        group = self.tier.auto_scaling_group.node.default_child
+        cast(autoscaling.CfnAutoScalingGroup, group).vpc_zone_identifier = subnets.value_as_list
         self._name_image_parameter()
         self._outputs()
 
+    def _network(self) -> ec2.IVpc:
+        """Return the network of a parameter.
+
+        The CDK asks for zones and subnets at synth; another parameter replaces them.
+        """
+        vpc = self._parameter("VpcId", "AWS::EC2::VPC::Id", "Network of the instances.")
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=vpc.value_as_string,
+            availability_zones=["zone"],
+            private_subnet_ids=["subnet"],
+        )
+
+    def _location(self, name: str) -> s3.Location:
+        """Return where an archive is uploaded to.
+
+        The template has its name, not a parameter: an update reuses the old value of a parameter,
+        and so would combine the old archive with a new template's hash.
+        """
+        key = f"{self._prefix.value_as_string}{name}"
+        return s3.Location(bucket_name=self._bucket.value_as_string, object_key=key)
+
+    def _installed(self, application: WorkerApplication | None) -> WorkerApplication:
+        if application is None:
+            return WorkerApplication.external()
+        location = self._location(application_name(application))
+        return _Uploaded(**vars(application), location=location)
+
     def _image(self) -> WorkerMachineImage:
-        """An image that a parameter names, for one that has the application."""
+        """Return the image that a parameter names, which has the application on it."""
         own = self._parameter(
             "ImageId",
             "AWS::EC2::Image::Id",
@@ -178,7 +207,7 @@ class _Image:
         self._image_id = image_id
 
     def get_image(self, scope: Construct) -> ec2.MachineImageConfig:
-        """What the launch template asks for."""
+        """Return what the launch template needs."""
         return ec2.MachineImageConfig(
             image_id=self._image_id,
             os_type=ec2.OperatingSystemType.LINUX,
@@ -188,7 +217,7 @@ class _Image:
 
 @dataclass(frozen=True, kw_only=True)
 class _Uploaded(WorkerApplication):
-    """An application whose archive somebody uploads."""
+    """An application whose archive is uploaded by hand."""
 
     location: s3.Location
 
@@ -201,15 +230,17 @@ class _Uploaded(WorkerApplication):
         return S3Object(bucket=bucket, key=key, sha256=self.archive().sha256)
 
 
-def template(application: WorkerApplication | None = None, **props: Any) -> dict[str, Any]:
-    """The template, for an application and the props that `StandaloneStack` leaves open.
+def template(
+    application: WorkerApplication | None = None, /, **props: Unpack[StandaloneProps]
+) -> dict[str, Any]:
+    """Return the template of an application, and of the props that it leaves open.
 
     Raises:
         InvalidProps, InvalidApplication: with every problem found.
         PackagingError: the daemon is not installed.
     """
     with TemporaryDirectory() as directory:
-        # No paths of this machine's constructs in somebody else's stack.
+        # The template must not contain construct paths of this app.
         app = App(outdir=directory, context={"aws:cdk:disable-asset-staging": True})
         app.node.set_context("aws:cdk:enable-path-metadata", False)
         StandaloneStack(app, _STACK, application, props)
@@ -219,9 +250,12 @@ def template(application: WorkerApplication | None = None, **props: Any) -> dict
 
 
 def write(
-    directory: Path, application: WorkerApplication | None = None, **props: Any
+    directory: Path,
+    application: WorkerApplication | None = None,
+    /,
+    **props: Unpack[StandaloneProps],
 ) -> tuple[Path, ...]:
-    """Write template and archives into a directory; gives their paths, the template's first."""
+    """Write template and archives into a directory, and return their paths, the template first."""
     document = template(application, **props)
     text = json.dumps(document, indent=1) + "\n"
     contents = {TEMPLATE_NAME: text.encode(), bundle_name(): daemon_archive().content}
@@ -265,7 +299,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; a mistake ends with its description, not with a traceback."""
+    """Run the command; a mistake ends with its description, not with a traceback."""
     given = _arguments(arguments)
     try:
         application = None

@@ -186,8 +186,7 @@ def test_choices_have_names_and_their_texts_still_count() -> None:
 
 
 def test_every_platform_has_a_name_and_reaches_the_instance(tmp_path: Path) -> None:
-    # an application in a container is no platform of a source bundle
-    assert {platform.value for platform in Platform} == set(PLATFORMS) - {"docker"}
+    assert {platform.value for platform in Platform} == set(PLATFORMS)
     (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
     application = WorkerApplication.from_asset(str(tmp_path), platform=Platform.PYTHON)
     text = files_in_user_data(tier_with(application=application).user_data())[paths.INSTANCE]

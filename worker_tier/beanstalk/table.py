@@ -1,4 +1,4 @@
-"""What Elastic Beanstalk's settings stand for here: refused with a reason, or nothing lost.
+"""Elastic Beanstalk's settings that are refused, with the reason, or lose nothing here.
 
 Source: Elastic Beanstalk developer guide, "General options for all environments".
 """
@@ -18,7 +18,7 @@ ENVIRONMENT: Final = "aws:elasticbeanstalk:environment"
 PROPERTIES: Final = "aws:elasticbeanstalk:application:environment"
 COMMAND: Final = "aws:elasticbeanstalk:command"
 LOGS: Final = "aws:elasticbeanstalk:cloudwatch:logs"
-#: Whose options are honoured, all but those refused by name.
+#: Namespaces whose options are honoured, except those refused by name.
 NAMESPACES: Final = (
     SQSD, ASG, TRIGGER, LAUNCH, VPC, INSTANCES, ENVIRONMENT, PROPERTIES, COMMAND, LOGS
 )  # fmt: skip
@@ -63,7 +63,8 @@ _ROLLS: Final = Refusal(
 
 REFUSED: Final = {
     (SQSD, "WorkerQueueURL"): Refusal(
-        "a URL does not tell a queue's facts; pass queue=ExistingQueue.imported(...)", "queue"
+        "a URL does not have the facts of a queue; pass queue=ExistingQueue.imported(...)",
+        "queue",
     ),
     (ASG, "Cooldown"): Refusal(
         "policies have a warm-up instead; pass default_instance_warmup", "default_instance_warmup"
@@ -78,7 +79,7 @@ REFUSED: Final = {
         "role",
     ),
     (LAUNCH, "ImageId"): Refusal(
-        "an id does not tell the system, its root device and whether it ships logs; pass"
+        "an id does not say the system, its root device and whether it ships logs; pass"
         " machine_image=WorkerMachineImage.pinned(...) or .amazon_linux_2023()",
         "machine_image",
     ),

@@ -1,9 +1,10 @@
-"""Alarms that people are woken by; those that scale the fleet are in `scaling`."""
+"""Alarms for people; the alarms that scale the fleet are in `scaling`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -14,29 +15,32 @@ from worker_tier.errors import InvalidProps
 from worker_tier.monitoring.metrics import TierMetrics
 from worker_tier.ranges import seconds_in_range
 
-_MAX_AGE_SECONDS = 1_209_600
-_DEFAULT_AGE_SECONDS = 3_600
-#: Longer than a wake-up takes, an instance's boot included.
-_NO_WORKER_MINUTES = 10
-#: Longer than a lease takes to change hands, and than a deployment's stop and start.
-_DAEMON_MINUTES = 5
-#: Of a boot, that no alarm waits for longer.
-_LONGEST_BOOT_MINUTES = 60
+#: Greatest age of a message that SQS allows, s: its longest retention.
+_MAX_AGE_SECONDS: Final = 1_209_600
+#: Age of the oldest message that alarms when nothing is said, s.
+_DEFAULT_AGE_SECONDS: Final = 3_600
+#: Time without a worker that alarms, min: longer than a wake-up takes, a boot included.
+_NO_WORKER_MINUTES: Final = 10
+#: Silence of a daemon that alarms, min: longer than a lease takes to change hands, and than a
+#: deployment's stop and start.
+_DAEMON_MINUTES: Final = 5
+#: Longest boot that an alarm allows for, min.
+_LONGEST_BOOT_MINUTES: Final = 60
 
 
 class Monitoring(Construct):
     """Alarms on a tier. They exist with and without actions.
 
     Args:
-        metrics: of the tier.
-        runs_tasks: it has enabled periodic tasks, so that one daemon must lead.
-        silence_alarms: no metric at all is an alarm too. False for a fleet that may be empty, and
-            for instances that ship no logs, for whom silence is usual.
-        instance_warmup: time from launch until an instance receives; so much longer a daemon may be
-            silent. Default: 2 min.
-        oldest_message_age: age of the oldest message that alarms. Default: 1 hour. It is
-            for people, not for scaling: SQS moves a message to the back after three receives.
-        alarm_actions: what every alarm does when it fires. Default: nothing.
+        metrics: the metrics of the tier.
+        runs_tasks: whether it has enabled periodic tasks, so that one daemon must lead.
+        silence_alarms: whether a missing metric alarms too. False for a fleet that may be empty,
+            and for instances that ship no logs, where silence is usual.
+        instance_warmup: time from launch until an instance receives; a daemon may be silent for so
+            much longer. Default: 2 min.
+        oldest_message_age: age of the oldest message that alarms. Default: 1 hour. It is for
+            people, not for scaling: SQS moves a message to the back after three receives.
+        alarm_actions: what every alarm does when it fires. Default: no action.
 
     Raises:
         InvalidProps: `oldest_message_age` is out of range.
@@ -57,12 +61,13 @@ class Monitoring(Construct):
         super().__init__(scope, id)
         if problems := age_problems(oldest_message_age):
             raise InvalidProps(self.node.path, problems)
-        self._metrics, self._silence_alarms = metrics, silence_alarms
+        self._metrics = metrics
+        self._silence_alarms = silence_alarms
         self._actions = list(alarm_actions)
         warmup = instance_warmup or Duration.minutes(2)
         self._boot_minutes = min(_LONGEST_BOOT_MINUTES, ceil(warmup.to_seconds() / 60))
-        #: By name, which is also the construct id: `DeadLetters`, `OldestMessage`, `NoWorker`,
-        #: `NoLeader`, `Unhealthy`. Those that have nothing to watch are not there.
+        #: The alarms by name, which is also the construct id: `DeadLetters`, `OldestMessage`,
+        #: `NoWorker`, `NoLeader`, `Unhealthy`. An alarm that has nothing to watch is missing.
         self.alarms: dict[str, cloudwatch.Alarm] = {}
         self._watch_messages(
             _DEFAULT_AGE_SECONDS if oldest_message_age is None else oldest_message_age.to_seconds()
@@ -72,13 +77,13 @@ class Monitoring(Construct):
             self.watch_leader()
 
     def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
-        """Let every alarm do `action`, such as telling a topic, when it fires."""
+        """Let every alarm do `action`, such as publishing to a topic, when it fires."""
         self._actions.append(action)
         for alarm in self.alarms.values():
             alarm.add_alarm_action(action)
 
     def watch_leader(self) -> None:
-        """Alarm when no daemon leads: periodic tasks stop, and nobody else would say so."""
+        """Alarm when no daemon leads: periodic tasks stop then, and nothing else reports it."""
         leader = self._metrics.of_daemon(names.LEADER, cloudwatch.Stats.MAXIMUM)
         if leader is not None and "NoLeader" not in self.alarms:
             self._alarm(
@@ -166,7 +171,7 @@ class Monitoring(Construct):
 
 
 def age_problems(oldest_message_age: Duration | None) -> list[str]:
-    """Everything wrong with the one prop that has a range."""
+    """Return everything wrong with `oldest_message_age`."""
     problems: list[str] = []
     seconds_in_range("oldest_message_age", oldest_message_age, 60, _MAX_AGE_SECONDS, problems)
     return problems

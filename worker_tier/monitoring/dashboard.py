@@ -15,9 +15,19 @@ from sqsd.contract import events
 from sqsd.contract import metrics as names
 from worker_tier.monitoring.metrics import TierMetrics
 
+#: Width of a dashboard, and height of its row of lights, in CloudWatch's grid units.
 _WIDTH: Final = 24
 _LIGHTS_HEIGHT: Final = 3
-#: Log events that the table of failures shows.
+#: Metrics of the daemon that count how messages ended.
+_ENDS: Final = (
+    names.MESSAGES_DELETED,
+    names.MESSAGES_RELEASED,
+    names.MESSAGES_DEAD_LETTERED,
+    names.MESSAGES_EXPIRED,
+)
+#: Metrics of the daemon that count what became of occurrences.
+_PERIODIC: Final = (names.CRON_ENQUEUED, names.CRON_MISSED, names.CRON_FAILED)
+#: Log events that report a failure.
 _FAILURES: Final = (
     events.MESSAGE_RELEASED,
     events.MESSAGE_DEAD_LETTERED,
@@ -36,10 +46,10 @@ class TierDashboard(Construct):
     """A dashboard of a tier.
 
     Args:
-        metrics: of the tier.
-        alarms: shown as one row of lights, as they are when the template is written: what is added
-            to a live view such as `Monitoring.alarms.values()` is shown too.
-        log_group: with the daemons' lines; None leaves the table of failures out.
+        metrics: the metrics of the tier.
+        alarms: alarms to show as a row of lights, as they are when the template is written. An
+            alarm that is added to a live view, such as `Monitoring.alarms.values()`, is shown too.
+        log_group: the log group of the daemons' lines, or None to leave the table of failures out.
     """
 
     def __init__(
@@ -55,6 +65,12 @@ class TierDashboard(Construct):
         self._metrics = metrics
         #: The page; more widgets can be added.
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        self._show_progress(alarms)
+        self._show_causes()
+        self._show_failures(log_group)
+
+    def _show_progress(self, alarms: Collection[cloudwatch.IAlarm]) -> None:
+        metrics = self._metrics
         self._row("Is it keeping up?")
         self.dashboard.add_widgets(cast(cloudwatch.IWidget, _Lights(alarms)))
         self._graphs(
@@ -62,36 +78,22 @@ class TierDashboard(Construct):
             self._graph("Oldest message, seconds", [metrics.oldest_message_age()]),
             self._graph("Waiting for each instance", [metrics.backlog_per_instance()]),
         )
+
+    def _show_causes(self) -> None:
+        gate = [self._of(names.GATE_OPEN, "Minimum"), self._metrics.health()]
         self._row("Why not?")
         self._graphs(
-            self._graph("Instances in service", [metrics.instances()]),
+            self._graph("Instances in service", [self._metrics.instances()]),
             self._graph("Application, seconds (2xx, p50 p99; 5xx, p99)", self._latencies()),
-            self._graph(
-                "Gate open, daemons well", [self._of(names.GATE_OPEN, "Minimum"), metrics.health()]
-            ),
+            self._graph("Gate open, daemons well", gate),
         )
+
+    def _show_failures(self, log_group: logs.ILogGroup | None) -> None:
         self._row("What failed?")
         self._graphs(
-            self._graph("In the dead-letter queue", [metrics.dead_letters()]),
-            self._graph(
-                "Ends of messages",
-                [
-                    self._of(name, "Sum")
-                    for name in (
-                        names.MESSAGES_DELETED,
-                        names.MESSAGES_RELEASED,
-                        names.MESSAGES_DEAD_LETTERED,
-                        names.MESSAGES_EXPIRED,
-                    )
-                ],
-            ),
-            self._graph(
-                "Periodic tasks",
-                [
-                    self._of(name, "Sum")
-                    for name in (names.CRON_ENQUEUED, names.CRON_MISSED, names.CRON_FAILED)
-                ],
-            ),
+            self._graph("In the dead-letter queue", [self._metrics.dead_letters()]),
+            self._graph("Ends of messages", [self._of(name, "Sum") for name in _ENDS]),
+            self._graph("Periodic tasks", [self._of(name, "Sum") for name in _PERIODIC]),
         )
         if log_group is not None:
             self.dashboard.add_widgets(_failures(log_group))
@@ -112,7 +114,7 @@ class TierDashboard(Construct):
         return self._metrics.of_daemon(name, statistic)
 
     def _graphs(self, *graphs: cloudwatch.GraphWidget | None) -> None:
-        """Those that show anything: CloudWatch refuses a page with an empty graph."""
+        """Add the graphs that show anything: CloudWatch refuses a page with an empty graph."""
         self.dashboard.add_widgets(*(graph for graph in graphs if graph is not None))
 
     def _graph(
@@ -132,10 +134,11 @@ class TierDashboard(Construct):
 
 @jsii.implements(cloudwatch.IWidget)
 class _Lights:
-    """A light for each alarm that there is when the template is written; without any, nothing."""
+    """A light for each alarm that exists when the template is written; without any, nothing."""
 
     def __init__(self, alarms: Collection[cloudwatch.IAlarm]) -> None:
-        self._alarms, self._place = alarms, (0.0, 0.0)
+        self._alarms = alarms
+        self._place = (0.0, 0.0)
 
     @property
     @jsii.member(jsii_name="width")

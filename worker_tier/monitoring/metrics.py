@@ -1,4 +1,4 @@
-"""The metrics of a tier, by name: of its queue, its group, and its daemons."""
+"""The metrics of a tier: of its queue, its group and its daemons."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ from sqsd.contract import metrics as names
 
 @dataclass(frozen=True, kw_only=True)
 class TierMetrics:
-    """Metrics with a minute's period; statistics that fit alarms.
+    """Metrics with a period of a minute, and statistics that fit alarms.
+
+    Methods return None for what the tier does not have; `with_` changes period and statistic.
 
     Args:
-        namespace: of the daemon's metrics; None when it prints none.
-        tier_name: the value of their dimension.
-        reported: daemons' lines are known to reach CloudWatch, so that silence means something.
+        queue: the work queue.
+        dead_letter_queue: its dead-letter queue, or None.
+        group: the instances.
+        namespace: the namespace of the daemon's metrics, or None if it prints none.
+        tier_name: the value of the dimension of the daemon's metrics.
+        reported: whether the daemons' lines are known to reach CloudWatch, so that silence means
+            something.
     """
 
     queue: sqs.IQueue
@@ -44,13 +50,13 @@ class TierMetrics:
         return self.queue.metric_approximate_number_of_messages_delayed(**_latest())
 
     def oldest_message_age(self) -> cloudwatch.Metric:
-        """Seconds; of the oldest that waits or is in flight."""
+        """Age of the oldest message that waits or is in flight, in seconds."""
         return self.queue.metric_approximate_age_of_oldest_message(**_latest())
 
     def dead_letters(self) -> cloudwatch.Metric | None:
-        """Messages in the dead-letter queue; None without one.
+        """Messages in the dead-letter queue, or None without one.
 
-        By what is there: what SQS itself moves there is not counted as sent.
+        It counts what is visible there: SQS does not count what it moves itself as sent.
         """
         if self.dead_letter_queue is None:
             return None
@@ -83,10 +89,10 @@ class TierMetrics:
         )
 
     def waiting_without_worker(self) -> cloudwatch.MathExpression:
-        """Messages that wait while nobody receives them; 0 while somebody does.
+        """Messages that wait while no worker receives them; 0 while any does.
 
-        Daemons are counted where they are heard, for an instance in service may still boot, or hold
-        a daemon that is dead; else instances.
+        Workers are the daemons that report, since an instance in service may still boot, or have a
+        dead daemon; where daemons do not report, they are the instances in service.
         """
         reporting = self.reporting() if self.reported else None
         if reporting is not None:
@@ -102,12 +108,12 @@ class TierMetrics:
         )
 
     def reporting(self) -> cloudwatch.Metric | None:
-        """Daemons that reported in a minute, each by one `Health`; None when none is printed."""
+        """Daemons that reported in a minute, each by one `Health`, or None if none is printed."""
         health = self.health()
         return None if health is None else health.with_(statistic=cloudwatch.Stats.SAMPLE_COUNT)
 
     def wellness(self) -> cloudwatch.IMetric | None:
-        """1 while each instance in service has a daemon that is well, else 0; None without metrics.
+        """1 while each instance in service has a healthy daemon, else 0, or None without metrics.
 
         Where silence means nothing it is `health` alone.
         """
@@ -121,7 +127,7 @@ class TierMetrics:
         )
 
     def of_daemon(self, name: str, statistic: str) -> cloudwatch.Metric | None:
-        """A metric that daemons print, such as `InFlight`; None when they print none."""
+        """A metric that daemons print, such as `InFlight`, or None if they print none."""
         if self.namespace is None:
             return None
         return cloudwatch.Metric(
@@ -133,7 +139,7 @@ class TierMetrics:
         )
 
     def health(self) -> cloudwatch.Metric | None:
-        """Elastic Beanstalk's `Health` of the worst daemon, 1 is well; None when not printed."""
+        """Elastic Beanstalk's `Health` of the worst daemon, 1 is well, or None without metrics."""
         if self.namespace is None:
             return None
         return cloudwatch.Metric(

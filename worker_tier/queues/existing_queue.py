@@ -42,7 +42,7 @@ class ExistingQueue:
 
     @staticmethod
     def made_here(queue: sqs.Queue) -> ExistingQueue:
-        """Describe a queue of this app by what it says of itself; `queue=` accepts it directly, too."""
+        """Describe a queue of this app by its own attributes; `queue=` accepts it directly, too."""
         dead_letters = queue.dead_letter_queue
         target = None if dead_letters is None else dead_letters.queue
         return ExistingQueue(

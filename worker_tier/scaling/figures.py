@@ -1,4 +1,4 @@
-"""How a tier is to scale, and the figures that follow from it: values in, values out."""
+"""How a tier scales, and the figures that follow from it: values in, values out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from worker_tier.fleet.capacity import MAX_INSTANCES
 from worker_tier.ranges import duration_seconds, literal_count
 from worker_tier.scaling.trigger import Trigger
 
+#: Acceptable latency and processing time of a message when nothing is said, s.
 _DEFAULT_LATENCY_SECONDS: Final = 60
 _DEFAULT_PROCESSING_SECONDS: Final = 1
 #: Most steps that CloudFormation accepts in one policy.
@@ -21,7 +22,7 @@ _MOST_STEPS: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerScaling:
-    """A way of scaling; made by the static methods, not by hand."""
+    """A value of `scaling`; made by the static methods, not by hand."""
 
     acceptable_latency: Duration | None = None
     message_processing_time: Duration | None = None
@@ -38,7 +39,7 @@ class WorkerScaling:
 
         Args:
             acceptable_latency: how long a message may wait before its POST.
-            message_processing_time: what the application takes for one, on average.
+            message_processing_time: how long the application takes for a message, on average.
         """
         return WorkerScaling(
             acceptable_latency=acceptable_latency, message_processing_time=message_processing_time
@@ -63,8 +64,8 @@ class WorkerScaling:
     def trigger(trigger: Trigger) -> WorkerScaling:
         """Follow one metric of the instances, as Elastic Beanstalk's triggers do.
 
-        For environments that are moved unchanged. It knows nothing of the queue: instances that are
-        busy without moving bytes are ended, a backlog that moves none is not seen.
+        It is meant for environments that are moved unchanged. It ignores the queue: instances that
+        are busy without moving bytes are terminated, and a backlog that moves none is not noticed.
         """
         return WorkerScaling(triggered_by=trigger)
 
@@ -76,16 +77,16 @@ class WorkerScaling:
 
 @dataclass(frozen=True, kw_only=True)
 class ScalingFigures:
-    """What the policies aim at.
+    """The figures of the scaling policies.
 
     Args:
-        backlog_per_instance: waiting messages an instance that scaling out aims at; None when
-            `steps` or `trigger` scale out.
-        idle_below: waiting and in-flight messages an instance under which one instance leaves; None
-            when `trigger` scales in.
+        backlog_per_instance: waiting messages for each instance that scaling out aims at, or None
+            if `steps` or `trigger` scale out.
+        idle_below: waiting and in-flight messages for each instance below which one instance is
+            removed, or None if `trigger` scales in.
         may_sleep: whether the fleet goes to zero when nothing is outstanding, and wakes on one
             message.
-        steps: waiting messages in all, and instances to add from there on.
+        steps: pairs of waiting messages in all, and instances to add from there on.
         trigger: an instance metric that scales out and in.
     """
 
@@ -103,7 +104,7 @@ def scaling_figures(
     message_processing_seconds: float,
     min_capacity: int,
 ) -> ScalingFigures:
-    """The policies' figures from what the application takes and may take.
+    """Return the figures that keep a message waiting for at most an acceptable latency.
 
     An instance works on `http_connections` messages at a time, so within the acceptable latency it
     gets through connections x latency / processing time of them: that many may wait for it.
@@ -117,11 +118,11 @@ def scaling_figures(
 def figures_for_backlog(
     backlog: float, *, http_connections: int, min_capacity: int
 ) -> ScalingFigures:
-    """The policies' figures for a backlog per instance that was chosen by hand.
+    """Return the figures for a backlog per instance.
 
-    One instance leaves while fewer than half of all connections are taken: with two instances or
-    more the others then have a free connection for each of its messages. Half of the backlog bounds
-    it too, or what scaled in would scale out again.
+    One instance is removed while fewer than half of all connections are used: with two instances or
+    more, those that remain have a free connection for each of its messages. Half of the backlog is
+    a bound too, or scaling in would be followed by scaling out.
     """
     return ScalingFigures(
         backlog_per_instance=backlog,
@@ -133,37 +134,53 @@ def figures_for_backlog(
 def decide_figures(
     scaling: WorkerScaling, *, http_connections: int, min_capacity: int, problems: list[str]
 ) -> ScalingFigures | None:
-    """The figures of `scaling`; None when it has none, or is unusable and `problems` tells why."""
+    """Return the figures of `scaling`, or None if nothing scales or, with a problem, it cannot.
+
+    Args:
+        problems: everything wrong with `scaling` is appended.
+    """
     if not scaling.enabled:
         return None
-    may_sleep = min_capacity == 0
     if scaling.triggered_by is not None:
         problems += scaling.triggered_by.problems()
         return ScalingFigures(
             backlog_per_instance=None,
             idle_below=None,
-            may_sleep=may_sleep,
+            may_sleep=min_capacity == 0,
             trigger=scaling.triggered_by,
         )
     if scaling.waiting_steps is not None:
-        if found := _step_problems(scaling.waiting_steps):
-            problems += found
-            return None
-        return ScalingFigures(
-            backlog_per_instance=None,
-            idle_below=min(http_connections, scaling.waiting_steps[0][0]) / 2,
-            may_sleep=may_sleep,
-            steps=scaling.waiting_steps,
+        return _figures_for_steps(scaling.waiting_steps, http_connections, min_capacity, problems)
+    if scaling.backlog is None:
+        return _figures_for_latency(scaling, http_connections, min_capacity, problems)
+    if scaling.backlog > 0:
+        return figures_for_backlog(
+            scaling.backlog, http_connections=http_connections, min_capacity=min_capacity
         )
-    if scaling.backlog is not None:
-        if scaling.backlog > 0:
-            return figures_for_backlog(
-                scaling.backlog, http_connections=http_connections, min_capacity=min_capacity
-            )
-        problems.append(
-            f"WorkerScaling.backlog_per_instance must be above 0, got {scaling.backlog!r}"
-        )
+    problems.append(f"WorkerScaling.backlog_per_instance must be above 0, got {scaling.backlog!r}")
+    return None
+
+
+def _figures_for_steps(
+    steps: tuple[tuple[int, int], ...],
+    http_connections: int,
+    min_capacity: int,
+    problems: list[str],
+) -> ScalingFigures | None:
+    if found := _step_problems(steps):
+        problems += found
         return None
+    return ScalingFigures(
+        backlog_per_instance=None,
+        idle_below=min(http_connections, steps[0][0]) / 2,
+        may_sleep=min_capacity == 0,
+        steps=steps,
+    )
+
+
+def _figures_for_latency(
+    scaling: WorkerScaling, http_connections: int, min_capacity: int, problems: list[str]
+) -> ScalingFigures | None:
     latency = _positive(
         "acceptable_latency", scaling.acceptable_latency, _DEFAULT_LATENCY_SECONDS, problems
     )

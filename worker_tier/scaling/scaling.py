@@ -1,9 +1,10 @@
 """How the fleet follows the queue.
 
-Out by what waits, in by what waits or is in flight: a policy that watches waiting messages alone
-cannot tell a busy instance from an idle one and ends work in flight. The figures are decided by a
-pure function; the construct only renders them. Missing data never acts: SQS stops publishing for a
-queue that was idle for hours, and silence is no reason to end an instance.
+It scales out by waiting messages, and in by messages that wait or are in flight: a policy that
+watches waiting messages alone cannot distinguish a busy instance from an idle one, and terminates
+work in flight. A pure function decides the figures; the construct only renders them. Missing data
+never acts: SQS stops publishing for a queue that was idle for hours, and silence is no reason to
+terminate an instance.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from constructs import Construct
 from worker_tier.scaling.figures import ScalingFigures
 from worker_tier.scaling.trigger import Trigger
 
+#: Period of the metrics, s.
 _PERIOD_SECONDS: Final = 60
-#: Minutes of quiet before an instance leaves, and before the last one does.
+#: Quiet time before an instance is removed, and before the last one is, min.
 _IDLE_MINUTES: Final = 15
 _SLEEP_MINUTES: Final = 15
-#: A tenth of a large fleet leaves at a time, of a small one a single instance.
+#: Change of a large fleet when it scales in, percent; a small one loses a single instance.
 _SCALE_IN_PERCENT: Final = -10
-#: Waiting messages act at once; an instance needs its warm-up anyway.
+#: Time for which messages wait before steps act, min; an instance needs its warm-up anyway.
 _STEP_MINUTES: Final = 1
 
 
@@ -34,9 +36,9 @@ class QueueScaling(Construct):
     """Scaling policies on a group, and the alarms on a queue that drive them.
 
     Args:
-        auto_scaling_group: must publish `GroupInServiceInstances`, which is off by default.
-        queue: in the group's own region, or its metrics are out of reach.
-        figures: what to aim at.
+        auto_scaling_group: the fleet, which must publish `GroupInServiceInstances`, off by default.
+        queue: the work queue, in the region of the group.
+        figures: the figures of the policies.
         instance_warmup: time from launch until an instance receives; it is not counted before.
     """
 
@@ -54,9 +56,9 @@ class QueueScaling(Construct):
         self._group_name = auto_scaling_group.auto_scaling_group_name
         self._queue_name = queue.queue_name
         self._warmup_seconds = instance_warmup.to_seconds()
-        #: By name: `ScaleOut`, `ScaleIn`, and for a fleet that may be empty `Wake` and `Sleep`.
+        #: The policies by name: `ScaleOut`, `ScaleIn`, and `Wake` and `Sleep` if it may be empty.
         self.policies: dict[str, autoscaling.CfnScalingPolicy] = {}
-        #: The alarms of ours behind them, by the same names; target tracking makes its own.
+        #: Their alarms, by the same names, except that of target tracking, which AWS makes.
         self.alarms: dict[str, cloudwatch.CfnAlarm] = {}
         if figures.backlog_per_instance is not None:
             self._scale_out(figures.backlog_per_instance)
@@ -80,7 +82,7 @@ class QueueScaling(Construct):
         )
 
     def _scale_out(self, backlog: float) -> None:
-        """Target tracking on waiting messages an instance; never scales in.
+        """Track a target of waiting messages for each instance; it never scales in.
 
         The L2 has no metric math here (aws-cdk #20659), the L1 has.
         """
@@ -120,9 +122,9 @@ class QueueScaling(Construct):
         )
 
     def _scale_in(self, idle_below: float) -> None:
-        """One instance less after minutes with less outstanding than `idle_below` an instance.
+        """Remove an instance after minutes with less outstanding than `idle_below` an instance.
 
-        The last instance never leaves by this: there the expression gives what does not alarm.
+        The last instance is not removed: there the expression has a value that does not alarm.
         """
         self._step(
             "ScaleIn",
@@ -139,7 +141,7 @@ class QueueScaling(Construct):
         )
 
     def _wake(self) -> None:
-        """An instance for an empty group as soon as one message waits.
+        """Add an instance to an empty group as soon as one message waits.
 
         Target tracking's alarm is strictly above its target, so one message never wakes a group
         (copilot-cli #3376). It adds one instead of setting the size to one: while this alarms,
@@ -171,7 +173,7 @@ class QueueScaling(Construct):
         )
 
     def _scale_out_in_steps(self, steps: Sequence[tuple[int, int]]) -> None:
-        """More instances the more messages wait; each step counts from the first one's bound."""
+        """Add more instances the more messages wait; steps count from the bound of the first."""
         first = steps[0][0]
         self._step(
             "ScaleOut",
@@ -186,7 +188,7 @@ class QueueScaling(Construct):
         )
 
     def _follow(self, trigger: Trigger) -> None:
-        """Two policies on a metric of the instances, one above its threshold, one below."""
+        """Add two policies on a metric of the instances, one above its threshold, one below."""
         for name, side in (("ScaleOut", trigger.upper), ("ScaleIn", trigger.lower)):
             below = name == "ScaleIn"
             policy = self._policy(
@@ -260,7 +262,7 @@ class QueueScaling(Construct):
         below: bool,
         min_adjustment_magnitude: int | None,
     ) -> autoscaling.CfnScalingPolicy:
-        """A step policy; `adjustments` have distances from the alarm's threshold, rising."""
+        """Add a step policy; `adjustments` have distances from the alarm's threshold, rising."""
         policy = autoscaling.CfnScalingPolicy(
             self,
             name,

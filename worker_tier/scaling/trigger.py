@@ -7,8 +7,8 @@ from typing import Final
 
 from worker_tier.ranges import literal_count
 
-#: `MeasureName` in `aws:autoscaling:trigger`, less the two of load balancers, which no worker has.
-#: Each with the unit that EC2 publishes it with: an alarm with another one never sees a value.
+#: Values of `MeasureName` in `aws:autoscaling:trigger`, except the two of load balancers; each with
+#: the unit that EC2 publishes it with. An alarm with another unit never has a value.
 MEASURES: Final = {
     "CPUUtilization": "Percent",
     "NetworkIn": "Bytes",
@@ -19,17 +19,19 @@ MEASURES: Final = {
     "DiskWriteBytes": "Bytes",
 }
 STATISTICS: Final = ("Minimum", "Maximum", "Sum", "Average")
+#: Limits of a period, min, and of the number of periods that an alarm evaluates.
 _MOST_MINUTES: Final = 600
 _MOST_PERIODS: Final = 600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A threshold, and what is done beyond it.
+    """A threshold, and the change of the fleet beyond it.
 
     Args:
-        increment: instances, or percent of them; negative to remove.
-        percent: what `increment` counts.
+        threshold: value of the metric.
+        increment: instances to add, or percent of them; negative to remove.
+        percent: whether `increment` is in percent.
     """
 
     threshold: float
@@ -42,7 +44,7 @@ class Trigger:
     """The options of `aws:autoscaling:trigger`, with their defaults (EB developer guide).
 
     Args:
-        unit: of the metric. Default: the one that EC2 publishes it with; no other ever fires.
+        unit: unit of the metric. Default: the one that EC2 publishes it with; no other ever fires.
     """
 
     metric_name: str = "NetworkOut"
@@ -60,11 +62,11 @@ class Trigger:
 
     @property
     def period_seconds(self) -> int:
-        """Of one value of the metric."""
+        """Period of one value of the metric, in seconds."""
         return 60 * self.period_minutes
 
     def problems(self) -> list[str]:
-        """Everything wrong with it; an empty list when alarms can be made of it."""
+        """Return everything wrong with it; an empty list if alarms can be made from it."""
         found = [
             f"{name} must be one of {', '.join(allowed)}, got {value!r}"
             for name, value, allowed in (
