@@ -47,8 +47,8 @@ class WorkerTierExample(Stack):
             self,
             "Worker",
             vpc=self._network(),
-            # Nothing lets a connection in; a public address is the cheap way out, a NAT gateway the
-            # dear one.
+            # Nothing lets a connection in. A public address is a cheap way out, a NAT gateway an
+            # expensive one.
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
             associate_public_ip_address=True,
             http_port=http_port,
@@ -89,7 +89,7 @@ class WorkerTierExample(Stack):
             removal_policy=RemovalPolicy.DESTROY,
             retention=logs.RetentionDays.ONE_MONTH,
         )
-        # A role of its own: the default one has AWS's policy, which may write to every log group.
+        # The default role has a policy of AWS's, which may write to every log group.
         policy = iam.ManagedPolicy(self, "ProducerPolicy")
         log_group.grant_write(policy)
         self.tier.grant_send_messages(policy)
@@ -112,7 +112,7 @@ class WorkerTierExample(Stack):
             role=role,
             timeout=Duration.minutes(2),
         )
-        # It names its role, and that its policy: CloudFormation knows the order without a word.
+        # It names its role, which names its policy, so CloudFormation knows the order.
         cast(CfnResource, function.node.default_child).add_deletion_override("DependsOn")
         return function
 
@@ -159,7 +159,7 @@ def application(app: App) -> Path:
 
 
 def main() -> None:
-    """Synthesize; a mistake in what was given ends with its description, not with a traceback."""
+    """Synthesize; a mistake in the context ends with its description, not with a traceback."""
     app = App()
     try:
         WorkerTierExample(

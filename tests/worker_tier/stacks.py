@@ -78,7 +78,7 @@ class Synthesized:
         return list(document["Statement"])
 
     def user_data(self) -> str:
-        """User data as an instance sees it, each intrinsic replaced by a text that tells it."""
+        """User data as an instance sees it, each intrinsic replaced by a text that names it."""
         launch_template = self.one("AWS::EC2::LaunchTemplate")
         return resolved(launch_template["LaunchTemplateData"]["UserData"]["Fn::Base64"])
 
@@ -99,7 +99,7 @@ def resolved(value: Any) -> str:
         case {"Fn::Select": [number, {"Fn::Split": [_, of]}]}:
             return f"part-{number}-of-{resolved(of)}"
         case _:
-            raise AssertionError(f"an intrinsic nobody expected: {value!r}")
+            raise AssertionError(f"an unexpected intrinsic: {value!r}")
 
 
 def synthesize(build: Callable[[Stack], object], **context: Any) -> Synthesized:

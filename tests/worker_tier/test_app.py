@@ -61,8 +61,8 @@ def test_the_producer_waits_for_its_rights_by_naming_them(template: Synthesized)
 
 
 def test_the_sample_is_installed_behind_nginx(template: Synthesized) -> None:
-    told = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])["application"]
-    assert (told["kind"], told["port"]) == ("bundle", 3000)
+    written = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])["application"]
+    assert (written["kind"], written["port"]) == ("bundle", 3000)
     settings = TierSettings.from_json(files_in_user_data(template.user_data())[SETTINGS_PATH])
     assert settings.options.http_port == 8123
 
@@ -125,6 +125,6 @@ def test_a_bad_cron_yaml_ends_with_its_problems_and_no_traceback(
 ) -> None:
     (tmp_path / "Procfile").write_text("web: ./run\n")
     (tmp_path / "cron.yaml").write_text(CRON_YAML.replace("* * * * *", "nonsense"))
-    told = end_of_main(monkeypatch, tmp_path)
-    assert "WorkerTierExample/Worker cannot be built from its props" in told
-    assert f"periodic_tasks: {tmp_path / 'cron.yaml'}, line 5" in told
+    written = end_of_main(monkeypatch, tmp_path)
+    assert "WorkerTierExample/Worker cannot be built from its props" in written
+    assert f"periodic_tasks: {tmp_path / 'cron.yaml'}, line 5" in written

@@ -23,7 +23,7 @@ from worker_tier import (
 )
 
 
-def test_all_problems_are_told_at_once_with_the_place() -> None:
+def test_all_problems_are_reported_at_once_with_the_path() -> None:
     stack = new_stack()
     with pytest.raises(InvalidProps) as caught:
         WorkerTier(
@@ -64,7 +64,7 @@ def test_all_problems_are_told_at_once_with_the_place() -> None:
         ),
     ],
 )
-def test_a_bad_prop_is_told_by_name_value_and_range(props: dict[str, Any], words: str) -> None:
+def test_a_bad_prop_is_reported_by_name_value_and_range(props: dict[str, Any], words: str) -> None:
     (problem,) = problems_of(**props)
     assert words in problem
 

@@ -83,9 +83,7 @@ def test_the_queues_are_what_the_template_says(aws: LocalAws, deployment: Deploy
         assert (deny["Effect"], deny["Resource"]) == ("Deny", queue["QueueArn"])
 
 
-def test_the_daemon_is_told_of_the_resources_that_exist(
-    aws: LocalAws, deployment: Deployment
-) -> None:
+def test_the_daemon_gets_the_resources_that_exist(aws: LocalAws, deployment: Deployment) -> None:
     files = files_in_user_data(user_data(aws, deployment.outputs["Template"]))
     settings = TierSettings.from_json(files[SETTINGS_PATH])
     resources = settings.resources
@@ -100,7 +98,7 @@ def test_the_daemon_is_told_of_the_resources_that_exist(
     assert [g["retentionInDays"] for g in found["logGroups"]] == [30]
 
 
-def test_the_bundle_that_instances_fetch_is_where_they_are_told_and_is_the_right_one(
+def test_instances_find_the_right_bundle_where_their_user_data_says(
     aws: LocalAws, deployment: Deployment
 ) -> None:
     script = user_data(aws, deployment.outputs["Template"])
@@ -194,7 +192,7 @@ def test_a_template_without_the_cdk_deploys_under_any_name(
         "BundleBucket": "my-files",
         "BundlePrefix": "workers/",
     }
-    # when CloudFormation gets it under a name of somebody's choice
+    # when CloudFormation gets it under a name of the user's choice
     cloudformation.create_stack(
         StackName="orders-workers",
         TemplateBody=written.read_text(encoding="utf-8"),
@@ -203,7 +201,7 @@ def test_a_template_without_the_cdk_deploys_under_any_name(
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
     )
-    # then it is up, and instances are told of this stack, this queue and these archives
+    # then it is up, and instances know this stack, this queue and these archives
     (stack,) = cloudformation.describe_stacks(StackName="orders-workers")["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE", stack
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

@@ -30,7 +30,7 @@ def encrypted(cron_file: str) -> Synthesized:
     return Synthesized(stack)
 
 
-def test_one_key_encrypts_everything_that_is_kept(encrypted: Synthesized) -> None:
+def test_one_key_encrypts_everything_that_is_stored(encrypted: Synthesized) -> None:
     key = {"Fn::GetAtt": [encrypted.id_of("AWS::KMS::Key"), "Arn"]}
     for queue in encrypted.all(QUEUE).values():
         assert queue["KmsMasterKeyId"] == key
@@ -64,7 +64,7 @@ SERVICE_LINKED_ROLE = {
 }
 
 
-def test_the_key_admits_the_services_that_work_for_the_tier_and_nobody_else_twice(
+def test_the_key_allows_each_service_that_works_for_the_tier_once(
     encrypted: Synthesized,
 ) -> None:
     statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
@@ -78,7 +78,7 @@ def test_auto_scaling_may_use_the_key_by_the_role_that_it_publishes_as(
 ) -> None:
     # a statement for the account would only delegate to policies, and that role has none on keys
     statements = encrypted.one("AWS::KMS::Key")["KeyPolicy"]["Statement"]
-    (admitted,) = [s for s in statements if s["Principal"].get("AWS") == SERVICE_LINKED_ROLE]
-    assert admitted["Effect"] == "Allow"
-    assert set(admitted["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
-    assert "Condition" not in admitted
+    (allowed,) = [s for s in statements if s["Principal"].get("AWS") == SERVICE_LINKED_ROLE]
+    assert allowed["Effect"] == "Allow"
+    assert set(allowed["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert "Condition" not in allowed

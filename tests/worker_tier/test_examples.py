@@ -26,7 +26,7 @@ def synthesized(name: str) -> Synthesized:
     return Synthesized(build_example(name, App()))
 
 
-def test_every_example_with_a_stack_is_here_and_tells_how_to_deploy_it() -> None:
+def test_every_example_with_a_stack_is_here_and_says_how_to_deploy_it() -> None:
     assert {path.parent.name for path in EXAMPLES.glob("*/app.py")} - {"python_worker"} == set(
         STACKS
     )
@@ -40,8 +40,8 @@ def test_an_example_is_one_tier_with_something_that_answers(name: str) -> None:
     template = synthesized(name)
     assert len(template.all("AWS::AutoScaling::AutoScalingGroup")) == 1
     # an instance without an application receives nothing, and its boot never succeeds
-    told = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])
-    assert told["application"]["kind"] == "bundle"
+    written = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])
+    assert written["application"]["kind"] == "bundle"
 
 
 def test_a_tier_that_nothing_would_answer_for_is_warned_of() -> None:

@@ -83,7 +83,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def test_the_oldest_cdk_that_is_allowed_is_the_one_that_all_this_ran_with() -> None:
-    # an older one may do, but nobody tried: a floor is a promise
+    # an older one may do but was not tried: a floor is a promise
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (requirement,) = [d for d in project["dependencies"] if d.startswith("aws-cdk-lib")]
     floor = re.match(r"aws-cdk-lib>=([0-9.]+),<3$", requirement)

@@ -86,7 +86,7 @@ def test_an_empty_fleet_can_have_a_file_without_enabled_tasks(tmp_path: Path) ->
     )
 
 
-def test_each_mistake_in_a_cron_yaml_is_told_with_file_and_line(tmp_path: Path) -> None:
+def test_each_mistake_in_a_cron_yaml_is_reported_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "cron.yaml"
     file.write_text(
         CRON_YAML.replace("* * * * *", "61 * * * *").replace("/scheduled", "scheduled"),
@@ -98,7 +98,7 @@ def test_each_mistake_in_a_cron_yaml_is_told_with_file_and_line(tmp_path: Path) 
         assert problem.startswith(f"periodic_tasks: {file}, line ")
 
 
-def test_a_cron_yaml_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+def test_a_cron_yaml_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "cron.yaml"
     file.write_bytes(b"version: 1\n# caf\xe9\n")
     assert problems_of(periodic_tasks=str(file)) == (

@@ -57,8 +57,8 @@ def test_cdk_nag_finds_nothing_in_an_example(name: str, tmp_path: Path) -> None:
     assert violations(tmp_path) <= ACKNOWLEDGED.get(name, set())
 
 
-def test_cdk_nag_really_looks(tmp_path: Path) -> None:
-    # given a tier that somebody spoils
+def test_cdk_nag_really_checks(tmp_path: Path) -> None:
+    # given a tier that is spoiled
     app = App(outdir=str(tmp_path))
     tier = build(Stack(app, "Test"), "plain")
     tier.add_to_role_policy(iam.PolicyStatement(actions=["s3:*"], resources=["*"]))

@@ -25,7 +25,7 @@ class Written(Synthesized):
     def parameters(self) -> dict[str, dict[str, Any]]:
         return dict(self.document["Parameters"])
 
-    def told(self) -> dict[str, Any]:
+    def instance_document(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(files_in_user_data(self.user_data())[paths.INSTANCE])
         return document
 
@@ -52,9 +52,9 @@ def with_image() -> Written:
 def test_instances_install_the_application_from_the_bucket(
     with_application: Written, application: WorkerApplication
 ) -> None:
-    told = with_application.told()["application"]
-    assert (told["kind"], told["port"]) == ("bundle", 3000)
-    assert told["bundle"] == {
+    written = with_application.instance_document()["application"]
+    assert (written["kind"], written["port"]) == ("bundle", 3000)
+    assert written["bundle"] == {
         "bucket": "ref-BundleBucket",
         "key": f"ref-BundlePrefix{standalone.application_name(application)}",
         "sha256": application.archive().sha256,
@@ -90,7 +90,7 @@ def test_with_an_application_the_image_may_be_chosen(with_application: Written) 
 
 
 def test_without_an_application_an_image_must_be_named(with_image: Written) -> None:
-    assert with_image.told()["application"]["kind"] == "external"
+    assert with_image.instance_document()["application"]["kind"] == "external"
     assert with_image.image() == {"Ref": "ImageId"}
     assert with_image.parameters["ImageId"]["Type"] == "AWS::EC2::Image::Id"
     without_default = {n for n, p in with_image.parameters.items() if "Default" not in p}
@@ -107,7 +107,7 @@ def test_the_command_writes_the_template_and_its_archives(
     assert len(written) == 3
 
 
-def test_an_application_that_nothing_starts_is_told_with_its_hint(
+def test_an_application_that_nothing_starts_is_reported_with_a_hint(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert standalone.main(["--application", str(tmp_path), "--out", str(tmp_path / "out")]) == 1

@@ -160,7 +160,7 @@ def test_an_environment_property_is_added_once_and_to_an_application_only(tmp_pa
         other.add_environment("STAGE", "test")
 
 
-def test_queues_are_kept_when_asked_for() -> None:
+def test_queues_are_retained_when_asked_for() -> None:
     template = tier_with(removal_policy=RemovalPolicy.RETAIN)
     for id in template.all("AWS::SQS::Queue"):
         assert template.resources[id]["DeletionPolicy"] == "Retain"
@@ -227,7 +227,7 @@ def test_every_option_that_elastic_beanstalk_has_is_described_with_its_name_ther
             assert f"Elastic Beanstalk: `{field.metadata['eb_name']}`." in shown, field.name
 
 
-# ---- props that nobody listed
+# ---- props that are not listed
 
 
 def test_an_unknown_prop_is_refused_with_the_nearest_name_and_with_every_other_problem() -> None:

@@ -35,6 +35,7 @@ stack = Stack(app, "Elsewhere")
 tier = WorkerTier(stack, "Worker", vpc=ec2.Vpc(stack, "Vpc", max_azs=2))
 tier.add_periodic_task(PeriodicTask(name="tick", url="/tick", schedule="* * * * *"))
 assert tier.daemon_asset is not None
+assert "fifo: Whether the new queues are FIFO queues" in WorkerTier.__doc__
 app.synth()
 """
 

@@ -1,4 +1,7 @@
-"""Values of option settings: text in, as Elastic Beanstalk writes all of them, the value out."""
+"""Readers of option values: text in, as Elastic Beanstalk writes all of them, the value out.
+
+Each raises `Unusable` for a text that the option does not accept.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 
+#: Retention of a log group in days, as the option has it -> as the CDK has it.
 _RETENTION: Final[dict[int, logs.RetentionDays]] = {
     int(name): getattr(logs.RetentionDays, member)
     for name, member in {
@@ -21,16 +25,18 @@ _RETENTION: Final[dict[int, logs.RetentionDays]] = {
 
 
 class Unusable(ValueError):
-    """A value that an option does not take; the text says what it takes."""
+    """A value that an option does not accept; the text says what it accepts."""
 
 
 def whole(value: Any) -> int:
+    """Read a whole number."""
     if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
         raise Unusable("must be a whole number")
     return int(value)
 
 
 def boolean(value: Any) -> bool:
+    """Read `true` or `false`, in any case."""
     text = str(value).lower()
     if text not in ("true", "false"):
         raise Unusable("must be true or false")
@@ -38,17 +44,19 @@ def boolean(value: Any) -> bool:
 
 
 def names(value: Any) -> list[str]:
+    """Read a list, or names separated by commas."""
     parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
     return [part.strip() for part in parts if part.strip()]
 
 
 def change(value: Any) -> tuple[int, bool]:
-    """An increment such as `2` or `-10%`."""
+    """Read an increment such as `2` or `-10%`: the number, and whether it is in percent."""
     text = str(value).strip()
     return whole(text.removesuffix("%")), text.endswith("%")
 
 
 def days(value: Any) -> logs.RetentionDays:
+    """Read a retention in days."""
     number = whole(value)
     if number not in _RETENTION:
         raise Unusable(f"must be one of {', '.join(map(str, _RETENTION))} days")
@@ -56,6 +64,8 @@ def days(value: Any) -> logs.RetentionDays:
 
 
 def one_of(*allowed: str) -> Callable[[Any], str]:
+    """Return a reader of one of some words, in any case."""
+
     def read(value: Any) -> str:
         text = str(value)
         for name in allowed:
@@ -67,7 +77,7 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
 
 
 def path(value: Any) -> str:
-    """Elastic Beanstalk takes a URL too, of which an instance asks only the path."""
+    """Read a path. Elastic Beanstalk accepts a URL too, of which an instance uses the path only."""
     text = str(value)
     if not text.startswith("/"):
         raise Unusable("must be a path that begins with /")
@@ -75,11 +85,13 @@ def path(value: Any) -> str:
 
 
 def volume_type(value: Any) -> ec2.EbsDeviceVolumeType:
+    """Read the type of a root volume."""
     name = one_of("gp3", "gp2", "standard")(value)
     return ec2.EbsDeviceVolumeType[name.upper()]
 
 
 def allocation(value: Any) -> autoscaling.SpotAllocationStrategy:
+    """Read how Spot capacity is allocated."""
     name = one_of(
         "capacity-optimized",
         "capacity-optimized-prioritized",

@@ -40,22 +40,25 @@ def template_of(application: WorkerApplication | None, **props: Any) -> Synthesi
     )
 
 
-def told(template: Synthesized) -> dict[str, Any]:
+def instance_document(template: Synthesized) -> dict[str, Any]:
     files = files_in_user_data(template.user_data())
     document: dict[str, Any] = json.loads(files[paths.INSTANCE])
     return document
 
 
 def test_without_an_application_instances_get_the_daemon_only() -> None:
-    document = told(template_of(None))
+    document = instance_document(template_of(None))
     assert document["application"]["kind"] == "external"
-    assert document["application"] == told(template_of(WorkerApplication.external()))["application"]
+    assert (
+        document["application"]
+        == instance_document(template_of(WorkerApplication.external()))["application"]
+    )
 
 
 def test_a_directory_becomes_a_source_bundle_that_instances_may_read(app: Path) -> None:
     application = WorkerApplication.from_asset(str(app), port=3000, environment={"MODE": "a b"})
     template = template_of(application)
-    document = told(template)["application"]
+    document = instance_document(template)["application"]
     assert (document["kind"], document["port"]) == ("bundle", 3000)
     assert document["environment"] == {"MODE": "a b"}
     # by the SHA-256 of what was packed here, which the instance checks
@@ -113,7 +116,7 @@ def test_a_repository_may_be_pulled_from(app: Path) -> None:
     application = WorkerApplication.from_container(repository, tag="v1", port=8081)
     WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
     template = Synthesized(stack)
-    document = told(template)["application"]
+    document = instance_document(template)["application"]
     assert (document["kind"], document["port"]) == ("container", 8081)
     assert document["image"].endswith(":v1")
     assert "ecr:BatchGetImage" in str(template.statements("AWS::IAM::ManagedPolicy", "PullPolicy"))
@@ -171,7 +174,7 @@ def test_an_application_on_the_port_of_the_nginx_before_it_is_refused(
     template_of(application(str(app)), http_port=8081)
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidApplication) as caught:
         WorkerApplication.from_asset(
             str(tmp_path / "none"),

@@ -243,7 +243,7 @@ def test_what_cannot_be_honoured_is_refused_by_name_with_the_reason(
     assert words in problem
 
 
-def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
+def test_all_that_cannot_be_honoured_is_reported_at_once() -> None:
     found = problems_of(
         {
             "aws:elasticbeanstalk:sqsd": {"Speed": "11", "MaxRetries": "many"},
@@ -394,3 +394,28 @@ def test_a_dump_asks_for_no_more_than_the_image_and_the_application() -> None:
 
 def test_every_namespace_of_the_guide_is_known() -> None:
     assert len(NAMESPACES) == 10
+
+
+def test_none_switches_off_beside_settings_what_it_switches_off_without_them() -> None:
+    stack = new_stack()
+    tier = WorkerTier.from_option_settings(
+        stack,
+        "Worker",
+        SETTINGS,
+        vpc=vpc_of(stack),
+        metrics_namespace=None,
+        status_port=None,
+        http_path=None,
+    )
+    assert (tier.options.metrics_namespace, tier.options.status_port) == (None, None)
+    # for any other prop None is no choice, so the setting counts
+    assert tier.options.http_path == SETTINGS["aws:elasticbeanstalk:sqsd"]["HttpPath"]
+
+
+def test_settings_make_a_tier_of_the_class_that_is_asked() -> None:
+    class MyTier(WorkerTier):
+        pass
+
+    stack = new_stack()
+    tier = MyTier.from_option_settings(stack, "Worker", {}, vpc=vpc_of(stack))
+    assert type(tier) is MyTier

@@ -216,7 +216,7 @@ def test_a_fleet_of_one_size_can_still_be_replaced() -> None:
 
 
 def test_the_signal_names_the_stack_by_pseudo_parameter(plain: Synthesized) -> None:
-    # given a template that somebody deploys under another name
+    # given a template that is deployed under another name
     instance = instance_of(plain)
     # then the instance signals the stack it is in
     assert instance["stack"] == "ref-AWS-StackId"
@@ -224,7 +224,7 @@ def test_the_signal_names_the_stack_by_pseudo_parameter(plain: Synthesized) -> N
 
 
 def instance_of(template: Synthesized) -> dict[str, Any]:
-    """What an instance is told of itself."""
+    """Return what an instance knows of itself."""
     document: dict[str, Any] = json.loads(files_in_user_data(template.user_data())[paths.INSTANCE])
     return document
 
@@ -291,7 +291,7 @@ def test_deployments_can_go_another_way() -> None:
     assert "AutoScalingRollingUpdate" not in update
 
 
-def test_a_fleet_alone_tells_its_problems_with_its_own_path() -> None:
+def test_a_fleet_alone_reports_its_problems_with_its_path() -> None:
     stack = new_stack()
     with pytest.raises(InvalidProps, match=r"Test/Fleet cannot be built(?s:.*)max_instance_life"):
         WorkerFleet(

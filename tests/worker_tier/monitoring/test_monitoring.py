@@ -84,7 +84,7 @@ def expression_of(alarm: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("fleet", ["plain", "may_sleep"])
-def test_messages_that_nobody_receives_alarm(fleet: str, request: pytest.FixtureRequest) -> None:
+def test_messages_that_no_worker_receives_alarm(fleet: str, request: pytest.FixtureRequest) -> None:
     # given a system whose daemons are heard, so that an instance that boots is not yet one
     alarm = request.getfixturevalue(fleet).one(KIND, "NoWorker")
     expression = expression_of(alarm)
@@ -106,7 +106,7 @@ def test_where_daemons_are_not_heard_instances_are_counted(props: dict[str, Any]
     assert evaluate(expression, visible=9, instances=1) < alarm["Threshold"]
 
 
-def test_tasks_that_nobody_leads_alarm(with_tasks: Synthesized, plain: Synthesized) -> None:
+def test_tasks_without_a_leader_alarm(with_tasks: Synthesized, plain: Synthesized) -> None:
     alarm = with_tasks.one(KIND, "NoLeader")
     assert (alarm["MetricName"], alarm["Statistic"]) == ("Leader", "Maximum")
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
@@ -211,7 +211,7 @@ def test_a_tier_whose_daemons_print_no_metrics_has_no_alarm_on_them(cron_file: s
     assert not [id for id in template.all(KIND) if "NoLeader" in id or "Unhealthy" in id]
 
 
-def test_the_daemons_lines_have_a_group_of_their_own_and_are_kept_for_a_month(
+def test_the_daemons_lines_have_a_log_group_and_are_retained_for_a_month(
     plain: Synthesized,
 ) -> None:
     id = plain.id_of("AWS::Logs::LogGroup")
@@ -321,7 +321,7 @@ def test_every_daemon_metric_of_the_dashboard_is_one_that_daemons_print() -> Non
     assert shown <= {name for _, name, _, _ in printed_by_a_daemon("WorkerTier", "tier")}
 
 
-def test_alarms_do_what_they_are_told_at_once_and_later() -> None:
+def test_alarms_take_actions_at_once_and_later() -> None:
     stack = new_stack()
     at_once, later = sns.Topic(stack, "AtOnce"), sns.Topic(stack, "Later")
     tier = WorkerTier(
@@ -341,7 +341,7 @@ def test_alarms_do_what_they_are_told_at_once_and_later() -> None:
 # ---- from alarm to topic to policy to key
 
 
-def may_be_told_by_alarms(template: Synthesized, topic: dict[str, str]) -> bool:
+def takes_alarms(template: Synthesized, topic: dict[str, str]) -> bool:
     """Whether CloudWatch may publish to a topic, and use the key that encrypts it."""
     same_account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
@@ -368,7 +368,7 @@ def may_be_told_by_alarms(template: Synthesized, topic: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_an_alarm_reaches_the_topics_that_take_tls_only(encrypted: bool) -> None:
-    # given alarms that tell the tier's own topic, and one of somebody else's with the same key
+    # given alarms that publish to the tier's topic, and to another one with the same key
     stack = new_stack()
     key = kms.Key(stack, "Key") if encrypted else None
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
@@ -378,18 +378,18 @@ def test_an_alarm_reaches_the_topics_that_take_tls_only(encrypted: bool) -> None
         tier.add_alarm_action(actions.SnsAction(topic))
     # then CloudWatch may publish to each, and use its key
     template = Synthesized(stack)
-    told = template.one(KIND, "DeadLetters")["AlarmActions"]
-    assert len(told) == 2
-    assert all(may_be_told_by_alarms(template, topic) for topic in told)
+    topics = template.one(KIND, "DeadLetters")["AlarmActions"]
+    assert len(topics) == 2
+    assert all(takes_alarms(template, topic) for topic in topics)
 
 
-def test_a_topic_with_a_key_of_its_own_can_be_told_too() -> None:
+def test_alarms_can_publish_to_a_topic_with_another_key() -> None:
     stack = new_stack()
     key = kms.Key(stack, "Key")
     topic = sns.Topic(stack, "Mine", enforce_ssl=True, master_key=key)
     allow_alarms_to_publish(topic, encryption_key=key)
     template = Synthesized(stack)
-    assert may_be_told_by_alarms(template, {"Ref": template.id_of("AWS::SNS::Topic")})
+    assert takes_alarms(template, {"Ref": template.id_of("AWS::SNS::Topic")})
 
 
 def test_an_imported_topics_policy_is_out_of_reach() -> None:

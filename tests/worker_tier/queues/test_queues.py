@@ -54,7 +54,7 @@ def test_the_work_queue_keeps_the_times_of_the_options(work: dict[str, Any]) -> 
     assert work["ReceiveMessageWaitTimeSeconds"] == 20
 
 
-def test_dead_letters_are_kept_for_14_days(dead: dict[str, Any]) -> None:
+def test_dead_letters_are_retained_for_14_days(dead: dict[str, Any]) -> None:
     assert dead["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
 
 
@@ -201,7 +201,7 @@ def test_every_other_attribute_of_a_queue_can_be_set() -> None:
         ),
     ],
 )
-def test_a_queues_prop_that_cannot_be_used_is_told_by_name(
+def test_a_queues_prop_that_cannot_be_used_is_reported_by_name(
     props: dict[str, Any], words: str
 ) -> None:
     (problem,) = problems_of(**props)

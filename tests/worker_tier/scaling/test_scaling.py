@@ -86,7 +86,7 @@ def test_scaling_out_tracks_waiting_messages_for_each_instance_and_never_scales_
     assert evaluate(expression, visible=90, instances=0) == 90
 
 
-def test_scaling_in_looks_at_messages_in_flight_too(plain: Synthesized) -> None:
+def test_scaling_in_counts_messages_in_flight_too(plain: Synthesized) -> None:
     alarm = plain.one(ALARM, "ScaleIn")
     expression = expression_of(alarm["Metrics"])
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
