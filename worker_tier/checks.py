@@ -9,7 +9,6 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from sqsd import contract
-from worker_tier.application.application import WorkerApplication
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.capacity import MAX_INSTANCES
 from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
@@ -68,7 +67,7 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
     problems = name_problems(props, TierProps, "WorkerTier")
     options = _options(props, problems)
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
-    problems += _metrics_problems(scope, props)
+    problems += _metrics_problems(scope, props) + _action_problems(props)
     problems += fleet_problems(props)
     problems += age_problems(props.get("oldest_message_age"))
     low, high = _capacity(props, problems)
@@ -105,8 +104,7 @@ def _options(props: CommonProps, problems: list[str]) -> contract.SqsdOptions:
     options = sqsd_options(given, problems)
     if options is None:
         return contract.SqsdOptions()
-    problems += _dead_letter_problems(props, options)
-    problems += _port_problems(props.get("application"), options)
+    problems += _dead_letter_problems(props, options) + _port_problems(props, options)
     return options
 
 
@@ -152,9 +150,8 @@ def _dead_letter_problems(props: CommonProps, options: contract.SqsdOptions) -> 
     ]
 
 
-def _port_problems(
-    application: WorkerApplication | None, options: contract.SqsdOptions
-) -> list[str]:
+def _port_problems(props: CommonProps, options: contract.SqsdOptions) -> list[str]:
+    application = props.get("application")
     port = None if application is None else application.listens_on()
     if port != options.http_port:
         return []
@@ -273,11 +270,12 @@ def _alarms(props: CommonProps) -> bool:
 
 
 def _metrics_problems(scope: Construct, props: CommonProps) -> list[str]:
-    """Return why the queue's metrics cannot be read, or that no alarm takes the actions given."""
-    problems: list[str] = []
+    """Return why the queue's metrics cannot be read although something watches them."""
     queue = props.get("queue")
-    if queue is not None and (_scaling(props).enabled or _alarms(props)):
-        problems += account_problem(scope, queue)
-    if props.get("alarm_actions") and not _alarms(props):
-        problems.append(_NO_ALARMS)
-    return problems
+    if queue is None or not (_scaling(props).enabled or _alarms(props)):
+        return []
+    return account_problem(scope, queue)
+
+
+def _action_problems(props: CommonProps) -> list[str]:
+    return [_NO_ALARMS] if props.get("alarm_actions") and not _alarms(props) else []

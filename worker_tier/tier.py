@@ -514,21 +514,13 @@ class WorkerTier(Construct):
     # ---- metrics; `metrics` has all of them
 
     def metric_backlog_per_instance(
-        self,
-        *,
-        period: Duration | None = None,
-        label: str | None = None,
-        color: str | None = None,
+        self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait for each instance in service."""
         return self.metrics.backlog_per_instance().with_(period=period, label=label, color=color)
 
     def metric_outstanding(
-        self,
-        *,
-        period: Duration | None = None,
-        label: str | None = None,
-        color: str | None = None,
+        self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait or are in flight."""
         return self.metrics.outstanding().with_(period=period, label=label, color=color)

@@ -190,9 +190,7 @@ def loses_nothing(namespace: str, option: str, value: object) -> bool:
         return True
     if option == "WorkerQueueURL" and _OWN_QUEUE in str(value):
         return True
-    if (namespace, option) not in HARMLESS:
-        return False
-    allowed = HARMLESS[namespace, option]
+    allowed = HARMLESS.get((namespace, option), frozenset())
     return allowed is None or str(value).replace(" ", "").lower() in allowed
 
 

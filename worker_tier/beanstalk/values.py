@@ -22,6 +22,13 @@ _RETENTION: Final[dict[int, logs.RetentionDays]] = {
         "545": "EIGHTEEN_MONTHS", "731": "TWO_YEARS", "1827": "FIVE_YEARS", "3653": "TEN_YEARS",
     }.items()
 }  # fmt: skip
+#: Ways to allocate Spot capacity, by their names in Elastic Beanstalk.
+_STRATEGIES: Final = (
+    "capacity-optimized",
+    "capacity-optimized-prioritized",
+    "lowest-price",
+    "price-capacity-optimized",
+)
 
 
 class Unusable(ValueError):
@@ -92,10 +99,5 @@ def volume_type(value: Any) -> ec2.EbsDeviceVolumeType:
 
 def allocation(value: Any) -> autoscaling.SpotAllocationStrategy:
     """Read how Spot capacity is allocated."""
-    name = one_of(
-        "capacity-optimized",
-        "capacity-optimized-prioritized",
-        "lowest-price",
-        "price-capacity-optimized",
-    )(value)
+    name = one_of(*_STRATEGIES)(value)
     return autoscaling.SpotAllocationStrategy[name.upper().replace("-", "_")]

@@ -128,6 +128,5 @@ def with_commands(script: str, commands: Sequence[str]) -> str:
         return script
     head, hand_over, rest = script.rpartition(_HAND_OVER)
     assert hand_over, "the script has no line that hands over"
-    return "".join(
-        [head, "begin 'add_user_data'\n", *(f"{c}\n" for c in commands), hand_over, rest]
-    )
+    added = [f"{command}\n" for command in commands]
+    return "".join([head, "begin 'add_user_data'\n", *added, hand_over, rest])

@@ -192,10 +192,7 @@ class WorkerQueues(Construct):
         return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted)
 
     def grant_dead_letter(self, grantee: iam.IGrantable) -> iam.Grant | None:
-        """Allow sending to the dead-letter queue, with its key.
-
-        Returns the grant, or None if there is no dead-letter queue.
-        """
+        """Allow sending to the dead-letter queue, with its key; return None if there is none."""
         if self.dead_letter_queue is None:
             return None
         granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)

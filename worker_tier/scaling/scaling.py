@@ -21,6 +21,7 @@ from constructs import Construct
 from worker_tier.scaling.figures import ScalingFigures
 from worker_tier.scaling.trigger import Trigger
 
+_Adjustment = autoscaling.CfnScalingPolicy.StepAdjustmentProperty
 #: Period of the metrics, s.
 _PERIOD_SECONDS: Final = 60
 #: Quiet time before an instance is removed, and before the last one is, min.
@@ -126,11 +127,15 @@ class QueueScaling(Construct):
 
         The last instance is not removed: there the expression has a value that does not alarm.
         """
-        self._step(
+        policy = self._policy(
             "ScaleIn",
             adjustment_type="PercentChangeInCapacity",
             adjustments=((0, _SCALE_IN_PERCENT),),
+            below=True,
             min_adjustment_magnitude=1,
+        )
+        self._watch(
+            policy,
             below=True,
             threshold=idle_below,
             minutes=_IDLE_MINUTES,
@@ -147,10 +152,14 @@ class QueueScaling(Construct):
         (copilot-cli #3376). It adds one instead of setting the size to one: while this alarms,
         another policy may already have asked for more.
         """
-        self._step(
+        policy = self._policy(
             "Wake",
             adjustment_type="ChangeInCapacity",
             adjustments=((0, 1),),
+            below=False,
+        )
+        self._watch(
+            policy,
             below=False,
             threshold=1,
             minutes=1,
@@ -160,10 +169,14 @@ class QueueScaling(Construct):
         )
 
     def _sleep(self) -> None:
-        self._step(
+        policy = self._policy(
             "Sleep",
             adjustment_type="ExactCapacity",
             adjustments=((0, 0),),
+            below=True,
+        )
+        self._watch(
+            policy,
             below=True,
             threshold=1,
             minutes=_SLEEP_MINUTES,
@@ -175,10 +188,14 @@ class QueueScaling(Construct):
     def _scale_out_in_steps(self, steps: Sequence[tuple[int, int]]) -> None:
         """Add more instances the more messages wait; steps count from the bound of the first."""
         first = steps[0][0]
-        self._step(
+        policy = self._policy(
             "ScaleOut",
             adjustment_type="ChangeInCapacity",
             adjustments=[(waiting - first, added) for waiting, added in steps],
+            below=False,
+        )
+        self._watch(
+            policy,
             below=False,
             threshold=first,
             minutes=_STEP_MINUTES,
@@ -219,27 +236,19 @@ class QueueScaling(Construct):
                 alarm_actions=[policy.ref],
             )
 
-    def _step(
+    def _watch(
         self,
-        name: str,
+        policy: autoscaling.CfnScalingPolicy,
         *,
-        adjustment_type: str,
-        adjustments: Sequence[tuple[float, int]],
         below: bool,
         threshold: float,
         minutes: int,
         expression: str,
         metrics: Sequence[str],
         description: str,
-        min_adjustment_magnitude: int | None = None,
     ) -> None:
-        policy = self._policy(
-            name,
-            adjustment_type=adjustment_type,
-            adjustments=adjustments,
-            below=below,
-            min_adjustment_magnitude=min_adjustment_magnitude,
-        )
+        """Add the alarm that triggers a step policy, with the policy's name."""
+        name = policy.node.id
         self.alarms[name] = cloudwatch.CfnAlarm(
             self,
             f"{name}Alarm",
@@ -260,7 +269,7 @@ class QueueScaling(Construct):
         adjustment_type: str,
         adjustments: Sequence[tuple[float, int]],
         below: bool,
-        min_adjustment_magnitude: int | None,
+        min_adjustment_magnitude: int | None = None,
     ) -> autoscaling.CfnScalingPolicy:
         """Add a step policy; `adjustments` have distances from the alarm's threshold, rising."""
         policy = autoscaling.CfnScalingPolicy(
@@ -339,23 +348,15 @@ def _result(expression: str) -> cloudwatch.CfnAlarm.MetricDataQueryProperty:
     )
 
 
-def _down(
-    adjustments: Sequence[tuple[float, int]],
-) -> list[autoscaling.CfnScalingPolicy.StepAdjustmentProperty]:
+def _down(adjustments: Sequence[tuple[float, int]]) -> list[_Adjustment]:
     ((bound, adjustment),) = adjustments
-    return [
-        autoscaling.CfnScalingPolicy.StepAdjustmentProperty(
-            scaling_adjustment=adjustment, metric_interval_upper_bound=bound
-        )
-    ]
+    return [_Adjustment(scaling_adjustment=adjustment, metric_interval_upper_bound=bound)]
 
 
-def _up(
-    adjustments: Sequence[tuple[float, int]],
-) -> list[autoscaling.CfnScalingPolicy.StepAdjustmentProperty]:
+def _up(adjustments: Sequence[tuple[float, int]]) -> list[_Adjustment]:
     ends = [*(bound for bound, _ in adjustments[1:]), None]
     return [
-        autoscaling.CfnScalingPolicy.StepAdjustmentProperty(
+        _Adjustment(
             scaling_adjustment=adjustment,
             metric_interval_lower_bound=bound,
             metric_interval_upper_bound=end,
