@@ -40,9 +40,8 @@ def grant_key(
 def allow_services(scope: Construct, key: kms.IKey) -> None:
     """Let the services that work for a tier use its key, for resources of this account only.
 
-    They are CloudWatch Logs, for the log group; Auto Scaling, for the topic that it notifies; and
-    CloudWatch, for alarms that publish to a topic with the same key. For an imported key this does
-    nothing: its owner's policy needs the same statements.
+    They are CloudWatch Logs, Auto Scaling (for its notifications) and CloudWatch (for alarms). An
+    imported key stays as it is: its owner's policy needs the same statements.
     """
     for statement in (_logs_statement(scope), _auto_scaling_statement(scope), _alarms_statement()):
         key.add_to_resource_policy(statement)

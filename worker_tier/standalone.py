@@ -53,6 +53,10 @@ from worker_tier_bootstrap.errors import PackagingError
 
 TEMPLATE_NAME = "worker-tier.template.json"
 _STACK = "WorkerTier"
+_IMAGE_PARAMETER = (
+    "Name of the parameter (Parameter Store) that holds the image's id: for the instance type's"
+    " processor, made from Amazon Linux 2023."
+)
 
 
 def bundle_name() -> str:
@@ -174,10 +178,7 @@ class StandaloneStack(Stack):
         for child in self.node.children:
             if isinstance(child, CfnParameter) and child.type.startswith("AWS::SSM::"):
                 child.override_logical_id("ImageParameter")
-                child.description = (
-                    "Name of the parameter (Parameter Store) that holds the image's id: for the"
-                    " instance type's processor, made from Amazon Linux 2023."
-                )
+                child.description = _IMAGE_PARAMETER
 
     def _parameter(
         self, name: str, kind: str, description: str, default: str | None = None
