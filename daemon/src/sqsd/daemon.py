@@ -33,14 +33,14 @@ from sqsd.http.application import LocalApplication
 from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
 from sqsd.instance.termination_hook import LifecycleHook
-from sqsd.instance.watcher import InstanceWatcher
-from sqsd.messages.connections import Budget, Share
+from sqsd.instance.watcher import Lifecycle
+from sqsd.messages.connections import ConnectionPool, Share
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.extra_headers import Extras
 from sqsd.messages.gate import Gate
 from sqsd.messages.gate_keeper import GateKeeper
 from sqsd.messages.request import RequestBuilder
-from sqsd.messages.several_queues import AnyDispatcher, Dispatchers, Readiness
+from sqsd.messages.several_queues import Dispatching, Readiness, SeveralQueues
 from sqsd.observe.assembly import Observability
 from sqsd.supervisor import Supervisor
 
@@ -130,7 +130,7 @@ class _Parts:
             self._imds.close()
         self._observability.close()
 
-    def _dispatchers(self, first: SqsQueue, copies: CronReloader | None) -> AnyDispatcher:
+    def _dispatchers(self, first: SqsQueue, copies: CronReloader | None) -> Dispatching:
         """One queue's dispatcher as it is; several behind one gate, periodic tasks on the first."""
         if not self._more:
             return self._dispatcher(self._first, first, self._ready, copies)
@@ -141,7 +141,7 @@ class _Parts:
             self._clock,
             self._log,
         )
-        budget, ready = Budget(keeper.gate), Readiness(count, self._ready).one
+        budget, ready = ConnectionPool(keeper.gate), Readiness(count, self._ready).one
         parts = [
             self._dispatcher(
                 plan,
@@ -153,7 +153,7 @@ class _Parts:
             )
             for plan in (self._first, *self._more)
         ]
-        return Dispatchers(keeper, parts)
+        return SeveralQueues(keeper, parts)
 
     def _dispatcher(
         self,
@@ -224,12 +224,12 @@ class _Parts:
 
         return CronReloader(file, self._clock, self._log, scheduler, guard)
 
-    def _lifecycle(self, dispatcher: AnyDispatcher) -> InstanceWatcher | None:
+    def _lifecycle(self, dispatcher: Dispatching) -> Lifecycle | None:
         """None where the metadata service is switched off."""
         address = imds_address()
         if address is None:
             return None
-        dispatcher.hold()
+        dispatcher.pause()
         self._imds = Imds(self._clock, address)
         return InstanceWatcher(
             source=self._imds,

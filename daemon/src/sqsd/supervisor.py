@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of
 from sqsd.contract import events
-from sqsd.messages.several_queues import AnyDispatcher
+from sqsd.messages.several_queues import Dispatching
 from sqsd.observe.status import is_stuck
 
 #: Seconds that word to Auto Scaling may take when the process is told to end meanwhile.
@@ -56,7 +56,7 @@ class Supervisor:
     def __init__(
         self,
         *,
-        dispatcher: AnyDispatcher,
+        dispatcher: Dispatching,
         scheduler: Periodic | None,
         clock: Clock,
         log: EventLog,
@@ -125,7 +125,7 @@ class Supervisor:
 
     def pause(self, reason: str) -> None:
         """Receive nothing until `resume`. Counts as started: a reserve waits for no message."""
-        self._dispatcher.hold()
+        self._dispatcher.pause()
         self._notify("READY=1")
 
     def resume(self) -> None:

@@ -53,9 +53,9 @@ async def test_no_probe_by_a_get_trusts_a_proxy_and_silence_will_do_for_a_first_
     async with ScriptedApplication(script) as server:
         probe = poster(posters, server.port).application.probe
         assert await probe(Probe.ANSWER) is alive
-        assert await probe(Probe.LOOK) is alive_at_first_sight
+        assert await probe(Probe.LENIENT_GET) is alive_at_first_sight
         assert all(request.startswith(b"GET / HTTP/1.1\r\n") for request in server.requests)
-    assert not await poster(posters, free_port()).application.probe(Probe.LOOK)
+    assert not await poster(posters, free_port()).application.probe(Probe.LENIENT_GET)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_proxy_that_may_leave_out_headers_is_noticed_but_not_our_own(
     async with ScriptedApplication(answering(answer)) as server:
         options = SqsdOptions(http_host="127.0.0.1", http_port=server.port)
         application = LocalApplication(options, names.append)
-        assert await application.probe(Probe.LOOK)
+        assert await application.probe(Probe.LENIENT_GET)
         application.close()
     assert names == noticed
 
@@ -93,7 +93,7 @@ async def test_a_page_without_an_end_is_judged_by_its_status(posters: list[Poste
     async with ScriptedApplication(trickle) as server:
         probe = poster(posters, server.port, connect=1).application.probe
         async with asyncio.timeout(10):
-            assert await probe(Probe.LOOK)
+            assert await probe(Probe.LENIENT_GET)
             assert await probe(Probe.ANSWER)
 
 

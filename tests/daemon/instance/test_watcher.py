@@ -98,7 +98,7 @@ class World:
             log=self.log,
             jitter=lambda: 0.5,
         )
-        self.dispatcher.hold()
+        self.dispatcher.pause()
         self.supervisor = Supervisor(
             dispatcher=self.dispatcher,
             scheduler=None,

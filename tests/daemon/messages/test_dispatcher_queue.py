@@ -188,7 +188,7 @@ async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why
         await tier.clock.advance(10)
         (told,) = tier.log.of(events.MESSAGE_RELEASE_FAILED)
         assert "ReceiptHandleIsInvalid" in told["reason"]
-        assert tier.dispatcher.flights() == []
+        assert tier.dispatcher.in_flight_messages() == []
 
 
 # ---- defects and forced ends

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.messages.fair_share import Appetite, Claim, room
+from sqsd.messages.fair_share import Demand, Usage, room
 from sqsd.messages.polling import BATCH
 
 QUIET, ALL = 1, 100
 
 
-def claim(weight: int = 1, *, used: int = 0, want: int = ALL) -> Claim:
-    return Claim(weight, used, 0, want)
+def claim(weight: int = 1, *, used: int = 0, want: int = ALL) -> Usage:
+    return Usage(weight, used, 0, want)
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[int, list[Claim]]:
+def scenes(draw: st.DrawFn) -> tuple[int, list[Usage]]:
     """A window at least as wide as there are queues, of which no more than that is used."""
     queues = draw(st.integers(1, 6))
     window = draw(st.integers(queues, 100))
@@ -27,7 +27,7 @@ def scenes(draw: st.DrawFn) -> tuple[int, list[Claim]]:
         reserved = draw(st.integers(0, min(BATCH, left - in_flight)))
         left -= in_flight + reserved
         claims.append(
-            Claim(draw(st.integers(1, 100)), in_flight, reserved, draw(st.integers(1, 100)))
+            Usage(draw(st.integers(1, 100)), in_flight, reserved, draw(st.integers(1, 100)))
         )
     return window, claims
 
@@ -67,8 +67,8 @@ def test_requests_that_run_long_in_a_quiet_queue_leave_no_slot_unused() -> None:
 
 
 def test_a_quiet_queue_with_requests_in_flight_has_its_long_poll_too() -> None:
-    assert room(50, [claim(used=30), Claim(1, 5, 0, QUIET)], 1) == 1
-    assert room(50, [claim(used=30), Claim(1, 5, 1, QUIET)], 1) == 0
+    assert room(50, [claim(used=30), Usage(1, 5, 0, QUIET)], 1) == 1
+    assert room(50, [claim(used=30), Usage(1, 5, 1, QUIET)], 1) == 0
 
 
 def test_in_a_window_narrower_than_the_queues_the_first_to_ask_gets_what_is_free() -> None:
@@ -82,7 +82,7 @@ def test_in_a_window_narrower_than_the_queues_the_first_to_ask_gets_what_is_free
 
 @given(scene=scenes(), order=st.permutations(range(6)))
 def test_however_they_ask_all_together_never_hold_more_than_the_window(
-    scene: tuple[int, list[Claim]], order: list[int]
+    scene: tuple[int, list[Usage]], order: list[int]
 ) -> None:
     window, claims = scene
     for position in [p for p in order if p < len(claims)]:
@@ -95,7 +95,7 @@ def test_however_they_ask_all_together_never_hold_more_than_the_window(
 
 @given(scene=scenes())
 def test_a_slot_that_is_free_and_wanted_is_given_to_somebody(
-    scene: tuple[int, list[Claim]],
+    scene: tuple[int, list[Usage]],
 ) -> None:
     window, claims = scene
     # every queue takes all it is given: then either nothing is free, or nobody wants more
@@ -106,7 +106,7 @@ def test_a_slot_that_is_free_and_wanted_is_given_to_somebody(
 
 
 @given(scene=scenes())
-def test_no_queue_is_given_more_than_it_wants(scene: tuple[int, list[Claim]]) -> None:
+def test_no_queue_is_given_more_than_it_wants(scene: tuple[int, list[Usage]]) -> None:
     window, claims = scene
     for position, mine in enumerate(claims):
         asked = room(window, claims, position)
@@ -173,7 +173,7 @@ def test_a_hungry_queue_reaches_its_share_as_slots_come_free(
 
 
 def test_a_full_receive_doubles_the_appetite_and_an_empty_one_ends_it() -> None:
-    appetite = Appetite(50)
+    appetite = Demand(50)
     assert appetite.want == 1
     wants = []
     for _ in range(7):
@@ -185,13 +185,13 @@ def test_a_full_receive_doubles_the_appetite_and_an_empty_one_ends_it() -> None:
 
 
 def test_a_partial_receive_leaves_an_appetite_for_twice_as_much() -> None:
-    appetite = Appetite(50, want=50)
+    appetite = Demand(50, want=50)
     appetite.polled(10, 3)
     assert (appetite.want, appetite.limit) == (6, 6)
 
 
 def test_a_queue_that_refuses_wants_only_its_next_try() -> None:
-    appetite = Appetite(50, want=50)
+    appetite = Demand(50, want=50)
     appetite.failed()
     assert appetite.want == 1
 
@@ -200,7 +200,7 @@ def test_a_queue_that_refuses_wants_only_its_next_try() -> None:
 def test_an_appetite_stays_within_the_slots_and_never_dies(
     slots: int, polls: list[tuple[int, int]]
 ) -> None:
-    appetite = Appetite(slots)
+    appetite = Demand(slots)
     for asked, got in polls:
         appetite.polled(asked, min(asked, got))
         assert 1 <= appetite.limit <= min(BATCH, slots)

@@ -53,7 +53,7 @@ def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
 def test_a_refused_connection_closes_it_at_once() -> None:
     gate = opened()
     assert gate.application_down("a", certain=True)
-    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LENIENT_GET)
 
 
 def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
@@ -72,7 +72,7 @@ def test_one_message_that_met_a_proxy_alone_closes_it_when_a_look_finds_nobody_e
     assert not gate.looked(alive=True)
     assert (gate.is_suspicious, gate.is_open) == (True, True)
     assert gate.looked(alive=False)
-    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LOOK)
+    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LENIENT_GET)
     assert not gate.looked(alive=False)  # closed is closed
 
 

@@ -12,7 +12,7 @@ from sqsd.contract import SqsdOptions
 from sqsd.messages.gate import Gate
 from sqsd.messages.message import Message
 from sqsd.messages.receiver import Receiver
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 from sqsd.testing.clock import FakeClock
 from sqsd.testing.log import RecordingLog
 
@@ -30,11 +30,11 @@ async def test_a_receive_for_a_slow_application_does_not_wait_for_the_event_loop
     app_seconds: float, at_once: int
 ) -> None:
     queue, options = Begun(), SqsdOptions(http_connections=7)
-    consumer = Consumer(options, fifo=False, gate=Gate(7, is_open=True, window=7))
+    state = MessageState(options, fifo=False, gate=Gate(7, is_open=True, window=7))
     receiver = Receiver(
         options,
         cast(Any, queue),
-        consumer,
+        state,
         None,
         FakeClock(),
         RecordingLog(),

@@ -16,7 +16,7 @@ from sqsd.messages.outcome import Unreachable
 from sqsd.observe.status import STUCK_SECONDS, is_stuck
 from sqsd.testing.clock import in_virtual_time
 from sqsd.testing.queue import Refusal
-from tests.daemon.messages.several_queues import Tier
+from tests.daemon.messages.queues import Tier
 
 # ---- one application, one gate
 
@@ -143,7 +143,10 @@ async def test_what_every_queue_keeps_for_the_application_starts_within_one_wind
         tier.send("first", 3)
         tier.send("second", 3)
         await tier.clock.advance(0.5)
-        kept = [Counter(f.state for f in p.flights())[State.KEPT] for p in tier.dispatchers.parts]
+        kept = [
+            Counter(f.state for f in p.in_flight_messages())[State.HELD]
+            for p in tier.dispatchers.parts
+        ]
         assert kept == [3, 3, 0]
         posted = len(tier.application.posted)
         tier.application.up, tier.application.seconds = True, 1.0
@@ -174,13 +177,13 @@ async def test_the_daemon_is_ready_once_every_queue_has_answered_a_receive() -> 
 @in_virtual_time
 async def test_a_held_daemon_receives_from_no_queue_until_it_is_resumed() -> None:
     tier = Tier((1, 1))
-    tier.dispatchers.hold()
+    tier.dispatchers.pause()
     async with tier:
         tier.send("first", 1)
         tier.send("second", 1)
         await tier.clock.advance(60)
         assert (tier.receives("first"), tier.receives("second")) == (0, 0)
-        assert tier.dispatchers.held_back
+        assert tier.dispatchers.is_paused
         tier.dispatchers.resume()
         await tier.clock.advance(1)
         assert tier.posted() == Counter({"first": 1, "second": 1})

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sqsd.testing.clock import in_virtual_time
-from tests.daemon.messages.several_queues import Tier
+from tests.daemon.messages.queues import Tier
 
 
 @pytest.mark.parametrize(

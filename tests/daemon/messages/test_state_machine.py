@@ -1,4 +1,4 @@
-"""The consumer under any interleaving: a model of SQS on one side, an application on the other.
+"""The state under any interleaving: a model of SQS on one side, an application on the other.
 
 The machine receives, answers, settles, beats, drains and lets time pass in any order, with every
 call to SQS split in two (sent, then ended), so that anything may happen in between.
@@ -15,17 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.in_flight import (
     Action,
-    Bury,
     ChangeVisibility,
+    DeadLetterMessage,
     DeleteMessage,
-    Flight,
-    Note,
+    InFlightMessage,
+    LogEvent,
     Post,
     State,
 )
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import LONGEST_VISIBILITY, Answered, Broken, Outcome, Unreachable
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 from tests.daemon.messages.queue_model import Stored, take, visible
 
 WALL = 1_800_000_000.0
@@ -48,18 +48,18 @@ class Dispatching(RuleBasedStateMachine):
         self.now = 1_000.0
         self.stored: list[Stored] = []
         self.polls: list[tuple[float, int]] = []
-        self.running: dict[str, Flight] = {}
+        self.running: dict[str, InFlightMessage] = {}
         #: What the application answered 200, or was suppressed or expired: may be deleted.
         self.done: set[str] = set()
-        self.failed: set[Flight] = set()
+        self.failed: set[InFlightMessage] = set()
         #: Some were started later than they came.
         self.waited = False
-        self.to_delete: list[Flight] = []
+        self.to_delete: list[InFlightMessage] = []
         self.to_change: list[ChangeVisibility] = []
-        self.burying: list[tuple[Flight, str]] = []
-        self.deletes: list[tuple[Flight, Message]] = []
+        self.burying: list[tuple[InFlightMessage, str]] = []
+        self.deletes: list[tuple[InFlightMessage, Message]] = []
         self.changes: list[tuple[ChangeVisibility, Message]] = []
-        self.beats: list[tuple[list[tuple[Flight, int]], list[Message], float]] = []
+        self.beats: list[tuple[list[tuple[InFlightMessage, int]], list[Message], float]] = []
 
     @initialize(
         slots=st.integers(1, 5),
@@ -92,8 +92,8 @@ class Dispatching(RuleBasedStateMachine):
             wait_time_seconds=wait,
             max_retries=retries,
         )
-        self.consumer = Consumer(self.options, fifo=fifo)
-        while self.consumer.gate.probed(alive=True) is not None:
+        self.state = MessageState(self.options, fifo=fifo)
+        while self.state.gate.probed(alive=True) is not None:
             pass
 
     # ---- the world
@@ -107,16 +107,16 @@ class Dispatching(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
-    @precondition(lambda self: not self.consumer.gate.is_open)
+    @precondition(lambda self: not self.state.gate.is_open)
     @rule(alive=st.booleans())
     def probe(self, alive: bool) -> None:
-        self.consumer.gate.probed(alive)
+        self.state.gate.probed(alive)
 
     # ---- receiving, in two halves
 
     @rule(limit=st.integers(1, 10))
     def ask(self, limit: int) -> None:
-        room = self.consumer.room(sum(reserved for _, reserved in self.polls))
+        room = self.state.room(sum(reserved for _, reserved in self.polls))
         if room:
             self.polls.append((self.now, min(room, limit)))
 
@@ -129,7 +129,7 @@ class Dispatching(RuleBasedStateMachine):
             self._deliver(stored, asked_at, late)
             for stored in visible(self.stored, self.now, fifo=self.fifo)[:limit]
         ]
-        self._do(self.consumer.received(messages, self.now, WALL + self.now))
+        self._do(self.state.received(messages, self.now, WALL + self.now))
 
     @precondition(lambda self: self.running and not self.fifo)
     @rule(data=st.data())
@@ -138,7 +138,7 @@ class Dispatching(RuleBasedStateMachine):
         stored = self._of(data.draw(st.sampled_from(sorted(self.running))))
         if not stored.deleted:
             message = self._deliver(stored, self.now, late=False)
-            self._do(self.consumer.received([message], self.now, WALL + self.now))
+            self._do(self.state.received([message], self.now, WALL + self.now))
 
     def _deliver(self, stored: Stored, asked_at: float, late: bool) -> Message:
         at = asked_at if late else self.now
@@ -170,56 +170,56 @@ class Dispatching(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from([Answered(200), Answered(200), *FAILURES]))
     def answer(self, data: st.DataObject, outcome: Outcome) -> None:
         message_id = data.draw(st.sampled_from(sorted(self.running)))
-        flight = self.running.pop(message_id)
+        in_flight = self.running.pop(message_id)
         if outcome == Answered(200):
             self.done.add(message_id)
-        elif outcome != Answered(422):  # hidden while it is being buried
-            self.failed.add(flight)
-        self._do(self.consumer.answered(flight, outcome, self.now))
+        elif outcome != Answered(422):  # hidden while it is being dead_lettered
+            self.failed.add(in_flight)
+        self._do(self.state.answered(in_flight, outcome, self.now))
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
     def suppress(self, data: st.DataObject) -> None:
         message_id = data.draw(st.sampled_from(sorted(self.running)))
         self.done.add(message_id)
-        self._do(self.consumer.suppressed(self.running.pop(message_id), self.now))
+        self._do(self.state.suppressed(self.running.pop(message_id), self.now))
 
     @precondition(lambda self: self.burying)
     @rule(data=st.data(), worked=st.booleans())
-    def end_bury(self, data: st.DataObject, worked: bool) -> None:
-        flight, reason = self.burying.pop(data.draw(st.integers(0, len(self.burying) - 1)))
+    def end_dead_letter(self, data: st.DataObject, worked: bool) -> None:
+        in_flight, reason = self.burying.pop(data.draw(st.integers(0, len(self.burying) - 1)))
         if worked:
-            self.done.add(flight.message.message_id)
-            self._do(self.consumer.buried(flight, reason, self.now))
+            self.done.add(in_flight.message.message_id)
+            self._do(self.state.dead_lettered(in_flight, reason, self.now))
         else:
-            self.failed.add(flight)
-            self._do(self.consumer.bury_failed(flight, reason, self.now))
+            self.failed.add(in_flight)
+            self._do(self.state.dead_letter_failed(in_flight, reason, self.now))
 
     # ---- settling, in two halves
 
     @precondition(lambda self: self.to_delete)
     @rule()
     def begin_delete(self) -> None:
-        flight = self.to_delete.pop(0)
-        self.deletes.append((flight, flight.message))
+        in_flight = self.to_delete.pop(0)
+        self.deletes.append((in_flight, in_flight.message))
 
     @precondition(lambda self: self.deletes)
     @rule(data=st.data(), worked=st.booleans(), confirmed=st.booleans())
     def end_delete(self, data: st.DataObject, worked: bool, confirmed: bool) -> None:
-        flight, message = self.deletes.pop(data.draw(st.integers(0, len(self.deletes) - 1)))
+        in_flight, message = self.deletes.pop(data.draw(st.integers(0, len(self.deletes) - 1)))
         stored = self._of(message.message_id)
         if worked and message is stored.handles[-1]:  # an old handle deletes nothing
             stored.deleted = True
         if worked and confirmed:
-            self._do(self.consumer.settling.deleted(flight, message, self.now))
+            self._do(self.state.settling.deleted(in_flight, message, self.now))
         else:
-            self._do(self.consumer.settling.delete_failed(flight, "why"))
+            self._do(self.state.settling.delete_failed(in_flight, "why"))
 
     @precondition(lambda self: self.to_change)
     @rule()
     def begin_change(self) -> None:
         change = self.to_change.pop(0)
-        self.changes.append((change, change.flight.message))
+        self.changes.append((change, change.in_flight.message))
 
     @precondition(lambda self: self.changes)
     @rule(data=st.data(), worked=st.booleans())
@@ -227,21 +227,23 @@ class Dispatching(RuleBasedStateMachine):
         change, message = self.changes.pop(data.draw(st.integers(0, len(self.changes) - 1)))
         if worked:
             self._hide(message, change.seconds)
-            self._do(self.consumer.settling.released(change.flight, message, self.now))
+            self._do(self.state.settling.released(change.in_flight, message, self.now))
         else:
-            self._do(self.consumer.settling.release_failed(change.flight, "why"))
+            self._do(self.state.settling.release_failed(change.in_flight, "why"))
 
     @rule()
     def begin_beats(self) -> None:
-        due = self.consumer.heartbeats(self.now)
+        due = self.state.heartbeats(self.now)
         assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
-        for flight, seconds in due:
-            assert flight.state is not State.RELEASING
-            assert flight not in self.failed, "a heartbeat after a failure"
-            assert not any(flight is beating for beating, _ in self._beating()), "two at one time"
-            self._assert_within_twelve_hours(flight, seconds)
+        for in_flight, seconds in due:
+            assert in_flight.state is not State.RELEASING
+            assert in_flight not in self.failed, "a heartbeat after a failure"
+            assert not any(
+                in_flight is heartbeat_pending for heartbeat_pending, _ in self._beating()
+            ), "two at one time"
+            self._assert_within_twelve_hours(in_flight, seconds)
         if due:
-            self.beats.append((due, [flight.message for flight, _ in due], self.now))
+            self.beats.append((due, [in_flight.message for in_flight, _ in due], self.now))
 
     @precondition(lambda self: self.beats)
     @rule(data=st.data(), worked=st.booleans())
@@ -250,67 +252,69 @@ class Dispatching(RuleBasedStateMachine):
         if worked:
             for (_, seconds), message in zip(due, messages, strict=True):
                 self._hide(message, seconds)
-        self._do(self.consumer.beaten(due, [worked] * len(due), at, self.now))
+        self._do(self.state.heartbeats_ended(due, [worked] * len(due), at, self.now))
 
     def _hide(self, message: Message, seconds: int) -> None:
         stored = self._of(message.message_id)
         if message is stored.handles[-1] and stored.visible_at > self.now:
             stored.visible_at = self.now + seconds
 
-    def _beating(self) -> list[tuple[Flight, int]]:
+    def _beating(self) -> list[tuple[InFlightMessage, int]]:
         return [pair for due, _, _ in self.beats for pair in due]
 
     @rule()
     def drain(self) -> None:
-        self.consumer.drain()
+        self.state.drain()
 
-    @precondition(lambda self: not self.polls and (self.consumer.draining or not self._is_open()))
+    @precondition(lambda self: not self.polls and (self.state.draining or not self._is_open()))
     @rule()
-    def give_back(self) -> None:
-        self._do(self.consumer.give_back(self.now))
+    def release_held(self) -> None:
+        self._do(self.state.release_held(self.now))
 
-    @precondition(lambda self: self._is_open() and not self.consumer.draining)
+    @precondition(lambda self: self._is_open() and not self.state.draining)
     @rule()
-    def start_kept(self) -> None:
-        self.waited |= self.consumer.keeps
-        self._do(self.consumer.start_kept(self.consumer.gate.window - len(self.running), self.now))
+    def start_held(self) -> None:
+        self.waited |= self.state.has_held
+        self._do(self.state.start_held(self.state.gate.window - len(self.running), self.now))
         assert len(self.running) <= self.options.http_connections
 
     def _is_open(self) -> bool:
-        return self.consumer.gate.is_open
+        return self.state.gate.is_open
 
     # ---- what is promised of every action
 
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Post(flight=flight):
-                    self._check_post(flight)
-                case DeleteMessage(flight=flight):
-                    message_id = flight.message.message_id
+                case Post(in_flight=in_flight):
+                    self._check_post(in_flight)
+                case DeleteMessage(in_flight=in_flight):
+                    message_id = in_flight.message.message_id
                     assert message_id in self.done, f"{message_id} deleted without a 200"
-                    self._assert_not_settling(flight)
-                    self.to_delete.append(flight)
-                case ChangeVisibility(flight=flight, seconds=seconds):
-                    assert flight.state is State.RELEASING
-                    assert not any(flight is beating for beating, _ in self._beating())
-                    self._assert_within_twelve_hours(flight, seconds)
-                    self._assert_not_settling(flight)
+                    self._assert_not_settling(in_flight)
+                    self.to_delete.append(in_flight)
+                case ChangeVisibility(in_flight=in_flight, seconds=seconds):
+                    assert in_flight.state is State.RELEASING
+                    assert not any(
+                        in_flight is heartbeat_pending for heartbeat_pending, _ in self._beating()
+                    )
+                    self._assert_within_twelve_hours(in_flight, seconds)
+                    self._assert_not_settling(in_flight)
                     self.to_change.append(action)
-                case Bury(flight=flight, reason=reason):
-                    self.burying.append((flight, reason))
-                case Note(event=event, values=values):
+                case DeadLetterMessage(in_flight=in_flight, reason=reason):
+                    self.burying.append((in_flight, reason))
+                case LogEvent(event=event, values=values):
                     assert not {"body", "receipt_handle"} & values.keys()
                     assert event != events.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
                     if values.get("reason") in UNTRIED:
                         assert not self.polls, "an open receive would bring it again"
-                        assert self.consumer.draining or values["receives_left"]
+                        assert self.state.draining or values["receives_left"]
 
-    def _check_post(self, flight: Flight) -> None:
-        message = flight.message
+    def _check_post(self, in_flight: InFlightMessage) -> None:
+        message = in_flight.message
         assert self._is_open()
         last = not self.fifo and message.receive_count >= self.options.max_retries
-        assert not self.consumer.draining or last
+        assert not self.state.draining or last
         assert message.message_id not in self.running, "one id runs twice at one time"
         assert message.message_id not in self.done, "posted though it was done"
         if self.fifo:
@@ -320,20 +324,20 @@ class Dispatching(RuleBasedStateMachine):
                     assert other.message_id in self.done, f"{mine} overtakes {other}"
             running = {self._of(message_id).group for message_id in self.running}
             assert mine.group not in running, "two of a group at one time"
-        self.running[message.message_id] = flight
+        self.running[message.message_id] = in_flight
 
-    def _assert_not_settling(self, flight: Flight) -> None:
+    def _assert_not_settling(self, in_flight: InFlightMessage) -> None:
         pending = [
             *self.to_delete,
-            *(change.flight for change in self.to_change),
-            *(flight for flight, _ in self.deletes),
-            *(change.flight for change, _ in self.changes),
+            *(change.in_flight for change in self.to_change),
+            *(in_flight for in_flight, _ in self.deletes),
+            *(change.in_flight for change, _ in self.changes),
         ]
-        assert not any(flight is other for other in pending), "told SQS twice at one time"
+        assert not any(in_flight is other for other in pending), "told SQS twice at one time"
 
-    def _assert_within_twelve_hours(self, flight: Flight, seconds: int) -> None:
+    def _assert_within_twelve_hours(self, in_flight: InFlightMessage, seconds: int) -> None:
         assert seconds >= 0
-        age = self.now - flight.message.received_at
+        age = self.now - in_flight.message.received_at
         if seconds and age < LONGEST_VISIBILITY:  # older ones are visible anyway
             assert age + seconds < LONGEST_VISIBILITY, "SQS would refuse to hide it for so long"
 
@@ -341,49 +345,51 @@ class Dispatching(RuleBasedStateMachine):
 
     @invariant()
     def running_is_what_the_application_has(self) -> None:
-        if hasattr(self, "consumer"):
-            running = [f for f in self.consumer.flights() if f.state is State.RUNNING]
+        if hasattr(self, "state"):
+            running = [f for f in self.state.in_flight_messages() if f.state is State.RUNNING]
             assert {f.message.message_id: f for f in running} == self.running
 
     @invariant()
     def no_more_is_held_than_there_are_connections(self) -> None:
-        if hasattr(self, "consumer"):
-            assert self.consumer.in_flight <= self.options.http_connections
+        if hasattr(self, "state"):
+            assert self.state.in_flight <= self.options.http_connections
 
     @invariant()
     def a_closed_gate_or_a_drain_has_no_room(self) -> None:
-        if hasattr(self, "consumer") and (self.consumer.draining or not self.consumer.gate.is_open):
-            assert self.consumer.room(0) == 0
+        if hasattr(self, "state") and (self.state.draining or not self.state.gate.is_open):
+            assert self.state.room(0) == 0
 
     def teardown(self) -> None:
         """Once everything is answered and confirmed, nothing is left behind."""
-        if not hasattr(self, "consumer"):
+        if not hasattr(self, "state"):
             return
-        self.consumer.drain()
+        self.state.drain()
         self.polls.clear()
-        self._do(self.consumer.give_back(self.now))
+        self._do(self.state.release_held(self.now))
         while self.running or self.beats or self._settles_left():
             for message_id in sorted(self.running):
                 self.done.add(message_id)
-                flight = self.running.pop(message_id)
-                self._do(self.consumer.answered(flight, Answered(200), self.now))
+                in_flight = self.running.pop(message_id)
+                self._do(self.state.answered(in_flight, Answered(200), self.now))
             for due, _, at in take(self.beats):
-                self._do(self.consumer.beaten(due, [True] * len(due), at, self.now))
-            for flight, reason in take(self.burying):
-                self.done.add(flight.message.message_id)
-                self._do(self.consumer.buried(flight, reason, self.now))
-            for flight in take(self.to_delete):
-                self._do(self.consumer.settling.deleted(flight, flight.message, self.now))
+                self._do(self.state.heartbeats_ended(due, [True] * len(due), at, self.now))
+            for in_flight, reason in take(self.burying):
+                self.done.add(in_flight.message.message_id)
+                self._do(self.state.dead_lettered(in_flight, reason, self.now))
+            for in_flight in take(self.to_delete):
+                self._do(self.state.settling.deleted(in_flight, in_flight.message, self.now))
             for change in take(self.to_change):
                 self._do(
-                    self.consumer.settling.released(change.flight, change.flight.message, self.now)
+                    self.state.settling.released(
+                        change.in_flight, change.in_flight.message, self.now
+                    )
                 )
-            for flight, message in take(self.deletes):
-                self._do(self.consumer.settling.deleted(flight, message, self.now))
+            for in_flight, message in take(self.deletes):
+                self._do(self.state.settling.deleted(in_flight, message, self.now))
             for change, message in take(self.changes):
-                self._do(self.consumer.settling.released(change.flight, message, self.now))
-        assert self.consumer.in_flight == 0
-        assert self.consumer.idle
+                self._do(self.state.settling.released(change.in_flight, message, self.now))
+        assert self.state.in_flight == 0
+        assert self.state.idle
 
     def _settles_left(self) -> bool:
         return bool(

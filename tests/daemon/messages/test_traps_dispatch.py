@@ -10,7 +10,7 @@ import pytest
 from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.message import Message
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 from sqsd.testing.clock import EPOCH, FakeClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import QUEUE_URL, FailEntries
@@ -113,10 +113,10 @@ async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> No
 
 def test_a_stall_of_half_the_visibility_loses_no_heartbeat() -> None:
     # A heartbeat comes due at half the visibility, so the other half is there for a late one.
-    consumer = Consumer(SqsdOptions(visibility_timeout=60, inactivity_timeout=50), fifo=False)
-    consumer.received([a_message()], 0.0, EPOCH)
-    assert consumer.heartbeats(29.9) == []
-    ((_, seconds),) = consumer.heartbeats(59.0)  # nothing could run from 30 to 59
+    state = MessageState(SqsdOptions(visibility_timeout=60, inactivity_timeout=50), fifo=False)
+    state.received([a_message()], 0.0, EPOCH)
+    assert state.heartbeats(29.9) == []
+    ((_, seconds),) = state.heartbeats(59.0)  # nothing could run from 30 to 59
     assert seconds == 60
 
 

@@ -160,7 +160,7 @@ class SqsQueue:
         answer = await _call(self._control, "SendMessage", request, timeout=_CALL_SECONDS)
         return str(answer.get("MessageId", ""))
 
-    async def bury(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: Message, reason: str) -> None:
         """Send a message to the dead-letter queue with its attributes and, if room is, the reason.
 
         Raises:

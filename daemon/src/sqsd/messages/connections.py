@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sqsd.messages import fair_share as slots
-from sqsd.messages.fair_share import Appetite, Claim
+from sqsd.messages.fair_share import Demand, Usage
 from sqsd.messages.gate import Gate
 
 #: Seconds that a receive waits which holds slots other queues may want; a quiet queue's, which
@@ -28,11 +28,11 @@ class Holder(Protocol):
     def reserved(self) -> int:
         """Messages that open receives have asked for."""
 
-    def look_for_room(self) -> None:
+    def receive_more(self) -> None:
         """Soon, and once for however many calls."""
 
 
-class Budget:
+class ConnectionPool:
     """The window of one gate."""
 
     def __init__(self, gate: Gate) -> None:
@@ -54,7 +54,7 @@ class Budget:
 
     def changed(self) -> None:
         for share in self._shares:
-            share.holder.look_for_room()
+            share.holder.receive_more()
 
 
 class Share:
@@ -62,14 +62,14 @@ class Share:
 
     holder: Holder
 
-    def __init__(self, position: int, weight: int, most: int, budget: Budget) -> None:
+    def __init__(self, position: int, weight: int, most: int, budget: ConnectionPool) -> None:
         self.weight = weight
         self._position, self._budget = position, budget
-        self._appetite = Appetite(most)
+        self._appetite = Demand(most)
 
-    def claim(self) -> Claim:
+    def claim(self) -> Usage:
         holder = self.holder
-        return Claim(self.weight, holder.in_flight, holder.reserved, self._appetite.want)
+        return Usage(self.weight, holder.in_flight, holder.reserved, self._appetite.want)
 
     def room(self) -> int:
         """How many messages may be asked for now, by all receives that are to be opened."""

@@ -16,18 +16,18 @@ from sqsd.contract import SqsdOptions, events
 from sqsd.messages.connections import Share
 from sqsd.messages.gate import Gate
 from sqsd.messages.gate_keeper import GateKeeper
-from sqsd.messages.in_flight import Action, Flight, Note, Post, State
+from sqsd.messages.in_flight import Action, InFlightMessage, LogEvent, Post, State
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Broken, Outcome
 from sqsd.messages.ports import Application, Queue
 from sqsd.messages.receiver import Receiver
 from sqsd.messages.request import Request, RequestBuilder, occurrence_of
 from sqsd.messages.settler import Settler
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 
 #: Seconds that settling gets after requests were cut at the end of a drain.
 _LAST_SECONDS: Final = 10.0
-#: ... and returning what was kept back, when a receive was open all that time.
+#: ... and releasing_of what was kept back, when a receive was open all that time.
 _RETURN_SECONDS: Final = 1.0
 
 
@@ -82,16 +82,16 @@ class Dispatcher:
         if share is not None:
             share.holder = self
         self.fifo = fifo
-        self._consumer = Consumer(options, fifo=fifo, gate=gate.gate)
+        self._state = MessageState(options, fifo=fifo, gate=gate.gate)
         self._builder = builder
         self._loop = asyncio.get_running_loop()
         self._tasks, self._telling = Tasks(), Tasks()
-        self._scheduled: dict[Flight, datetime] = {}
-        self._settler = Settler(options, queue, self._consumer, clock, log, self._settled)
+        self._scheduled: dict[InFlightMessage, datetime] = {}
+        self._settler = Settler(options, queue, self._state, clock, log, self._settled)
         self._receiver = Receiver(
             options,
             queue,
-            self._consumer,
+            self._state,
             share,
             clock,
             log,
@@ -104,17 +104,17 @@ class Dispatcher:
 
     @property
     def parts(self) -> Sequence[Dispatcher]:
-        """As `Dispatchers.parts`."""
+        """As `SeveralQueues.parts`."""
         return (self,)
 
     @property
     def in_flight(self) -> int:
-        return self._consumer.in_flight
+        return self._state.in_flight
 
     @property
     def running(self) -> int:
         """Those of them that the application has."""
-        return self._consumer.running
+        return self._state.running
 
     @property
     def reserved(self) -> int:
@@ -133,7 +133,7 @@ class Dispatcher:
 
     @property
     def gate_is_open(self) -> bool:
-        return self._consumer.gate.is_open
+        return self._state.gate.is_open
 
     @property
     def queue_is_failing(self) -> bool:
@@ -143,37 +143,37 @@ class Dispatcher:
     def wants_messages(self) -> bool:
         """There is room that a receive should be filling."""
         if self._share is None:
-            return self._consumer.room(0) > 0
-        return self._consumer.room(0) > 0 and self._share.room() + self.reserved > 0
+            return self._state.room(0) > 0
+        return self._state.room(0) > 0 and self._share.room() + self.reserved > 0
 
     @property
     def draining(self) -> bool:
-        return self._consumer.draining
+        return self._state.draining
 
     @property
-    def held_back(self) -> bool:
-        return self._consumer.held_back
+    def is_paused(self) -> bool:
+        return self._state.is_paused
 
     @property
-    def rightly_idle(self) -> bool:
+    def needs_no_messages(self) -> bool:
         """Nothing is to be received: all slots are taken, or the daemon is held back."""
-        return self.held_back or (self.gate_is_open and not self.wants_messages)
+        return self.is_paused or (self.gate_is_open and not self.wants_messages)
 
     @property
     def window(self) -> int:
         """How many messages may be in flight now; grows while the application answers."""
-        return self._consumer.gate.window
+        return self._state.gate.window
 
-    def flights(self) -> list[Flight]:
+    def in_flight_messages(self) -> list[InFlightMessage]:
         """What is held now, for who explains the daemon."""
-        return self._consumer.flights()
+        return self._state.in_flight_messages()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Receive nothing until `resume`; what is here is finished."""
-        self._consumer.held_back = True
+        self._state.is_paused = True
 
     def resume(self) -> None:
-        self._consumer.held_back = False
+        self._state.is_paused = False
         self._receive_more()
 
     # ---- life
@@ -187,11 +187,11 @@ class Dispatcher:
             clean = await self._finish()
         finally:
             beats.cancel()
-            self._consumer.drain()  # for one that was not told to: nothing begins any more
+            self._state.drain()  # for one that was not told to: nothing begins any more
             if self._owns_gate:
                 await self._gate.close()
             await self._receiver.close()
-            self._tend_kept()
+            self._step_held()
             await self._tasks.close()
             await self._telling.close()
             await self._settler.close()
@@ -199,9 +199,9 @@ class Dispatcher:
 
     def drain(self) -> None:
         """Receive no more, give back what has not started, finish the rest; `run` then returns."""
-        if self._consumer.draining:
+        if self._state.draining:
             return
-        self._consumer.drain()
+        self._state.drain()
         self._settler.hurry()
         self._draining.set()
         self._look_whether_drained()
@@ -212,7 +212,7 @@ class Dispatcher:
     async def _finish(self) -> bool:
         """Wait for what is in flight, at most `drain_timeout`; then cut it."""
         in_time = await within(self._options.drain_timeout, self._drained.wait())
-        cut = not in_time and self._consumer.running > 0
+        cut = not in_time and self._state.running > 0
         if cut:  # else it would cut another queue's, and that one not know of it
             self._application.abort()
         if not await within(_LAST_SECONDS, self._tell_everybody()):
@@ -220,7 +220,7 @@ class Dispatcher:
             # might bring it again goes back now.
             await self._receiver.close()
             await within(_RETURN_SECONDS, self._drained.wait())
-        return not cut and self._consumer.idle
+        return not cut and self._state.idle
 
     async def _tell_everybody(self) -> None:
         await self._drained.wait()
@@ -228,46 +228,46 @@ class Dispatcher:
         await self._telling.settle()
 
     def _look_whether_drained(self) -> None:
-        if self._consumer.draining and not self._receiver.is_open:
-            self._tend_kept()
-            if self._consumer.idle:
+        if self._state.draining and not self._receiver.is_open:
+            self._step_held()
+            if self._state.idle:
                 self._drained.set()
 
     # ---- receiving
 
     def _receive_more(self) -> None:
         """There may be room now: here, or for another queue of this application."""
-        if self._consumer.keeps:
-            self._tend_kept()
-        self._receiver.look_for_room()
+        if self._state.has_held:
+            self._step_held()
+        self._receiver.receive_more()
         if self._share is not None:
             self._share.changed()
 
-    def _tend_kept(self) -> None:
+    def _step_held(self) -> None:
         """Start what was kept, as far as the gate is open; else return it, once no receive is open.
 
         Before that it would come back by the next receive, and again by the one after, each time a
         receive nearer to the dead-letter queue.
         """
-        consumer = self._consumer
-        if not consumer.keeps:
+        state = self._state
+        if not state.has_held:
             return
         now = self._clock.monotonic()
-        if consumer.gate.is_open and not consumer.draining:
+        if state.gate.is_open and not state.draining:
             share = self._share
-            free = consumer.gate.window - consumer.running if share is None else share.free()
-            self._apply(consumer.start_kept(free, now))
+            free = state.gate.window - state.running if share is None else share.free()
+            self._apply(state.start_held(free, now))
         elif not self._receiver.is_open:
-            self._apply(consumer.give_back(now))
+            self._apply(state.release_held(now))
 
-    def look_for_room(self) -> None:
+    def receive_more(self) -> None:
         """Another queue may have left some."""
-        self._tend_kept()
-        self._receiver.look_for_room()
+        self._step_held()
+        self._receiver.receive_more()
 
     def _received(self, messages: Sequence[Message]) -> None:
         wall = self._clock.time() + self._queue.clock_offset
-        self._apply(self._consumer.received(messages, self._clock.monotonic(), wall))
+        self._apply(self._state.received(messages, self._clock.monotonic(), wall))
 
     def _receive_ended(self) -> None:
         self._receive_more()
@@ -278,12 +278,12 @@ class Dispatcher:
     def _apply(self, actions: Sequence[Action]) -> None:
         for action in actions:
             kind = type(action)
-            if kind is Note:
+            if kind is LogEvent:
                 self._log.emit(action.event, **action.values)  # type: ignore[union-attr]
                 if action.given_up is not None:  # type: ignore[union-attr]
                     self._abandoned(action.given_up.message)  # type: ignore[union-attr]
             elif kind is Post:
-                self._post(action.flight)  # type: ignore[union-attr]
+                self._post(action.in_flight)  # type: ignore[union-attr]
             else:
                 self._settler.add(action)  # type: ignore[arg-type]
 
@@ -293,27 +293,29 @@ class Dispatcher:
         self._receive_more()
         self._look_whether_drained()
 
-    def _post(self, flight: Flight) -> None:
+    def _post(self, in_flight: InFlightMessage) -> None:
         try:
-            request = self._request(flight.message)
+            request = self._request(in_flight.message)
         except Exception as error:  # a defect met one message; the others must go on
             self._log.emit(
-                events.DAEMON_FAILED, message_id=flight.message.message_id, reason=repr(error)
+                events.DAEMON_FAILED, message_id=in_flight.message.message_id, reason=repr(error)
             )
-            self._loop.call_soon(self._answered, flight, Broken.DEFECT)
+            self._loop.call_soon(self._answered, in_flight, Broken.DEFECT)
             return
         for reason in request.skipped:
             self._log.emit(
                 events.MESSAGE_ATTRIBUTE_SKIPPED,
-                message_id=flight.message.message_id,
+                message_id=in_flight.message.message_id,
                 reason=reason,
             )
-        flight.task_name = request.task_name
+        in_flight.task_name = request.task_name
         if request.scheduled_at is not None and self._copies is not None:
-            self._scheduled[flight] = request.scheduled_at
-            self._tasks.start(self._post_scheduled(flight, request, self._copies), "post scheduled")
+            self._scheduled[in_flight] = request.scheduled_at
+            self._tasks.start(
+                self._post_scheduled(in_flight, request, self._copies), "post scheduled"
+            )
         else:
-            self._send(flight, request)
+            self._send(in_flight, request)
 
     def _request(self, message: Message) -> Request:
         if self._builder.extras is None:
@@ -322,19 +324,19 @@ class Dispatcher:
         hidden = message.received_at + self._options.visibility_timeout - self._clock.monotonic()
         return self._builder.build(message, at, at + hidden)
 
-    def _send(self, flight: Flight, request: Request) -> None:
-        self._application.post(request, partial(self._answered, flight))
+    def _send(self, in_flight: InFlightMessage, request: Request) -> None:
+        self._application.post(request, partial(self._answered, in_flight))
         # Of ten messages in a receive the last one's request is made after nine others.
-        flight.dispatched_at = self._clock.monotonic()
+        in_flight.dispatched_at = self._clock.monotonic()
 
     async def _post_scheduled(
-        self, flight: Flight, request: Request, copies: ScheduledCopies
+        self, in_flight: InFlightMessage, request: Request, copies: ScheduledCopies
     ) -> None:
-        message = flight.message
+        message = in_flight.message
         try:
             copy = await copies.is_duplicate(
-                flight.task_name or "",
-                self._scheduled[flight],
+                in_flight.task_name or "",
+                self._scheduled[in_flight],
                 message.message_id,
                 message.sent_at,
             )
@@ -342,29 +344,31 @@ class Dispatcher:
             self._log.emit(events.DAEMON_FAILED, message_id=message.message_id, reason=repr(error))
             copy = False
         if copy:
-            del self._scheduled[flight]
-            self._apply(self._consumer.suppressed(flight, self._clock.monotonic()))
+            del self._scheduled[in_flight]
+            self._apply(self._state.suppressed(in_flight, self._clock.monotonic()))
             self._receive_more()
             self._look_whether_drained()
         else:
-            self._send(flight, request)
+            self._send(in_flight, request)
 
-    def _answered(self, flight: Flight, outcome: Outcome) -> None:
+    def _answered(self, in_flight: InFlightMessage, outcome: Outcome) -> None:
         now = self._clock.monotonic()
-        self._receiver.polling.answered(now - flight.dispatched_at)
-        self._apply(self._consumer.answered(flight, outcome, now))
-        if self._scheduled and (at := self._scheduled.pop(flight, None)) is not None:
-            self._completed(flight, at)
-        gate = self._consumer.gate
-        if (gate.suspects or not gate.is_open) and not self._consumer.draining:
+        self._receiver.polling.answered(now - in_flight.dispatched_at)
+        self._apply(self._state.answered(in_flight, outcome, now))
+        if self._scheduled and (at := self._scheduled.pop(in_flight, None)) is not None:
+            self._completed(in_flight, at)
+        gate = self._state.gate
+        if (gate.suspects or not gate.is_open) and not self._state.draining:
             self._gate.look()
             self._gate.watch()
         self._receive_more()
         self._look_whether_drained()
 
-    def _completed(self, flight: Flight, at: datetime) -> None:
-        if flight.state is State.DELETING and self._copies is not None:
-            told = self._copies.completed(flight.task_name or "", at, flight.message.message_id)
+    def _completed(self, in_flight: InFlightMessage, at: datetime) -> None:
+        if in_flight.state is State.DELETING and self._copies is not None:
+            told = self._copies.completed(
+                in_flight.task_name or "", at, in_flight.message.message_id
+            )
             self._telling.start(told, "tell copies")
 
     def _abandoned(self, message: Message) -> None:

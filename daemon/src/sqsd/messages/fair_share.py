@@ -26,7 +26,7 @@ from typing import NamedTuple
 from sqsd.messages.polling import BATCH
 
 
-class Claim(NamedTuple):
+class Usage(NamedTuple):
     """What one queue has and wants of the slots."""
 
     weight: int
@@ -46,7 +46,7 @@ class Claim(NamedTuple):
 
 
 @dataclass(slots=True)
-class Appetite:
+class Demand:
     """How much a queue wants, as its receives tell.
 
     Args:
@@ -78,7 +78,7 @@ class Appetite:
         self.want = 1
 
 
-def room(window: int, claims: Sequence[Claim], position: int) -> int:
+def room(window: int, claims: Sequence[Usage], position: int) -> int:
     """How many messages the queue at `position` may ask for, besides what it has asked for."""
     claim = claims[position]
     free = window - sum(other.used for other in claims)
@@ -88,7 +88,7 @@ def room(window: int, claims: Sequence[Claim], position: int) -> int:
     return max(0, min(free, wanted, _entitled(window, claims)[position] - claim.used))
 
 
-def _entitled(window: int, claims: Sequence[Claim]) -> list[int]:
+def _entitled(window: int, claims: Sequence[Usage]) -> list[int]:
     """How many slots each queue may use in all."""
     low = [max(1, claim.used) for claim in claims]
     high = [max(least, claim.demand) for least, claim in zip(low, claims, strict=True)]

@@ -39,7 +39,7 @@ class Probe(Enum):
     """How to look whether the application is there."""
 
     PORT = "its port accepts"
-    LOOK = "its port accepts, and no proxy answers a GET with 502, 503 or 504"
+    LENIENT_GET = "its port accepts, and no proxy answers a GET with 502, 503 or 504"
     ANSWER = "it answers a GET"
 
 
@@ -56,7 +56,7 @@ class Gate:
     is_open: bool = False
     window: int = 0
     #: What is asked of the application while the gate is closed.
-    probe: Probe = Probe.LOOK
+    probe: Probe = Probe.LENIENT_GET
     narrowest: int = 1
     _good_probes: int = 0
     _interval: float = FIRST_PROBE_SECONDS
@@ -80,7 +80,7 @@ class Gate:
         self.suspects.add(message_id)
         if not certain and len(self.suspects) < DISTINCT_MESSAGES:
             return False
-        self._close(Probe.LOOK if certain else Probe.ANSWER)
+        self._close(Probe.LENIENT_GET if certain else Probe.ANSWER)
         return True
 
     @property
@@ -92,7 +92,7 @@ class Gate:
         """Take a look's result, made under suspicion. True when this closes the gate."""
         if alive or not self.is_suspicious:
             return False
-        self._close(Probe.LOOK)
+        self._close(Probe.LENIENT_GET)
         return True
 
     def _close(self, probe: Probe) -> None:

@@ -68,7 +68,7 @@ class GateKeeper:
 
     async def _look(self) -> None:
         try:
-            alive = await self._application.probe(Probe.LOOK)
+            alive = await self._application.probe(Probe.LENIENT_GET)
         finally:
             self._task = None
         if self.gate.looked(alive):

@@ -1,4 +1,4 @@
-"""What the machine of `consumer` is about: a message here, and what is to be done to it."""
+"""What the machine of `state` is about: a message here, and what is to be done to it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ LONGEST_HOLD_SECONDS: Final = LONGEST_VISIBILITY - 15
 class State(Enum):
     WAITING = "waiting"
     RUNNING = "running"
-    KEPT = "kept"
+    HELD = "held"
     DELETING = "deleting"
     RELEASING = "releasing"
-    BURYING = "on its way to the dead-letter queue"
+    DEAD_LETTERING = "on its way to the dead-letter queue"
 
 
-class Flight:
+class InFlightMessage:
     """One message in this process, with the handle of its newest delivery."""
 
     __slots__ = (
         "answered_at",
         "arrived_at",
-        "beat_failures",
-        "beating",
         "dispatched_at",
         "dwell",
+        "heartbeat_failures",
+        "heartbeat_pending",
         "hidden_until",
         "hold_until",
         "message",
-        "next_beat",
+        "next_heartbeat_at",
         "release_after",
         "state",
         "status",
@@ -53,9 +53,9 @@ class Flight:
         self.status: int | None = None
         self.task_name: str | None = None
         #: A heartbeat call about this message is under way.
-        self.beating = False
-        self.beat_failures = 0
-        self.next_beat = 0.0
+        self.heartbeat_pending = False
+        self.heartbeat_failures = 0
+        self.next_heartbeat_at = 0.0
         #: Until when SQS gives it to nobody else, as far as is known here.
         self.hidden_until = message.received_at
         self.hold_until = message.received_at + LONGEST_HOLD_SECONDS
@@ -66,44 +66,44 @@ class Flight:
         return max(0, min(seconds, int(self.hold_until - now)))
 
     def __repr__(self) -> str:
-        return f"Flight({self.message.message_id}, {self.state.value})"
+        return f"InFlightMessage({self.message.message_id}, {self.state.value})"
 
 
 class Post(NamedTuple):
     """POST the message now."""
 
-    flight: Flight
+    in_flight: InFlightMessage
 
 
 class DeleteMessage(NamedTuple):
     """Delete it, in a batch; then tell `deleted`."""
 
-    flight: Flight
+    in_flight: InFlightMessage
 
 
 class ChangeVisibility(NamedTuple):
     """Set its visibility, in a batch; then tell `released`."""
 
-    flight: Flight
+    in_flight: InFlightMessage
     seconds: int
 
 
-class Bury(NamedTuple):
-    """Send it to the dead-letter queue, with the reason; then tell `buried` or `bury_failed`."""
+class DeadLetterMessage(NamedTuple):
+    """Send the message to the dead-letter queue; then report `dead_lettered` or its failure."""
 
-    flight: Flight
+    in_flight: InFlightMessage
     reason: str
 
 
-class Note(NamedTuple):
+class LogEvent(NamedTuple):
     """An event for the log. `given_up`: this message is not going to be dispatched again."""
 
     event: str
     values: dict[str, Any]
-    given_up: Flight | None = None
+    given_up: InFlightMessage | None = None
 
 
-Action = Post | DeleteMessage | ChangeVisibility | Bury | Note
+Action = Post | DeleteMessage | ChangeVisibility | DeadLetterMessage | LogEvent
 
 
 def jitter(message: Message) -> float:
@@ -111,29 +111,29 @@ def jitter(message: Message) -> float:
     return crc32(f"{message.message_id}{message.receive_count}".encode()) / 0xFFFFFFFF
 
 
-def about(flight: Flight, **more: Any) -> dict[str, Any]:
+def log_fields(in_flight: InFlightMessage, **more: Any) -> dict[str, Any]:
     """What every line about a message says. No body, no handle."""
-    message = flight.message
+    message = in_flight.message
     values: dict[str, Any] = {
         "message_id": message.message_id,
         "receive_count": message.receive_count,
-        "dwell_seconds": round(flight.dwell, 3),
+        "dwell_seconds": round(in_flight.dwell, 3),
     }
-    dispatched_at, answered_at = flight.dispatched_at, flight.answered_at
+    dispatched_at, answered_at = in_flight.dispatched_at, in_flight.answered_at
     if dispatched_at:
-        values["dispatch_seconds"] = round(dispatched_at - flight.arrived_at, 6)
+        values["dispatch_seconds"] = round(dispatched_at - in_flight.arrived_at, 6)
         if answered_at:
             values["app_seconds"] = round(answered_at - dispatched_at, 6)
-    if flight.status is not None:
-        values["status"] = flight.status
-    if flight.task_name is not None:
-        values["task"] = flight.task_name
+    if in_flight.status is not None:
+        values["status"] = in_flight.status
+    if in_flight.task_name is not None:
+        values["task"] = in_flight.task_name
     if more:
         values.update(more)
     return values
 
 
-def overdue(flight: Flight, now: float) -> Note:
+def overdue(in_flight: InFlightMessage, now: float) -> LogEvent:
     """Done, but after SQS may have given the message to somebody else, who may do it too."""
-    seconds = round(now - flight.hidden_until, 3)
-    return Note(events.MESSAGE_OVERDUE, about(flight, overdue_seconds=seconds))
+    seconds = round(now - in_flight.hidden_until, 3)
+    return LogEvent(events.MESSAGE_OVERDUE, log_fields(in_flight, overdue_seconds=seconds))

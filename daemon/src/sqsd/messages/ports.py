@@ -27,7 +27,7 @@ class Queue(Protocol):
     async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
         """Delete at most ten; for each why not, or None: it is confirmed."""
 
-    async def bury(self, message: Message, reason: str) -> None:
+    async def dead_letter(self, message: Message, reason: str) -> None:
         """Send a copy to the dead-letter queue, with the reason as an attribute."""
 
     async def change_visibility(

@@ -18,7 +18,7 @@ from sqsd.messages.connections import Share
 from sqsd.messages.message import Message
 from sqsd.messages.polling import Polling
 from sqsd.messages.ports import Queue
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 
 _FIRST_WAIT_SECONDS: Final = 1
 #: Seconds between receives while the queue refuses them: first, doubled, and at most.
@@ -43,7 +43,7 @@ class Receiver:
     """One queue's.
 
     Args:
-        consumer: says how much room there is.
+        state: says how much room there is.
         share: with several queues, this one's of the slots.
         jitter: gives numbers from 0 to 1, so that instances do not knock in step.
         ready: called once, after the first receive that completed.
@@ -55,7 +55,7 @@ class Receiver:
         self,
         options: SqsdOptions,
         queue: Queue,
-        consumer: Consumer,
+        state: MessageState,
         share: Share | None,
         clock: Clock,
         log: EventLog,
@@ -65,7 +65,7 @@ class Receiver:
         received: Callable[[Sequence[Message]], None],
         ended: Callable[[], None],
     ) -> None:
-        self._options, self._queue, self._consumer, self._share = options, queue, consumer, share
+        self._options, self._queue, self._state, self._share = options, queue, state, share
         self._clock, self._log, self._jitter = clock, log, jitter
         self._ready: Callable[[], None] | None = ready
         self._received, self._ended = received, ended
@@ -97,7 +97,7 @@ class Receiver:
         """The queue refuses receives."""
         return self._failures > 0
 
-    def look_for_room(self) -> None:
+    def receive_more(self) -> None:
         """Do so once, after everything that is ready to run now has run."""
         if not self._look_is_due:
             self._look_is_due = True
@@ -110,7 +110,7 @@ class Receiver:
         await asyncio.gather(*self._polls, return_exceptions=True)
 
     def _room(self) -> int:
-        room = self._consumer.room(self.reserved)
+        room = self._state.room(self.reserved)
         return room if self._share is None else min(room, self._share.room())
 
     def _look(self) -> None:
@@ -119,13 +119,13 @@ class Receiver:
             self._look_timer.cancel()
             self._look_timer = None
         now = self._clock.monotonic()
-        if self._consumer.room(0) <= 0:
+        if self._state.room(0) <= 0:
             self.wanting_since = None
         elif self.wanting_since is None:
             self.wanting_since = now
         wait = self._not_before - now
         while wait <= 0:
-            limit = self._consumer.batch(now)
+            limit = self._state.batch(now)
             if self._share is not None:
                 limit = min(limit, self._share.limit)
             decision = self.polling.decide(self._room(), len(self._polls), now, limit)
@@ -139,7 +139,7 @@ class Receiver:
             call = self._queue.receive(*asked) if self.polling.hurries else None
             task = self._loop.create_task(self._poll(*asked, now, call), name="receive")
             self._polls[task] = _Poll(decision.ask_for, now + asked[1])
-            self._tell_consumer()
+            self._tell_state()
             task.add_done_callback(self._polled)
         self._look_timer = self._loop.call_later(wait, self._look)
 
@@ -174,15 +174,15 @@ class Receiver:
 
     def _polled(self, task: asyncio.Task[None]) -> None:
         del self._polls[task]
-        self._tell_consumer()
+        self._tell_state()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._loop.call_exception_handler({"message": "receive", "exception": error})
         self._ended()
 
-    def _tell_consumer(self) -> None:
-        if self._consumer.fifo:
+    def _tell_state(self) -> None:
+        if self._state.fifo:
             ends = sorted(poll.until for poll in self._polls.values() if poll.asked > 1)
-            self._consumer.crowded_until = ends[-2] if len(ends) > 1 else 0.0
+            self._state.wide_receives_until = ends[-2] if len(ends) > 1 else 0.0
 
     def _failed(self, error: SqsdError, began: float) -> None:
         if self._share is not None:

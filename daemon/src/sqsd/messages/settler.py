@@ -11,11 +11,17 @@ from sqsd.base.ports import Clock, EventLog
 from sqsd.base.tasks import Tasks
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.batcher import Batcher
-from sqsd.messages.in_flight import Action, Bury, ChangeVisibility, DeleteMessage, Flight
+from sqsd.messages.in_flight import (
+    Action,
+    ChangeVisibility,
+    DeadLetterMessage,
+    DeleteMessage,
+    InFlightMessage,
+)
 from sqsd.messages.message import Refused
 from sqsd.messages.polling import BATCH
 from sqsd.messages.ports import Queue
-from sqsd.messages.state import Consumer
+from sqsd.messages.state import MessageState
 
 #: Seconds before each try to delete a message that was answered 200, and to release one.
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
@@ -30,7 +36,7 @@ class Settler:
     """One queue's.
 
     Args:
-        consumer: is told how each call ended.
+        state: is told how each call ended.
         settled: takes what follows from that.
     """
 
@@ -38,27 +44,27 @@ class Settler:
         self,
         options: SqsdOptions,
         queue: Queue,
-        consumer: Consumer,
+        state: MessageState,
         clock: Clock,
         log: EventLog,
         settled: Callable[[Sequence[Action]], None],
     ) -> None:
         self._tick = min(1.0, max(0.1, options.visibility_timeout / 10))
-        self._queue, self._consumer = queue, consumer
+        self._queue, self._state = queue, state
         self._clock, self._log, self._settled = clock, log, settled
-        self._deletes: Batcher[Flight] = Batcher("delete", self._delete)
+        self._deletes: Batcher[InFlightMessage] = Batcher("delete", self._delete)
         self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
         self._tasks = Tasks()
         self._complain_not_before = 0.0
 
-    def add(self, action: DeleteMessage | ChangeVisibility | Bury) -> None:
+    def add(self, action: DeleteMessage | ChangeVisibility | DeadLetterMessage) -> None:
         """Do it, in company if some comes along soon."""
         if type(action) is DeleteMessage:
-            self._deletes.add(action.flight)
+            self._deletes.add(action.in_flight)
         elif type(action) is ChangeVisibility:
             self._changes.add(action)
         else:
-            self._tasks.start(self._bury(action), "dead letter")  # type: ignore[arg-type]
+            self._tasks.start(self._dead_letter(action), "dead letter")  # type: ignore[arg-type]
 
     def hurry(self) -> None:
         """From now on wait for no company: the daemon is stopping."""
@@ -80,60 +86,64 @@ class Settler:
         while True:
             await self._clock.sleep(self._tick)
             now = self._clock.monotonic()
-            due = self._consumer.heartbeats(now)
+            due = self._state.heartbeats(now)
             for start in range(0, len(due), BATCH):
                 self._tasks.start(self._extend(due[start : start + BATCH], now), "extend")
 
-    async def _delete(self, flights: list[Flight]) -> None:
+    async def _delete(self, in_flight_messages: list[InFlightMessage]) -> None:
         reason = ""
         for pause in _DELETE_PAUSES:
             if pause:
                 await self._clock.sleep(pause)
-            messages = [flight.message for flight in flights]
-            results = await self._results(self._queue.delete(messages), len(flights))
+            messages = [in_flight.message for in_flight in in_flight_messages]
+            results = await self._results(self._queue.delete(messages), len(in_flight_messages))
             now = self._clock.monotonic()
             failed, actions = [], []
-            for flight, message, refused in zip(flights, messages, results, strict=True):
+            for in_flight, message, refused in zip(
+                in_flight_messages, messages, results, strict=True
+            ):
                 if refused is None:
-                    actions += self._consumer.settling.deleted(flight, message, now)
-                elif refused.final and flight.message is message:  # else there is a newer handle
-                    actions += self._consumer.settling.delete_failed(flight, refused.reason)
+                    actions += self._state.settling.deleted(in_flight, message, now)
+                elif refused.final and in_flight.message is message:  # else there is a newer handle
+                    actions += self._state.settling.delete_failed(in_flight, refused.reason)
                 else:
-                    failed.append(flight)
+                    failed.append(in_flight)
                     reason = refused.reason
             self._settled(actions)
-            flights = failed
-            if not flights:
+            in_flight_messages = failed
+            if not in_flight_messages:
                 return
-        for flight in flights:
-            self._settled(self._consumer.settling.delete_failed(flight, reason))
+        for in_flight in in_flight_messages:
+            self._settled(self._state.settling.delete_failed(in_flight, reason))
 
-    async def _bury(self, bury: Bury) -> None:
+    async def _dead_letter(self, bury: DeadLetterMessage) -> None:
         """Send to the dead-letter queue, then delete: the other order could lose the message."""
-        flight, reason = bury
+        in_flight, reason = bury
         try:
-            await self._queue.bury(flight.message, reason)
+            await self._queue.dead_letter(in_flight.message, reason)
         except SqsdError as error:
             # AWS's words go where they are looked through for secrets, and not into a reason.
             self._complain(error)
-            self._settled(self._consumer.bury_failed(flight, reason, self._clock.monotonic()))
+            self._settled(
+                self._state.dead_letter_failed(in_flight, reason, self._clock.monotonic())
+            )
         else:
-            self._settled(self._consumer.buried(flight, reason, self._clock.monotonic()))
+            self._settled(self._state.dead_lettered(in_flight, reason, self._clock.monotonic()))
 
     async def _change(self, changes: list[ChangeVisibility]) -> None:
         reason = ""
         for pause in _RELEASE_PAUSES:
             if pause:
                 await self._clock.sleep(pause)
-            wanted = [(change.flight.message, change.seconds) for change in changes]
+            wanted = [(change.in_flight.message, change.seconds) for change in changes]
             results = await self._results(self._queue.change_visibility(wanted), len(wanted))
             now = self._clock.monotonic()
             failed, actions = [], []
             for change, (message, _), refused in zip(changes, wanted, results, strict=True):
                 if refused is None:
-                    actions += self._consumer.settling.released(change.flight, message, now)
-                elif refused.final and change.flight.message is message:
-                    actions += self._consumer.settling.release_failed(change.flight, refused.reason)
+                    actions += self._state.settling.released(change.in_flight, message, now)
+                elif refused.final and change.in_flight.message is message:
+                    actions += self._state.settling.release_failed(change.in_flight, refused.reason)
                 else:
                     failed.append(change)
                     reason = refused.reason
@@ -142,16 +152,20 @@ class Settler:
             if not changes:
                 return
         for change in changes:
-            self._settled(self._consumer.settling.release_failed(change.flight, reason))
+            self._settled(self._state.settling.release_failed(change.in_flight, reason))
 
-    async def _extend(self, flights: list[tuple[Flight, int]], now: float) -> None:
-        changes = [(flight.message, seconds) for flight, seconds in flights]
+    async def _extend(
+        self, in_flight_messages: list[tuple[InFlightMessage, int]], now: float
+    ) -> None:
+        changes = [(in_flight.message, seconds) for in_flight, seconds in in_flight_messages]
         results = await self._results(self._queue.change_visibility(changes), len(changes))
         if (refused := next(filter(None, results), None)) is not None:
             self._complain(refused.reason)
         done = [result is None for result in results]
         self._log.emit(events.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
-        self._settled(self._consumer.beaten(flights, done, now, self._clock.monotonic()))
+        self._settled(
+            self._state.heartbeats_ended(in_flight_messages, done, now, self._clock.monotonic())
+        )
 
     async def _results(
         self, call: Awaitable[list[Refused | None]], entries: int

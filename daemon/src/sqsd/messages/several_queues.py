@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.gate_keeper import GateKeeper
-from sqsd.messages.in_flight import Flight
+from sqsd.messages.in_flight import InFlightMessage
 
 
-class Dispatchers:
+class SeveralQueues:
     """The queues' dispatchers, which share `gate`.
 
     Args:
-        parts: one for each queue, at least one, each with a share of one `Budget`.
+        parts: one for each queue, at least one, each with a share of one `ConnectionPool`.
     """
 
     def __init__(self, gate: GateKeeper, parts: Sequence[Dispatcher]) -> None:
@@ -52,26 +52,26 @@ class Dispatchers:
         return any(part.draining for part in self.parts)
 
     @property
-    def held_back(self) -> bool:
-        return any(part.held_back for part in self.parts)
+    def is_paused(self) -> bool:
+        return any(part.is_paused for part in self.parts)
 
     @property
-    def rightly_idle(self) -> bool:
-        return all(part.rightly_idle for part in self.parts)
+    def needs_no_messages(self) -> bool:
+        return all(part.needs_no_messages for part in self.parts)
 
     @property
     def last_receive(self) -> float:
         """Of the queue that has waited longest for its receive to be answered."""
         return min(part.last_receive for part in self.parts)
 
-    def flights(self) -> list[Flight]:
+    def in_flight_messages(self) -> list[InFlightMessage]:
         """What is held now, for who explains the daemon."""
-        return [flight for part in self.parts for flight in part.flights()]
+        return [in_flight for part in self.parts for in_flight in part.in_flight_messages()]
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Receive nothing until `resume`; what is here is finished."""
         for part in self.parts:
-            part.hold()
+            part.pause()
 
     def resume(self) -> None:
         for part in self.parts:
@@ -101,7 +101,7 @@ class Dispatchers:
 
 
 #: What a daemon has: of its one queue, or of several.
-AnyDispatcher = Dispatcher | Dispatchers
+Dispatching = Dispatcher | SeveralQueues
 
 
 class Readiness:

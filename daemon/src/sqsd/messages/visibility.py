@@ -1,4 +1,4 @@
-"""When the visibility of a message is extended: functions of its flight, the options and the time.
+"""When the visibility of a message is extended: a function of its state, options and the time.
 
 At half the visibility, and again at half of each extension, from its receive until its delete is
 confirmed; never past the 12 hours that SQS allows. That is for what runs. Nothing waits to run but
@@ -17,7 +17,7 @@ from math import ceil, inf
 from typing import Final
 
 from sqsd.contract import SqsdOptions
-from sqsd.messages.in_flight import Flight, State
+from sqsd.messages.in_flight import InFlightMessage, State
 
 #: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
 _RETRY_SECONDS: Final = 1.0
@@ -27,52 +27,60 @@ _MARGIN_SECONDS: Final = 2.0
 _MARGIN_SHARE: Final = 0.2
 
 
-def begin(flight: Flight, options: SqsdOptions) -> None:
+def begin(in_flight: InFlightMessage, options: SqsdOptions) -> None:
     """A delivery arrived: hidden by its receive, for `visibility_timeout`."""
-    received_at, visibility = flight.message.received_at, options.visibility_timeout
-    flight.hidden_until = received_at + visibility
-    flight.next_beat = received_at + visibility / 2 if options.heartbeat else inf
+    received_at, visibility = in_flight.message.received_at, options.visibility_timeout
+    in_flight.hidden_until = received_at + visibility
+    in_flight.next_heartbeat_at = received_at + visibility / 2 if options.heartbeat else inf
 
 
-def waited(flight: Flight, options: SqsdOptions, now: float) -> None:
+def waited(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> None:
     """It starts only now, though it has been here for a while."""
     if not options.heartbeat:
-        flight.next_beat = now
+        in_flight.next_heartbeat_at = now
 
 
-def is_spent(flight: Flight, options: SqsdOptions, now: float) -> bool:
+def is_spent(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> bool:
     """It has waited here until its visibility ended, or nearly: somebody else may have it."""
     visibility = options.visibility_timeout
-    if now - flight.arrived_at <= visibility / 2:  # a long poll's wait is no age
+    if now - in_flight.arrived_at <= visibility / 2:  # a long poll's wait is no age
         return False
-    return now > flight.hidden_until - min(_MARGIN_SECONDS, visibility * _MARGIN_SHARE)
+    return now > in_flight.hidden_until - min(_MARGIN_SECONDS, visibility * _MARGIN_SHARE)
 
 
-def due_seconds(flight: Flight, options: SqsdOptions, now: float) -> int:
+def due_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int:
     """For how long it is to be hidden from now; 0: no extension is due, or none is possible."""
-    if flight.state is State.RELEASING or flight.beating or now < flight.next_beat:
+    if (
+        in_flight.state is State.RELEASING
+        or in_flight.heartbeat_pending
+        or now < in_flight.next_heartbeat_at
+    ):
         return 0
-    return flight.hideable(options.visibility_timeout, now)
+    return in_flight.hideable(options.visibility_timeout, now)
 
 
-def ended(flight: Flight, options: SqsdOptions, seconds: int, asked_at: float, *, ok: bool) -> None:
+def ended(
+    in_flight: InFlightMessage, options: SqsdOptions, seconds: int, asked_at: float, *, ok: bool
+) -> None:
     """An extension by so many seconds, asked for at `asked_at`, was confirmed or not."""
-    flight.beating = False
+    in_flight.heartbeat_pending = False
     if ok:
-        flight.hidden_until, flight.beat_failures = asked_at + seconds, 0
-        flight.next_beat = asked_at + seconds / 2 if options.heartbeat else inf
+        in_flight.hidden_until, in_flight.heartbeat_failures = asked_at + seconds, 0
+        in_flight.next_heartbeat_at = asked_at + seconds / 2 if options.heartbeat else inf
         return
-    pause = _RETRY_SECONDS * 2.0 ** min(flight.beat_failures, 16)
-    flight.beat_failures += 1
-    flight.next_beat = asked_at + min(pause, max(1.0, options.visibility_timeout * _RETRY_SHARE))
+    pause = _RETRY_SECONDS * 2.0 ** min(in_flight.heartbeat_failures, 16)
+    in_flight.heartbeat_failures += 1
+    in_flight.next_heartbeat_at = asked_at + min(
+        pause, max(1.0, options.visibility_timeout * _RETRY_SHARE)
+    )
 
 
-def left_of_visibility(flight: Flight, options: SqsdOptions, now: float) -> int | None:
+def left_of_visibility(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int | None:
     """Seconds to hide a failed message that is to wait out its visibility, as in EB.
 
     None where no extension has moved that end: then there is nothing to tell SQS.
     """
-    ends = flight.message.received_at + options.visibility_timeout
-    if not flight.beating and flight.hidden_until <= ends:
+    ends = in_flight.message.received_at + options.visibility_timeout
+    if not in_flight.heartbeat_pending and in_flight.hidden_until <= ends:
         return None
     return max(0, ceil(ends - now))

@@ -19,7 +19,7 @@ from sqsd.base.ports import Clock, EventLog
 from sqsd.contract import TierSettings, events
 from sqsd.cron.schedule import Task
 from sqsd.messages.ports import Application, Queue
-from sqsd.messages.several_queues import AnyDispatcher
+from sqsd.messages.several_queues import Dispatching
 from sqsd.observe import tracing
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.eb_log import EbLog
@@ -100,7 +100,7 @@ class Observability:
 
     def companions(
         self,
-        dispatcher: AnyDispatcher,
+        dispatcher: Dispatching,
         application: Application,
         tasks: Callable[[], Sequence[Task]],
     ) -> list[LoopLag | StatusPort | Telemetry]:

@@ -16,8 +16,8 @@ from typing import Any, Final
 from sqsd.base.ports import Clock
 from sqsd.cron.schedule import Task, next_after
 from sqsd.messages.dispatcher import Dispatcher
-from sqsd.messages.in_flight import Flight, State
-from sqsd.messages.several_queues import AnyDispatcher
+from sqsd.messages.in_flight import InFlightMessage, State
+from sqsd.messages.several_queues import Dispatching
 from sqsd.observe.metrics import Levels, QueueLevels
 from sqsd.observe.observer import Observer
 
@@ -27,9 +27,7 @@ STUCK_SECONDS: Final = 120.0
 #: Time without a completed receive from which EB's daemon reports a queue as not polled, seconds
 #: (EB developer guide, "Basic health reporting").
 HEALTHY_POLL_SECONDS: Final = 180.0
-#: Most in-flight messages that are listed.
 _MESSAGES_SHOWN: Final = 200
-#: Most coming times of periodic tasks that are listed.
 _OCCURRENCES_SHOWN: Final = 50
 
 
@@ -55,12 +53,8 @@ class DaemonIdentity:
     """Names what never changes while a daemon runs.
 
     Args:
-        version: version of the daemon.
-        tier_name: name of the tier.
-        queue_url: URL of the first queue.
-        fifo: whether the first queue is a FIFO queue.
-        http_connections: most requests at one time.
-        queues: all queues where there are several, in the order of the dispatcher's `parts`.
+        queue_url, fifo: the first queue's.
+        queues: with several, all of them, in the order of `SeveralQueues.parts`.
     """
 
     version: str
@@ -88,8 +82,8 @@ class Status:
     def __init__(
         self,
         *,
-        identity: DaemonIdentity,
-        dispatcher: AnyDispatcher,
+        identity: Identity,
+        dispatcher: Dispatching,
         observer: Observer,
         clock: Clock,
         tasks: Callable[[], Sequence[Task]] = tuple,
@@ -125,17 +119,15 @@ class Status:
             return Verdict(False, "the application does not answer")
         if not self._observer.ready:
             return Verdict(False, "no receive has completed yet")
-        if dispatcher.held_back:
+        if dispatcher.is_paused:
             return Verdict(False, self._observer.lifecycle or "waiting for the instance's metadata")
         if dispatcher.queue_is_failing:
             return Verdict(False, "the queue refuses receives; see queue.failed in the log")
         return Verdict(True, "ready")
 
     def polled_lately(self) -> bool:
-        """Return whether the queue is polled as EB's `Health` metric wants it: within 3 minutes."""
-        if (
-            self._dispatcher.rightly_idle
-        ):  # every connection has a long request, or the instance is in a warm pool
+        """EB's condition on the queue for its `Health` metric; its other one is the application."""
+        if self._dispatcher.needs_no_messages:  # long requests in all slots, or in a warm pool
             return True
         return self._observer.ready and self._poll_age() <= HEALTHY_POLL_SECONDS
 
@@ -205,27 +197,29 @@ class Status:
             ],
         }
 
-    def _in_flight(self) -> dict[str, Any]:
-        flights = self._dispatcher.flights()
-        states = Counter(flight.state.value for flight in flights)
-        oldest = sorted(flights, key=lambda flight: flight.arrived_at)[:_MESSAGES_SHOWN]
+    def _flights(self) -> dict[str, Any]:
+        in_flight_messages = self._dispatcher.in_flight_messages()
+        states = Counter(in_flight.state.value for in_flight in in_flight_messages)
+        oldest = sorted(in_flight_messages, key=lambda in_flight: in_flight.arrived_at)[
+            :_MESSAGES_SHOWN
+        ]
         now = self._clock.monotonic()
         return {
             "count": self._dispatcher.in_flight,
             "states": dict(states),
-            "oldest": [_about(flight, now) for flight in oldest],
+            "oldest": [_about(in_flight, now) for in_flight in oldest],
         }
 
-    def _message_groups(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
-        """Return how many messages each FIFO message group has here, the running one included."""
-        held = (State.WAITING, State.KEPT, State.RUNNING)
+    def _lanes(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
+        """FIFO: how many messages each group has here, the running one included."""
+        held = (State.WAITING, State.HELD, State.RUNNING)
         return dict(
             Counter(
-                flight.message.group_id
+                in_flight.message.group_id
                 for part in parts
                 if part.fifo
-                for flight in part.flights()
-                if flight.state in held and flight.message.group_id is not None
+                for in_flight in part.in_flight_messages()
+                if in_flight.state in held and in_flight.message.group_id is not None
             )
         )
 
@@ -279,8 +273,8 @@ class Status:
         }
 
 
-def is_stuck(dispatcher: AnyDispatcher, now: float) -> bool:
-    """Return whether some queue wants messages, is not refused, and has long completed no receive.
+def is_stuck(dispatcher: Dispatching, now: float) -> bool:
+    """No receive has completed for long, though one should have: there is room and no refusal.
 
     Each queue is judged alone, so that no failure of another hides it.
     """
@@ -292,15 +286,15 @@ def is_stuck(dispatcher: AnyDispatcher, now: float) -> bool:
     )
 
 
-def _about(flight: Flight, now: float) -> dict[str, Any]:
-    message = flight.message
+def _about(in_flight: InFlightMessage, now: float) -> dict[str, Any]:
+    message = in_flight.message
     return {
         "message_id": message.message_id,
-        "state": flight.state.value,
-        "age_seconds": round(now - flight.arrived_at, 3),
+        "state": in_flight.state.value,
+        "age_seconds": round(now - in_flight.arrived_at, 3),
         "receive_count": message.receive_count,
         "group_id": message.group_id,
-        "task": flight.task_name,
+        "task": in_flight.task_name,
     }
 
 

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions
-from sqsd.messages.connections import Budget
+from sqsd.messages.connections import ConnectionPool
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.gate import Gate
 from sqsd.messages.gate_keeper import GateKeeper
 from sqsd.messages.outcome import Unreachable
 from sqsd.messages.request import Request, RequestBuilder
-from sqsd.messages.several_queues import Dispatchers, Readiness
+from sqsd.messages.several_queues import Readiness, SeveralQueues
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.observer import Observer
 from sqsd.observe.status import DaemonIdentity, QueueIdentity, Status
@@ -50,8 +50,8 @@ class Tier:
         self.queues = {name: FakeSqs(self.clock, fifo=name == "third") for name in names}
         gate = Gate(self.options.http_connections, narrowest=len(weights))
         self.keeper = GateKeeper(gate, self.application, self.clock, self.log, lambda: 0.5)
-        self._budget, self._ready = Budget(gate), Readiness(len(weights), self._is_ready)
-        self.dispatchers = Dispatchers(
+        self._budget, self._ready = ConnectionPool(gate), Readiness(len(weights), self._is_ready)
+        self.dispatchers = SeveralQueues(
             self.keeper,
             [
                 self._part(name, weight, {**options, **(own or {}).get(name, {})})
