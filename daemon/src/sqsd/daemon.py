@@ -34,13 +34,15 @@ from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
 from sqsd.instance.termination_hook import LifecycleHook
 from sqsd.instance.watcher import Lifecycle
-from sqsd.messages.connections import ConnectionPool, Share
+from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery, Delivery
 from sqsd.messages.dispatcher import Dispatcher
+from sqsd.messages.dispatching import Dispatching
 from sqsd.messages.extra_headers import Extras
-from sqsd.messages.gate import Gate
-from sqsd.messages.gate_keeper import GateKeeper
+from sqsd.messages.occurrences import Duplicates, OccurrenceDelivery
 from sqsd.messages.request import RequestBuilder
-from sqsd.messages.several_queues import Dispatching, Readiness, SeveralQueues
+from sqsd.messages.runtime import Runtime
+from sqsd.messages.several_queues import Readiness, SeveralQueues
 from sqsd.observe.assembly import Observability
 from sqsd.supervisor import Supervisor
 
@@ -99,7 +101,7 @@ class _Parts:
         self._polls, self._control = self._api("sqs", "AmazonSQS"), self._api("sqs", "AmazonSQS")
         queue = self._queue(self._first)
         periodic = self._periodic(queue)
-        dispatcher = self._dispatchers(queue, periodic)
+        dispatcher = self._dispatching(queue, periodic)
         self._log.emit(
             events.DAEMON_STARTED,
             version=__version__,
@@ -130,56 +132,56 @@ class _Parts:
             self._imds.close()
         self._observability.close()
 
-    def _dispatchers(self, first: SqsQueue, copies: CronReloader | None) -> Dispatching:
-        """One queue's dispatcher as it is; several behind one gate, periodic tasks on the first."""
-        if not self._more:
-            return self._dispatcher(self._first, first, self._ready, copies)
-        count = 1 + len(self._more)
-        keeper = GateKeeper(
-            Gate(self._options.http_connections, narrowest=count),
+    def _dispatching(self, first: SqsQueue, duplicates: Duplicates | None) -> Dispatching:
+        """One queue's dispatcher, or several behind one gate. Periodic tasks are the first's."""
+        plans = (self._first, *self._more)
+        connections = ConnectionPool(
+            self._options.http_connections,
             self._application,
-            self._clock,
-            self._log,
+            Runtime(self._clock, self._log),
+            queues=len(plans),
         )
-        budget, ready = ConnectionPool(keeper.gate), Readiness(count, self._ready).one
-        parts = [
-            self._dispatcher(
-                plan,
-                first if plan is self._first else self._queue(plan),
-                ready,
-                copies if plan is self._first else None,
-                keeper,
-                budget.share(plan.weight),
-            )
-            for plan in (self._first, *self._more)
-        ]
-        return SeveralQueues(keeper, parts)
+        ready = Readiness(len(plans), self._ready).one
+        dispatchers = [self._dispatcher(self._first, first, duplicates, connections, ready)]
+        for plan in self._more:
+            queue = self._queue(plan)
+            dispatchers.append(self._dispatcher(plan, queue, None, connections, ready))
+        return SeveralQueues(dispatchers) if self._more else dispatchers[0]
 
     def _dispatcher(
         self,
         plan: _QueuePlan,
         queue: SqsQueue,
+        duplicates: Duplicates | None,
+        connections: ConnectionPool,
         ready: Callable[[], None],
-        copies: CronReloader | None,
-        gate: GateKeeper | None = None,
-        share: Share | None = None,
     ) -> Dispatcher:
+        runtime = Runtime(self._clock, self._observability.queue_log(plan.url))
+        return Dispatcher(
+            options=plan.options,
+            queue=self._observability.queue(queue, plan.url),
+            delivery=self._delivery(plan, duplicates, runtime),
+            connections=connections,
+            runtime=runtime,
+            weight=plan.weight,
+            ready=ready,
+        )
+
+    def _delivery(
+        self, plan: _QueuePlan, duplicates: Duplicates | None, runtime: Runtime
+    ) -> Delivery:
         options, application = plan.options, self._application
         if options.inactivity_timeout != self._options.inactivity_timeout:
             application = application.with_inactivity_timeout(options.inactivity_timeout)
-        return Dispatcher(
-            options=options,
-            queue=self._observability.queue(queue, plan.url),
-            builder=RequestBuilder(options, queue_name(plan.url), _extras(options)),
-            fifo=is_fifo(plan.url),
-            application=self._observability.application(application, plan.url),
-            clock=self._clock,
-            log=self._observability.queue_log(plan.url),
-            copies=copies,
-            ready=ready,
-            gate=gate,
-            share=share,
+        delivery = ApplicationDelivery(
+            options,
+            RequestBuilder(options, queue_name(plan.url), _extras(options)),
+            self._observability.application(application, plan.url),
+            runtime,
         )
+        if duplicates is None:
+            return delivery
+        return OccurrenceDelivery(delivery, duplicates, runtime.log)
 
     def _queue(self, plan: _QueuePlan) -> SqsQueue:
         return SqsQueue(
@@ -225,7 +227,7 @@ class _Parts:
         return CronReloader(file, self._clock, self._log, scheduler, guard)
 
     def _lifecycle(self, dispatcher: Dispatching) -> Lifecycle | None:
-        """None where the metadata service is switched off."""
+        """Watch the instance, or return None if the metadata service is switched off."""
         address = imds_address()
         if address is None:
             return None

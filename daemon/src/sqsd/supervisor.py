@@ -1,4 +1,4 @@
-"""Runs the parts together: starts, watches, and stops them in order."""
+"""Runs the parts of a daemon together: starts them, watches them, and stops them in order."""
 
 from __future__ import annotations
 
@@ -7,124 +7,148 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
+from sqsd.base.backoff import doubled
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of
 from sqsd.contract import events
-from sqsd.messages.several_queues import Dispatching
-from sqsd.observe.status import is_stuck
+from sqsd.messages.dispatching import Dispatching, is_stuck
 
-#: Seconds that word to Auto Scaling may take when the process is told to end meanwhile.
-_FAREWELL_SECONDS: Final = 10.0
-#: Seconds before what enqueues periodic tasks is run again after a defect: first, doubled, most.
+#: Longest time for the completion of the lifecycle action when the process is to exit, in seconds.
+_LIFECYCLE_SECONDS: Final = 10.0
+#: First wait before the scheduler of periodic tasks runs again after a defect, in seconds; doubled
+#: with each further one.
 _FIRST_RESTART_SECONDS: Final = 1.0
+#: Longest such wait, in seconds. A scheduler that ran for longer starts with the first wait again.
 _LONGEST_RESTART_SECONDS: Final = 60.0
+#: Exit code after a drain that finished every message.
 STOPPED_CLEAN: Final = 0
-#: Requests were cut, by `drain_timeout`, a second signal or a defect.
+#: Exit code after requests were cut, by `drain_timeout`, a second signal or a defect.
 STOPPED_SHORT: Final = 1
 
 
-class Periodic(Protocol):
-    """What enqueues periodic tasks: `cron.reload.CronReloader`."""
+class PeriodicScheduler(Protocol):
+    """Enqueues periodic tasks: `sqsd.cron.reload`."""
 
     async def run(self) -> None:
-        """Until drained; may be run again after it raised."""
+        """Run until drained; may be called again after it raised."""
 
     def drain(self) -> None:
-        """Stop enqueuing and release the lease."""
+        """Stop enqueuing, and release the lease."""
 
 
 class Companion(Protocol):
-    """Runs beside the dispatcher, which does not need it: its trouble never disturbs messages."""
+    """Runs beside the dispatcher; its failures never affect messages."""
 
     @property
     def name(self) -> str:
-        """For the log."""
+        """Its name in the log."""
 
     async def run(self, daemon: Supervisor) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
 
 
 class Supervisor:
     """Owns the tasks of a daemon. Implements `instance.watcher.Daemon`.
 
     Args:
+        scheduler: enqueues periodic tasks, or None if there are none.
+        notify: sends systemd a state such as `READY=1`.
+        watchdog_seconds: longest time between two signs of life that systemd accepts, or None if
+            it expects none.
         companions: the status server, reports of metrics, the watch on the instance's lifecycle.
-        notify: tells systemd a state such as `READY=1`.
-        watchdog_seconds: how often systemd wants a sign of life at the latest; None: never.
     """
 
     def __init__(
         self,
         *,
         dispatcher: Dispatching,
-        scheduler: Periodic | None,
+        scheduler: PeriodicScheduler | None,
         clock: Clock,
         log: EventLog,
         notify: Callable[[str], None],
         watchdog_seconds: float | None,
         companions: Sequence[Companion] = (),
     ) -> None:
-        self._dispatcher, self._scheduler = dispatcher, scheduler
-        self._clock, self._log, self._notify = clock, log, notify
+        self._dispatcher = dispatcher
+        self._scheduler = scheduler
+        self._clock = clock
+        self._log = log
+        self._notify = notify
         self._watchdog_seconds = watchdog_seconds
         self._companions = companions
+        #: Set once a second signal or a defect cuts the drain short.
         self._forced = asyncio.Event()
-        self._stopping = False
         self._drain_asked = asyncio.Event()
-        self._failed = False
+        self._stopping = False
         self._signalled = False
-        #: Whether to wait, once drained, until told to end; and what is told.
-        self._leaving = False
-        self._end, self._left = asyncio.Event(), asyncio.Event()
+        self._failed = False
+        #: The process stays after the drain, until `_exit_asked` is set.
+        self._stays = False
+        self._exit_asked = asyncio.Event()
+        self._lifecycle_completed = asyncio.Event()
         self.drained = asyncio.Event()
 
     async def run(self) -> int:
-        """Run until a signal; the exit code says whether everything was finished."""
+        """Run until a signal. Returns the exit code: whether every message was finished."""
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._defect)
+        loop.set_exception_handler(self._handle_defect)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
         background = [
-            self._task(self._pat_watchdog(), "watchdog"),
-            *(self._task(self._accompany(c), c.name) for c in self._companions),
+            self._task(self._notify_watchdog(), "watchdog"),
+            *(self._task(self._run_companion(c), c.name) for c in self._companions),
         ]
         scheduler = self._task(self._run_scheduler(), "scheduler")
         dispatch = self._task(self._dispatcher.run(), "dispatch")
         force = self._task(self._forced.wait(), "force")
         try:
             await asyncio.wait([dispatch, force], return_when=asyncio.FIRST_COMPLETED)
-            if not dispatch.done():
-                dispatch.cancel()
-                self._log.emit(events.DAEMON_FORCED, in_flight=self._dispatcher.in_flight)
-            elif (error := dispatch.exception()) is not None:
-                self._defect(loop, {"message": "dispatch", "exception": error})
-            elif not self._stopping:  # it may only end because it was told to
-                self._failed = True
-            clean = not dispatch.cancelling() and not self._failed and dispatch.result() is True
+            clean = self._dispatch_ended(dispatch)
             if self._scheduler is not None and not self._forced.is_set():
                 await scheduler
             self.drained.set()
-            if self._leaving and not self._forced.is_set():
-                await self._take_leave(force)
+            if self._stays and not self._forced.is_set():
+                await self._stay(force)
         finally:
-            for task in (*background, scheduler, dispatch, force):
+            tasks = (*background, scheduler, dispatch, force)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*background, scheduler, dispatch, force, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         self._log.emit(events.DAEMON_STOPPED, clean=clean)
         return STOPPED_CLEAN if clean else STOPPED_SHORT
 
+    def _dispatch_ended(self, dispatch: asyncio.Task[bool]) -> bool:
+        """Cancel dispatching if it was forced. Returns whether every message was finished."""
+        if not dispatch.done():
+            dispatch.cancel()
+            self._log.emit(events.DAEMON_FORCED, in_flight=self._dispatcher.in_flight)
+            return False
+        if (error := dispatch.exception()) is not None:
+            context = {"message": "dispatch", "exception": error}
+            self._handle_defect(asyncio.get_running_loop(), context)
+            return False
+        # It ends without a defect only because it was drained.
+        return self._stopping and not self._failed and dispatch.result()
+
+    # ---- what a signal asks for
+
     def stop(self, reason: str) -> None:
-        """Told from outside: drain and end; a second call forces."""
-        if self._signalled or (self._stopping and not self._leaving):
+        """Drain and exit; a second call cuts the drain short."""
+        if self._signalled or (self._stopping and not self._stays):
             self._forced.set()
             return
         self._signalled = True
         self._notify("STOPPING=1")
         self._drain(reason)
-        self._end.set()
+        self._exit_asked.set()
+
+    # ---- what the instance's lifecycle asks for
 
     def pause(self, reason: str) -> None:
-        """Receive nothing until `resume`. Counts as started: a reserve waits for no message."""
+        """Receive nothing until `resume`.
+
+        The daemon counts as started: systemd need not wait for a receive in a warm pool.
+        """
         self._dispatcher.pause()
         self._notify("READY=1")
 
@@ -133,18 +157,20 @@ class Supervisor:
         self._dispatcher.resume()
 
     def drain_and_stay(self, reason: str) -> None:
-        """Drain, and then wait for a signal, or for `exit`."""
+        """Drain, and let the process stay until a signal, or `exit`."""
         if not self._stopping:
-            self._leaving = True
+            self._stays = True
             self._drain(reason)
 
     def lifecycle_completed(self) -> None:
-        """Nothing more is to be said to Auto Scaling."""
-        self._left.set()
+        """Auto Scaling waits for nothing more of this process."""
+        self._lifecycle_completed.set()
 
     def exit(self) -> None:
-        """End the process once drained; it may be started afresh."""
-        self._end.set()
+        """Let a process that stays exit; the service manager may start it again."""
+        self._exit_asked.set()
+
+    # ---- the parts
 
     def _drain(self, reason: str) -> None:
         if self._stopping:
@@ -156,18 +182,21 @@ class Supervisor:
             self._scheduler.drain()
         self._dispatcher.drain()
 
-    async def _take_leave(self, force: asyncio.Task[Any]) -> None:
-        """Stay until told to end, so that nobody starts us again on a machine that goes away."""
-        told = self._task(self._end.wait(), "end")
-        await asyncio.wait([told, force], return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        left = self._task(self._left.wait(), "farewell")
-        await asyncio.wait(
-            [left, force], timeout=_FAREWELL_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-        left.cancel()
+    async def _stay(self, force: asyncio.Task[Any]) -> None:
+        """Stay until `exit` or a signal: a service manager would start the process again.
 
-    async def _accompany(self, companion: Companion) -> None:
+        It would do so on a machine that goes away. Then wait for the lifecycle action too.
+        """
+        exit_asked = self._task(self._exit_asked.wait(), "exit")
+        await asyncio.wait([exit_asked, force], return_when=asyncio.FIRST_COMPLETED)
+        exit_asked.cancel()
+        completed = self._task(self._lifecycle_completed.wait(), "lifecycle action")
+        await asyncio.wait(
+            [completed, force], timeout=_LIFECYCLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        completed.cancel()
+
+    async def _run_companion(self, companion: Companion) -> None:
         try:
             await companion.run(self)
         except Exception as error:
@@ -178,24 +207,25 @@ class Supervisor:
             )
 
     async def _run_scheduler(self) -> None:
-        """Trouble with periodic tasks never disturbs messages, and does not end them for good."""
-        wait = _FIRST_RESTART_SECONDS
+        """Run the scheduler of periodic tasks, again after a defect: messages are not affected."""
+        failures = 0
         while self._scheduler is not None and not self._stopping:
             began = self._clock.monotonic()
             try:
                 await self._scheduler.run()
                 return
             except Exception as error:
-                inner = _inner(error)
+                inner = _innermost(error)
                 reason = f"{type(inner).__name__}: {inner}"
             if self._clock.monotonic() - began > _LONGEST_RESTART_SECONDS:
-                wait = _FIRST_RESTART_SECONDS
+                failures = 0
+            wait = doubled(_FIRST_RESTART_SECONDS, failures, _LONGEST_RESTART_SECONDS)
             self._log.emit(events.CRON_FAILED, reason=reason, restart_seconds=wait)
             await first_of(self._clock.sleep(wait), self._drain_asked.wait())
-            wait = min(wait * 2, _LONGEST_RESTART_SECONDS)
+            failures += 1
 
-    async def _pat_watchdog(self) -> None:
-        """Tell systemd that we live, as long as polling does; else it restarts us."""
+    async def _notify_watchdog(self) -> None:
+        """Send systemd signs of life while polling does not hang; without them it restarts us."""
         if self._watchdog_seconds is None:
             return
         while True:
@@ -206,8 +236,8 @@ class Supervisor:
     def _task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         return asyncio.get_running_loop().create_task(work, name=name)
 
-    def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An exception that nobody expected: account no further, let systemd start us afresh."""
+    def _handle_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an unexpected exception and stop: systemd starts the process again."""
         error = context.get("exception")
         self._log.emit(
             events.DAEMON_FAILED,
@@ -219,8 +249,8 @@ class Supervisor:
             self._forced.set()
 
 
-def _inner(error: BaseException) -> BaseException:
-    """What went wrong in the first of a group's tasks."""
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first exception inside nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -59,22 +59,6 @@ async def test_one_connection_serves_calls_one_after_the_other(
         api.close()
 
 
-async def test_a_call_is_under_way_before_it_is_awaited_and_may_be_left_alone(
-    api_for: Callable[..., JsonApi], sqs: FakeSqs
-) -> None:
-    async with SqsServer(sqs) as server:
-        api = api_for(server.port)
-        await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
-        sqs.send("left alone")
-        api.call("ReceiveMessage", RECEIVE, timeout=5.0)  # nobody waits for this one
-        await until(lambda: len(sqs.calls) == 2)
-        # it was answered, and its connection serves on
-        await until(lambda: not api._busy)
-        assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
-        assert server.connections == 1
-        api.close()
-
-
 async def test_a_cancelled_call_closes_its_connection(
     api_for: Callable[..., JsonApi], sqs: FakeSqs
 ) -> None:

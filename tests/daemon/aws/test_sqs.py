@@ -1,4 +1,4 @@
-"""SQS's answers as values, and batches whose failures are told entry by entry."""
+"""SQS's answers as values, and batches with a result for each entry."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.errors import AwsError
 from sqsd.messages.message import Attribute, Refused
 from sqsd.observe.metrics import Metrics
-from sqsd.observe.observed_queue import ObservedQueue
-from sqsd.started import Started
 from sqsd.testing.clock import EPOCH, FakeClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import QUEUE_URL, FailEntries, FakeSqs, Refusal
@@ -44,20 +42,9 @@ async def queue(sqs: FakeSqs, clock: FakeClock) -> SqsQueue:
     return queue_on(sqs, clock)
 
 
-async def test_a_receive_is_under_way_before_a_task_waits_for_it(clock: FakeClock) -> None:
-    class Noting:
-        clock_offset = 0.0
-
-        def call(
-            self, action: str, request: Mapping[str, Any], *, timeout: float
-        ) -> Started[dict[str, Any]]:
-            begun.append(action)
-            return Started(lambda: Answering({}).call(action, request, timeout=timeout))
-
-    begun: list[str] = []
+async def test_an_empty_receive_is_counted_once_it_has_ended(clock: FakeClock) -> None:
     metrics = Metrics()
-    receive = ObservedQueue(queue_on(Noting(), clock), metrics).receive(10, 0)
-    assert begun == ["ReceiveMessage"]
+    receive = ObservedQueue(queue_on(Answering({}), clock), metrics).receive(10, 0)
     assert metrics.receives == 0
     assert await receive == []
     assert (metrics.receives, metrics.receives_empty) == (1, 1)
@@ -139,7 +126,7 @@ async def test_an_entry_of_which_sqs_says_nothing_is_not_confirmed(clock: FakeCl
     sqs.send("x")
     (message,) = await queue_on(sqs, clock).receive(10, 0)
     assert await queue_on(Answering({}), clock).delete([message]) == [
-        Refused("DeleteMessageBatch: no word of this entry")
+        Refused("DeleteMessageBatch: the answer does not mention this entry")
     ]
 
 

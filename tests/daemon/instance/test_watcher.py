@@ -10,10 +10,13 @@ from typing import Any
 from sqsd.aws.sqs import SqsQueue
 from sqsd.base.errors import AwsError, InstanceUnknown
 from sqsd.contract import SqsdOptions, events
-from sqsd.instance.notices import InstanceIdentity, InstanceNotices
-from sqsd.instance.watcher import HEARTBEAT_SECONDS, POLL_SECONDS, InstanceWatcher
+from sqsd.instance.notices import Identity, Notices
+from sqsd.instance.watcher import HEARTBEAT_SECONDS, LOOK_SECONDS, Lifecycle
+from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
+from sqsd.messages.runtime import Runtime
 from sqsd.supervisor import Supervisor
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import VirtualClock, in_virtual_time
@@ -81,6 +84,7 @@ class World:
         self.systemd: list[str] = []
         options = SqsdOptions(http_connections=10)
         api: Any = self.sqs
+        runtime = Runtime(self.clock, self.log, lambda: 0.5)
         self.dispatcher = Dispatcher(
             options=options,
             queue=SqsQueue(
@@ -91,12 +95,11 @@ class World:
                 log=self.log,
                 visibility_timeout=options.visibility_timeout,
             ),
-            builder=RequestBuilder(options, "work"),
-            fifo=False,
-            application=self.application,
-            clock=self.clock,
-            log=self.log,
-            jitter=lambda: 0.5,
+            delivery=ApplicationDelivery(
+                options, RequestBuilder(options, "work"), self.application, runtime
+            ),
+            connections=ConnectionPool(options.http_connections, self.application, runtime),
+            runtime=runtime,
         )
         self.dispatcher.pause()
         self.supervisor = Supervisor(

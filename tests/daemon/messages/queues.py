@@ -12,11 +12,11 @@ from typing import Any, Self
 from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions
 from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery
 from sqsd.messages.dispatcher import Dispatcher
-from sqsd.messages.gate import Gate
-from sqsd.messages.gate_keeper import GateKeeper
 from sqsd.messages.outcome import Unreachable
 from sqsd.messages.request import Request, RequestBuilder
+from sqsd.messages.runtime import Runtime
 from sqsd.messages.several_queues import Readiness, SeveralQueues
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.observer import Observer
@@ -48,15 +48,18 @@ class Tier:
         self.options = SqsdOptions(**options)
         names = ("first", "second", "third")[: len(weights)]
         self.queues = {name: FakeSqs(self.clock, fifo=name == "third") for name in names}
-        gate = Gate(self.options.http_connections, narrowest=len(weights))
-        self.keeper = GateKeeper(gate, self.application, self.clock, self.log, lambda: 0.5)
-        self._budget, self._ready = ConnectionPool(gate), Readiness(len(weights), self._is_ready)
+        self._connections = ConnectionPool(
+            self.options.http_connections,
+            self.application,
+            Runtime(self.clock, self.log, lambda: 0.5),
+            queues=len(weights),
+        )
+        self._ready = Readiness(len(weights), self._is_ready)
         self.dispatchers = SeveralQueues(
-            self.keeper,
             [
                 self._part(name, weight, {**options, **(own or {}).get(name, {})})
                 for name, weight in zip(names, weights, strict=True)
-            ],
+            ]
         )
         self.status = Status(
             identity=DaemonIdentity(
@@ -79,7 +82,8 @@ class Tier:
     def _part(self, name: str, weight: int, options: dict[str, Any]) -> Dispatcher:
         sqs, chosen, log = self.queues[name], SqsdOptions(**options), QueueObserver(self.log, name)
         self.logs[name] = log
-        sqs.url = f"http://127.0.0.1:1/123456789012/{name}"
+        sqs.url = f"http://127.0.0.1:1/123456789012/{name}" + (".fifo" if sqs.fifo else "")
+        runtime = Runtime(self.clock, log, lambda: 0.5)
         return Dispatcher(
             options=chosen,
             queue=SqsQueue(
@@ -90,15 +94,13 @@ class Tier:
                 log=log,
                 visibility_timeout=chosen.visibility_timeout,
             ),
-            builder=RequestBuilder(chosen, name),
-            fifo=name == "third",
-            application=self.application,
-            clock=self.clock,
-            log=log,
+            delivery=ApplicationDelivery(
+                chosen, RequestBuilder(chosen, name), self.application, runtime
+            ),
+            connections=self._connections,
+            runtime=runtime,
+            weight=weight,
             ready=self._ready.one,
-            jitter=lambda: 0.5,
-            gate=self.keeper,
-            share=self._budget.share(weight),
         )
 
     def _is_ready(self) -> None:
@@ -123,7 +125,7 @@ class Tier:
         for number in range(8):
             self.queues["first"].send(f"warm up {number}")
         await self.clock.advance(5)
-        assert self.dispatchers.window == self.options.http_connections
+        assert self.dispatchers.in_flight_limit == self.options.http_connections
         self.application.posted.clear()
         self.application.most_at_once = 0
 

@@ -43,10 +43,10 @@ async def test_the_linger_counts_from_the_first_item() -> None:
 
 
 @in_virtual_time
-async def test_in_a_hurry_nothing_lingers() -> None:
+async def test_once_stopping_nothing_lingers() -> None:
     batches = Batches()
     batches.batcher.add(1)
-    batches.batcher.hurry()
+    batches.batcher.stop_lingering()
     batches.batcher.add(2)
     batches.batcher.add(3)
     await asyncio.sleep(0.001)

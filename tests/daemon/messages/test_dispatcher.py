@@ -175,7 +175,7 @@ async def test_one_message_behind_a_proxy_is_not_burnt_while_the_application_res
         sent = tier.sqs.send("alone")
         await tier.clock.advance(60)
         (closed,) = tier.log.of(events.GATE_CLOSED)
-        assert "when that was looked for" in closed["reason"]
+        assert "and then a probe" in closed["reason"]
         assert tier.sqs.receive_count(sent) <= 2
         tier.application_is_back()
         await tier.clock.advance(10)

@@ -180,15 +180,15 @@ async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why
         tier.sqs.send("work")
         await tier.clock.advance(10)
         assert len(tier.sqs.called("DeleteMessageBatch")) == 1
-        (told,) = tier.log.of(events.MESSAGE_DELETE_FAILED)
-        assert "ReceiptHandleIsInvalid: it has expired" in told["reason"]
+        (failed,) = tier.log.of(events.MESSAGE_DELETE_FAILED)
+        assert "ReceiptHandleIsInvalid: it has expired" in failed["reason"]
         tier.application.answers(500)
         tier.sqs.fault("ChangeMessageVisibilityBatch", entry)
         tier.sqs.send("more")
         await tier.clock.advance(10)
-        (told,) = tier.log.of(events.MESSAGE_RELEASE_FAILED)
-        assert "ReceiptHandleIsInvalid" in told["reason"]
-        assert tier.dispatcher.in_flight_messages() == []
+        (failed,) = tier.log.of(events.MESSAGE_RELEASE_FAILED)
+        assert "ReceiptHandleIsInvalid" in failed["reason"]
+        assert tier.dispatcher.messages() == []
 
 
 # ---- defects and forced ends
@@ -198,20 +198,20 @@ async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why
 async def test_a_defect_that_one_message_meets_costs_the_others_nothing() -> None:
     async with FakeTier() as tier:
         await tier.warm_up()
-        build = tier.dispatcher._builder.build
+        build = tier.delivery._builder.build
 
         def broken(message: Message, at: float = 0.0, hidden_until: float = 0.0) -> Request:
             if message.body == b"odd":
                 raise RecursionError("a defect")
             return build(message, at, hidden_until)
 
-        tier.dispatcher._builder.build = broken  # type: ignore[method-assign]
+        tier.delivery._builder.build = broken  # type: ignore[method-assign]
         tier.sqs.send("odd")
         tier.sqs.send("even")
         await tier.clock.advance(5)
         assert tier.application.bodies == ["even"]
-        (told,) = tier.log.of(events.DAEMON_FAILED)
-        assert "a defect" in told["reason"]
+        (failed,) = tier.log.of(events.DAEMON_FAILED)
+        assert "a defect" in failed["reason"]
         assert tier.dispatcher.in_flight == 0
 
 
@@ -222,7 +222,7 @@ async def test_deletes_of_what_was_done_are_sent_even_when_the_end_is_forced() -
         sent = [tier.sqs.send(str(n)) for n in range(3)]
         while len(tier.application.posted) < 3 or tier.application.running:
             await tier.clock.advance(0.001)
-        assert tier.sqs.deleted == []  # they wait for company
+        assert tier.sqs.deleted == []  # they wait for a batch to fill
     assert sorted(tier.sqs.deleted) == sorted(sent)
 
 

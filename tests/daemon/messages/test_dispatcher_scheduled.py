@@ -24,7 +24,7 @@ class Copies:
 
     def __init__(self) -> None:
         self.first: dict[tuple[str, datetime], str] = {}
-        self.told: list[tuple[str, str]] = []
+        self.recorded: list[tuple[str, str]] = []
 
     async def is_duplicate(
         self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
@@ -33,10 +33,10 @@ class Copies:
         return self.first.setdefault((task, scheduled), message_id) != message_id
 
     async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
-        self.told.append(("completed", message_id))
+        self.recorded.append(("completed", message_id))
 
     async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
-        self.told.append(("abandoned", message_id))
+        self.recorded.append(("abandoned", message_id))
 
 
 def scheduled(tier: FakeTier) -> str:
@@ -52,7 +52,7 @@ def scheduled(tier: FakeTier) -> str:
 @in_virtual_time
 async def test_a_copy_of_a_scheduled_message_is_deleted_without_a_post() -> None:
     copies = Copies()
-    async with FakeTier(copies=copies) as tier:
+    async with FakeTier(duplicates=copies) as tier:
         first = scheduled(tier)
         await tier.clock.advance(1)
         second = scheduled(tier)
@@ -60,7 +60,7 @@ async def test_a_copy_of_a_scheduled_message_is_deleted_without_a_post() -> None
         assert [request.path for request in tier.application.posted] == ["/scheduled"]
         assert sorted(tier.sqs.deleted) == sorted([first, second])
         assert [e["message_id"] for e in tier.log.of(events.CRON_SUPPRESSED)] == [second]
-        assert copies.told == [("completed", first)]
+        assert copies.recorded == [("completed", first)]
 
 
 @in_virtual_time
@@ -68,12 +68,12 @@ async def test_a_scheduled_message_that_goes_to_the_dead_letter_queue_at_once_is
     None
 ):
     copies = Copies()
-    async with FakeTier(copies=copies, dead_letter_statuses=("422",)) as tier:
+    async with FakeTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         sent = scheduled(tier)
         await tier.clock.advance(1)
         assert len(tier.log.of(events.MESSAGE_DEAD_LETTERED)) == 1
-        assert copies.told == [("abandoned", sent)]
+        assert copies.recorded == [("abandoned", sent)]
 
 
 @in_virtual_time
@@ -83,7 +83,7 @@ async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_pos
     tick = Task(name="tick", url="/scheduled", schedule=parse_expression("@daily"))
     table = leader_table(FakeDynamoDb(TABLE), clock, RecordingLog())
     copies = DuplicateGuard(Schedule((tick,)), table, clock)
-    async with FakeTier(copies=copies, dead_letter_statuses=("422",)) as tier:
+    async with FakeTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         scheduled(tier)
         await tier.clock.advance(1)
@@ -101,7 +101,7 @@ async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_pos
 async def test_a_scheduled_message_that_expires_is_abandoned() -> None:
     copies = Copies()
     async with FakeTier(
-        copies=copies,
+        duplicates=copies,
         error_visibility_timeout=100,
         visibility_timeout=10,
         inactivity_timeout=5,
@@ -113,22 +113,22 @@ async def test_a_scheduled_message_that_expires_is_abandoned() -> None:
         sent = scheduled(tier)
         await tier.clock.advance(150)
         assert len(tier.log.of(events.MESSAGE_EXPIRED)) == 1
-        assert copies.told == [("abandoned", sent)]
+        assert copies.recorded == [("abandoned", sent)]
 
 
 @in_virtual_time
 async def test_a_scheduled_message_given_back_unposted_for_the_last_time_is_abandoned() -> None:
     copies = Copies()
-    async with FakeTier(copies=copies, max_retries=1) as tier:
+    async with FakeTier(duplicates=copies, max_retries=1) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         sent = scheduled(tier)  # comes with a poll that is open still
         await tier.clock.advance(1)
-        assert copies.told == []  # the application may be back before this is told to stop
+        assert copies.recorded == []  # the application may be back before this is told to stop
         posted = len(tier.application.posted)
         assert await tier.drain() is True
         assert len(tier.application.posted) == posted
-        assert copies.told == [("abandoned", sent)]
+        assert copies.recorded == [("abandoned", sent)]
 
 
 class SlowCopies(Copies):
@@ -150,13 +150,13 @@ def test_a_drain_waits_for_the_note_of_an_answer_but_not_for_ever(
     @in_virtual_time
     async def scenario() -> None:
         copies = SlowCopies(seconds)
-        async with FakeTier(copies=copies) as tier:
+        async with FakeTier(duplicates=copies) as tier:
             sent = scheduled(tier)
             await tier.clock.advance(0.5)
             started = tier.clock.monotonic()
             assert await tier.drain() is True
             assert tier.sqs.deleted == [sent]
-            assert copies.told == ([("completed", sent)] if noted else [])
+            assert copies.recorded == ([("completed", sent)] if noted else [])
             assert tier.clock.monotonic() - started <= 32
 
     scenario()
@@ -165,10 +165,10 @@ def test_a_drain_waits_for_the_note_of_an_answer_but_not_for_ever(
 @in_virtual_time
 async def test_a_scheduled_message_that_fails_for_the_last_time_is_abandoned() -> None:
     copies = Copies()
-    async with FakeTier(copies=copies, error_visibility_timeout=1, max_retries=2) as tier:
+    async with FakeTier(duplicates=copies, error_visibility_timeout=1, max_retries=2) as tier:
         tier.application.answers(500)
         sent = scheduled(tier)
         await tier.clock.advance(0.5)
-        assert copies.told == []
+        assert copies.recorded == []
         await tier.clock.advance(1)
-        assert copies.told == [("abandoned", sent)]
+        assert copies.recorded == [("abandoned", sent)]

@@ -15,8 +15,8 @@ from sqsd.messages.gate import (
 )
 
 
-def opened(slots: int = 50) -> Gate:
-    gate = Gate(slots)
+def opened(connections: int = 50) -> Gate:
+    gate = Gate(connections)
     while gate.probed(alive=True) is not None:
         pass
     return gate
@@ -36,12 +36,12 @@ def test_it_starts_closed_and_opens_after_probes_that_succeed_in_a_row() -> None
 
 
 def test_it_opens_narrow_and_doubles_with_every_answer() -> None:
-    gate = opened(slots=10)
-    widths = []
+    gate = opened(connections=10)
+    limits = []
     for _ in range(6):
-        widths.append(gate.window)
-        gate.worked()
-    assert widths == [1, 2, 4, 8, 10, 10]
+        limits.append(gate.limit)
+        gate.answered()
+    assert limits == [1, 2, 4, 8, 10, 10]
 
 
 def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
@@ -53,7 +53,7 @@ def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
 def test_a_refused_connection_closes_it_at_once() -> None:
     gate = opened()
     assert gate.application_down("a", certain=True)
-    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LENIENT_GET)
+    assert (gate.is_open, gate.limit, gate.probe) == (False, 1, Probe.LENIENT_GET)
 
 
 def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
@@ -65,22 +65,22 @@ def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
     assert gate.probe is Probe.ANSWER  # the proxy's port proves nothing
 
 
-def test_one_message_that_met_a_proxy_alone_closes_it_when_a_look_finds_nobody_either() -> None:
+def test_one_message_that_met_a_proxy_alone_closes_it_when_a_probe_fails_too() -> None:
     gate = opened()
-    assert not gate.looked(alive=False)  # nobody asked
+    assert not gate.suspicion_probed(alive=False)  # it was not suspicious
     assert not gate.application_down("a", certain=False)
-    assert not gate.looked(alive=True)
+    assert not gate.suspicion_probed(alive=True)
     assert (gate.is_suspicious, gate.is_open) == (True, True)
-    assert gate.looked(alive=False)
-    assert (gate.is_open, gate.window, gate.probe) == (False, 1, Probe.LENIENT_GET)
-    assert not gate.looked(alive=False)  # closed is closed
+    assert gate.suspicion_probed(alive=False)
+    assert (gate.is_open, gate.limit, gate.probe) == (False, 1, Probe.LENIENT_GET)
+    assert not gate.suspicion_probed(alive=False)  # closed is closed
 
 
 def test_an_answer_in_between_clears_the_suspicion() -> None:
     gate = opened()
     for n in range(20):
         assert not gate.application_down(f"m{n}", certain=False)
-        gate.worked()
+        gate.answered()
         assert not gate.is_suspicious
     assert gate.is_open
 
@@ -93,7 +93,7 @@ def test_a_closed_gate_is_not_closed_again() -> None:
 
 EVENTS = st.lists(
     st.one_of(
-        st.tuples(st.just("worked"), st.none()),
+        st.tuples(st.just("answered"), st.none()),
         st.tuples(st.just("certain"), st.sampled_from("abcd")),
         st.tuples(st.just("suspect"), st.sampled_from("abcd")),
         st.tuples(st.just("probe"), st.booleans()),
@@ -102,15 +102,15 @@ EVENTS = st.lists(
 )
 
 
-@given(slots=st.integers(1, 100), events=EVENTS)
-def test_the_window_stays_within_the_slots_and_only_probes_open(
-    slots: int, events: list[tuple[str, object]]
+@given(connections=st.integers(1, 100), events=EVENTS)
+def test_the_limit_stays_within_the_connections_and_only_probes_open(
+    connections: int, events: list[tuple[str, object]]
 ) -> None:
-    gate = Gate(slots)
+    gate = Gate(connections)
     for kind, value in events:
         before = gate.is_open
-        if kind == "worked":
-            gate.worked()
+        if kind == "answered":
+            gate.answered()
         elif kind == "probe":
             if not before:
                 pause = gate.probed(bool(value))
@@ -119,13 +119,13 @@ def test_the_window_stays_within_the_slots_and_only_probes_open(
         else:
             closed = gate.application_down(str(value), certain=kind == "certain")
             assert closed == (before and not gate.is_open)
-        assert 1 <= gate.window <= slots
+        assert 1 <= gate.limit <= connections
         if gate.is_open and not before:
-            assert (kind, value, gate.window) == ("probe", True, 1)
+            assert (kind, value, gate.limit) == ("probe", True, 1)
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-def test_few_slots_are_enough_for_it_to_work(slots: int) -> None:
-    gate = opened(slots)
-    gate.worked()
-    assert gate.window == slots
+@pytest.mark.parametrize("connections", [1, 2])
+def test_few_connections_are_enough_for_it_to_work(connections: int) -> None:
+    gate = opened(connections)
+    gate.answered()
+    assert gate.limit == connections

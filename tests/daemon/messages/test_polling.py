@@ -6,17 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.messages.polling import BATCH, NOTHING, Decision, Polling
+from sqsd.contract import BATCH_ENTRIES
+from sqsd.messages.polling import NOTHING, Decision, Polling
 
 
-@pytest.mark.parametrize(("slots", "most"), [(1, 1), (5, 1), (10, 2), (11, 3), (50, 10), (100, 20)])
-def test_polls_are_limited_by_what_the_slots_can_take(slots: int, most: int) -> None:
-    assert Polling(slots).most == most
+@pytest.mark.parametrize(
+    ("connections", "most"), [(1, 1), (5, 1), (10, 2), (11, 3), (50, 10), (100, 20)]
+)
+def test_polls_are_limited_by_what_the_slots_can_take(connections: int, most: int) -> None:
+    assert Polling(connections).most == most
 
 
 def test_one_poll_waits_on_an_idle_queue() -> None:
     polling = Polling(50)
-    assert polling.decide(50, 0, now=0.0) == Decision(ask_for=10)
+    assert polling.decide(50, 0, now=0.0) == Decision(limit=10)
     assert polling.decide(40, 1, now=0.0) == NOTHING
 
 
@@ -24,17 +27,17 @@ def test_full_answers_double_the_polls_and_empty_ones_take_one_away() -> None:
     polling = Polling(100)
     targets = []
     for _ in range(5):
-        polling.polled(10, 10)
+        polling.received(10, 10)
         targets.append(polling.target)
     assert targets == [2, 4, 8, 16, 20]
     for _ in range(22):
-        polling.polled(10, 0)
+        polling.received(10, 0)
     assert polling.target == 1
 
 
 def test_a_short_answer_changes_nothing() -> None:
     polling = Polling(100, target=4)
-    polling.polled(10, 3)
+    polling.received(10, 3)
     assert polling.target == 4
 
 
@@ -44,21 +47,21 @@ def test_without_room_nothing_is_asked_for() -> None:
 
 
 def test_a_fast_application_is_not_waited_for() -> None:
-    assert Polling(50).decide(3, 0, now=0.0) == Decision(ask_for=3)
+    assert Polling(50).decide(3, 0, now=0.0) == Decision(limit=3)
 
 
 def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() -> None:
     polling = Polling(50, mean_app_seconds=1.0)
     first = polling.decide(1, 0, now=10.0)
-    assert first.ask_for == 0
-    assert first.look_again_seconds == pytest.approx(0.02)
-    assert polling.decide(2, 0, now=10.015).look_again_seconds == pytest.approx(0.005)
-    assert polling.decide(2, 0, now=10.025) == Decision(ask_for=2)
+    assert first.limit == 0
+    assert first.seconds == pytest.approx(0.02)
+    assert polling.decide(2, 0, now=10.015).seconds == pytest.approx(0.005)
+    assert polling.decide(2, 0, now=10.025) == Decision(limit=2)
 
 
 def test_three_slots_are_worth_a_receive_at_once() -> None:
-    assert Polling(50, mean_app_seconds=9.0).decide(3, 0, now=0.0) == Decision(ask_for=3)
-    assert Polling(2, mean_app_seconds=9.0).decide(2, 0, now=0.0) == Decision(ask_for=2)
+    assert Polling(50, mean_app_seconds=9.0).decide(3, 0, now=0.0) == Decision(limit=3)
+    assert Polling(2, mean_app_seconds=9.0).decide(2, 0, now=0.0) == Decision(limit=2)
 
 
 @pytest.mark.parametrize(
@@ -69,26 +72,26 @@ def test_the_wait_is_a_millisecond_or_more_or_none(
     app_seconds: float, linger: float | None
 ) -> None:
     decision = Polling(50, mean_app_seconds=app_seconds).decide(1, 0, now=0.0)
-    assert decision.look_again_seconds == (linger and pytest.approx(linger))
-    assert decision.ask_for == (linger is None)
+    assert decision.seconds == (linger and pytest.approx(linger))
+    assert decision.limit == (linger is None)
 
 
 @given(
-    slots=st.integers(1, 100),
+    connections=st.integers(1, 100),
     times=st.lists(st.floats(0, 36_000), max_size=50),
-    room=st.integers(1, 100),
+    capacity=st.integers(1, 100),
 )
 def test_the_linger_is_bounded_whatever_the_application(
-    slots: int, times: list[float], room: int
+    connections: int, times: list[float], capacity: int
 ) -> None:
-    polling = Polling(slots)
+    polling = Polling(connections)
     for seconds in times:
         polling.answered(seconds)
-    first = polling.decide(room, 0, now=0.0)
-    if first.ask_for == 0:
-        assert first.look_again_seconds is not None
-        assert 0 < first.look_again_seconds <= min(0.25, 0.1 * max(times))
-        assert polling.decide(room, 0, now=first.look_again_seconds).ask_for > 0
+    first = polling.decide(capacity, 0, now=0.0)
+    if first.limit == 0:
+        assert first.seconds is not None
+        assert 0 < first.seconds <= min(0.25, 0.1 * max(times))
+        assert polling.decide(capacity, 0, now=first.seconds).limit > 0
 
 
 STEPS = st.lists(
@@ -97,19 +100,19 @@ STEPS = st.lists(
 )
 
 
-@given(slots=st.integers(1, 100), steps=STEPS)
+@given(connections=st.integers(1, 100), steps=STEPS)
 def test_no_more_is_asked_for_than_there_is_room(
-    slots: int, steps: list[tuple[int, int, float, int]]
+    connections: int, steps: list[tuple[int, int, float, int]]
 ) -> None:
-    polling, now = Polling(slots), 0.0
-    for room, polls, seconds, got in steps:
+    polling, now = Polling(connections), 0.0
+    for capacity, polls, seconds, got in steps:
         now += seconds
-        decision = polling.decide(room, polls, now)
-        assert 0 <= decision.ask_for <= max(0, min(room, slots, BATCH))
-        assert not (decision.ask_for and decision.look_again_seconds)
+        decision = polling.decide(capacity, polls, now)
+        assert 0 <= decision.limit <= max(0, min(capacity, connections, BATCH_ENTRIES))
+        assert not (decision.limit and decision.seconds)
         if polls >= polling.target:
             assert decision == NOTHING
-        if decision.ask_for:
-            polling.polled(decision.ask_for, min(got, decision.ask_for))
+        if decision.limit:
+            polling.received(decision.limit, min(got, decision.limit))
         polling.answered(seconds)
         assert 1 <= polling.target <= polling.most

@@ -1,55 +1,55 @@
-"""When a receive leaves."""
+"""When a receive is due, and what one does."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
 from typing import Any, cast
 
 import pytest
 
 from sqsd.contract import SqsdOptions
+from sqsd.messages.connections import WholePool
 from sqsd.messages.gate import Gate
 from sqsd.messages.message import Message
+from sqsd.messages.polling import Receive
 from sqsd.messages.receiver import Receiver
+from sqsd.messages.runtime import Runtime
 from sqsd.messages.state import MessageState
 from sqsd.testing.clock import FakeClock
 from sqsd.testing.log import RecordingLog
 
 
-class Begun(list[tuple[int, int]]):
-    """A queue that notes each receive as it begins, and never answers."""
+class Empty:
+    """A queue that records each receive, and has no message."""
 
-    def receive(self, limit: int, wait_seconds: int) -> Awaitable[list[Message]]:
-        self.append((limit, wait_seconds))
-        return asyncio.get_running_loop().create_future()
+    def __init__(self) -> None:
+        self.receives: list[tuple[int, int]] = []
+
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        self.receives.append((limit, wait_seconds))
+        return []
 
 
-@pytest.mark.parametrize(("app_seconds", "at_once"), [(0.0, 0), (0.009, 0), (0.01, 1), (3.0, 1)])
-async def test_a_receive_for_a_slow_application_does_not_wait_for_the_event_loop(
-    app_seconds: float, at_once: int
-) -> None:
-    queue, options = Begun(), SqsdOptions(http_connections=7)
-    state = MessageState(options, fifo=False, gate=Gate(7, is_open=True, window=7))
+async def test_only_the_first_receive_is_short_and_a_receive_that_is_open_counts() -> None:
+    queue, clock, options = Empty(), FakeClock(), SqsdOptions(http_connections=7)
+    state = MessageState(options, fifo=False, gate=Gate(7, is_open=True, limit=7))
+    ready: list[bool] = []
     receiver = Receiver(
         options,
         cast(Any, queue),
         state,
-        None,
-        FakeClock(),
-        RecordingLog(),
-        jitter=lambda: 0.5,
-        ready=lambda: None,
-        received=lambda messages: None,
-        ended=lambda: None,
+        WholePool(state),
+        Runtime(clock, RecordingLog()),
+        lambda: ready.append(True),
     )
-    receiver.polling.mean_app_seconds = app_seconds
-    receiver._look()
-    assert len(queue) == at_once
-    assert receiver.reserved == 7
-    await asyncio.sleep(0)
-    assert queue == [(7, 1)]  # the first one does not wait out an empty queue
-    receiver._look()
-    await asyncio.sleep(0)
-    assert len(queue) == 1
-    await receiver.close()
+    now = clock.monotonic()
+    # the first one does not wait out an empty queue
+    first = receiver.next(now)
+    assert first == Receive(7, 1, now)
+    state.receive_opened(first)
+    assert (receiver.next(now), state.reserved, ready) == (None, 7, [])
+    assert await receiver.receive(first) == []
+    assert state.receive_ended(first, [], now, 0.0) == []
+    assert (queue.receives, ready) == ([(7, 1)], [True])
+    # it was empty and did not wait, so the next one is put off
+    assert receiver.next(now) == pytest.approx(0.2)
+    assert receiver.next(now + 0.2) == Receive(7, 20, now + 0.2)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sqsd.contract import events
+from sqsd.messages.dispatching import STUCK_SECONDS, is_stuck
 from sqsd.messages.in_flight import State
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Unreachable
-from sqsd.observe.status import STUCK_SECONDS, is_stuck
 from sqsd.testing.clock import in_virtual_time
 from sqsd.testing.queue import Refusal
 from tests.daemon.messages.queues import Tier
@@ -60,10 +60,10 @@ async def test_a_gate_that_opens_again_under_full_queues_serves_both_from_the_st
         tier.application.posted.clear()
         while len(tier.application.posted) < 2:
             await tier.clock.advance(0.05)
-        assert tier.dispatchers.window == 2
+        assert tier.dispatchers.in_flight_limit == 2
         assert tier.posted() == Counter({"first": 1, "second": 1})
         await tier.clock.advance(10)
-        assert tier.dispatchers.window == 40
+        assert tier.dispatchers.in_flight_limit == 40
         assert tier.in_flight()[0] >= 36
 
 
@@ -132,10 +132,10 @@ def _raising(error: type[Exception]) -> Callable[[], Any]:
 
 
 @in_virtual_time
-async def test_what_every_queue_keeps_for_the_application_starts_within_one_window() -> None:
+async def test_what_every_queue_holds_for_the_application_starts_within_one_limit() -> None:
     async with Tier((1, 1, 1), http_connections=20, max_retries=1) as tier:
         await tier.warm_up()
-        for _ in range(3):  # their appetite grows, and with it the receives that are open
+        for _ in range(3):  # their demand grows, and with it the receives that are open
             tier.send("first", 20)
             tier.send("second", 20)
             await tier.clock.advance(0.2)
@@ -143,11 +143,8 @@ async def test_what_every_queue_keeps_for_the_application_starts_within_one_wind
         tier.send("first", 3)
         tier.send("second", 3)
         await tier.clock.advance(0.5)
-        kept = [
-            Counter(f.state for f in p.in_flight_messages())[State.HELD]
-            for p in tier.dispatchers.parts
-        ]
-        assert kept == [3, 3, 0]
+        held = [Counter(f.state for f in p.messages())[State.HELD] for p in tier.dispatchers.parts]
+        assert held == [3, 3, 0]
         posted = len(tier.application.posted)
         tier.application.up, tier.application.seconds = True, 1.0
         tier.application.answers(200)
@@ -175,7 +172,7 @@ async def test_the_daemon_is_ready_once_every_queue_has_answered_a_receive() -> 
 
 
 @in_virtual_time
-async def test_a_held_daemon_receives_from_no_queue_until_it_is_resumed() -> None:
+async def test_a_paused_daemon_receives_from_no_queue_until_it_is_resumed() -> None:
     tier = Tier((1, 1))
     tier.dispatchers.pause()
     async with tier:
@@ -183,7 +180,7 @@ async def test_a_held_daemon_receives_from_no_queue_until_it_is_resumed() -> Non
         tier.send("second", 1)
         await tier.clock.advance(60)
         assert (tier.receives("first"), tier.receives("second")) == (0, 0)
-        assert tier.dispatchers.is_paused
+        assert tier.dispatchers.paused
         tier.dispatchers.resume()
         await tier.clock.advance(1)
         assert tier.posted() == Counter({"first": 1, "second": 1})
@@ -267,5 +264,5 @@ async def test_the_status_page_shows_each_queue_and_the_sum() -> None:
             ("second", 1, 0, {}),
             ("third", 1, 1, {"customer": 1}),
         ]
-        assert document["message_groups"] == {"customer": 1}
-        assert document["ready"] is False  # nobody told the observer: that is the daemon's wiring
+        assert document["lanes"] == {"customer": 1}
+        assert document["ready"] is False  # the daemon, which is not here, would report it

@@ -1,6 +1,6 @@
-"""The state under any interleaving: a model of SQS on one side, an application on the other.
+"""The state machine under any interleaving, between a model of SQS and an application.
 
-The machine receives, answers, settles, beats, drains and lets time pass in any order, with every
+The test receives, answers, settles, extends, drains and lets time pass in any order, with every
 call to SQS split in two (sent, then ended), so that anything may happen in between.
 """
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sqsd.contract import SqsdOptions, events
+from sqsd.messages.gate import Gate
 from sqsd.messages.in_flight import (
     Action,
     ChangeVisibility,
@@ -25,6 +26,7 @@ from sqsd.messages.in_flight import (
 )
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import LONGEST_VISIBILITY, Answered, Broken, Outcome, Unreachable
+from sqsd.messages.polling import Receive
 from sqsd.messages.state import MessageState
 from tests.daemon.messages.queue_model import Stored, take, visible
 
@@ -38,7 +40,7 @@ FAILURES: list[Outcome] = [
     Broken.INACTIVE,
     Broken.CLOSED,
 ]
-#: Why a message goes back that was not started.
+#: Why a message is released that was not started.
 UNTRIED = ("the daemon is stopping", "the application does not answer")
 
 
@@ -47,7 +49,7 @@ class Dispatching(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000.0
         self.stored: list[Stored] = []
-        self.polls: list[tuple[float, int]] = []
+        self.receives: list[Receive] = []
         self.running: dict[str, InFlightMessage] = {}
         #: What the application answered 200, or was suppressed or expired: may be deleted.
         self.done: set[str] = set()
@@ -56,13 +58,13 @@ class Dispatching(RuleBasedStateMachine):
         self.waited = False
         self.to_delete: list[InFlightMessage] = []
         self.to_change: list[ChangeVisibility] = []
-        self.burying: list[tuple[InFlightMessage, str]] = []
+        self.dead_lettering: list[tuple[InFlightMessage, str]] = []
         self.deletes: list[tuple[InFlightMessage, Message]] = []
         self.changes: list[tuple[ChangeVisibility, Message]] = []
-        self.beats: list[tuple[list[tuple[InFlightMessage, int]], list[Message], float]] = []
+        self.heartbeats: list[tuple[list[tuple[InFlightMessage, int]], list[Message], float]] = []
 
     @initialize(
-        slots=st.integers(1, 5),
+        connections=st.integers(1, 5),
         fifo=st.booleans(),
         visibility=st.sampled_from([2, 10, 60, 300]),
         error_visibility=st.sampled_from([None, 0, 30, LONGEST_VISIBILITY]),
@@ -72,7 +74,7 @@ class Dispatching(RuleBasedStateMachine):
     )
     def start(
         self,
-        slots: int,
+        connections: int,
         fifo: bool,
         visibility: int,
         error_visibility: int | None,
@@ -82,7 +84,7 @@ class Dispatching(RuleBasedStateMachine):
     ) -> None:
         self.fifo = fifo
         self.options = SqsdOptions(
-            http_connections=slots,
+            http_connections=connections,
             visibility_timeout=visibility,
             inactivity_timeout=1,
             error_visibility_timeout=error_visibility,
@@ -92,7 +94,7 @@ class Dispatching(RuleBasedStateMachine):
             wait_time_seconds=wait,
             max_retries=retries,
         )
-        self.state = MessageState(self.options, fifo=fifo)
+        self.state = MessageState(self.options, fifo=fifo, gate=Gate(connections))
         while self.state.gate.probed(alive=True) is not None:
             pass
 
@@ -116,20 +118,23 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 10))
     def ask(self, limit: int) -> None:
-        room = self.state.room(sum(reserved for _, reserved in self.polls))
-        if room:
-            self.polls.append((self.now, min(room, limit)))
+        capacity = self.state.capacity()
+        assert capacity <= self.options.http_connections - sum(r.limit for r in self.receives)
+        if capacity:
+            receive = Receive(min(capacity, limit), self.options.wait_time_seconds, self.now)
+            self.receives.append(receive)
+            self.state.receive_opened(receive)
 
-    @precondition(lambda self: self.polls)
+    @precondition(lambda self: self.receives)
     @rule(data=st.data())
     def arrive(self, data: st.DataObject) -> None:
-        asked_at, limit = self.polls.pop(data.draw(st.integers(0, len(self.polls) - 1)))
+        receive = self.receives.pop(data.draw(st.integers(0, len(self.receives) - 1)))
         late = data.draw(st.booleans(), label="SQS delivered when asked, the answer came only now")
         messages = [
-            self._deliver(stored, asked_at, late)
-            for stored in visible(self.stored, self.now, fifo=self.fifo)[:limit]
+            self._deliver(stored, receive.opened_at, late)
+            for stored in visible(self.stored, self.now, fifo=self.fifo)[: receive.limit]
         ]
-        self._do(self.state.received(messages, self.now, WALL + self.now))
+        self._do(self.state.receive_ended(receive, messages, self.now, WALL + self.now))
 
     @precondition(lambda self: self.running and not self.fifo)
     @rule(data=st.data())
@@ -138,7 +143,9 @@ class Dispatching(RuleBasedStateMachine):
         stored = self._of(data.draw(st.sampled_from(sorted(self.running))))
         if not stored.deleted:
             message = self._deliver(stored, self.now, late=False)
-            self._do(self.state.received([message], self.now, WALL + self.now))
+            receive = Receive(1, 0, self.now)
+            self.state.receive_opened(receive)
+            self._do(self.state.receive_ended(receive, [message], self.now, WALL + self.now))
 
     def _deliver(self, stored: Stored, asked_at: float, late: bool) -> Message:
         at = asked_at if late else self.now
@@ -184,10 +191,12 @@ class Dispatching(RuleBasedStateMachine):
         self.done.add(message_id)
         self._do(self.state.suppressed(self.running.pop(message_id), self.now))
 
-    @precondition(lambda self: self.burying)
+    @precondition(lambda self: self.dead_lettering)
     @rule(data=st.data(), worked=st.booleans())
     def end_dead_letter(self, data: st.DataObject, worked: bool) -> None:
-        in_flight, reason = self.burying.pop(data.draw(st.integers(0, len(self.burying) - 1)))
+        in_flight, reason = self.dead_lettering.pop(
+            data.draw(st.integers(0, len(self.dead_lettering) - 1))
+        )
         if worked:
             self.done.add(in_flight.message.message_id)
             self._do(self.state.dead_lettered(in_flight, reason, self.now))
@@ -211,9 +220,9 @@ class Dispatching(RuleBasedStateMachine):
         if worked and message is stored.handles[-1]:  # an old handle deletes nothing
             stored.deleted = True
         if worked and confirmed:
-            self._do(self.state.settling.deleted(in_flight, message, self.now))
+            self._do(self.state.deleted(in_flight, message, self.now))
         else:
-            self._do(self.state.settling.delete_failed(in_flight, "why"))
+            self._do(self.state.delete_failed(in_flight, "why"))
 
     @precondition(lambda self: self.to_change)
     @rule()
@@ -227,28 +236,29 @@ class Dispatching(RuleBasedStateMachine):
         change, message = self.changes.pop(data.draw(st.integers(0, len(self.changes) - 1)))
         if worked:
             self._hide(message, change.seconds)
-            self._do(self.state.settling.released(change.in_flight, message, self.now))
+            self._do(self.state.released(change.in_flight, message, self.now))
         else:
-            self._do(self.state.settling.release_failed(change.in_flight, "why"))
+            self._do(self.state.release_failed(change.in_flight, "why"))
 
     @rule()
-    def begin_beats(self) -> None:
+    def begin_heartbeats(self) -> None:
         due = self.state.heartbeats(self.now)
         assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
         for in_flight, seconds in due:
             assert in_flight.state is not State.RELEASING
             assert in_flight not in self.failed, "a heartbeat after a failure"
             assert not any(
-                in_flight is heartbeat_pending for heartbeat_pending, _ in self._beating()
+                in_flight is heartbeat_pending
+                for heartbeat_pending, _ in self._heartbeats_pending()
             ), "two at one time"
             self._assert_within_twelve_hours(in_flight, seconds)
         if due:
-            self.beats.append((due, [in_flight.message for in_flight, _ in due], self.now))
+            self.heartbeats.append((due, [in_flight.message for in_flight, _ in due], self.now))
 
-    @precondition(lambda self: self.beats)
+    @precondition(lambda self: self.heartbeats)
     @rule(data=st.data(), worked=st.booleans())
-    def end_beats(self, data: st.DataObject, worked: bool) -> None:
-        due, messages, at = self.beats.pop(data.draw(st.integers(0, len(self.beats) - 1)))
+    def end_heartbeats(self, data: st.DataObject, worked: bool) -> None:
+        due, messages, at = self.heartbeats.pop(data.draw(st.integers(0, len(self.heartbeats) - 1)))
         if worked:
             for (_, seconds), message in zip(due, messages, strict=True):
                 self._hide(message, seconds)
@@ -259,24 +269,30 @@ class Dispatching(RuleBasedStateMachine):
         if message is stored.handles[-1] and stored.visible_at > self.now:
             stored.visible_at = self.now + seconds
 
-    def _beating(self) -> list[tuple[InFlightMessage, int]]:
-        return [pair for due, _, _ in self.beats for pair in due]
+    def _heartbeats_pending(self) -> list[tuple[InFlightMessage, int]]:
+        return [pair for due, _, _ in self.heartbeats for pair in due]
 
     @rule()
     def drain(self) -> None:
         self.state.drain()
 
-    @precondition(lambda self: not self.polls and (self.state.draining or not self._is_open()))
     @rule()
-    def release_held(self) -> None:
-        self._do(self.state.release_held(self.now))
+    def settle_held(self) -> None:
+        """Held messages start, or are released; `_do` checks that no open receive brings them."""
+        open_now = self._is_open() and not self.state.draining
+        self.waited |= open_now and self.state.may_hold
+        self._do(self.state.settle_held(self.state.gate.limit - len(self.running), self.now))
+        if open_now:
+            assert len(self.running) <= self.options.http_connections
 
-    @precondition(lambda self: self._is_open() and not self.state.draining)
-    @rule()
-    def start_held(self) -> None:
-        self.waited |= self.state.has_held
-        self._do(self.state.start_held(self.state.gate.window - len(self.running), self.now))
-        assert len(self.running) <= self.options.http_connections
+    @precondition(lambda self: not self.state.draining)
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        if paused:
+            self.state.pause()
+            assert self.state.capacity() == 0
+        else:
+            self.state.resume()
 
     def _is_open(self) -> bool:
         return self.state.gate.is_open
@@ -296,18 +312,19 @@ class Dispatching(RuleBasedStateMachine):
                 case ChangeVisibility(in_flight=in_flight, seconds=seconds):
                     assert in_flight.state is State.RELEASING
                     assert not any(
-                        in_flight is heartbeat_pending for heartbeat_pending, _ in self._beating()
+                        in_flight is heartbeat_pending
+                        for heartbeat_pending, _ in self._heartbeats_pending()
                     )
                     self._assert_within_twelve_hours(in_flight, seconds)
                     self._assert_not_settling(in_flight)
                     self.to_change.append(action)
                 case DeadLetterMessage(in_flight=in_flight, reason=reason):
-                    self.burying.append((in_flight, reason))
+                    self.dead_lettering.append((in_flight, reason))
                 case LogEvent(event=event, values=values):
                     assert not {"body", "receipt_handle"} & values.keys()
                     assert event != events.MESSAGE_EXPIRED or values["age_seconds"] >= RETENTION
                     if values.get("reason") in UNTRIED:
-                        assert not self.polls, "an open receive would bring it again"
+                        assert not self.receives, "an open receive would bring it again"
                         assert self.state.draining or values["receives_left"]
 
     def _check_post(self, in_flight: InFlightMessage) -> None:
@@ -333,7 +350,9 @@ class Dispatching(RuleBasedStateMachine):
             *(in_flight for in_flight, _ in self.deletes),
             *(change.in_flight for change, _ in self.changes),
         ]
-        assert not any(in_flight is other for other in pending), "told SQS twice at one time"
+        assert not any(in_flight is other for other in pending), (
+            "two calls about one message at one time"
+        )
 
     def _assert_within_twelve_hours(self, in_flight: InFlightMessage, seconds: int) -> None:
         assert seconds >= 0
@@ -346,7 +365,7 @@ class Dispatching(RuleBasedStateMachine):
     @invariant()
     def running_is_what_the_application_has(self) -> None:
         if hasattr(self, "state"):
-            running = [f for f in self.state.in_flight_messages() if f.state is State.RUNNING]
+            running = [f for f in self.state.messages() if f.state is State.RUNNING]
             assert {f.message.message_id: f for f in running} == self.running
 
     @invariant()
@@ -355,45 +374,42 @@ class Dispatching(RuleBasedStateMachine):
             assert self.state.in_flight <= self.options.http_connections
 
     @invariant()
-    def a_closed_gate_or_a_drain_has_no_room(self) -> None:
+    def a_closed_gate_or_a_drain_has_no_capacity(self) -> None:
         if hasattr(self, "state") and (self.state.draining or not self.state.gate.is_open):
-            assert self.state.room(0) == 0
+            assert self.state.capacity() == 0
 
     def teardown(self) -> None:
-        """Once everything is answered and confirmed, nothing is left behind."""
+        """Once everything is answered and confirmed, nothing is left here."""
         if not hasattr(self, "state"):
             return
         self.state.drain()
-        self.polls.clear()
-        self._do(self.state.release_held(self.now))
-        while self.running or self.beats or self._settles_left():
+        for receive in take(self.receives):
+            self._do(self.state.receive_ended(receive, [], self.now, WALL + self.now))
+        self._do(self.state.settle_held(0, self.now))
+        while self.running or self.heartbeats or self._settles_left():
             for message_id in sorted(self.running):
                 self.done.add(message_id)
                 in_flight = self.running.pop(message_id)
                 self._do(self.state.answered(in_flight, Answered(200), self.now))
-            for due, _, at in take(self.beats):
+            for due, _, at in take(self.heartbeats):
                 self._do(self.state.heartbeats_ended(due, [True] * len(due), at, self.now))
-            for in_flight, reason in take(self.burying):
+            for in_flight, reason in take(self.dead_lettering):
                 self.done.add(in_flight.message.message_id)
                 self._do(self.state.dead_lettered(in_flight, reason, self.now))
             for in_flight in take(self.to_delete):
-                self._do(self.state.settling.deleted(in_flight, in_flight.message, self.now))
+                self._do(self.state.deleted(in_flight, in_flight.message, self.now))
             for change in take(self.to_change):
-                self._do(
-                    self.state.settling.released(
-                        change.in_flight, change.in_flight.message, self.now
-                    )
-                )
+                self._do(self.state.released(change.in_flight, change.in_flight.message, self.now))
             for in_flight, message in take(self.deletes):
-                self._do(self.state.settling.deleted(in_flight, message, self.now))
+                self._do(self.state.deleted(in_flight, message, self.now))
             for change, message in take(self.changes):
-                self._do(self.state.settling.released(change.in_flight, message, self.now))
+                self._do(self.state.released(change.in_flight, message, self.now))
         assert self.state.in_flight == 0
         assert self.state.idle
 
     def _settles_left(self) -> bool:
         return bool(
-            self.burying or self.to_delete or self.to_change or self.deletes or self.changes
+            self.dead_lettering or self.to_delete or self.to_change or self.deletes or self.changes
         )
 
 

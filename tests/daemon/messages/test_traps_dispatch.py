@@ -9,7 +9,9 @@ import pytest
 
 from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions, events
+from sqsd.messages.gate import Gate
 from sqsd.messages.message import Message
+from sqsd.messages.polling import Receive
 from sqsd.messages.state import MessageState
 from sqsd.testing.clock import EPOCH, FakeClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
@@ -43,8 +45,8 @@ def a_message(message_id: str = "m", *, group: str | None = None, at: float = 0.
 
 @pytest.mark.parametrize("seconds", [40.0, 100.0, 2_000.0])
 def test_a_slow_group_costs_each_of_its_messages_one_receive(seconds: float) -> None:
-    """SQS gives the rest of a group to nobody while its first is in flight, so to extend what waits
-    here takes it from nobody; to return it would cost each the receives of all before it.
+    """SQS delivers nothing of a group while its first message is in flight, so an extension of what
+    waits here keeps it from no consumer; a release would cost each the receives of all before it.
     """
 
     @in_virtual_time
@@ -113,8 +115,11 @@ async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> No
 
 def test_a_stall_of_half_the_visibility_loses_no_heartbeat() -> None:
     # A heartbeat comes due at half the visibility, so the other half is there for a late one.
-    state = MessageState(SqsdOptions(visibility_timeout=60, inactivity_timeout=50), fifo=False)
-    state.received([a_message()], 0.0, EPOCH)
+    options = SqsdOptions(visibility_timeout=60, inactivity_timeout=50)
+    state = MessageState(options, fifo=False, gate=Gate(options.http_connections))
+    receive = Receive(10, 20, 0.0)
+    state.receive_opened(receive)
+    state.receive_ended(receive, [a_message()], 0.0, EPOCH)
     assert state.heartbeats(29.9) == []
     ((_, seconds),) = state.heartbeats(59.0)  # nothing could run from 30 to 59
     assert seconds == 60

@@ -12,8 +12,11 @@ from sqsd.aws.sqs import SqsQueue
 from sqsd.base.ports import EventLog
 from sqsd.contract import SqsdOptions, events
 from sqsd.cron.cron_yaml import parse_cron_yaml
+from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
+from sqsd.messages.runtime import Runtime
 from sqsd.observe.assembly import status_pages
 from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.observe.observer import Observer
@@ -50,16 +53,16 @@ class World:
             log=self.log,
             visibility_timeout=chosen.visibility_timeout,
         )
+        runtime = Runtime(self.clock, self.log, lambda: 0.5)
         self.dispatcher = Dispatcher(
             options=chosen,
             queue=ObservedQueue(queue, self.log.metrics),
-            builder=RequestBuilder(chosen, "work"),
-            fifo=fifo,
-            application=self.application,
-            clock=self.clock,
-            log=self.log,
+            delivery=ApplicationDelivery(
+                chosen, RequestBuilder(chosen, "work"), self.application, runtime
+            ),
+            connections=ConnectionPool(chosen.http_connections, self.application, runtime),
+            runtime=runtime,
             ready=lambda: self.log.emit(events.DAEMON_READY),
-            jitter=lambda: 0.5,
         )
         self.status = Status(
             identity=DaemonIdentity(

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from sqsd.contract import events
+from sqsd.messages.dispatching import STUCK_SECONDS
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Unreachable
-from sqsd.observe.status import STUCK_SECONDS
 from sqsd.testing.clock import in_virtual_time
 from tests.daemon.observe.observed import World
 

@@ -1,7 +1,7 @@
-"""Calls to one AWS service by its JSON protocol: signed, over kept connections, with a deadline.
+"""Calls to one AWS service by its JSON protocol: signed, over pooled connections, with a deadline.
 
-By hand and not by botocore's client, which costs more than the rest of the daemon together
-(ADR 2). Nothing is retried here: only the caller knows whether a call may be made twice.
+The protocol is written by hand, because botocore's client costs more than the rest of the daemon
+together (ADR 2). Nothing is retried here: only the caller knows whether a call may be made twice.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from sqsd.aws.credentials import CredentialSource, Endpoint, Keys
 from sqsd.aws.sigv4 import Signer
-from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.base.ports import Clock
 from sqsd.http.http1 import Answer, Connection, Failure
-from sqsd.started import Started
 
 _text_of = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -44,25 +43,27 @@ else:
             return json.loads(data)
 
 
-#: Seconds for which an unused connection is trusted; beyond it a NAT may have forgotten it.
+#: Longest idle time of a connection that is used again, in seconds; a NAT may forget it later.
 _IDLE_SECONDS: Final = 20.0
-#: Error codes that mean "other keys, please", not "you may not".
+#: Error codes for which new keys may help, unlike a lack of permission.
 _KEY_ERRORS: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
 )
-#: Error codes that a wrong local clock causes; the answer's Date header tells by how much.
+#: Error codes that a wrong local clock causes; the answer's Date header shows the difference.
 _CLOCK_ERRORS: Final = frozenset(
     {"RequestTimeTooSkewed", "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired"}
 )
-#: The action whose requests are alike.
-_ALIKE: Final = "ReceiveMessage"
-#: Seconds between looks at AWS's clock.
-_DATE_SECONDS: Final = 60.0
+#: The action whose requests repeat, so that a signed request can be sent again.
+_REPEATED: Final = "ReceiveMessage"
+#: Time between two readings of AWS's clock, in seconds.
+_CLOCK_SECONDS: Final = 60.0
 _DATE: Final = re.compile(rb"\r\ndate:[ \t]*([^\r\n]+)\r\n", re.IGNORECASE)
 
 
 class JsonApi:
-    """Implements `ports.AwsApi`. Each instance has its own connections: long polls get one apart.
+    """One AWS service in one region. Implements `ports.TimedApi`.
+
+    Each instance has its own connections, so that long polls never delay other calls.
 
     Args:
         version: of the JSON protocol, `1.0` for SQS and DynamoDB.
@@ -81,7 +82,9 @@ class JsonApi:
         version: str = "1.0",
     ) -> None:
         content_type = f"application/x-amz-json-{version}"
-        self._endpoint, self._credentials, self._clock = endpoint, credentials, clock
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._clock = clock
         self._prefix = prefix
         self._signer = Signer(service, region, endpoint.host_header, endpoint.path, content_type)
         self._start = (
@@ -92,42 +95,33 @@ class JsonApi:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
         self._clock_offset = 0.0
-        self._look_at_date_at = 0.0
+        self._read_clock_at = 0.0
         #: Whole receives by their bodies, signed in one second with the same keys.
         self._signed: dict[bytes, bytes] = {}
         self._signed_for: tuple[int, Keys] | None = None
 
     @property
     def clock_offset(self) -> float:
-        """See `ports.TimedApi`; to two seconds, looked at once a minute."""
+        """See `ports.TimedApi`; to two seconds, read once a minute."""
         return self._clock_offset
 
-    def call(
+    async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
-    ) -> Started[dict[str, Any]]:
-        """See `ports.AwsApi.call`; also raises `NoCredentials`, when awaited.
-
-        The request leaves before this returns where keys and a connection are at hand.
-        """
+    ) -> dict[str, Any]:
+        """See `ports.AwsApi.call`; also raises `NoCredentials`."""
         body = _encode(request)
+        left = timeout
         keys = self._credentials.known(self._clock.monotonic())
         connection = None if keys is None else self._idle_connection()
         if keys is None or connection is None:
             until = self._loop.time() + timeout
-            return Started(lambda: self._connect_and_call(action, body, keys, until, timeout))
-        sent = self._send(connection, self._request(action, body, keys), timeout)
-        return Started(lambda: self._answer(action, keys, connection, sent, timeout))
-
-    async def _connect_and_call(
-        self, action: str, body: bytes, keys: Keys | None, until: float, timeout: float
-    ) -> dict[str, Any]:
-        try:
-            async with asyncio.timeout_at(until):
-                keys = keys or await self._credentials.keys(self._clock.monotonic())
-                connection = self._idle_connection() or await self._connect(action)
-        except TimeoutError as error:
-            raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
-        left = until - self._loop.time()
+            try:
+                async with asyncio.timeout_at(until):
+                    keys = keys or await self._credentials.keys(self._clock.monotonic())
+                    connection = self._idle_connection() or await self._connect(action)
+            except TimeoutError as error:
+                raise AwsUnreachable(action, f"no answer within {timeout:g} s") from error
+            left = until - self._loop.time()
         sent = self._send(connection, self._request(action, body, keys), left)
         return await self._answer(action, keys, connection, sent, timeout)
 
@@ -162,7 +156,7 @@ class JsonApi:
         sent: asyncio.Future[Answer | Failure],
         timeout: float,
     ) -> dict[str, Any]:
-        """What the answer says; cancelling this closes the connection."""
+        """Wait for the answer and read it; a cancellation closes the connection."""
         try:
             result = await sent
         except asyncio.CancelledError:
@@ -174,8 +168,8 @@ class JsonApi:
             raise AwsUnreachable(
                 action, f"no answer within {timeout:g} s" if late else result.value
             )
-        if (now := self._loop.time()) >= self._look_at_date_at:
-            self._look_at_date_at = now + _DATE_SECONDS
+        if (now := self._loop.time()) >= self._read_clock_at:
+            self._read_clock_at = now + _CLOCK_SECONDS
             self._correct_clock(result)
         if result.status == 200:
             return self._document(action, result)
@@ -183,7 +177,7 @@ class JsonApi:
 
     def _request(self, action: str, body: bytes, keys: Keys) -> bytes:
         at = int(self._clock.time() + self._clock_offset)
-        # Signatures have whole seconds, and receives are alike: on a busy queue most are signed.
+        # Signatures have whole seconds, and receives repeat: on a busy queue most are signed.
         if self._signed_for != (at, keys):
             self._signed_for = (at, keys)
             self._signed.clear()
@@ -192,7 +186,7 @@ class JsonApi:
         signed = self._signer.headers(body, f"{self._prefix}.{action}", keys, at)
         head = f"{self._start}{signed}Content-Length: {len(body)}\r\n\r\n"
         request = head.encode() + body
-        if action == _ALIKE:
+        if action == _REPEATED:
             self._signed[body] = request
         return request
 
@@ -256,8 +250,5 @@ class JsonApi:
         except ValueError:
             return
         offset = theirs - self._clock.time()
-        # A Date header has whole seconds; less than that is no news.
+        # A Date header has whole seconds, so a smaller difference may not be one.
         self._clock_offset = offset if abs(offset) > 2 else 0.0
-
-
-__all__ = ["JsonApi", "NoCredentials"]

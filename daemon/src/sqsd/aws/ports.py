@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 
 class AwsApi(Protocol):
     """One AWS service in one region, by its JSON protocol: signed, pooled, with a hard deadline."""
 
-    def call(
+    async def call(
         self, action: str, request: Mapping[str, Any], *, timeout: float
-    ) -> Awaitable[dict[str, Any]]:
-        """Make one call and give its answer; never retried here. It may be under way at once.
+    ) -> dict[str, Any]:
+        """Make one call and return its answer; nothing is retried here.
 
         Args:
             action: such as `ReceiveMessage`.

@@ -1,8 +1,8 @@
-"""The queue: SQS's answers as values, batches of at most ten, failures told entry by entry."""
+"""The queue: SQS's answers as values, in batches of at most ten, with a result for each entry."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
@@ -10,19 +10,21 @@ from sqsd.aws.hints import hint_for_queue
 from sqsd.aws.ports import AwsApi, TimedApi
 from sqsd.base.errors import AwsError
 from sqsd.base.ports import Clock, EventLog
-from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON, events
+from sqsd.contract import (
+    ATTRIBUTE_FIRST_MESSAGE_ID,
+    ATTRIBUTE_REASON,
+    BATCH_ENTRIES,
+    events,
+)
 from sqsd.messages.message import Attribute, Message, Refused
-from sqsd.started import Started
 
-#: SQS's own limit for a receive and for a batch.
-BATCH: Final = 10
-#: Ids of a batch's entries: one message may stand in it twice, and ids must differ.
-_POSITIONS: Final = tuple(str(position) for position in range(BATCH))
-#: SQS's own limit for attributes of a message.
+#: Ids of a batch's entries. They must differ, and one message may be in a batch twice.
+_POSITIONS: Final = tuple(str(position) for position in range(BATCH_ENTRIES))
+#: Most attributes of a message that SQS accepts.
 MOST_ATTRIBUTES: Final = 10
-#: Seconds beyond a long poll's wait after which a receive counts as hung.
+#: Time beyond a long poll's wait after which a receive counts as hung, in seconds.
 _POLL_MARGIN: Final = 5.0
-#: Seconds that any other call gets.
+#: Deadline of any other call, in seconds.
 _CALL_SECONDS: Final = 10.0
 _SYSTEM_ATTRIBUTES: Final = [
     "SenderId",
@@ -31,18 +33,18 @@ _SYSTEM_ATTRIBUTES: Final = [
     "ApproximateFirstReceiveTimestamp",
     "MessageGroupId",
 ]
-#: What some of `extra_headers` are made of.
+#: System attributes that some of `extra_headers` are made of.
 _EXTRA_SYSTEM_ATTRIBUTES: Final = ["MessageDeduplicationId", "AWSTraceHeader"]
 
 
 class SqsQueue:
-    """Implements `ports.Queue`.
+    """One SQS queue. Implements `messages.ports.Queue`.
 
     Args:
-        polls: for receives alone, so that long polls never hold up a delete.
-        control: for deletes, visibility changes and sends.
+        polls: makes receives alone, so that long polls never delay a delete.
+        control: makes deletes, visibility changes and sends.
         visibility_timeout: seconds, set on every receive whatever the queue's own is (EB).
-        dead_letter_queue_url: where `bury` sends; only with `dead_letter_statuses`.
+        dead_letter_queue_url: where `dead_letter` sends; only with `dead_letter_statuses`.
         with_extras: also ask for what only extra headers need.
     """
 
@@ -59,9 +61,12 @@ class SqsQueue:
         with_extras: bool = False,
     ) -> None:
         self.url = url
+        self.fifo = is_fifo(url)
         self._dead_letter_queue_url = dead_letter_queue_url
-        self._polls, self._control = polls, control
-        self._clock, self._log = clock, log
+        self._polls = polls
+        self._control = control
+        self._clock = clock
+        self._log = log
         self._receive = {
             "QueueUrl": url,
             "VisibilityTimeout": visibility_timeout,
@@ -70,21 +75,19 @@ class SqsQueue:
             "MessageAttributeNames": ["All"],
         }
 
-    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
-        """At most `limit` (1 to 10) messages, waiting up to `wait_seconds` (0 to 20) for the first.
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        """Receive at most `limit` (1 to 10) messages; wait `wait_seconds` (0 to 20) for the first.
 
-        Damaged bodies (wrong MD5) are left to their visibility timeout, as botocore does.
+        Messages with a damaged body (wrong MD5) are left to their visibility timeout, as botocore
+        does.
 
         Raises:
-            AwsError, AwsUnreachable, NoCredentials: nothing was received that we know of.
+            AwsError, AwsUnreachable, NoCredentials: nothing was received, as far as is known.
         """
         asked_at = self._clock.monotonic()
         request = {**self._receive, "MaxNumberOfMessages": limit, "WaitTimeSeconds": wait_seconds}
-        call = self._polls.call("ReceiveMessage", request, timeout=wait_seconds + _POLL_MARGIN)
-        return Started(lambda: self._received(call, asked_at))
-
-    async def _received(self, call: Awaitable[dict[str, Any]], asked_at: float) -> list[Message]:
-        answer = await _told(call, "ReceiveMessage", self.url)
+        timeout = wait_seconds + _POLL_MARGIN
+        answer = await _call(self._polls, "ReceiveMessage", request, timeout=timeout)
         entries = answer.get("Messages") or ()
         messages = []
         for entry in entries:
@@ -97,11 +100,11 @@ class SqsQueue:
 
     @property
     def clock_offset(self) -> float:
-        """See `ports.Queue`."""
+        """Seconds by which SQS's clock is ahead of this machine's, or 0 if unknown."""
         return self._polls.clock_offset
 
     async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
-        """Delete at most ten; for each None once SQS confirmed it, or why it did not.
+        """Delete at most ten messages. Returns for each why it failed, or None if confirmed.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: the whole call failed.
@@ -115,7 +118,9 @@ class SqsQueue:
     async def change_visibility(
         self, changes: Sequence[tuple[Message, int]]
     ) -> list[Refused | None]:
-        """Hide each of at most ten messages for so many seconds from now (0 to 43,200).
+        """Hide each of at most ten messages for 0 to 43,200 seconds from now.
+
+        Returns: for each why it failed, or None if confirmed.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: the whole call failed.
@@ -140,7 +145,7 @@ class SqsQueue:
         group_id: str | None = None,
         deduplication_id: str | None = None,
     ) -> str:
-        """Send one message with String attributes; give its message id.
+        """Send one message with String attributes. Returns its message id.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: it may or may not have been sent.
@@ -161,7 +166,9 @@ class SqsQueue:
         return str(answer.get("MessageId", ""))
 
     async def dead_letter(self, message: Message, reason: str) -> None:
-        """Send a message to the dead-letter queue with its attributes and, if room is, the reason.
+        """Send a message with its attributes to the dead-letter queue.
+
+        The reason becomes an attribute, if the message has fewer than ten.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: it may or may not have arrived.
@@ -197,8 +204,9 @@ class SqsQueue:
     ) -> list[Refused | None]:
         request = {"QueueUrl": self.url, "Entries": entries}
         answer = await _call(self._control, action, request, timeout=_CALL_SECONDS)
-        # Of what SQS says nothing nobody knows anything: try again.
-        results: list[Refused | None] = [Refused(f"{action}: no word of this entry")] * len(entries)
+        # The fate of an entry that SQS does not mention is unknown: it is tried again.
+        missing = Refused(f"{action}: the answer does not mention this entry")
+        results: list[Refused | None] = [missing] * len(entries)
         for entry in answer.get("Successful") or ():
             results[int(entry["Id"])] = None
         for entry in answer.get("Failed") or ():
@@ -216,25 +224,21 @@ def _refused(action: str, entry: Mapping[str, Any]) -> Refused:
 async def _call(
     api: AwsApi, action: str, request: Mapping[str, Any], *, timeout: float
 ) -> dict[str, Any]:
-    return await _told(api.call(action, request, timeout=timeout), action, request["QueueUrl"])
-
-
-async def _told(call: Awaitable[dict[str, Any]], action: str, url: str) -> dict[str, Any]:
-    """What a call gives; a refusal is told with the queue it is about and the hint."""
+    """Make a call. A refusal is raised with a hint that names the queue."""
     try:
-        return await call
+        return await api.call(action, request, timeout=timeout)
     except AwsError as error:
-        hint = hint_for_queue(action, error.code, url)
+        hint = hint_for_queue(action, error.code, request["QueueUrl"])
         raise AwsError(action, error.code, error.message, error.status, hint) from error
 
 
 def queue_name(url: str) -> str:
-    """The last part of a queue's URL: what EB shows in `X-Aws-Sqsd-Queue`."""
+    """Return the last part of a queue's URL: what EB sends in `X-Aws-Sqsd-Queue`."""
     return url.rstrip("/").rpartition("/")[2]
 
 
 def is_fifo(url: str) -> bool:
-    """By its name, which AWS prescribes; a group id alone does not make a queue FIFO."""
+    """Return whether a queue is FIFO, by the name that AWS prescribes."""
     return url.endswith(".fifo")
 
 
@@ -268,7 +272,7 @@ def _attribute(value: Mapping[str, Any]) -> Attribute:
 
 
 def _sendable(attribute: Attribute) -> dict[str, str]:
-    """An attribute as it was received, to be sent on."""
+    """Return an attribute as it was received, in the form in which it is sent."""
     if attribute.value is None:
         return {"DataType": attribute.data_type, "BinaryValue": attribute.binary or ""}
     return {"DataType": attribute.data_type, "StringValue": attribute.value}

@@ -61,3 +61,8 @@ SCHEDULED_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
 ATTRIBUTE_REASON: Final = "worker-tier.reason"
 #: The message's id in the work queue.
 ATTRIBUTE_FIRST_MESSAGE_ID: Final = "worker-tier.message_id"
+
+# ---- SQS's own limits --------------------------------------------------------------------------
+
+#: Most messages that one receive may ask for, and most entries of one batch call.
+BATCH_ENTRIES: Final = 10

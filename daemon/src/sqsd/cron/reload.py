@@ -48,7 +48,7 @@ class ScheduleFile(Protocol):
 class CronReloader:
     """Runs a scheduler for the tasks of a file, as they are now.
 
-    Implements `supervisor.Periodic` and `messages.dispatcher.ScheduledCopies`.
+    Implements `supervisor.PeriodicScheduler` and `messages.occurrences.Duplicates`.
 
     Args:
         file: where the tasks are; read here for the first time.

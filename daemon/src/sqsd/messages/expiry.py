@@ -7,9 +7,15 @@ from sqsd.messages.message import Message
 
 
 def expired_age(message: Message, options: SqsdOptions, wall_time: float) -> int | None:
-    """Seconds since its first receive, when those are too many; None: it may be dispatched."""
+    """Return the seconds since a message's first receive if they exceed `retention_period`.
+
+    Returns None if the message may be dispatched.
+
+    Args:
+        wall_time: seconds since 1970, by SQS's clock.
+    """
     first = message.first_received_at
-    # What is received for the first time was so just now, whatever the clocks say.
+    # A message received for the first time was received just now, whatever the clocks show.
     if not options.delete_expired or first is None or message.receive_count <= 1:
         return None
     age = wall_time - first / 1000

@@ -1,20 +1,20 @@
-"""How several queues share the slots of one application: a function of what each holds and wants.
+"""Weighted max-min fairness: how several queues share the connections to one application.
 
-A queue's *claim* is what it holds (messages in flight, and what open receives have asked for) and
-what it wants besides: one message when it is quiet, for its own long poll; more, doubled with each
-full receive, while there is more to be had. Slots are dealt out by weight, as water finds its
-level: no queue gets more than it wants, none less than it holds or than one, and what some leave
-the others share by weight again.
+A queue *uses* a connection for each message in flight and for each message that an open receive has
+asked for. It *demands* these and more: one message when it is quiet, for its long poll; with each
+full receive twice as many, while it has more. Connections are divided by weighted max-min fairness
+("water-filling"): no queue gets more than it demands, none less than it uses or than one, and what
+some do not need is divided among the rest, by weight again.
 
 Promised:
-- all queues together never take more than the window;
-- a slot that is free and wanted is given to somebody (what an idle queue leaves is lent);
-- a queue that wants its share gets it, as slots come free: nothing is taken from a request that
-  runs, so a queue that came late waits for answers to those that came early;
-- a queue that holds nothing can have its long poll open, so its first message never waits for
-  another queue's, once the window is as wide as there are queues.
+- all queues together never use more than the gate's limit;
+- a connection that is free and demanded is given to a queue (what an idle queue leaves is lent);
+- a queue that demands its share gets it, as connections become free: no running request is cut, so
+  a queue that became busy late waits for the answers to those that were busy before;
+- a queue that uses nothing can have its long poll open, so its first message never waits for
+  another queue's, once the limit is at least the number of queues.
 
-Not promised: shares within a second. A queue that has been quiet asks for one message first.
+Not promised: shares within a second. A queue that was quiet asks for one message first.
 """
 
 from __future__ import annotations
@@ -23,104 +23,112 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqsd.messages.polling import BATCH
+from sqsd.contract import BATCH_ENTRIES
 
 
 class Usage(NamedTuple):
-    """What one queue has and wants of the slots."""
+    """What one queue uses of the connections, and what it wants."""
 
     weight: int
     in_flight: int
-    #: Asked for by receives that are open.
+    #: Messages that open receives have asked for.
     reserved: int
-    #: Beyond what is in flight; at least 1.
-    want: int
+    #: Messages wanted beyond those in flight; at least 1.
+    wanted: int
 
     @property
     def used(self) -> int:
+        """Connections in use."""
         return self.in_flight + self.reserved
 
     @property
     def demand(self) -> int:
-        return self.in_flight + self.want
+        """Connections that the queue would use if it could."""
+        return self.in_flight + self.wanted
 
 
 @dataclass(slots=True)
 class Demand:
-    """How much a queue wants, as its receives tell.
+    """How many messages a queue wants, judged by its receives.
 
     Args:
-        slots: `http_connections`.
+        connections: `http_connections`.
     """
 
-    slots: int
-    want: int = 1
+    connections: int
+    wanted: int = 1
 
     @property
-    def quiet(self) -> bool:
-        """Nothing came of late: one receive for one message is enough, and may wait for long."""
-        return self.want == 1
+    def is_quiet(self) -> bool:
+        """The last receives were empty: one long poll for one message is enough."""
+        return self.wanted == 1
 
     @property
     def limit(self) -> int:
-        """Messages that one receive may ask for. A wide one would hold slots while it waits."""
-        return min(BATCH, self.want)
+        """Most messages that one receive may ask for. They are reserved while it waits."""
+        return min(BATCH_ENTRIES, self.wanted)
 
-    def polled(self, asked: int, got: int) -> None:
-        """A receive for `asked` messages brought `got`."""
-        if got >= asked:
-            self.want = min(self.slots, 2 * max(self.want, got))
+    def received(self, limit: int, count: int) -> None:
+        """A receive for `limit` messages brought `count`."""
+        if count >= limit:
+            self.wanted = min(self.connections, 2 * max(self.wanted, count))
         else:
-            self.want = max(1, min(self.slots, 2 * got))
+            self.wanted = max(1, min(self.connections, 2 * count))
 
-    def failed(self) -> None:
-        """A receive failed: while the queue refuses, others may have its slots."""
-        self.want = 1
+    def receive_failed(self) -> None:
+        """A receive failed: while the queue refuses, its connections are lent."""
+        self.wanted = 1
 
 
-def room(window: int, claims: Sequence[Usage], position: int) -> int:
-    """How many messages the queue at `position` may ask for, besides what it has asked for."""
-    claim = claims[position]
-    free = window - sum(other.used for other in claims)
-    wanted = claim.demand - claim.used
+def capacity(limit: int, usages: Sequence[Usage], position: int) -> int:
+    """Return how many more messages the queue at `position` may ask for.
+
+    Args:
+        limit: how many connections there are for all queues together.
+    """
+    usage = usages[position]
+    free = limit - sum(other.used for other in usages)
+    wanted = usage.demand - usage.used
     if free <= 0 or wanted <= 0:
         return 0
-    return max(0, min(free, wanted, _entitled(window, claims)[position] - claim.used))
+    return max(0, min(free, wanted, _shares(limit, usages)[position] - usage.used))
 
 
-def _entitled(window: int, claims: Sequence[Usage]) -> list[int]:
-    """How many slots each queue may use in all."""
-    low = [max(1, claim.used) for claim in claims]
-    high = [max(least, claim.demand) for least, claim in zip(low, claims, strict=True)]
-    if sum(high) <= window or sum(low) > window:
-        # Enough for all; or so little, since the gate has narrowed, that the first to ask gets it.
+def _shares(limit: int, usages: Sequence[Usage]) -> list[int]:
+    """Return how many connections each queue may use in all."""
+    low = [max(1, usage.used) for usage in usages]
+    high = [max(least, usage.demand) for least, usage in zip(low, usages, strict=True)]
+    if sum(high) <= limit or sum(low) > limit:
+        # Enough for all; or so few, since the gate has narrowed, that the first to ask gets them.
         return high
-    weights = [claim.weight for claim in claims]
-    level = _level(window, low, high, weights)
+    weights = [usage.weight for usage in usages]
+    level = _level(limit, low, high, weights)
     exact = [
         min(most, max(least, level * weight))
         for least, most, weight in zip(low, high, weights, strict=True)
     ]
-    entitled = [int(share + 1e-9) for share in exact]
-    # Parts of slots add up to whole ones: to those who miss the greatest part.
-    by_part = sorted(range(len(claims)), key=lambda i: entitled[i] - exact[i])
-    wanting = [i for i in by_part if entitled[i] < high[i]]
-    for i in wanting[: window - sum(entitled)]:
-        entitled[i] += 1
-    return entitled
+    shares = [int(share + 1e-9) for share in exact]
+    # The fractions add up to whole connections: they go to the queues that lost the most.
+    by_fraction = sorted(range(len(usages)), key=lambda i: shares[i] - exact[i])
+    unsatisfied = [i for i in by_fraction if shares[i] < high[i]]
+    for i in unsatisfied[: limit - sum(shares)]:
+        shares[i] += 1
+    return shares
 
 
-def _level(window: int, low: Sequence[int], high: Sequence[int], weights: Sequence[int]) -> float:
-    """Slots for each unit of weight, at which the queues together use the window."""
+def _level(limit: int, low: Sequence[int], high: Sequence[int], weights: Sequence[int]) -> float:
+    """Return the connections per unit of weight at which the queues together use the limit."""
     bounds = list(zip(low, high, weights, strict=True))
 
     def used_at(level: float) -> float:
         return sum(min(most, max(least, level * weight)) for least, most, weight in bounds)
 
-    steps = {0.0, *(b / w for *both, w in bounds for b in both)}
-    level = max(step for step in steps if used_at(step) <= window + 1e-9)
-    # From here to the next step only these grow, evenly.
+    steps = {0.0, *(bound / weight for *both, weight in bounds for bound in both)}
+    level = max(step for step in steps if used_at(step) <= limit + 1e-9)
+    # From here to the next step only these queues grow, evenly by weight.
     growing = sum(
-        w for least, most, w in bounds if least <= level * w + 1e-9 and level * w < most - 1e-9
+        weight
+        for least, most, weight in bounds
+        if least <= level * weight + 1e-9 and level * weight < most - 1e-9
     )
-    return level + (window - used_at(level)) / growing if growing else level
+    return level + (limit - used_at(level)) / growing if growing else level

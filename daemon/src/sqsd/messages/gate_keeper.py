@@ -1,101 +1,97 @@
-"""Probes the application while the gate is closed or suspicious, and tells when it opens."""
+"""Probes the application while the gate is closed or suspicious."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Final
 
-from sqsd.base.ports import Clock, EventLog
 from sqsd.base.tasks import Tasks
+from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
 from sqsd.messages.gate import Gate, Probe
 from sqsd.messages.ports import Application
+from sqsd.messages.runtime import Runtime
 
-#: Seconds of an application that does not answer before that is told, and from then on between.
-_FIRST_WORD_SECONDS: Final = 10.0
-_REPEAT_SECONDS: Final = 60.0
-#: Seconds between looks at an application that is under suspicion.
-_LOOK_PAUSE: Final = 1.0
+#: Seconds without an answer of the application before that is logged.
+_UNLOGGED_SECONDS: Final = 10.0
+#: Shortest time between two probes under suspicion, in seconds.
+_SUSPICION_PROBE_SECONDS: Final = 1.0
 _HINT: Final = (
     "the application does not answer, so nothing is received: start it, or correct http_port or"
     " health_path"
 )
-_NOBODY: Final = "a proxy answered for the application, and so it did when that was looked for"
+_PROXY_ALONE: Final = "a proxy answered a message and then a probe in place of the application"
 
 
 class GateKeeper:
-    """One application's. At most one probe is under way, however many queues wait for it.
+    """Opens and closes one gate. At most one probe is under way, however many queues wait.
 
     Args:
-        jitter: gives numbers from 0 to 1, so that instances do not knock in step.
+        opened: called each time the gate has opened.
     """
 
     def __init__(
         self,
         gate: Gate,
         application: Application,
-        clock: Clock,
-        log: EventLog,
-        jitter: Callable[[], float] = random.random,
+        runtime: Runtime,
+        opened: Callable[[], None],
     ) -> None:
-        self.gate = gate
-        self._application, self._clock, self._log = application, clock, log
-        self._jitter = jitter
-        self._opened: list[Callable[[], None]] = []
+        self._gate = gate
+        self._application = application
+        self._runtime = runtime
+        self._opened = opened
         self._tasks = Tasks()
         self._task: asyncio.Task[None] | None = None
-        self._no_look_before = 0.0
+        self._next_suspicion_probe_at = 0.0
 
-    def when_opened(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called each time the gate opens."""
-        self._opened.append(listener)
+    def check(self) -> None:
+        """Probe until the gate is open, if it is closed; probe once, if it is suspicious.
 
-    def watch(self) -> None:
-        """Probe until the gate is open, unless it is or that is being done."""
-        if not self.gate.is_open and self._task is None:
-            self._task = self._tasks.start(self._open(), "gate")
-
-    def look(self) -> None:
-        """Look once whether the application is there, unless the gate has no suspicion; not each
-        time, where it answers so itself.
+        Under suspicion at most one probe a second is made, and none while another is under way.
         """
-        now = self._clock.monotonic()
-        if self.gate.is_suspicious and self._task is None and now >= self._no_look_before:
-            self._no_look_before = now + _LOOK_PAUSE
-            self._task = self._tasks.start(self._look(), "look")
+        if self._task is not None:
+            return
+        if not self._gate.is_open:
+            self._task = self._tasks.start(self._open(), "gate")
+        elif self._gate.is_suspicious:
+            now = self._runtime.clock.monotonic()
+            if now >= self._next_suspicion_probe_at:
+                self._next_suspicion_probe_at = now + _SUSPICION_PROBE_SECONDS
+                self._task = self._tasks.start(self._probe_suspicion(), "probe")
 
-    async def _look(self) -> None:
+    async def close(self) -> None:
+        """End a probe that is under way."""
+        await self._tasks.close()
+
+    async def _probe_suspicion(self) -> None:
         try:
             alive = await self._application.probe(Probe.LENIENT_GET)
         finally:
             self._task = None
-        if self.gate.looked(alive):
-            self._log.emit(events.GATE_CLOSED, reason=_NOBODY)
-        self.watch()  # it may have been closed by others in the meantime
-
-    async def close(self) -> None:
-        """Probe no more."""
-        await self._tasks.close()
+        if self._gate.suspicion_probed(alive):
+            self._runtime.log.emit(events.GATE_CLOSED, reason=_PROXY_ALONE)
+        if not self._gate.is_open:  # an answer may have closed it in the meantime
+            self.check()
 
     async def _open(self) -> None:
-        closed_at = self._clock.monotonic()
-        tell_at = closed_at + _FIRST_WORD_SECONDS
+        clock = self._runtime.clock
+        closed_at = clock.monotonic()
+        throttle = LogThrottle()
         try:
             while True:
-                alive = await self._application.probe(self.gate.probe)
-                wait = self.gate.probed(alive)
+                alive = await self._application.probe(self._gate.probe)
+                wait = self._gate.probed(alive)
                 if wait is None:
                     break
-                now = self._clock.monotonic()
-                if now >= tell_at:
-                    tell_at = now + _REPEAT_SECONDS
-                    seconds = round(now - closed_at)
-                    self._log.emit(events.GATE_WAITING, seconds=seconds, reason=_HINT)
-                await self._clock.sleep(wait * (0.5 + self._jitter()))
+                seconds = clock.monotonic() - closed_at
+                if seconds >= _UNLOGGED_SECONDS and throttle.admits(clock.monotonic()):
+                    self._runtime.log.emit(
+                        events.GATE_WAITING, seconds=round(seconds), reason=_HINT
+                    )
+                await clock.sleep(wait * (0.5 + self._runtime.jitter()))
         finally:
             self._task = None
-        self._log.emit(events.GATE_OPENED)
-        for listener in self._opened:
-            listener()
+        self._runtime.log.emit(events.GATE_OPENED)
+        self._opened()

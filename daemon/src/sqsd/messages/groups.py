@@ -1,10 +1,11 @@
-"""FIFO: of each message group one message runs, and the others wait behind it in their order.
+"""FIFO message groups: of each group one message runs, and the rest waits in the order received.
 
-A receive brings several messages of a group. When the first of them goes back, the others must too,
-and come with it again: a message that fails ten times would cost those behind it ten receives, and
-the queue would dead-letter them all. So groups in trouble are remembered, and from just before one
-comes back until it has got on, receives ask for one message: that is the one at the head, and SQS
-has_held the rest.
+A receive brings several messages of a group. When the first is released, the rest must be too, and
+all are delivered again together: a message that fails ten times would cost each of them ten
+receives, and the queue would dead-letter them all. So groups whose first message was released are
+remembered. From just before such a group is visible again until its first message is done, receives
+ask for one message: SQS then delivers the first of the group alone, and keeps the rest in the
+queue.
 """
 
 from __future__ import annotations
@@ -15,81 +16,89 @@ from typing import Final
 
 from sqsd.messages.in_flight import InFlightMessage
 
-#: Groups in trouble that are remembered.
+#: Most released groups that are remembered.
 _REMEMBERED: Final = 10_000
-#: Seconds that a group is expected to come again within, once it may.
-_COMES_WITHIN: Final = 300.0
+#: How long a released group is expected to be received again, in seconds, once it is visible.
+_EXPECTED_SECONDS: Final = 300.0
 
 
 class MessageGroups:
-    """A lane for each group that has a message here; the first of a lane is its head."""
+    """The message groups that have a message here, and those whose first was released.
+
+    A message without a group id never waits.
+    """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, deque[InFlightMessage]] = {}
-        self._back_at: dict[str, float] = {}  # groups in trouble
-        self._coming: list[tuple[float, str]] = []  # a heap of the same, and of older ones
-        self._trouble: dict[str, float] = {}  # of them those that may come now, and until when
+        self._groups: dict[str, deque[InFlightMessage]] = {}
+        #: When each released group is visible again.
+        self._visible_at: dict[str, float] = {}
+        #: A heap of the same times; it has outdated ones too.
+        self._upcoming: list[tuple[float, str]] = []
+        #: Released groups that may be visible now, and until when each is expected.
+        self._expected: dict[str, float] = {}
 
     def enter(self, in_flight: InFlightMessage) -> bool:
-        """Go to the end of its group's lane; whether that is its head. Without a group: always."""
-        group = in_flight.message.group_id
-        if group is None:
+        """Add a message to its group. Returns whether it is the first, and so may run."""
+        group_id = in_flight.message.group_id
+        if group_id is None:
             return True
-        lane = self._lanes.setdefault(group, deque())
-        lane.append(in_flight)
-        return len(lane) == 1
+        group = self._groups.setdefault(group_id, deque())
+        group.append(in_flight)
+        return len(group) == 1
 
-    def behind(self, head: InFlightMessage) -> list[InFlightMessage]:
-        """Those that wait for it, in their order."""
-        group = head.message.group_id
-        return [] if group is None else list(self._lanes.get(group, ()))[1:]
+    def waiting_for(self, first: InFlightMessage) -> list[InFlightMessage]:
+        """Return the messages that wait for the first of their group, in order."""
+        group_id = first.message.group_id
+        return [] if group_id is None else list(self._groups.get(group_id, ()))[1:]
 
-    def leave(self, head: InFlightMessage) -> InFlightMessage | None:
-        """The head is done with; the one behind it, now head itself, or None."""
-        group = head.message.group_id
+    def done(self, first: InFlightMessage) -> InFlightMessage | None:
+        """Remove the first message of a group. Returns the next one, which is the first now."""
+        group_id = first.message.group_id
+        if group_id is None:
+            return None
+        if self._visible_at.pop(group_id, None) is not None:
+            self._expected.pop(group_id, None)
+        group = self._groups.get(group_id)
         if group is None:
             return None
-        if self._back_at.pop(group, None) is not None:
-            self._trouble.pop(group, None)
-        lane = self._lanes.get(group)
-        if lane is None:
-            return None
-        lane.popleft()
-        if lane:
-            return lane[0]
-        del self._lanes[group]
+        group.popleft()
+        if group:
+            return group[0]
+        del self._groups[group_id]
         return None
 
-    def clear(self, head: InFlightMessage, back_at: float) -> list[InFlightMessage]:
-        """The head goes back, to be visible again then: end its lane; those that waited behind it,
-        in their order.
+    def release(self, first: InFlightMessage, visible_at: float) -> list[InFlightMessage]:
+        """Close a group because its first message is released until `visible_at`.
+
+        Returns: the messages that waited for it, in order.
         """
-        group = head.message.group_id
-        if group is None:
+        group_id = first.message.group_id
+        if group_id is None:
             return []
-        if group in self._back_at or len(self._back_at) < _REMEMBERED:
-            self._back_at[group] = back_at
-            self._trouble.pop(group, None)
-            heappush(self._coming, (back_at, group))
-        waiting = self.behind(head)
-        self._lanes.pop(group, None)
+        if group_id in self._visible_at or len(self._visible_at) < _REMEMBERED:
+            self._visible_at[group_id] = visible_at
+            self._expected.pop(group_id, None)
+            heappush(self._upcoming, (visible_at, group_id))
+        waiting = self.waiting_for(first)
+        self._groups.pop(group_id, None)
         return waiting
 
-    def may_return(self, now: float, ahead: float) -> bool:
-        """A receive that begins now, and may wait so many seconds, may bring a group in trouble."""
-        while self._coming and self._coming[0][0] <= now + ahead:
-            back_at, group = heappop(self._coming)
-            if self._back_at.get(group) == back_at:  # else it has got on, or failed once more
-                self._trouble[group] = back_at + _COMES_WITHIN
-        while self._trouble:
-            group, until = next(iter(self._trouble.items()))
+    def may_bring_released(self, now: float, wait_seconds: float) -> bool:
+        """Return whether a receive that waits so long from `now` may bring a released group."""
+        while self._upcoming and self._upcoming[0][0] <= now + wait_seconds:
+            visible_at, group_id = heappop(self._upcoming)
+            if self._visible_at.get(group_id) == visible_at:  # else it is done, or failed again
+                self._expected[group_id] = visible_at + _EXPECTED_SECONDS
+        while self._expected:
+            group_id, until = next(iter(self._expected.items()))
             if now < until:
                 return True
-            del self._trouble[group], self._back_at[group]
+            del self._expected[group_id]
+            del self._visible_at[group_id]
         return False
 
-    def leave_heads(self) -> None:
-        """Let go of all who wait behind a head."""
-        for lane in self._lanes.values():
-            while len(lane) > 1:
-                lane.pop()
+    def drop_waiting(self) -> None:
+        """Remove every message that waits for the first of its group; the first ones stay."""
+        for group in self._groups.values():
+            while len(group) > 1:
+                group.pop()

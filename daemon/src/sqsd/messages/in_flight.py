@@ -1,4 +1,4 @@
-"""What the machine of `state` is about: a message here, and what is to be done to it."""
+"""A message in flight in this process, and the actions that the state machine asks for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from sqsd.contract import events
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import LONGEST_VISIBILITY
 
-#: SQS refuses to hide a delivery longer than 12 hours from its receive; a change needs some
-#: seconds, with its tries, to get there.
-LONGEST_HOLD_SECONDS: Final = LONGEST_VISIBILITY - 15
+#: Longest time from a receive for which a delivery is hidden, in seconds. SQS allows 12 hours; the
+#: rest is for the change itself, with its retries, to reach SQS.
+LONGEST_HIDDEN_SECONDS: Final = LONGEST_VISIBILITY - 15
 
 
 class State(Enum):
+    """Where a message is in its life; the values appear in the log and on the status page."""
+
     WAITING = "waiting"
     RUNNING = "running"
     HELD = "held"
@@ -25,17 +27,21 @@ class State(Enum):
 
 
 class InFlightMessage:
-    """One message in this process, with the handle of its newest delivery."""
+    """A message that this process has received and has not settled yet.
+
+    `message` is its newest delivery, whose receipt handle is the one that counts. All times are
+    monotonic seconds.
+    """
 
     __slots__ = (
         "answered_at",
         "arrived_at",
         "dispatched_at",
-        "dwell",
+        "dwell_seconds",
         "heartbeat_failures",
         "heartbeat_pending",
         "hidden_until",
-        "hold_until",
+        "hideable_until",
         "message",
         "next_heartbeat_at",
         "release_after",
@@ -44,59 +50,69 @@ class InFlightMessage:
         "task_name",
     )
 
-    def __init__(self, message: Message, now: float, dwell: float) -> None:
+    def __init__(self, message: Message, now: float, dwell_seconds: float) -> None:
         self.message = message
         self.state = State.WAITING
         self.arrived_at = now
-        self.dwell = dwell
-        self.dispatched_at = self.answered_at = 0.0
+        #: Time that the message spent in the queue, in seconds.
+        self.dwell_seconds = dwell_seconds
+        self.dispatched_at = 0.0
+        self.answered_at = 0.0
         self.status: int | None = None
         self.task_name: str | None = None
-        #: A heartbeat call about this message is under way.
+        #: A call that extends the visibility is under way.
         self.heartbeat_pending = False
         self.heartbeat_failures = 0
         self.next_heartbeat_at = 0.0
-        #: Until when SQS gives it to nobody else, as far as is known here.
+        #: End of the visibility timeout, as far as this process knows.
         self.hidden_until = message.received_at
-        self.hold_until = message.received_at + LONGEST_HOLD_SECONDS
+        #: End of the 12 hours for which SQS hides one delivery.
+        self.hideable_until = message.received_at + LONGEST_HIDDEN_SECONDS
+        #: Seconds for which a RELEASING message stays hidden.
         self.release_after = 0
 
-    def hideable(self, seconds: int, now: float) -> int:
-        """So many seconds, or as many of them as SQS still allows."""
-        return max(0, min(seconds, int(self.hold_until - now)))
+    def hideable_seconds(self, seconds: int, now: float) -> int:
+        """Return `seconds`, or as many of them as SQS still allows for this delivery."""
+        return max(0, min(seconds, int(self.hideable_until - now)))
 
     def __repr__(self) -> str:
         return f"InFlightMessage({self.message.message_id}, {self.state.value})"
 
 
 class Post(NamedTuple):
-    """POST the message now."""
+    """POST the message now; `MessageState.answered` takes the outcome."""
 
     in_flight: InFlightMessage
 
 
 class DeleteMessage(NamedTuple):
-    """Delete it, in a batch; then tell `deleted`."""
+    """Delete the message; `MessageState.deleted` or `delete_failed` takes the result."""
 
     in_flight: InFlightMessage
 
 
 class ChangeVisibility(NamedTuple):
-    """Set its visibility, in a batch; then tell `released`."""
+    """Release the message, to be visible after `seconds`.
+
+    `MessageState.released` or `release_failed` takes the result.
+    """
 
     in_flight: InFlightMessage
     seconds: int
 
 
 class DeadLetterMessage(NamedTuple):
-    """Send the message to the dead-letter queue; then report `dead_lettered` or its failure."""
+    """Send the message to the dead-letter queue, with the reason.
+
+    `MessageState.dead_lettered` or `dead_letter_failed` takes the result.
+    """
 
     in_flight: InFlightMessage
     reason: str
 
 
 class LogEvent(NamedTuple):
-    """An event for the log. `given_up`: this message is not going to be dispatched again."""
+    """Log an event. `given_up` is a message that will not be dispatched again, or None."""
 
     event: str
     values: dict[str, Any]
@@ -107,17 +123,17 @@ Action = Post | DeleteMessage | ChangeVisibility | DeadLetterMessage | LogEvent
 
 
 def jitter(message: Message) -> float:
-    """0 to 1, the same each time for one delivery: spread without a source of randomness."""
+    """Return 0 to 1, the same each time for one delivery: a spread without a random source."""
     return crc32(f"{message.message_id}{message.receive_count}".encode()) / 0xFFFFFFFF
 
 
 def log_fields(in_flight: InFlightMessage, **more: Any) -> dict[str, Any]:
-    """What every line about a message says. No body, no handle."""
+    """Return what every log line about a message has, and `more`. No body, no receipt handle."""
     message = in_flight.message
     values: dict[str, Any] = {
         "message_id": message.message_id,
         "receive_count": message.receive_count,
-        "dwell_seconds": round(in_flight.dwell, 3),
+        "dwell_seconds": round(in_flight.dwell_seconds, 3),
     }
     dispatched_at, answered_at = in_flight.dispatched_at, in_flight.answered_at
     if dispatched_at:
@@ -134,6 +150,6 @@ def log_fields(in_flight: InFlightMessage, **more: Any) -> dict[str, Any]:
 
 
 def overdue(in_flight: InFlightMessage, now: float) -> LogEvent:
-    """Done, but after SQS may have given the message to somebody else, who may do it too."""
+    """Log that a message was done only after its visibility ended, so it may be done twice."""
     seconds = round(now - in_flight.hidden_until, 3)
     return LogEvent(events.MESSAGE_OVERDUE, log_fields(in_flight, overdue_seconds=seconds))

@@ -8,9 +8,10 @@ from typing import Final, NamedTuple
 
 
 class Attribute(NamedTuple):
-    """A message attribute. `value` is None for binary ones, which never become headers (EB).
+    """A message attribute.
 
-    `binary` is such a one's value, in base64 as SQS sends it.
+    `value` is None for binary attributes, which never become headers (EB); `binary` then has the
+    value in base64, as SQS sends it.
     """
 
     data_type: str
@@ -22,22 +23,23 @@ _NO_ATTRIBUTES: Final[Mapping[str, Attribute]] = MappingProxyType({})
 
 
 class Refused(NamedTuple):
-    """What SQS said of an entry of a batch that it did not confirm; `final`: so it will again."""
+    """Why SQS did not confirm one entry of a batch. `final`: sending it again cannot succeed."""
 
     reason: str
     final: bool = False
 
 
 class Message(NamedTuple):
-    """One delivery of one message; a tuple, for one is made of every message.
+    """One delivery of one message. A tuple, because one is made of every message received.
 
     Args:
         message_id: the same for every delivery of a message.
         receipt_handle: of this delivery alone.
         body: as received, in UTF-8.
         receive_count: deliveries so far, this one included.
-        sent_at, first_received_at: milliseconds since 1970 by SQS's clock; None if it names none.
-        received_at: monotonic seconds at which the receive was *asked for*; visibility counts from
+        sent_at, first_received_at: milliseconds since 1970 by SQS's clock, or None if SQS sent
+            none.
+        received_at: monotonic seconds at which the receive was *asked for*. Visibility counts from
             no earlier than that, so a deadline computed from it is never too late.
         deduplication_id, trace_header: only when headers are made of them.
         group_id: FIFO message group; fair queues on standard queues have one too.

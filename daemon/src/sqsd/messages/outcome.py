@@ -1,4 +1,4 @@
-"""What becomes of a message once its request ended: the outcome table of docs/compatibility.md."""
+"""What becomes of a message once its request has ended: the table of docs/compatibility.md."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, assert_never
 
+from sqsd.base.backoff import doubled
 from sqsd.contract import SqsdOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The application answered, completely. `retry_after` is its header in seconds, if sensible."""
+    """The application answered completely.
+
+    `retry_after` is the header of that name in seconds, or None if it is absent or makes no sense.
+    """
 
     status: int
     retry_after: int | None = None
@@ -25,7 +29,7 @@ class Unreachable(Enum):
 
 
 class Broken(Enum):
-    """The request was sent, and no complete answer came; the application may have done the work."""
+    """The request was sent without a complete answer; the application may have done the work."""
 
     INACTIVE = "no byte for inactivity_timeout"
     CLOSED = "connection closed without a complete answer"
@@ -37,6 +41,12 @@ class Broken(Enum):
 Outcome = Answered | Unreachable | Broken
 
 
+class Suppressed(Enum):
+    """No request was sent, because the message needs none."""
+
+    COPY = "a copy of a scheduled message that was dispatched"
+
+
 @dataclass(frozen=True, slots=True)
 class Delete:
     """The work is done."""
@@ -44,7 +54,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Try again later. `after_seconds` None: leave the visibility timeout to run out."""
+    """Try again later: after so many seconds, or, if None, when the visibility timeout ends."""
 
     after_seconds: int | None
     reason: str
@@ -52,7 +62,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Trying again is of no use: to the dead-letter queue now, with the reason."""
+    """Another try is of no use: the message belongs in the dead-letter queue now."""
 
     reason: str
 
@@ -60,29 +70,31 @@ class DeadLetter:
 Settlement = Delete | Release | DeadLetter
 
 _DONE: Final = Delete()
-#: A proxy's words for "nobody behind me": says nothing about the message.
+#: Statuses with which a proxy reports a missing application. They do not concern the message.
 APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503, 504})
-#: The word of `retry_policy` and `status_delays` for waits that double.
+#: Value of `retry_policy` and `status_delays` for waits that double.
 BACKOFF: Final = "backoff"
-#: SQS's longest visibility timeout, seconds; also the longest a delivery may be held altogether.
+#: SQS's longest visibility timeout, in seconds; also the longest time one delivery may be hidden.
 LONGEST_VISIBILITY: Final = 43_200
-#: `retry_policy: backoff` doubles from error_visibility_timeout, or this, up to the second figure.
+#: First wait with `retry_policy: backoff` if error_visibility_timeout is unset, in seconds.
 _BACKOFF_SECONDS: Final = 2
+#: Longest wait with `retry_policy: backoff`, in seconds.
 _LONGEST_BACKOFF: Final = 3_600
-#: A message that met a missing application comes back soon, for another instance may have one.
+#: Delay of a message that met a missing application, in seconds: another instance may have one.
 _DOWN_RELEASE_SECONDS: Final = 1
 
 
 def settle(
     outcome: Outcome, options: SqsdOptions, *, receive_count: int = 1, jitter: float = 1.0
 ) -> Settlement:
-    """200 deletes, all else releases (EB developer guide, "Elastic Beanstalk worker environments").
+    """Decide what becomes of a message: 200 deletes it, all else releases it.
 
-    A release uses `error_visibility_timeout`; where that is unset the message is left alone, which
-    is what EB was seen to do. `Retry-After` on 429 and 503 comes before either. Where nobody is
-    there (no connection, or a proxy's 502, 503 or 504) the message is not to blame and comes back
-    soon. `retry_policy`, `status_delays`, `delete_statuses` and `dead_letter_statuses` change this
-    for who sets them.
+    A release uses `error_visibility_timeout`; if that is unset, the visibility of the message is
+    not changed, as EB was seen to do. `Retry-After` on 429 and 503 takes precedence over either.
+    Without an application (no connection, or a proxy's 502, 503 or 504) the message is not to blame
+    and is visible again soon. The options `retry_policy`, `status_delays`, `delete_statuses` and
+    `dead_letter_statuses` change this. Source: EB developer guide, "Elastic Beanstalk worker
+    environments".
 
     Args:
         receive_count: of this delivery, from 1.
@@ -113,12 +125,12 @@ def settle(
 
 
 def describe(outcome: Outcome) -> str:
-    """In a few words, for the log."""
+    """Return an outcome in a few words, for the log."""
     return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value
 
 
 def down_seconds(options: SqsdOptions) -> int:
-    """How long a message is put away for that met, or would meet, a missing application."""
+    """Return for how long to release a message that met, or would meet, a missing application."""
     after = options.error_visibility_timeout
     return _DOWN_RELEASE_SECONDS if after is None else after
 
@@ -130,14 +142,13 @@ def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> i
 
 
 def _backoff_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int:
-    doublings = min(max(receive_count, 1) - 1, 12)
     first = options.error_visibility_timeout or _BACKOFF_SECONDS
-    whole = min(first << doublings, _LONGEST_BACKOFF)
+    whole = doubled(first, max(receive_count, 1) - 1, _LONGEST_BACKOFF)
     return max(1, round(whole * (0.5 + jitter / 2)))
 
 
 def _delay_of(status: int, delays: tuple[str, ...]) -> str | None:
-    """What `status_delays` says of a status; an entry for it comes before one for its class."""
+    """Return the entry of `status_delays` for a status, else the one for its class, else None."""
     if not delays:
         return None
     by_status = dict(delay.split("=", 1) for delay in delays)
@@ -145,12 +156,12 @@ def _delay_of(status: int, delays: tuple[str, ...]) -> str | None:
 
 
 def status_is_in(status: int, statuses: tuple[str, ...]) -> bool:
-    """Whether a status is listed, by itself (`422`) or by its class (`4xx`)."""
+    """Return whether a status is listed, by itself (`422`) or by its class (`4xx`)."""
     return bool(statuses) and (str(status) in statuses or f"{status // 100}xx" in statuses)
 
 
 def is_application_down(outcome: Outcome) -> bool:
-    """Whether the outcome speaks of the application rather than of the message."""
+    """Return whether the outcome concerns the application rather than the message."""
     match outcome:
         case Unreachable():
             return True

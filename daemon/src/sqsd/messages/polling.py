@@ -1,12 +1,14 @@
 """How many receives to have open, and for how many messages each: a function of values.
 
-One long poll waits on an idle queue. A full answer says that more is there and doubles the number
-of polls; an empty one takes a poll away. A poll never asks for more than there is room for.
+One long poll waits on an idle queue. A full answer means that the queue has more, and doubles the
+number of receives; an empty one takes a receive away. A receive never asks for more messages than
+there is capacity for.
 
-Slots come free one by one. A receive for each would cost as much as ten messages do, so a receive
-for one or two is put off for a small share of the time the application takes, or for the
-millisecond that event loops round a wait up to; three are worth one at once. Throughput given up is
-bounded by that, whatever the application, and receives are saved by a half and more.
+Connections become free one by one. A receive for each would cost as much as ten messages do, so a
+receive for one or two messages is put off for a small share of the time that the application takes,
+or for the millisecond up to which event loops round a wait. Three free connections are worth a
+receive at once. Throughput given up is bounded by that, whatever the application, and half of all
+receives and more are saved.
 """
 
 from __future__ import annotations
@@ -15,27 +17,42 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-BATCH: Final = 10
-#: Free slots that are worth a receive at once; fewer wait for company.
-_WORTH: Final = 3
-#: Messages for each receive that is open at most: many are not full.
-_HALF: Final = BATCH // 2
-#: The share of the mean request time that a free slot may wait for company.
-_SHARE: Final = 0.02
-#: The least there is of waiting, in seconds, and the mean request time from which slots count.
+from sqsd.contract import BATCH_ENTRIES
+
+#: Free connections that are worth a receive at once; fewer are put off.
+_WORTH_A_RECEIVE: Final = 3
+#: Messages that an open receive brings on average, when many are open: many are not full.
+_MEAN_MESSAGES: Final = BATCH_ENTRIES // 2
+#: Longest time that a receive is put off, as a share of the mean request time.
+_LINGER_SHARE: Final = 0.02
+#: Shortest and longest time that a receive is put off, in seconds.
 _SHORTEST_LINGER: Final = 0.001
-_SHORTEST_REQUEST: Final = 0.01
-#: Seconds it may wait at the most.
 _LONGEST_LINGER: Final = 0.25
+#: Shortest mean request time for which receives are put off, in seconds.
+_SHORTEST_REQUEST: Final = 0.01
 #: Weight of the newest request in the running mean of request times.
-_WEIGHT: Final = 0.05
+_NEWEST_WEIGHT: Final = 0.05
+
+
+class Receive(NamedTuple):
+    """An open receive: it asked for `limit` messages, and waits for `wait_seconds` at most."""
+
+    limit: int
+    wait_seconds: int
+    #: Monotonic seconds.
+    opened_at: float
+
+    @property
+    def ends_at(self) -> float:
+        """Monotonic seconds at which the receive ends if the queue has no message."""
+        return self.opened_at + self.wait_seconds
 
 
 class Decision(NamedTuple):
-    """Ask for so many messages, or look again after so many seconds; neither: wait for a change."""
+    """Ask for `limit` messages now; else decide again after `seconds`, or, if None, on a change."""
 
-    ask_for: int = 0
-    look_again_seconds: float | None = None
+    limit: int = 0
+    seconds: float | None = None
 
 
 NOTHING: Final = Decision()
@@ -43,61 +60,58 @@ NOTHING: Final = Decision()
 
 @dataclass(slots=True)
 class Polling:
-    """The state that the decision needs beside the room there is.
+    """What the decision needs to know beside the free capacity.
 
     Args:
-        slots: `http_connections`.
+        connections: `http_connections`.
     """
 
-    slots: int
+    connections: int
+    #: How many receives may be open.
     target: int = 1
     mean_app_seconds: float = 0.0
-    _short_since: float | None = None
+    _few_since: float | None = None
 
     @property
     def most(self) -> int:
-        return math.ceil(self.slots / _HALF)
+        """Most receives that may ever be open."""
+        return math.ceil(self.connections / _MEAN_MESSAGES)
 
-    @property
-    def hurries(self) -> bool:
-        """A receive should leave at once: requests take so long that the idle time of a slot costs
-        more messages than a round of the event loop, in which answers gather, saves CPU.
-        """
-        return self.mean_app_seconds >= _SHORTEST_REQUEST
-
-    def decide(self, room: int, open_polls: int, now: float, limit: int = BATCH) -> Decision:
-        """Whether to open another poll, when there is room for so many messages.
+    def decide(
+        self, capacity: int, open_receives: int, now: float, limit: int = BATCH_ENTRIES
+    ) -> Decision:
+        """Decide whether to open another receive, when `capacity` messages more may be asked for.
 
         Args:
-            limit: what one poll may ask for at the most.
+            limit: most messages that one receive may ask for.
         """
-        if room <= 0:
-            self._short_since = None
+        if capacity <= 0:
+            self._few_since = None
             return NOTHING
-        if open_polls >= self.target:
+        if open_receives >= self.target:
             return NOTHING
-        wanted = min(limit, self.slots)
-        if room < min(_WORTH, wanted):
-            if self._short_since is None:
-                self._short_since = now
-            left = self._short_since + self._linger() - now
+        wanted = min(limit, self.connections)
+        if capacity < min(_WORTH_A_RECEIVE, wanted):
+            if self._few_since is None:
+                self._few_since = now
+            left = self._few_since + self._linger() - now
             if left > 0:
-                return Decision(look_again_seconds=left)
-        self._short_since = None
-        return Decision(ask_for=min(room, wanted))
+                return Decision(seconds=left)
+        self._few_since = None
+        return Decision(min(capacity, wanted))
 
-    def polled(self, asked: int, got: int) -> None:
-        """A receive for `asked` messages brought `got`."""
-        if 2 * got >= asked:
+    def received(self, limit: int, count: int) -> None:
+        """A receive for `limit` messages brought `count`."""
+        if 2 * count >= limit:
             self.target = min(self.most, self.target * 2)
-        elif got == 0:
+        elif count == 0:
             self.target = max(1, self.target - 1)
 
     def answered(self, app_seconds: float) -> None:
-        """A request took so long."""
-        self.mean_app_seconds += (app_seconds - self.mean_app_seconds) * _WEIGHT
+        """The application answered a request after `app_seconds`."""
+        self.mean_app_seconds += (app_seconds - self.mean_app_seconds) * _NEWEST_WEIGHT
 
     def _linger(self) -> float:
-        if not self.hurries:
+        if self.mean_app_seconds < _SHORTEST_REQUEST:
             return 0.0
-        return min(max(self.mean_app_seconds * _SHARE, _SHORTEST_LINGER), _LONGEST_LINGER)
+        return min(max(self.mean_app_seconds * _LINGER_SHARE, _SHORTEST_LINGER), _LONGEST_LINGER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sqsd.messages.gate import Probe
@@ -12,20 +12,21 @@ from sqsd.messages.request import Request
 
 
 class Queue(Protocol):
-    """A queue. Calls raise `SqsdError`s when AWS refuses or cannot be reached."""
+    """A queue. Calls raise an `SqsdError` when AWS refuses or cannot be reached."""
 
-    def receive(self, limit: int, wait_seconds: int) -> Awaitable[list[Message]]:
-        """At most `limit` (1 to 10) messages; waits up to `wait_seconds` for the first.
-
-        It may be under way before it is awaited.
-        """
+    @property
+    def fifo(self) -> bool:
+        """Whether it is a FIFO queue."""
 
     @property
     def clock_offset(self) -> float:
-        """Seconds by which SQS's clock is ahead of this machine's; 0 while that is not known."""
+        """Seconds by which SQS's clock is ahead of this machine's, or 0 if unknown."""
+
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
+        """Receive at most `limit` (1 to 10) messages; wait up to `wait_seconds` for the first."""
 
     async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
-        """Delete at most ten; for each why not, or None: it is confirmed."""
+        """Delete at most ten messages. Returns for each why it failed, or None if confirmed."""
 
     async def dead_letter(self, message: Message, reason: str) -> None:
         """Send a copy to the dead-letter queue, with the reason as an attribute."""
@@ -33,7 +34,10 @@ class Queue(Protocol):
     async def change_visibility(
         self, changes: Sequence[tuple[Message, int]]
     ) -> list[Refused | None]:
-        """Hide each of at most ten for so many seconds from now; for each why not, or None."""
+        """Hide each of at most ten messages for a number of seconds from now.
+
+        Returns: for each why it failed, or None if confirmed.
+        """
 
 
 class Application(Protocol):
@@ -46,7 +50,7 @@ class Application(Protocol):
         """
 
     def abort(self) -> None:
-        """Give up every request in flight; each ends as `Broken.CUT`."""
+        """Cut every request in flight; each ends as `Broken.CUT`."""
 
     async def probe(self, how: Probe) -> bool:
-        """Whether the application is there, as far as that way of looking tells."""
+        """Return whether the application is there, as far as a probe of that kind shows."""

@@ -113,10 +113,10 @@ class RequestBuilder:
     ) -> bytes:
         return (
             f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}\r\n"
-            f"X-Aws-Sqsd-Receive-Count: {message.receive_count}\r\n"
-            f"X-Aws-Sqsd-First-Received-At: {_seconds(message.first_received_at)}Z\r\n"
-            f"X-Aws-Sqsd-Sent-At: {_seconds(message.sent_at)}"
-            f"{self._queue}{path}\r\nX-Aws-Sqsd-Sender-Id: {sender}\r\n"
+            f"{contract.HEADER_RECEIVE_COUNT}: {message.receive_count}\r\n"
+            f"{contract.HEADER_FIRST_RECEIVED_AT}: {_seconds(message.first_received_at)}Z\r\n"
+            f"{contract.HEADER_SENT_AT}: {_seconds(message.sent_at)}"
+            f"{self._queue}{path}\r\n{contract.HEADER_SENDER_ID}: {sender}\r\n"
             f"{extra}{self._last}{length}\r\n\r\n"
         ).encode()
 

@@ -1,16 +1,13 @@
-"""Tells SQS what became of messages: deletes, visibility changes, heartbeats, dead letters."""
+"""Calls SQS about messages: deletes, releases, heartbeats and dead letters, with their retries."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from sqsd.base.errors import SqsdError
-from sqsd.base.ports import Clock, EventLog
-from sqsd.base.tasks import Tasks
-from sqsd.contract import SqsdOptions, events
-from sqsd.messages.batcher import Batcher
+from sqsd.base.throttle import LogThrottle
+from sqsd.contract import events
 from sqsd.messages.in_flight import (
     Action,
     ChangeVisibility,
@@ -18,166 +15,129 @@ from sqsd.messages.in_flight import (
     DeleteMessage,
     InFlightMessage,
 )
-from sqsd.messages.message import Refused
-from sqsd.messages.polling import BATCH
+from sqsd.messages.message import Message, Refused
 from sqsd.messages.ports import Queue
+from sqsd.messages.runtime import Runtime
 from sqsd.messages.state import MessageState
 
-#: Seconds before each try to delete a message that was answered 200, and to release one.
+#: Pauses before each try to delete a message, in seconds.
 _DELETE_PAUSES: Final = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+#: Pauses before each try to release a message, in seconds.
 _RELEASE_PAUSES: Final = (0.0, 0.1, 0.2)
-#: Seconds for deletes and returns that are under way when everything else is cut.
-_LAST_SECONDS: Final = 1.0
-#: Seconds between log lines about a queue that goes on refusing.
-_REPEAT_SECONDS: Final = 60.0
+
+Change = TypeVar("Change", DeleteMessage, ChangeVisibility)
+Results = list[Refused | None]
+
+
+class _Report(NamedTuple):
+    """Where the state machine takes the result of one message."""
+
+    confirmed: Callable[[InFlightMessage, Message, float], list[Action]]
+    failed: Callable[[InFlightMessage, str], list[Action]]
 
 
 class Settler:
-    """One queue's.
+    """Calls SQS about the messages of one queue, and reports each result to the state machine.
 
-    Args:
-        state: is told how each call ended.
-        settled: takes what follows from that.
+    Each method yields the actions that follow from its results, as they arrive.
     """
 
-    def __init__(
-        self,
-        options: SqsdOptions,
-        queue: Queue,
-        state: MessageState,
-        clock: Clock,
-        log: EventLog,
-        settled: Callable[[Sequence[Action]], None],
-    ) -> None:
-        self._tick = min(1.0, max(0.1, options.visibility_timeout / 10))
-        self._queue, self._state = queue, state
-        self._clock, self._log, self._settled = clock, log, settled
-        self._deletes: Batcher[InFlightMessage] = Batcher("delete", self._delete)
-        self._changes: Batcher[ChangeVisibility] = Batcher("change visibility", self._change)
-        self._tasks = Tasks()
-        self._complain_not_before = 0.0
+    def __init__(self, queue: Queue, state: MessageState, runtime: Runtime) -> None:
+        self._queue = queue
+        self._state = state
+        self._clock = runtime.clock
+        self._log = runtime.log
+        self._deletes = _Report(state.deleted, state.delete_failed)
+        self._releases = _Report(state.released, state.release_failed)
+        self._throttle = LogThrottle()
 
-    def add(self, action: DeleteMessage | ChangeVisibility | DeadLetterMessage) -> None:
-        """Do it, in company if some comes along soon."""
-        if type(action) is DeleteMessage:
-            self._deletes.add(action.in_flight)
-        elif type(action) is ChangeVisibility:
-            self._changes.add(action)
-        else:
-            self._tasks.start(self._dead_letter(action), "dead letter")  # type: ignore[arg-type]
+    def delete(self, deletes: list[DeleteMessage]) -> AsyncIterator[list[Action]]:
+        """Delete at most ten messages, with retries for about 11 seconds."""
 
-    def hurry(self) -> None:
-        """From now on wait for no company: the daemon is stopping."""
-        self._deletes.hurry()
-        self._changes.hurry()
+        def call(_: Sequence[DeleteMessage], messages: Sequence[Message]) -> Awaitable[Results]:
+            return self._queue.delete(messages)
 
-    async def close(self) -> None:
-        """Cancel what is under way; deletes of what was done, and returns of what was not begun,
-        get a moment, however bad the end.
+        return self._retry(deletes, _DELETE_PAUSES, call, self._deletes)
+
+    def release(self, changes: list[ChangeVisibility]) -> AsyncIterator[list[Action]]:
+        """Change the visibility of at most ten messages, with two retries."""
+
+        def call(
+            changes: Sequence[ChangeVisibility], messages: Sequence[Message]
+        ) -> Awaitable[Results]:
+            seconds = (change.seconds for change in changes)
+            return self._queue.change_visibility(list(zip(messages, seconds, strict=True)))
+
+        return self._retry(changes, _RELEASE_PAUSES, call, self._releases)
+
+    async def dead_letter(self, action: DeadLetterMessage) -> AsyncIterator[list[Action]]:
+        """Send a message to the dead-letter queue.
+
+        Its delete follows from that: the other order could lose the message.
         """
-        await self._tasks.close()
-        self.hurry()
-        await asyncio.gather(self._deletes.wait(_LAST_SECONDS), self._changes.wait(_LAST_SECONDS))
-        await self._deletes.close()
-        await self._changes.close()
-
-    async def beat(self) -> None:
-        """Extend the visibility of what still runs, in batches, as it comes due; never returns."""
-        while True:
-            await self._clock.sleep(self._tick)
-            now = self._clock.monotonic()
-            due = self._state.heartbeats(now)
-            for start in range(0, len(due), BATCH):
-                self._tasks.start(self._extend(due[start : start + BATCH], now), "extend")
-
-    async def _delete(self, in_flight_messages: list[InFlightMessage]) -> None:
-        reason = ""
-        for pause in _DELETE_PAUSES:
-            if pause:
-                await self._clock.sleep(pause)
-            messages = [in_flight.message for in_flight in in_flight_messages]
-            results = await self._results(self._queue.delete(messages), len(in_flight_messages))
-            now = self._clock.monotonic()
-            failed, actions = [], []
-            for in_flight, message, refused in zip(
-                in_flight_messages, messages, results, strict=True
-            ):
-                if refused is None:
-                    actions += self._state.settling.deleted(in_flight, message, now)
-                elif refused.final and in_flight.message is message:  # else there is a newer handle
-                    actions += self._state.settling.delete_failed(in_flight, refused.reason)
-                else:
-                    failed.append(in_flight)
-                    reason = refused.reason
-            self._settled(actions)
-            in_flight_messages = failed
-            if not in_flight_messages:
-                return
-        for in_flight in in_flight_messages:
-            self._settled(self._state.settling.delete_failed(in_flight, reason))
-
-    async def _dead_letter(self, bury: DeadLetterMessage) -> None:
-        """Send to the dead-letter queue, then delete: the other order could lose the message."""
-        in_flight, reason = bury
+        in_flight, reason = action
         try:
             await self._queue.dead_letter(in_flight.message, reason)
         except SqsdError as error:
-            # AWS's words go where they are looked through for secrets, and not into a reason.
-            self._complain(error)
-            self._settled(
-                self._state.dead_letter_failed(in_flight, reason, self._clock.monotonic())
-            )
+            # AWS's text may quote secrets. A log of failures is redacted, a reason is not.
+            self._log_failure(error)
+            yield self._state.dead_letter_failed(in_flight, reason, self._clock.monotonic())
         else:
-            self._settled(self._state.dead_lettered(in_flight, reason, self._clock.monotonic()))
+            yield self._state.dead_lettered(in_flight, reason, self._clock.monotonic())
 
-    async def _change(self, changes: list[ChangeVisibility]) -> None:
+    async def extend(
+        self, due: Sequence[tuple[InFlightMessage, int]], now: float
+    ) -> AsyncIterator[list[Action]]:
+        """Extend the visibility of at most ten messages; `now` is when that became due."""
+        changes = [(in_flight.message, seconds) for in_flight, seconds in due]
+        results = await self._results(self._queue.change_visibility(changes), len(changes))
+        if (refused := next(filter(None, results), None)) is not None:
+            self._log_failure(refused.reason)
+        confirmed = [result is None for result in results]
+        failed = confirmed.count(False)
+        self._log.emit(events.HEARTBEAT_SENT, count=len(confirmed), failed=failed)
+        yield self._state.heartbeats_ended(due, confirmed, now, self._clock.monotonic())
+
+    async def _retry(
+        self,
+        changes: Sequence[Change],
+        pauses: Sequence[float],
+        call: Callable[[Sequence[Change], Sequence[Message]], Awaitable[Results]],
+        report: _Report,
+    ) -> AsyncIterator[list[Action]]:
+        """Call until every change is confirmed, refused for good, or out of tries."""
         reason = ""
-        for pause in _RELEASE_PAUSES:
+        for pause in pauses:
             if pause:
                 await self._clock.sleep(pause)
-            wanted = [(change.in_flight.message, change.seconds) for change in changes]
-            results = await self._results(self._queue.change_visibility(wanted), len(wanted))
+            messages = [change.in_flight.message for change in changes]
+            results = await self._results(call(changes, messages), len(messages))
             now = self._clock.monotonic()
-            failed, actions = [], []
-            for change, (message, _), refused in zip(changes, wanted, results, strict=True):
+            actions: list[Action] = []
+            failed: list[Change] = []
+            for change, message, refused in zip(changes, messages, results, strict=True):
+                in_flight = change.in_flight
                 if refused is None:
-                    actions += self._state.settling.released(change.in_flight, message, now)
-                elif refused.final and change.in_flight.message is message:
-                    actions += self._state.settling.release_failed(change.in_flight, refused.reason)
+                    actions += report.confirmed(in_flight, message, now)
+                elif refused.final and in_flight.message is message:  # the newest receipt handle
+                    actions += report.failed(in_flight, refused.reason)
                 else:
                     failed.append(change)
                     reason = refused.reason
-            self._settled(actions)
+            yield actions
             changes = failed
             if not changes:
                 return
         for change in changes:
-            self._settled(self._state.settling.release_failed(change.in_flight, reason))
+            yield report.failed(change.in_flight, reason)
 
-    async def _extend(
-        self, in_flight_messages: list[tuple[InFlightMessage, int]], now: float
-    ) -> None:
-        changes = [(in_flight.message, seconds) for in_flight, seconds in in_flight_messages]
-        results = await self._results(self._queue.change_visibility(changes), len(changes))
-        if (refused := next(filter(None, results), None)) is not None:
-            self._complain(refused.reason)
-        done = [result is None for result in results]
-        self._log.emit(events.HEARTBEAT_SENT, count=len(done), failed=done.count(False))
-        self._settled(
-            self._state.heartbeats_ended(in_flight_messages, done, now, self._clock.monotonic())
-        )
-
-    async def _results(
-        self, call: Awaitable[list[Refused | None]], entries: int
-    ) -> list[Refused | None]:
+    async def _results(self, call: Awaitable[Results], entries: int) -> Results:
         try:
             return await call
         except SqsdError as error:
-            self._complain(error)
+            self._log_failure(error)
             return [Refused(str(error))] * entries
 
-    def _complain(self, reason: object) -> None:
-        now = self._clock.monotonic()
-        if now >= self._complain_not_before:
-            self._complain_not_before = now + _REPEAT_SECONDS
+    def _log_failure(self, reason: object) -> None:
+        if self._throttle.admits(self._clock.monotonic()):
             self._log.emit(events.QUEUE_FAILED, reason=str(reason))

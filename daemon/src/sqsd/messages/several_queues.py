@@ -1,7 +1,4 @@
-"""Several queues in one daemon: a dispatcher for each, one gate and one budget for all.
-
-To who supervises and explains a daemon they look like one dispatcher.
-"""
+"""Several queues in one daemon: a dispatcher for each, and one pool of connections for all."""
 
 from __future__ import annotations
 
@@ -9,19 +6,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sqsd.messages.dispatcher import Dispatcher
-from sqsd.messages.gate_keeper import GateKeeper
 from sqsd.messages.in_flight import InFlightMessage
 
 
 class SeveralQueues:
-    """The queues' dispatchers, which share `gate`.
+    """Runs the dispatchers of several queues. Implements `Dispatching`.
 
     Args:
-        parts: one for each queue, at least one, each with a share of one `ConnectionPool`.
+        parts: one for each queue, at least one, all with the same `ConnectionPool`.
     """
 
-    def __init__(self, gate: GateKeeper, parts: Sequence[Dispatcher]) -> None:
-        self._gate = gate
+    def __init__(self, parts: Sequence[Dispatcher]) -> None:
         self.parts = tuple(parts)
 
     @property
@@ -29,31 +24,24 @@ class SeveralQueues:
         return sum(part.in_flight for part in self.parts)
 
     @property
-    def gate_is_open(self) -> bool:
-        return self._gate.gate.is_open
+    def in_flight_limit(self) -> int:
+        return self.parts[0].in_flight_limit
 
     @property
-    def window(self) -> int:
-        """How many messages may be in flight now, of all queues together."""
-        return self._gate.gate.window
+    def gate_is_open(self) -> bool:
+        return self.parts[0].gate_is_open
 
     @property
     def queue_is_failing(self) -> bool:
-        """Any of them."""
         return any(part.queue_is_failing for part in self.parts)
-
-    @property
-    def wants_messages(self) -> bool:
-        """Any of them has room that a receive should be filling."""
-        return any(part.wants_messages for part in self.parts)
 
     @property
     def draining(self) -> bool:
         return any(part.draining for part in self.parts)
 
     @property
-    def is_paused(self) -> bool:
-        return any(part.is_paused for part in self.parts)
+    def paused(self) -> bool:
+        return any(part.paused for part in self.parts)
 
     @property
     def needs_no_messages(self) -> bool:
@@ -61,15 +49,12 @@ class SeveralQueues:
 
     @property
     def last_receive(self) -> float:
-        """Of the queue that has waited longest for its receive to be answered."""
         return min(part.last_receive for part in self.parts)
 
-    def in_flight_messages(self) -> list[InFlightMessage]:
-        """What is held now, for who explains the daemon."""
-        return [in_flight for part in self.parts for in_flight in part.in_flight_messages()]
+    def messages(self) -> list[InFlightMessage]:
+        return [in_flight for part in self.parts for in_flight in part.messages()]
 
     def pause(self) -> None:
-        """Receive nothing until `resume`; what is here is finished."""
         for part in self.parts:
             part.pause()
 
@@ -78,14 +63,13 @@ class SeveralQueues:
             part.resume()
 
     def drain(self) -> None:
-        """Receive no more, give back what has not started, finish the rest; `run` then returns."""
         for part in self.parts:
             part.drain()
 
     async def run(self) -> bool:
-        """Dispatch until drained; True when nothing was cut short in any queue.
+        """Dispatch until drained. Returns whether nothing was cut short in any queue.
 
-        A defect in one queue's dispatcher ends them all: it is raised, and they are cancelled.
+        A defect in one queue's dispatcher ends them all: they are cancelled, and it is raised.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -95,27 +79,22 @@ class SeveralQueues:
                 ]
         except ExceptionGroup as defects:
             raise defects.exceptions[0] from defects
-        finally:
-            await self._gate.close()
         return all(run.result() for run in runs)
 
 
-#: What a daemon has: of its one queue, or of several.
-Dispatching = Dispatcher | SeveralQueues
-
-
 class Readiness:
-    """Calls `ready` once every one of its queues is.
+    """Calls `ready` once every queue is ready.
 
     Args:
-        queues: how many.
+        queues: how many queues there are.
     """
 
     def __init__(self, queues: int, ready: Callable[[], None]) -> None:
-        self._waiting_for, self._ready = queues, ready
+        self._waiting_for = queues
+        self._ready = ready
 
     def one(self) -> None:
-        """A queue's first receive has completed; to be called once by each."""
+        """A queue's first receive has succeeded; to be called once for each queue."""
         self._waiting_for -= 1
         if self._waiting_for == 0:
             self._ready()

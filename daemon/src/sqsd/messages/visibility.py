@@ -1,14 +1,14 @@
-"""When the visibility of a message is extended: a function of its state, options and the time.
+"""When the visibility of a message is extended: a function of its state, the options and the time.
 
-At half the visibility, and again at half of each extension, from its receive until its delete is
-confirmed; never past the 12 hours that SQS allows. That is for what runs. Nothing waits to run but
-what its FIFO group holds back, which SQS would give to nobody else meanwhile either, and what is
-kept for the moment: without an extension each wait would cost a receive. An extension that failed
-is tried again soon, and then less and less often, for a refusal that stays must not cost a call a
-second.
+A message is extended at half of its visibility timeout, and again at half of each extension, from
+its receive until its delete is confirmed; never past the 12 hours that SQS allows. That holds for
+messages that run, and for the two kinds that wait here: behind the first of their FIFO group (SQS
+would deliver them to no other consumer meanwhile), and held for the application. Without an
+extension each wait would cost a receive. A failed extension is tried again soon, and then less and
+less often, so that a lasting refusal does not cost a call a second.
 
-With `heartbeat` off nothing is extended but, once, a message that had to wait, for its group or the
-gate: the time it waited would be missing at the end of its request.
+With `heartbeat` off there is one exception: a message that waited for its group or the gate is
+extended once, when it starts, to restore the visibility that it lost.
 """
 
 from __future__ import annotations
@@ -16,69 +16,79 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import Final
 
+from sqsd.base.backoff import doubled
 from sqsd.contract import SqsdOptions
 from sqsd.messages.in_flight import InFlightMessage, State
 
-#: Seconds before an extension that failed is tried again; doubled up to a share of the visibility.
+#: Shortest wait before a failed extension is tried again, in seconds; doubled with each failure.
 _RETRY_SECONDS: Final = 1.0
+#: Longest such wait, as a share of the visibility timeout.
 _RETRY_SHARE: Final = 0.1
-#: Of the visibility that is left when a message starts late: an extension must get there in it.
+#: Least visibility left for a late start, in seconds: the extension must reach SQS within it.
 _MARGIN_SECONDS: Final = 2.0
+#: The same for short visibility timeouts, as a share of them. The smaller one counts.
 _MARGIN_SHARE: Final = 0.2
 
 
-def begin(in_flight: InFlightMessage, options: SqsdOptions) -> None:
-    """A delivery arrived: hidden by its receive, for `visibility_timeout`."""
+def delivered(in_flight: InFlightMessage, options: SqsdOptions) -> None:
+    """Count the visibility from a new delivery, which its receive hid for `visibility_timeout`."""
     received_at, visibility = in_flight.message.received_at, options.visibility_timeout
     in_flight.hidden_until = received_at + visibility
     in_flight.next_heartbeat_at = received_at + visibility / 2 if options.heartbeat else inf
 
 
-def waited(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> None:
-    """It starts only now, though it has been here for a while."""
+def started_late(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> None:
+    """Extend a message at once that waited here before it starts, if heartbeats are off."""
     if not options.heartbeat:
         in_flight.next_heartbeat_at = now
 
 
-def is_spent(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> bool:
-    """It has waited here until its visibility ended, or nearly: somebody else may have it."""
+def is_nearly_over(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> bool:
+    """Return whether the visibility of a message that waited here is over, or nearly.
+
+    Another consumer may have the message then, so it must not start.
+    """
     visibility = options.visibility_timeout
-    if now - in_flight.arrived_at <= visibility / 2:  # a long poll's wait is no age
+    if now - in_flight.arrived_at <= visibility / 2:  # the wait of a long poll does not count
         return False
     return now > in_flight.hidden_until - min(_MARGIN_SECONDS, visibility * _MARGIN_SHARE)
 
 
-def due_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int:
-    """For how long it is to be hidden from now; 0: no extension is due, or none is possible."""
+def extension_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int:
+    """Return for how long to hide a message from `now` on.
+
+    0 means that no extension is due, or that SQS allows none any more.
+    """
     if (
         in_flight.state is State.RELEASING
         or in_flight.heartbeat_pending
         or now < in_flight.next_heartbeat_at
     ):
         return 0
-    return in_flight.hideable(options.visibility_timeout, now)
+    return in_flight.hideable_seconds(options.visibility_timeout, now)
 
 
-def ended(
+def extension_ended(
     in_flight: InFlightMessage, options: SqsdOptions, seconds: int, asked_at: float, *, ok: bool
 ) -> None:
-    """An extension by so many seconds, asked for at `asked_at`, was confirmed or not."""
+    """Note the result of an extension by `seconds` that was asked for at `asked_at`."""
     in_flight.heartbeat_pending = False
     if ok:
-        in_flight.hidden_until, in_flight.heartbeat_failures = asked_at + seconds, 0
+        in_flight.hidden_until = asked_at + seconds
+        in_flight.heartbeat_failures = 0
         in_flight.next_heartbeat_at = asked_at + seconds / 2 if options.heartbeat else inf
         return
-    pause = _RETRY_SECONDS * 2.0 ** min(in_flight.heartbeat_failures, 16)
+    longest = max(_RETRY_SECONDS, options.visibility_timeout * _RETRY_SHARE)
+    pause = doubled(_RETRY_SECONDS, in_flight.heartbeat_failures, longest)
     in_flight.heartbeat_failures += 1
-    in_flight.next_heartbeat_at = asked_at + min(
-        pause, max(1.0, options.visibility_timeout * _RETRY_SHARE)
-    )
+    in_flight.next_heartbeat_at = asked_at + pause
 
 
-def left_of_visibility(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int | None:
-    """Seconds to hide a failed message that is to wait out its visibility, as in EB.
+def remaining_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: float) -> int | None:
+    """Return for how long to hide a failed message that waits out its visibility, as in EB.
 
-    None where no extension has moved that end: then there is nothing to tell SQS.
+    Returns: seconds from `now`, or None if no extension has moved the end of the visibility: SQS
+        needs no call then.
     """
     ends = in_flight.message.received_at + options.visibility_timeout
     if not in_flight.heartbeat_pending and in_flight.hidden_until <= ends:

@@ -18,8 +18,8 @@ from sqsd.aws.sqs import is_fifo, queue_name
 from sqsd.base.ports import Clock, EventLog
 from sqsd.contract import TierSettings, events
 from sqsd.cron.schedule import Task
+from sqsd.messages.dispatching import Dispatching
 from sqsd.messages.ports import Application, Queue
-from sqsd.messages.several_queues import Dispatching
 from sqsd.observe import tracing
 from sqsd.observe.counts import QueueObserver
 from sqsd.observe.eb_log import EbLog

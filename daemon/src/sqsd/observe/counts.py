@@ -5,7 +5,7 @@ The hot path is `MessageCounts.deleted`: it costs some additions for each messag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqsd.base.ports import EventLog
@@ -120,13 +120,9 @@ class ObservedQueue:
     def __init__(self, queue: Queue, *metrics: Metrics) -> None:
         self._queue, self._metrics = queue, metrics
 
-    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
-        call = self._queue.receive(limit, wait_seconds)
-        return Started(lambda: self._received(call))
-
-    async def _received(self, call: Awaitable[list[Message]]) -> list[Message]:
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
         try:
-            messages = await call
+            messages = await self._queue.receive(limit, wait_seconds)
         except SqsdError:
             for metrics in self._metrics:
                 metrics.receives_failed += 1
@@ -140,6 +136,10 @@ class ObservedQueue:
 
     async def dead_letter(self, message: Message, reason: str) -> None:
         await self._queue.dead_letter(message, reason)
+
+    @property
+    def fifo(self) -> bool:
+        return self._queue.fifo
 
     @property
     def clock_offset(self) -> float:

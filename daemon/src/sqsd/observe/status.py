@@ -15,17 +15,12 @@ from typing import Any, Final
 
 from sqsd.base.ports import Clock
 from sqsd.cron.schedule import Task, next_after
-from sqsd.messages.dispatcher import Dispatcher
+from sqsd.messages.dispatching import Dispatching, QueueDispatching, is_stuck
 from sqsd.messages.in_flight import InFlightMessage, State
-from sqsd.messages.several_queues import Dispatching
 from sqsd.observe.metrics import Levels, QueueLevels
 from sqsd.observe.observer import Observer
 
-#: Time without a completed receive from which polling counts as hung, seconds; far above a long
-#: poll.
-STUCK_SECONDS: Final = 120.0
-#: Time without a completed receive from which EB's daemon reports a queue as not polled, seconds
-#: (EB developer guide, "Basic health reporting").
+#: EB's measure of a queue that is not polled (developer guide, "Basic health reporting").
 HEALTHY_POLL_SECONDS: Final = 180.0
 _MESSAGES_SHOWN: Final = 200
 _OCCURRENCES_SHOWN: Final = 50
@@ -54,7 +49,7 @@ class DaemonIdentity:
 
     Args:
         queue_url, fifo: the first queue's.
-        queues: with several, all of them, in the order of `SeveralQueues.parts`.
+        queues: with several, all of them, in the order of `Dispatching.parts`.
     """
 
     version: str
@@ -119,7 +114,7 @@ class Status:
             return Verdict(False, "the application does not answer")
         if not self._observer.ready:
             return Verdict(False, "no receive has completed yet")
-        if dispatcher.is_paused:
+        if dispatcher.paused:
             return Verdict(False, self._observer.lifecycle or "waiting for the instance's metadata")
         if dispatcher.queue_is_failing:
             return Verdict(False, "the queue refuses receives; see queue.failed in the log")
@@ -180,7 +175,7 @@ class Status:
             "poll_age_seconds": round(levels.poll_age, 1),
             "gate": {
                 "open": levels.gate_open,
-                "limit": self._dispatcher.window,
+                "window": self._dispatcher.in_flight_limit,
                 "http_connections": identity.http_connections,
             },
             "in_flight": self._in_flight(),
@@ -198,11 +193,9 @@ class Status:
         }
 
     def _flights(self) -> dict[str, Any]:
-        in_flight_messages = self._dispatcher.in_flight_messages()
-        states = Counter(in_flight.state.value for in_flight in in_flight_messages)
-        oldest = sorted(in_flight_messages, key=lambda in_flight: in_flight.arrived_at)[
-            :_MESSAGES_SHOWN
-        ]
+        messages = self._dispatcher.messages()
+        states = Counter(in_flight.state.value for in_flight in messages)
+        oldest = sorted(messages, key=lambda in_flight: in_flight.arrived_at)[:_MESSAGES_SHOWN]
         now = self._clock.monotonic()
         return {
             "count": self._dispatcher.in_flight,
@@ -210,7 +203,7 @@ class Status:
             "oldest": [_about(in_flight, now) for in_flight in oldest],
         }
 
-    def _lanes(self, parts: Sequence[Dispatcher]) -> dict[str, int]:
+    def _lanes(self, parts: Sequence[QueueDispatching]) -> dict[str, int]:
         """FIFO: how many messages each group has here, the running one included."""
         held = (State.WAITING, State.HELD, State.RUNNING)
         return dict(
@@ -218,7 +211,7 @@ class Status:
                 in_flight.message.group_id
                 for part in parts
                 if part.fifo
-                for in_flight in part.in_flight_messages()
+                for in_flight in part.messages()
                 if in_flight.state in held and in_flight.message.group_id is not None
             )
         )
@@ -271,19 +264,6 @@ class Status:
             "expired": metrics.expired,
             "receive_errors": metrics.receives_failed,
         }
-
-
-def is_stuck(dispatcher: Dispatching, now: float) -> bool:
-    """No receive has completed for long, though one should have: there is room and no refusal.
-
-    Each queue is judged alone, so that no failure of another hides it.
-    """
-    return any(
-        now - max(part.last_receive, part.wanting_since or part.last_receive) > STUCK_SECONDS
-        and part.wants_messages
-        and not part.queue_is_failing
-        for part in dispatcher.parts
-    )
 
 
 def _about(in_flight: InFlightMessage, now: float) -> dict[str, Any]:

@@ -11,16 +11,15 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
 
 from sqsd.aws import hints
-from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, AwsUnreachable, NoCredentials
-from sqsd.contract import LEADER_TABLE_KEY, TierResources
+from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.contract import BATCH_ENTRIES, LEADER_TABLE_KEY, TierResources
 from sqsd.cron.lease import LEASE_ID
 from sqsd.operator.dead_letters import DeadLetter
 
-#: Visibility timeout of the messages that are listed, seconds; they are released at the end.
-_LISTING_VISIBILITY_TIMEOUT: Final = 60
-#: Most messages that one call to SQS receives or changes.
-_BATCH: Final = 10
-#: Permissions that a redrive needs: SQS acts in the name of the caller.
+#: Seconds for which a look hides a message; it is made visible again at the end of the look.
+_LOOK_SECONDS: Final = 60
+_FORBIDDEN: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+#: What SQS does in the caller's name.
 _REDRIVE_ACTIONS: Final = (
     "sqs:StartMessageMoveTask",
     "sqs:ReceiveMessage",
@@ -80,8 +79,8 @@ class OperatorAws:
                 with _translated_errors("ReceiveMessage", url):
                     answer = self._sqs.receive_message(
                         QueueUrl=url,
-                        MaxNumberOfMessages=min(_BATCH, most - len(found)),
-                        VisibilityTimeout=_LISTING_VISIBILITY_TIMEOUT,
+                        MaxNumberOfMessages=min(BATCH_ENTRIES, most - len(found)),
+                        VisibilityTimeout=_LOOK_SECONDS,
                         WaitTimeSeconds=1,
                         MessageSystemAttributeNames=["All"],
                         MessageAttributeNames=["All"],
@@ -141,11 +140,11 @@ class OperatorAws:
         value: str | None = answer.get("Attributes", {}).get(name)
         return value
 
-    def _release(self, url: str, handles: Sequence[str]) -> None:
-        for start in range(0, len(handles), _BATCH):
+    def _put_back(self, url: str, handles: Sequence[str]) -> None:
+        for start in range(0, len(handles), BATCH_ENTRIES):
             entries = [
                 {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
-                for number, handle in enumerate(handles[start : start + _BATCH])
+                for number, handle in enumerate(handles[start : start + BATCH_ENTRIES])
             ]
             with _translated_errors("ChangeMessageVisibilityBatch", url):
                 self._sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)

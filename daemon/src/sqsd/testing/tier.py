@@ -8,9 +8,13 @@ from typing import Any, Self
 
 from sqsd.aws.sqs import SqsQueue, queue_name
 from sqsd.contract import SqsdOptions
-from sqsd.messages.dispatcher import Dispatcher, ScheduledCopies
+from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery, Delivery
+from sqsd.messages.dispatcher import Dispatcher
+from sqsd.messages.occurrences import Duplicates, OccurrenceDelivery
 from sqsd.messages.outcome import Unreachable
 from sqsd.messages.request import RequestBuilder
+from sqsd.messages.runtime import Runtime
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import VirtualClock
 from sqsd.testing.log import RecordingLog
@@ -25,7 +29,7 @@ class FakeTier:
         *,
         fifo: bool = False,
         max_receives: int | None = None,
-        copies: ScheduledCopies | None = None,
+        duplicates: Duplicates | None = None,
         **options: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -43,17 +47,20 @@ class FakeTier:
             visibility_timeout=self.options.visibility_timeout,
             dead_letter_queue_url="http://127.0.0.1:1/123456789012/dead-letters",
         )
+        runtime = Runtime(self.clock, self.log, lambda: 0.5)
+        builder = RequestBuilder(self.options, queue_name(self.sqs.url))
+        delivery: Delivery
+        self.delivery = ApplicationDelivery(self.options, builder, self.application, runtime)
+        delivery = self.delivery
+        if duplicates is not None:
+            delivery = OccurrenceDelivery(self.delivery, duplicates, self.log)
         self.dispatcher = Dispatcher(
             options=self.options,
             queue=queue,
-            builder=RequestBuilder(self.options, queue_name(self.sqs.url)),
-            fifo=fifo,
-            application=self.application,
-            clock=self.clock,
-            log=self.log,
-            copies=copies,
+            delivery=delivery,
+            connections=ConnectionPool(self.options.http_connections, self.application, runtime),
+            runtime=runtime,
             ready=self._is_ready,
-            jitter=lambda: 0.5,
         )
         self._run: asyncio.Task[bool] | None = None
 
@@ -80,7 +87,7 @@ class FakeTier:
         for n in range(8):
             self.sqs.send(f"warm up {n}", group_id=f"warm up {n}")
         await self.clock.advance(2)
-        assert self.dispatcher.window == self.options.http_connections
+        assert self.dispatcher.in_flight_limit == self.options.http_connections
         for record in (self.sqs.calls, self.sqs.deleted, self.application.posted, self.log.events):
             record.clear()
         self.application.most_at_once = 0
