@@ -1,4 +1,4 @@
-"""Puts the adapters into the service: the one module that sees all of the daemon."""
+"""Composes the daemon: the one module that imports all of its parts."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ from sqsd.supervisor import Supervisor
 
 
 async def run(settings: TierSettings, directory: Path) -> int:
-    """Run a daemon until it is told to stop; the result is its exit code.
+    """Run a daemon until it is stopped. Returns its exit code.
 
     Args:
-        directory: where `settings.cron_file` counts from.
+        directory: `settings.cron_file` is relative to it.
 
     Raises:
-        InvalidSettings: AWS's endpoint rules refuse the region, or the signing key is of no use.
+        InvalidSettings: AWS's endpoint rules refuse the region, or the signing key is unusable.
     """
     parts = _Parts(settings, directory)
     try:
@@ -64,7 +64,7 @@ async def run(settings: TierSettings, directory: Path) -> int:
 
 
 class _QueuePlan(NamedTuple):
-    """What a queue's dispatcher is made of."""
+    """The settings of one queue's dispatcher."""
 
     url: str
     weight: int
@@ -73,14 +73,15 @@ class _QueuePlan(NamedTuple):
 
 
 class _Parts:
-    """Builds each part of a daemon from its settings, and closes what holds connections."""
+    """Builds each part of a daemon from its settings, and closes its connections."""
 
     _polls: JsonApi
     _control: JsonApi
 
     def __init__(self, settings: TierSettings, directory: Path) -> None:
         self._settings = settings
-        self._resources, self._options = settings.resources, settings.options
+        self._resources = settings.resources
+        self._options = settings.options
         self._cron_path = None if settings.cron_file is None else directory / settings.cron_file
         self._first, *self._more = _plans(settings)
         self._fifo = is_fifo(self._first.url)
@@ -96,9 +97,11 @@ class _Parts:
         self._imds: Imds | None = None
 
     def supervisor(self) -> Supervisor:
+        """Build the daemon, down to its connections."""
         options = self._options
-        # Apart, so that long polls never hold up a delete; each for all queues.
-        self._polls, self._control = self._api("sqs", "AmazonSQS"), self._api("sqs", "AmazonSQS")
+        # Two clients for all queues, so that long polls never delay a delete.
+        self._polls = self._api("sqs", "AmazonSQS")
+        self._control = self._api("sqs", "AmazonSQS")
         queue = self._queue(self._first)
         periodic = self._periodic(queue)
         dispatcher = self._dispatching(queue, periodic)
@@ -125,6 +128,7 @@ class _Parts:
         )
 
     def close(self) -> None:
+        """Close every connection, and the log."""
         self._application.close()
         for api in self._apis:
             api.close()
@@ -196,7 +200,7 @@ class _Parts:
         )
 
     def _periodic(self, queue: SqsQueue) -> CronReloader | None:
-        """The table's client, too, is made only when a task is enabled."""
+        """Build what periodic tasks need; the leader table's client once a task is enabled."""
         if self._cron_path is None:
             return None
         name = self._resources.leader_table
@@ -278,7 +282,7 @@ class _Parts:
 
 
 def _plans(settings: TierSettings) -> list[_QueuePlan]:
-    """The first queue, then the others."""
+    """Return the settings of each queue, the first queue first."""
     resources = settings.resources
     first = _QueuePlan(
         resources.queue_url, settings.weight, resources.dead_letter_queue_url, settings.options
@@ -293,7 +297,7 @@ def _plans(settings: TierSettings) -> list[_QueuePlan]:
 
 
 def _identity() -> str:
-    """Unique to this process: who holds the lease, for the table and for people."""
+    """Return a name unique to this process, under which it holds the lease."""
     return f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
 
 

@@ -66,9 +66,12 @@ class ApplicationDelivery:
         Returns: the request, or None if a defect prevented it; that is logged, and the message
             ends as `Broken.DEFECT`.
         """
-        message = in_flight.message
+        message, builder = in_flight.message, self._builder
         try:
-            request = self._request(message)
+            if builder.extras is None:
+                request = builder.build(message)
+            else:
+                request = self._build_with_extras(message)
         except Exception as error:  # one message met a defect; all other messages must go on
             self._log.emit(events.DAEMON_FAILED, message_id=message.message_id, reason=repr(error))
             self._loop.call_soon(answered, in_flight, Broken.DEFECT)
@@ -98,9 +101,7 @@ class ApplicationDelivery:
     async def close(self) -> None:
         """Nothing is under way beside requests."""
 
-    def _request(self, message: Message) -> Request:
-        if self._builder.extras is None:
-            return self._builder.build(message)
+    def _build_with_extras(self, message: Message) -> Request:
         at = self._clock.time()
         hidden = message.received_at + self._visibility_timeout - self._clock.monotonic()
         return self._builder.build(message, at, at + hidden)

@@ -213,16 +213,19 @@ class Dispatcher:
                 self._loop.call_exception_handler({"message": "receive", "exception": error})
             else:
                 messages = task.result()
+        self._received(receive, messages)
+
+    def _received(self, receive: Receive, messages: Sequence[Message]) -> None:
         wall_time = self._clock.time() + self._queue.clock_offset
         now = self._clock.monotonic()
         self._step(self._state.receive_ended(receive, messages, now, wall_time))
 
     def _answered(self, in_flight: InFlightMessage, outcome: Outcome | Suppressed) -> None:
         now = self._clock.monotonic()
-        if outcome is Suppressed.COPY:
+        if isinstance(outcome, Suppressed):
             self._step(self._state.suppressed(in_flight, now))
             return
-        self._receiver.answered(now - in_flight.dispatched_at)
+        self._receiver.polling.answered(now - in_flight.dispatched_at)
         actions = self._state.answered(in_flight, outcome, now)
         gate = self._state.gate
         if (gate.suspects or not gate.is_open) and not self._state.draining:

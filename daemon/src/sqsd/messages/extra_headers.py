@@ -1,14 +1,14 @@
-"""Headers that EB never sent and people asked it for; each is off unless `extra_headers` names it.
+"""Headers that EB does not send; each is off unless `extra_headers` names it.
 
 `X-Aws-Sqsd-Receipt-Handle`: with it and the queue's URL an application can extend the visibility of
-a message itself. Whoever sees the header can delete the message.
-`X-Aws-Sqsd-Visibility-Deadline`: until when SQS hides this delivery, UTC; heartbeats move it.
+a message itself. A receiver of the header can also delete the message.
+`X-Aws-Sqsd-Visibility-Deadline`: when this delivery becomes visible, UTC; heartbeats move it.
 `X-Aws-Sqsd-Message-Group-Id`, `-Message-Deduplication-Id`: as sent.
 `X-Amzn-Trace-Id`: the message's AWSTraceHeader (X-Ray).
 `traceparent`: W3C trace context, from a message attribute of that name.
 
-A signature is sent when `signing_key_file` is set, so that an application which is not on localhost
-can tell the daemon from anybody else.
+A signature is sent if `signing_key_file` is set, so that an application that is not on localhost
+can verify that a request comes from the daemon.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ TRACE_PARENT: Final = "traceparent"
 
 
 class Extras:
-    """Makes the lines that come after EB's headers.
+    """Makes the header lines that EB does not send.
 
     Args:
         names: of `contract.EXTRA_HEADERS`.
-        secret: signs method, path and body; None for no signature.
+        secret: signs method, path and body, or None for no signature.
     """
 
     def __init__(self, names: tuple[str, ...], secret: bytes | None) -> None:
@@ -39,7 +39,7 @@ class Extras:
     def lines(
         self, message: Message, target: str, body: bytes, at: float, hidden_until: float
     ) -> list[tuple[str, str]]:
-        """Names and values of headers; `at` and `hidden_until` in epoch seconds."""
+        """Return names and values of headers; `at` and `hidden_until` are seconds since 1970."""
         lines = [
             (name, value)
             for name, make in self._makers
@@ -51,7 +51,7 @@ class Extras:
 
 
 def sign(secret: bytes, target: str, body: bytes, at: int) -> str:
-    """`t=<at>,v1=<hex>`: HMAC-SHA256 over the time, the method, the request target and the body."""
+    """Return `t=<at>,v1=<hex>`: HMAC-SHA256 over time, method, request target and body."""
     signed = b"%d.POST.%s." % (at, target.encode()) + body
     return f"t={at},v1={hmac.digest(secret, signed, 'sha256').hex()}"
 

@@ -56,7 +56,7 @@ class Receiver:
         self._share = share
         self._runtime = runtime
         self._ready: Callable[[], None] | None = ready
-        self._polling = Polling(options.http_connections)
+        self.polling = Polling(options.http_connections)
         self._throttle = LogThrottle()
         self._failures = 0
         self._failed_at = -inf
@@ -85,7 +85,7 @@ class Receiver:
         if wait > 0:
             return wait
         limit = min(self._state.receive_limit(now), self._share.limit)
-        decision = self._polling.decide(
+        decision = self.polling.decide(
             self._share.capacity(), self._state.open_receives, now, limit
         )
         if decision.limit:
@@ -104,13 +104,9 @@ class Receiver:
         self._succeeded()
         if not messages and now - receive.opened_at < _EMPTY_PAUSE_SECONDS:
             self._not_before = now + _EMPTY_PAUSE_SECONDS
-        self._polling.received(receive.limit, len(messages))
+        self.polling.received(receive.limit, len(messages))
         self._share.received(receive.limit, len(messages))
         return messages
-
-    def answered(self, app_seconds: float) -> None:
-        """The application answered a request after `app_seconds`."""
-        self._polling.answered(app_seconds)
 
     def _wait_seconds(self) -> int:
         longest = self._share.wait_seconds(self._longest_wait)

@@ -1,7 +1,7 @@
 """The HTTP request that a message becomes: Elastic Beanstalk's, to the byte where HTTP allows it.
 
-Two things are not as in EB, both because its form lets anyone who may send to the queue forge
-requests: a value with control characters is percent-encoded (and named in `X-Aws-Sqsd-Encoded`),
+Two things differ from EB, because its form allows whoever may send to the queue to forge requests:
+a value with control characters is percent-encoded (and its header named in `X-Aws-Sqsd-Encoded`),
 and so are blanks and control characters in a task's path. docs/compatibility.md has the list.
 """
 
@@ -19,21 +19,26 @@ from sqsd.messages.extra_headers import Extras
 from sqsd.messages.message import Message
 from sqsd.messages.sns import unwrap
 
-#: What a header value cannot carry: control characters but tab, and what has no UTF-8 form.
+#: Characters not allowed in a header value: controls except tab, and those without a UTF-8 form.
 _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-#: The same for a request target, where blanks and letters beyond ASCII end it or confuse servers.
+#: Characters not allowed in a request target: blanks would end it, others confuse servers.
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 _YEARS: Final = range(1970, 9000)
-#: And what no header's name is made of.
+#: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
+# Ends of one header line with the start of the next: they are the same for every message.
+_RECEIVE_COUNT: Final = f"\r\n{contract.HEADER_RECEIVE_COUNT}: "
+_FIRST_RECEIVED_AT: Final = f"\r\n{contract.HEADER_FIRST_RECEIVED_AT}: "
+_SENT_AT: Final = f"Z\r\n{contract.HEADER_SENT_AT}: "
+_SENDER_ID: Final = f"\r\n{contract.HEADER_SENDER_ID}: "
 
 
 class Request(NamedTuple):
-    """What goes over the wire, and what is worth saying about it.
+    """What is sent to the application, and what was noticed while it was made.
 
-    `task_name` and `scheduled_at` are set for scheduled messages, the latter where its attribute
-    is a time. `skipped` has a sentence for each attribute that became no header.
+    `task_name` and `scheduled_at` are set for scheduled messages; the latter is None if its
+    attribute is not a time. `skipped` has a sentence for each attribute that became no header.
     """
 
     head: bytes
@@ -45,15 +50,16 @@ class Request(NamedTuple):
 
 
 class RequestBuilder:
-    """Makes requests for the messages of one queue; what never changes is put together once.
+    """Makes the requests for the messages of one queue.
 
     Args:
-        extras: makes the headers that EB does not send, if any are wanted.
+        extras: makes the headers that EB does not send, or None if none are wanted.
     """
 
     def __init__(self, options: SqsdOptions, queue_name: str, extras: Extras | None = None) -> None:
         self.extras = extras
-        self._http_path, self._via_sns = options.http_path, options.via_sns
+        self._http_path = options.http_path
+        self._via_sns = options.via_sns
         port = "" if options.http_port == 80 else f":{options.http_port}"
         self._first = (
             f"Content-Type: {options.mime_type}\r\n"
@@ -67,11 +73,12 @@ class RequestBuilder:
         )
 
     def build(self, message: Message, at: float = 0.0, hidden_until: float = 0.0) -> Request:
-        """The request for a message. Never raises on what a message holds.
+        """Return the request for a message. Never raises because of what a message contains.
 
         Args:
-            at, hidden_until: epoch seconds of the moment and of the end of the message's
-                visibility; only extras look at them.
+            at: seconds since 1970 at this moment. Only extras need it.
+            hidden_until: seconds since 1970 at which the message's visibility ends. Only extras
+                need it.
         """
         if self._via_sns:
             message = unwrap(message)
@@ -97,7 +104,7 @@ class RequestBuilder:
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
         scheduled_at = _moment(scheduled_time)
         shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
-        headers.own = (
+        headers.scheduled = (
             f"{contract.HEADER_SCHEDULED_AT}:"
             f" {headers.value(contract.HEADER_SCHEDULED_AT, shown_at)}\r\n"
             f"{contract.HEADER_TASK_NAME}:"
@@ -112,21 +119,21 @@ class RequestBuilder:
         self, message: Message, target: str, path: str, sender: str, extra: str, length: int
     ) -> bytes:
         return (
-            f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}\r\n"
-            f"{contract.HEADER_RECEIVE_COUNT}: {message.receive_count}\r\n"
-            f"{contract.HEADER_FIRST_RECEIVED_AT}: {_seconds(message.first_received_at)}Z\r\n"
-            f"{contract.HEADER_SENT_AT}: {_seconds(message.sent_at)}"
-            f"{self._queue}{path}\r\n{contract.HEADER_SENDER_ID}: {sender}\r\n"
+            f"POST {target} HTTP/1.1\r\n{self._first}{message.message_id}"
+            f"{_RECEIVE_COUNT}{message.receive_count}"
+            f"{_FIRST_RECEIVED_AT}{_seconds(message.first_received_at)}"
+            f"{_SENT_AT}{_seconds(message.sent_at)}"
+            f"{self._queue}{path}{_SENDER_ID}{sender}\r\n"
             f"{extra}{self._last}{length}\r\n\r\n"
         ).encode()
 
 
 class _AttributeHeaders:
-    """Collects `X-Aws-Sqsd-Attr-*` lines; knows which were encoded and which were left out."""
+    """Collects `X-Aws-Sqsd-Attr-*` lines, with the encoded and the skipped attributes."""
 
     def __init__(self, message: Message) -> None:
         self.skipped: list[str] = []
-        self.own = ""
+        self.scheduled = ""
         self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
         self._encoded: dict[str, None] = {}  # an insertion-ordered set
         self._lines: dict[str, str] = {}
@@ -140,7 +147,7 @@ class _AttributeHeaders:
                 )
                 continue
             header = header_name(name)
-            if header in self._lines:  # the last one wins, as in EB, but not in silence
+            if header in self._lines:  # the last one wins, as in EB, and that is logged
                 self.skipped.append(
                     f"Message attribute {name} replaces another in HTTP header {header}:"
                     " header names have no case"
@@ -148,7 +155,7 @@ class _AttributeHeaders:
             self._lines[header] = self.value(header, attribute.value)
 
     def value(self, name: str, value: str) -> str:
-        """A value as the header of that name can carry it; remembers which had to be encoded."""
+        """Return a value as its header can carry it; remember the header if it is encoded."""
         if _UNSENDABLE.search(value) is None:
             self._encoded.pop(name, None)  # of an attribute that this one replaces
             return value
@@ -156,6 +163,7 @@ class _AttributeHeaders:
         return _percent_encode(value)
 
     def render(self, target: str, body: bytes) -> str:
+        """Return all lines that come before EB's last ones."""
         more = "".join(
             f"{name}: {self.value(name, value)}\r\n"
             for name, value in (self.extras(target, body) if self.extras else ())
@@ -163,21 +171,22 @@ class _AttributeHeaders:
         lines = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
         if self._encoded:
             lines += f"{contract.HEADER_ENCODED}: {', '.join(self._encoded)}\r\n"
-        return lines + self.own + more
+        return lines + self.scheduled + more
 
 
 def occurrence_of(message: Message) -> tuple[str, datetime] | None:
-    """The task and the time that a message of a periodic task is for; None for any other."""
+    """Return the task name and time of a periodic task's message; None for any other message."""
     at = _moment(_text(message, contract.ATTRIBUTE_SCHEDULED_TIME) or "")
     return None if at is None else (_text(message, contract.ATTRIBUTE_TASK_NAME) or "", at)
 
 
 @lru_cache(maxsize=256)
 def header_name(attribute_name: str) -> str:
-    """`traceId` -> `X-Aws-Sqsd-Attr-Traceid`: each part between hyphens in title case, as in EB.
+    """Return the header for an attribute: `X-Aws-Sqsd-Attr-Traceid` for `traceId`, as in EB.
 
-    SQS refuses names beyond letters, digits, `_`, `-` and `.`; should one come all the same, it is
-    percent-encoded, for it must not end the header.
+    Each part between hyphens is in title case. SQS refuses names with other characters than
+    letters, digits, `_`, `-` and `.`. If one arrives, they are percent-encoded, so that the name
+    cannot end the header.
     """
     name = _NOT_IN_NAME.sub(lambda found: _encode_letter(found[0]), attribute_name)
     parts = (contract.HEADER_ATTRIBUTE_PREFIX + name).lower().split("-")
@@ -190,14 +199,14 @@ def _seconds_text(seconds: int) -> str:
 
 
 def _seconds(milliseconds: int | None) -> str:
-    """UTC in whole seconds, the rest cut off; without a time the epoch, as in EB."""
+    """Return UTC in whole seconds, rounded down; the epoch for None, as in EB."""
     return _seconds_text((milliseconds or 0) // 1000)
 
 
 def _moment(scheduled_time: str) -> datetime | None:
-    """`2023-01-15 07:42:00 UTC`, or any ISO 8601 time; None for other texts, and odd years.
+    """Return the time in `2023-01-15 07:42:00 UTC`, or in any ISO 8601 text.
 
-    What is computed from it (windows, lateness) must not leave the calendar.
+    Returns None for any other text, and for years in which sums with it may leave the calendar.
     """
     try:
         at = datetime.strptime(scheduled_time, contract.SCHEDULED_TIME_FORMAT)  # noqa: DTZ007
@@ -217,7 +226,7 @@ def _target(path: str) -> str:
 
 
 def _percent_encode(value: str) -> str:
-    """Encode what cannot travel, and `%` itself so that decoding gives the very value back."""
+    """Encode the characters not allowed, and `%` itself, so that decoding restores the value."""
     return _UNSENDABLE.sub(lambda found: _encode_letter(found[0]), value.replace("%", "%25"))
 
 

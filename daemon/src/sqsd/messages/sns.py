@@ -1,4 +1,4 @@
-"""Unwrapping of what SNS puts around a message when raw delivery is off (`via_sns`)."""
+"""Unwraps the envelope that SNS puts around a message if raw delivery is off (`via_sns`)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqsd.messages.message import Attribute, Message
 
 
 def unwrap(message: Message) -> Message:
-    """The message that was published: its text as body, its attributes beside those of SQS.
+    """Return the published message: its text as body, its attributes beside those of SQS.
 
-    What is no SNS notification is given back as it is: EB's daemon ended at that point.
+    A message that is not an SNS notification is returned unchanged; EB's daemon ended on one.
     Source: SNS developer guide, "Parsing Amazon SNS message formats".
     """
     envelope = _envelope(message.body)
@@ -32,7 +32,7 @@ def _envelope(body: bytes) -> dict[str, Any] | None:
         return None
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):  # the latter: brackets within brackets, a thousand deep
+    except (ValueError, RecursionError):  # the latter: a thousand nested brackets
         return None
     right = (
         isinstance(document, dict)

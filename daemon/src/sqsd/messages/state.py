@@ -102,8 +102,8 @@ class MessageState:
         #: FIFO: until when at least two receives are open that ask for more than one message.
         #: Each would bring a group that is visible again before, and cost all of it a receive.
         self._wide_receives_until = 0.0
-        #: Some messages may be HELD.
-        self._may_hold = False
+        #: Some messages may be HELD, so `settle_held` may have something to do.
+        self.may_hold = False
 
     # ---- questions
 
@@ -192,7 +192,7 @@ class MessageState:
         dwell_seconds = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
         in_flight = InFlightMessage(message, now, dwell_seconds)
         visibility.delivered(in_flight, self._options)
-        if self._unsettled.is_done(message_id):
+        if message_id in self._unsettled.undeleted:
             values = log_fields(in_flight, reason="answered 200")
             actions.append(LogEvent(events.MESSAGE_DUPLICATE, values))
             self._delete(in_flight, actions)
@@ -395,7 +395,7 @@ class MessageState:
         actions: list[Action] = []
         self._unsettled.messages.pop(in_flight.message.message_id, None)
         after = self._options.error_visibility_timeout
-        reason = f"{reason}; the dead-letter queue did not take it"
+        reason = f"{reason}; the dead-letter queue took nothing"
         self._release_group(in_flight, after, reason, now, actions)
         return actions
 
@@ -444,11 +444,6 @@ class MessageState:
                 self._hold(in_flight)
         self._groups.drop_waiting()
 
-    @property
-    def may_hold(self) -> bool:
-        """Whether `settle_held` may have something to do."""
-        return self._may_hold
-
     def settle_held(self, free: int, now: float) -> list[Action]:
         """Start up to `free` held messages if the gate is open; else release them in time.
 
@@ -471,7 +466,7 @@ class MessageState:
             else:
                 visibility.started_late(in_flight, self._options, now)
                 self._run(in_flight, now, actions)
-        self._may_hold = len(held) > free
+        self.may_hold = len(held) > free
         return actions
 
     def _release_held(self, now: float) -> list[Action]:
@@ -483,13 +478,13 @@ class MessageState:
             group = (in_flight, *self._groups.waiting_for(in_flight))
             if self.draining or not any(map(self._is_last_receive, group)):
                 self._release_group(in_flight, after, reason, now, actions)
-        self._may_hold = bool(self._held_messages())
+        self.may_hold = bool(self._held_messages())
         return actions
 
     def _hold(self, in_flight: InFlightMessage) -> None:
         in_flight.state = State.HELD
         self._in_flight[in_flight.message.message_id] = in_flight
-        self._may_hold = True
+        self.may_hold = True
 
     def _held_messages(self) -> list[InFlightMessage]:
         return [

@@ -29,11 +29,8 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.messages: dict[str, InFlightMessage] = {}
-        self._undeleted: dict[str, None] = {}  # an insertion-ordered set
-
-    def is_done(self, message_id: str) -> bool:
-        """Return whether a message was answered 200 before, and its delete failed."""
-        return message_id in self._undeleted
+        #: Ids of messages that were answered 200 and whose delete failed, oldest first.
+        self.undeleted: dict[str, None] = {}
 
     def releasing_of(self, group: str | None) -> InFlightMessage | None:
         """Return a message of this FIFO group that is RELEASING, or None."""
@@ -54,7 +51,7 @@ class Unsettled:
             return [DeleteMessage(in_flight)]
         message_id = message.message_id
         self.messages.pop(message_id, None)
-        self._undeleted.pop(message_id, None)
+        self.undeleted.pop(message_id, None)
         seconds = now - in_flight.answered_at if in_flight.answered_at else 0.0
         values = log_fields(in_flight, delete_seconds=round(seconds, 6))
         return [LogEvent(events.MESSAGE_DELETED, values)]
@@ -63,9 +60,9 @@ class Unsettled:
         """A delete was given up. The message is delivered again, and recognized then."""
         message_id = in_flight.message.message_id
         self.messages.pop(message_id, None)
-        self._undeleted[message_id] = None
-        while len(self._undeleted) > _REMEMBERED:
-            del self._undeleted[next(iter(self._undeleted))]
+        self.undeleted[message_id] = None
+        while len(self.undeleted) > _REMEMBERED:
+            del self.undeleted[next(iter(self.undeleted))]
         return [LogEvent(events.MESSAGE_DELETE_FAILED, log_fields(in_flight, reason=reason))]
 
     def released(self, in_flight: InFlightMessage, message: Message, now: float) -> list[Action]:
