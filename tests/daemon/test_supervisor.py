@@ -15,8 +15,8 @@ from sqsd.testing.clock import in_virtual_time
 from sqsd.testing.tier import FakeTier
 
 
-class Told:
-    """What systemd was told."""
+class Notified:
+    """The states that systemd was notified of."""
 
     def __init__(self) -> None:
         self.states: list[str] = []
@@ -26,7 +26,7 @@ class Told:
 
 
 class Scheduler:
-    """Implements `supervisor.Periodic`."""
+    """Implements `supervisor.PeriodicScheduler`."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self._drained = asyncio.Event()
@@ -67,13 +67,13 @@ class Supervised:
         **options: Any,
     ) -> None:
         self.tier = FakeTier(**options)
-        self.told = Told()
+        self.notified = Notified()
         self.supervisor = Supervisor(
             dispatcher=self.tier.dispatcher,
             scheduler=scheduler,
             clock=self.tier.clock,
             log=self.tier.log,
-            notify=self.told,
+            notify=self.notified,
             watchdog_seconds=watchdog_seconds,
         )
         self.code = asyncio.create_task(self.supervisor.run())
@@ -96,7 +96,7 @@ async def test_a_signal_drains_and_ends_clean(number: signal.Signals) -> None:
     s.tier.application.finish(sent, 200)
     assert await s.result() == STOPPED_CLEAN
     assert s.tier.sqs.deleted == [sent]
-    assert s.told.states == ["STOPPING=1"]
+    assert s.notified.states == ["STOPPING=1"]
     assert [e["reason"] for e in s.tier.log.of(events.DAEMON_DRAINING)] == [number.name]
     assert s.tier.log.events[-1] == (events.DAEMON_STOPPED, {"clean": True})
     assert scheduler.ended
@@ -120,7 +120,7 @@ async def test_a_second_signal_forces() -> None:
 
 
 @in_virtual_time
-async def test_requests_cut_by_drain_timeout_are_told_by_the_exit_code() -> None:
+async def test_requests_cut_by_drain_timeout_show_in_the_exit_code() -> None:
     s = Supervised(drain_timeout=10)
     s.tier.application.answers(None)
     s.tier.sqs.send("endless")
@@ -131,21 +131,21 @@ async def test_requests_cut_by_drain_timeout_are_told_by_the_exit_code() -> None
 
 
 @in_virtual_time
-async def test_a_defect_in_a_task_ends_the_daemon_and_is_told() -> None:
+async def test_a_defect_in_a_task_ends_the_daemon_and_is_logged() -> None:
     s = Supervised()
 
     async def receive(limit: int, wait_seconds: int) -> list[Any]:
-        raise KeyError("nobody expected this")
+        raise KeyError("an unexpected key")
 
     s.tier.dispatcher._queue.receive = receive  # type: ignore[method-assign]
     assert await s.result() == STOPPED_SHORT
     failed = s.tier.log.of(events.DAEMON_FAILED)
-    assert failed[0]["reason"] == "receive: KeyError: 'nobody expected this'"
+    assert failed[0]["reason"] == "receive: KeyError: 'an unexpected key'"
     assert len(failed) < 10
 
 
 @in_virtual_time
-async def test_a_dispatcher_that_raises_is_told_too() -> None:
+async def test_a_dispatcher_that_raises_is_logged_too() -> None:
     s = Supervised()
 
     async def run() -> bool:
@@ -158,7 +158,7 @@ async def test_a_dispatcher_that_raises_is_told_too() -> None:
 
 
 @in_virtual_time
-async def test_a_dispatcher_that_ends_untold_is_no_clean_end() -> None:
+async def test_a_dispatcher_that_ends_without_a_drain_is_no_clean_end() -> None:
     s = Supervised()
 
     async def run() -> bool:
@@ -169,14 +169,14 @@ async def test_a_dispatcher_that_ends_untold_is_no_clean_end() -> None:
 
 
 @in_virtual_time
-async def test_trouble_with_periodic_tasks_does_not_disturb_messages() -> None:
+async def test_failures_of_periodic_tasks_do_not_affect_messages() -> None:
     s = Supervised(Scheduler(RuntimeError("no table")))
     sent = s.tier.sqs.send("work")
     await s.tier.clock.advance(5)
     assert s.tier.sqs.deleted == [sent]
-    told = s.tier.log.of(events.CRON_FAILED)
-    assert {event["reason"] for event in told} == {"RuntimeError: no table"}
-    assert [event["restart_seconds"] for event in told] == [1.0, 2.0, 4.0]
+    failed = s.tier.log.of(events.CRON_FAILED)
+    assert {event["reason"] for event in failed} == {"RuntimeError: no table"}
+    assert [event["restart_seconds"] for event in failed] == [1.0, 2.0, 4.0]
     # and its next try, a minute away, does not hold up the end
     await s.tier.clock.advance(100)
     s.supervisor.stop("SIGTERM")
@@ -199,16 +199,16 @@ async def test_what_enqueues_periodic_tasks_runs_again_after_a_defect() -> None:
 
 
 @in_virtual_time
-async def test_the_watchdog_hears_of_us_three_times_in_its_time() -> None:
+async def test_the_watchdog_is_notified_three_times_in_its_time() -> None:
     s = Supervised(watchdog_seconds=60.0)
     await s.tier.clock.advance(600)
-    assert 29 <= s.told.states.count("WATCHDOG=1") <= 31
+    assert 29 <= s.notified.states.count("WATCHDOG=1") <= 31
     s.supervisor.stop("SIGTERM")
     assert await s.result() == STOPPED_CLEAN
 
 
 @in_virtual_time
-async def test_the_watchdog_hears_nothing_once_polling_hangs_beyond_every_deadline() -> None:
+async def test_the_watchdog_is_not_notified_once_polling_hangs_beyond_every_deadline() -> None:
     s = Supervised(watchdog_seconds=60.0)
     await s.tier.clock.advance(30)
 
@@ -218,9 +218,9 @@ async def test_the_watchdog_hears_nothing_once_polling_hangs_beyond_every_deadli
 
     s.tier.dispatcher._queue.receive = receive  # type: ignore[method-assign]
     await s.tier.clock.advance(200)
-    before = s.told.states.count("WATCHDOG=1")
+    before = s.notified.states.count("WATCHDOG=1")
     await s.tier.clock.advance(600)
-    assert s.told.states.count("WATCHDOG=1") == before
+    assert s.notified.states.count("WATCHDOG=1") == before
     s.supervisor.stop("SIGTERM")
     s.supervisor.stop("SIGTERM")
     assert await s.result() == STOPPED_SHORT
@@ -231,6 +231,6 @@ async def test_an_application_that_is_down_is_no_reason_to_restart_the_daemon() 
     s = Supervised(watchdog_seconds=60.0)
     s.tier.application.up = False
     await s.tier.clock.advance(1_000)
-    assert s.told.states.count("WATCHDOG=1") >= 49
+    assert s.notified.states.count("WATCHDOG=1") >= 49
     s.supervisor.stop("SIGTERM")
     assert await s.result() == STOPPED_CLEAN

@@ -140,7 +140,7 @@ async def test_a_connection_that_the_server_closed_is_replaced(
         (Refusal("", "", 503), "HTTP503", 503),
     ],
 )
-async def test_a_refusal_tells_action_code_words_and_status(
+async def test_a_refusal_has_action_code_message_and_status(
     api_for: Callable[..., JsonApi], sqs: FakeSqs, refusal: Refusal, code: str, status: int
 ) -> None:
     async with SqsServer(sqs) as server:
@@ -198,7 +198,7 @@ async def test_receives_alike_are_signed_once_a_second_and_deletes_each(
         api.close()
 
 
-async def test_nobody_there_names_the_address(api_for: Callable[..., JsonApi]) -> None:
+async def test_a_refused_connection_names_the_address(api_for: Callable[..., JsonApi]) -> None:
     port = free_port()
     with pytest.raises(AwsUnreachable, match=f"cannot connect to 127.0.0.1:{port}"):
         await api_for(port).call("ReceiveMessage", RECEIVE, timeout=5.0)
@@ -234,7 +234,7 @@ async def test_a_wrong_clock_is_corrected_by_the_servers_date(
             with pytest.raises(AwsError):
                 await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
             await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
-            clock.step_wall(3_600)  # then somebody sets the clock right, and it starts again
+            clock.step_wall(3_600)  # then the clock is corrected, and it starts again
         dates = [dict(head.headers)[b"x-amz-date"] for head in server.heads]
         right, early, late = b"20260101T000000Z", b"20251231T230000Z", b"20260101T010000Z"
         assert dates == [early, right, late, right]
@@ -311,7 +311,7 @@ def certificate(
     return key, made
 
 
-async def test_tls_trusts_the_configured_bundle_and_nobody_else(
+async def test_tls_trusts_the_configured_bundle_alone(
     api_for: Callable[..., JsonApi],
     sqs: FakeSqs,
     certificate: tuple[Path, Path],

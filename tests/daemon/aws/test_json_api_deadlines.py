@@ -1,4 +1,4 @@
-"""Calls to AWS that hang, trickle, or are answered by somebody else: no more than the deadline."""
+"""Calls to AWS that hang, trickle, or reach another service: no more than the deadline."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def answer_a_list_as_an_error(peer: Peer) -> None:
         (answer_a_list_as_an_error, AwsError),
     ],
 )
-async def test_an_answer_of_somebody_else_is_an_error(
+async def test_an_answer_of_another_service_is_an_error(
     api_for: Callable[..., JsonApi], script: Script, error: type[Exception]
 ) -> None:
     async with ScriptedApplication(script) as server:

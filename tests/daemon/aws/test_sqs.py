@@ -91,14 +91,14 @@ async def test_a_damaged_body_is_left_to_its_visibility(clock: FakeClock) -> Non
     assert await queue_on(Answering({"Messages": [entry]}), clock).receive(10, 0) == []
 
 
-async def test_an_sqs_that_tells_little_is_enough(clock: FakeClock) -> None:
+async def test_a_message_with_few_attributes_is_enough(clock: FakeClock) -> None:
     entry = {"MessageId": "m", "ReceiptHandle": "h", "Body": "b"}
     (message,) = await queue_on(Answering({"Messages": [entry]}), clock).receive(10, 0)
     assert (message.receive_count, message.sender_id) == (1, "")
     assert (message.sent_at, message.first_received_at, message.group_id) == (None, None, None)
 
 
-async def test_a_batch_tells_which_entries_failed(queue: SqsQueue, sqs: FakeSqs) -> None:
+async def test_a_batch_has_a_result_for_each_entry(queue: SqsQueue, sqs: FakeSqs) -> None:
     for n in range(4):
         sqs.send(str(n))
     messages = await queue.receive(10, 0)
@@ -138,7 +138,7 @@ async def test_an_entry_of_which_sqs_says_nothing_is_not_confirmed(clock: FakeCl
         (Refusal("InternalError", "try again", 500), False),
     ],
 )
-async def test_a_refused_entry_tells_why_and_whether_it_is_of_use_to_try_again(
+async def test_a_refused_entry_has_its_reason_and_whether_a_retry_can_succeed(
     queue: SqsQueue, sqs: FakeSqs, refusal: Refusal, final: bool
 ) -> None:
     sqs.send("x")

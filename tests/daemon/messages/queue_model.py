@@ -29,7 +29,7 @@ class Stored:
 
 
 def visible(messages: Sequence[Stored], now: float, *, fifo: bool) -> list[Stored]:
-    """What a receive may bring now; with FIFO nothing behind what is hidden of its group."""
+    """What a receive may bring now; with FIFO nothing after a hidden message of its group."""
     found, blocked = [], set()
     for stored in messages:
         if stored.deleted or (fifo and stored.group in blocked):

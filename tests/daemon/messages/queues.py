@@ -1,4 +1,4 @@
-"""Several queues, fake ones, and one application behind them."""
+"""Several queues, fake ones, and one application that they share."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Tier:
         self.application.most_at_once = 0
 
     async def lose_application(self, name: str) -> None:
-        """Have a message of this queue find nobody, so that the gate closes."""
+        """Have a message of this queue find no application, so that the gate closes."""
         self.application.up = False
         self.application.answers(Unreachable.REFUSED)
         self.send(name, 1)

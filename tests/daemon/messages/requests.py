@@ -41,7 +41,7 @@ def build(builder: RequestBuilder = BUILDER, /, **changes: object) -> Request:
 
 
 def parsed(request: Request) -> tuple[h11.Request, list[tuple[str, bytes]], bytes]:
-    """The request as h11 reads it, which must be one request and nothing behind it."""
+    """The request as h11 reads it, which must be one request and nothing after it."""
     server = h11.Connection(h11.SERVER, max_incomplete_event_size=10_000_000)
     server.receive_data(request.head + request.body)
     head, body = server.next_event(), b""

@@ -167,7 +167,9 @@ async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens(
 
 
 @in_virtual_time
-async def test_one_message_behind_a_proxy_is_not_burnt_while_the_application_restarts() -> None:
+async def test_one_message_through_a_proxy_costs_one_receive_while_the_application_restarts() -> (
+    None
+):
     async with FakeTier(max_receives=3) as tier:
         await tier.open_polls(at_least=4)
         tier.application.answers(502)
@@ -183,7 +185,7 @@ async def test_one_message_behind_a_proxy_is_not_burnt_while_the_application_res
 
 
 @in_virtual_time
-async def test_an_application_that_answers_503_itself_is_looked_at_once_a_second() -> None:
+async def test_an_application_that_answers_503_itself_is_probed_once_a_second() -> None:
     async with FakeTier(error_visibility_timeout=0) as tier:
         await tier.warm_up()
         before = len(tier.application.probes)
@@ -234,7 +236,7 @@ async def test_a_fifo_group_runs_one_at_a_time_and_in_order() -> None:
 
 
 @in_virtual_time
-async def test_a_failure_in_a_fifo_group_holds_the_rest_and_order_is_kept() -> None:
+async def test_a_failure_in_a_fifo_group_releases_the_rest_and_the_order_stays() -> None:
     async with FakeTier(fifo=True, error_visibility_timeout=5) as tier:
         tier.application.answers(500, 500, 200)
         for n in range(4):

@@ -1,4 +1,4 @@
-"""The end of a dispatcher: nothing new, everything finished, nothing kept."""
+"""The end of a dispatcher: nothing new, everything finished, nothing held."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqsd.testing.tier import FakeTier
 
 
 @in_virtual_time
-async def test_a_drain_returns_what_waits_finishes_what_runs_and_flushes_deletes() -> None:
+async def test_a_drain_releases_what_waits_finishes_what_runs_and_flushes_deletes() -> None:
     async with FakeTier(fifo=True, drain_timeout=100) as tier:
         await tier.warm_up()
         tier.application.answers(None)
@@ -52,7 +52,7 @@ async def test_a_drain_keeps_running_messages_hidden_and_deletes_them() -> None:
 
 
 @in_virtual_time
-async def test_what_the_last_open_poll_brings_during_a_drain_goes_back_at_once() -> None:
+async def test_what_the_last_open_poll_brings_during_a_drain_is_released_at_once() -> None:
     async with FakeTier() as tier:
         await tier.clock.advance(5)
         drained = asyncio.create_task(tier.drain())
@@ -103,7 +103,7 @@ async def test_a_drain_with_the_gate_closed_ends() -> None:
 
 
 @in_virtual_time
-async def test_what_a_drain_returns_is_not_received_again_by_another_of_its_open_polls() -> None:
+async def test_what_a_drain_releases_is_not_received_again_by_another_of_its_open_polls() -> None:
     async with FakeTier(visibility_timeout=10) as tier:
         await tier.open_polls(at_least=4)
         started = tier.clock.monotonic()
@@ -142,7 +142,7 @@ async def test_what_waits_for_its_group_is_not_received_again_by_a_poll_that_is_
 
 
 @in_virtual_time
-async def test_a_drain_that_is_over_before_its_polls_are_returns_what_they_brought() -> None:
+async def test_a_drain_that_is_over_before_its_polls_are_releases_what_they_brought() -> None:
     async with FakeTier(drain_timeout=2) as tier:
         await tier.open_polls(at_least=4)
         started = tier.clock.monotonic()
@@ -156,7 +156,7 @@ async def test_a_drain_that_is_over_before_its_polls_are_returns_what_they_broug
 
 
 @in_virtual_time
-async def test_a_forced_end_returns_what_its_polls_have_brought() -> None:
+async def test_a_forced_end_releases_what_its_polls_have_brought() -> None:
     async with FakeTier() as tier:
         await tier.open_polls(at_least=4)
         drained = asyncio.create_task(tier.drain())

@@ -1,4 +1,4 @@
-"""What open polls bring after the gate has closed: kept, then started, or returned once for all."""
+"""What open polls bring after the gate has closed: held, then started, or released once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def test_what_comes_while_the_application_restarts_costs_one_receive() -> 
         late = [tier.sqs.send(f"late {n}") for n in range(3)]
         await tier.clock.advance(3)
         assert [tier.sqs.receive_count(message_id) for message_id in late] == [1] * 3
-        assert len(tier.application.posted) == 1  # the one that found nobody
+        assert len(tier.application.posted) == 1  # the one that found no application
         tier.application_is_back()
         tier.application.seconds = 1.0
         tier.application.most_at_once = 0
@@ -33,7 +33,7 @@ async def test_what_comes_while_the_application_restarts_costs_one_receive() -> 
 
 
 @pytest.mark.parametrize(("option", "seconds"), [(None, 1), (0, 0), (7, 7)])
-def test_what_comes_while_the_application_is_down_goes_to_others_once_no_poll_is_open(
+def test_what_comes_while_the_application_is_down_is_released_once_no_poll_is_open(
     option: int | None, seconds: int
 ) -> None:
     @in_virtual_time
@@ -74,7 +74,7 @@ async def test_a_message_on_its_last_receive_waits_until_the_application_is_back
 
 
 @in_virtual_time
-async def test_a_group_that_is_kept_is_returned_whole_and_in_its_order() -> None:
+async def test_a_held_group_is_released_whole_and_in_order() -> None:
     async with FakeTier(fifo=True, error_visibility_timeout=5) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
@@ -92,7 +92,7 @@ async def test_a_group_that_is_kept_is_returned_whole_and_in_its_order() -> None
 
 
 @in_virtual_time
-async def test_a_drain_returns_what_was_kept_for_the_application() -> None:
+async def test_a_drain_releases_what_was_held_for_the_application() -> None:
     async with FakeTier() as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()

@@ -1,4 +1,4 @@
-"""What the dispatcher does to the queue: deletes, visibility and receives, also in trouble."""
+"""What the dispatcher does to the queue: deletes, visibility and receives, also when these fail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_an_entry_that_failed_to_be_deleted_is_tried_again_alone() -> None
 
 
 @in_virtual_time
-async def test_a_receive_for_the_slots_that_came_free_goes_before_the_deletes() -> None:
+async def test_a_receive_for_the_connections_that_became_free_goes_before_the_deletes() -> None:
     async with FakeTier(http_connections=10) as tier:
         await tier.warm_up()
         tier.application.answers(None)
@@ -172,7 +172,9 @@ async def test_a_failed_heartbeat_is_tried_again_soon() -> None:
 
 
 @in_virtual_time
-async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why() -> None:
+async def test_an_entry_that_sqs_never_takes_is_not_tried_again_and_logged_with_the_reason() -> (
+    None
+):
     async with FakeTier(error_visibility_timeout=30) as tier:
         refusal = Refusal("ReceiptHandleIsInvalid", "it has expired", 400)
         entry = FailEntries(frozenset({0}), refusal)
@@ -195,7 +197,7 @@ async def test_an_entry_that_sqs_will_never_take_is_not_tried_again_and_told_why
 
 
 @in_virtual_time
-async def test_a_defect_that_one_message_meets_costs_the_others_nothing() -> None:
+async def test_a_defect_that_one_message_meets_does_not_affect_other_messages() -> None:
     async with FakeTier() as tier:
         await tier.warm_up()
         build = tier.delivery._builder.build

@@ -1,4 +1,4 @@
-"""What the dispatcher receives: no more than can start, and in trouble less and less."""
+"""What the dispatcher receives: no more than can start, and less and less while it fails."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_an_idle_queue_costs_three_receives_a_minute() -> None:
 
 
 @in_virtual_time
-async def test_a_queue_that_refuses_is_asked_less_and_less_and_spoken_of_once_a_minute() -> None:
+async def test_a_queue_that_refuses_is_asked_less_and_less_and_logged_once_a_minute() -> None:
     async with FakeTier() as tier:
         await tier.clock.advance(20)
         before = tier.receives()
@@ -96,7 +96,7 @@ async def test_messages_lost_with_an_answer_come_back_by_their_visibility(fault:
 
 
 @in_virtual_time
-async def test_ready_is_told_once_after_the_first_receive() -> None:
+async def test_ready_is_called_once_after_the_first_receive() -> None:
     tier = FakeTier()
     tier.sqs.fault("ReceiveMessage", Refusal("InternalError", status=500))
     async with tier:
@@ -127,7 +127,7 @@ async def test_a_copy_of_a_running_message_is_not_posted_and_its_handle_is_used(
 
 
 @in_virtual_time
-async def test_one_trouble_that_meets_all_open_polls_counts_once() -> None:
+async def test_one_failure_that_meets_all_open_polls_counts_once() -> None:
     async with FakeTier(http_connections=100) as tier:
         await tier.warm_up()
         tier.application.seconds = 0.5
@@ -174,7 +174,7 @@ async def test_an_endpoint_that_does_not_wait_is_not_asked_as_fast_as_it_answers
 
 
 @in_virtual_time
-async def test_an_sqs_that_gives_less_than_it_has_does_not_leave_slots_empty() -> None:
+async def test_an_sqs_that_delivers_less_than_it_has_does_not_leave_connections_idle() -> None:
     async with FakeTier(http_connections=50) as tier:
         tier.sqs.most_at_once = 6  # as a queue of several partitions may answer
         await tier.warm_up()

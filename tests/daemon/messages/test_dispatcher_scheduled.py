@@ -1,4 +1,4 @@
-"""Messages of periodic tasks in the dispatcher: copies, and what their guard is told."""
+"""Messages of periodic tasks in the dispatcher: copies, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_pos
         tier.application.answers(422)
         scheduled(tier)
         await tier.clock.advance(1)
-        # when somebody moves it back soon, which gives it a new id
+        # when an operator redrives it soon, which changes its id
         tier.application.answers(200)
         redriven = scheduled(tier)
         await tier.clock.advance(1)
@@ -117,14 +117,14 @@ async def test_a_scheduled_message_that_expires_is_abandoned() -> None:
 
 
 @in_virtual_time
-async def test_a_scheduled_message_given_back_unposted_for_the_last_time_is_abandoned() -> None:
+async def test_a_scheduled_message_released_unposted_for_the_last_time_is_abandoned() -> None:
     copies = Copies()
     async with FakeTier(duplicates=copies, max_retries=1) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         sent = scheduled(tier)  # comes with a poll that is open still
         await tier.clock.advance(1)
-        assert copies.recorded == []  # the application may be back before this is told to stop
+        assert copies.recorded == []  # the application may be back before the drain
         posted = len(tier.application.posted)
         assert await tier.drain() is True
         assert len(tier.application.posted) == posted

@@ -164,7 +164,7 @@ def test_a_busy_queue_reaches_its_share_as_connections_come_free(
                 asked = capacity(limit, usages, asking)
                 taker = usages[asking]
                 usages[asking] = taker._replace(in_flight=taker.in_flight + asked)
-    # then it has its share, to a slot
+    # then it has its share, to a connection
     assert usages[late].in_flight >= max(1, limit * weights[late] // sum(weights) - len(weights))
     assert sum(c.used for c in usages) == limit
 

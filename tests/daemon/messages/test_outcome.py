@@ -79,6 +79,6 @@ def test_a_message_that_met_no_application_comes_back_soon(outcome: Outcome) -> 
 
 
 @given(outcome=OUTCOMES)
-def test_only_no_connection_and_a_proxys_words_speak_of_the_application(outcome: Outcome) -> None:
+def test_only_no_connection_and_a_proxys_statuses_concern_the_application(outcome: Outcome) -> None:
     proxy = isinstance(outcome, Answered) and outcome.status in (502, 503, 504)
     assert is_application_down(outcome) == (proxy or isinstance(outcome, Unreachable))

@@ -13,7 +13,7 @@ from sqsd.messages.polling import NOTHING, Decision, Polling
 @pytest.mark.parametrize(
     ("connections", "most"), [(1, 1), (5, 1), (10, 2), (11, 3), (50, 10), (100, 20)]
 )
-def test_polls_are_limited_by_what_the_slots_can_take(connections: int, most: int) -> None:
+def test_receives_are_limited_by_the_connections(connections: int, most: int) -> None:
     assert Polling(connections).most == most
 
 
@@ -41,7 +41,7 @@ def test_a_short_answer_changes_nothing() -> None:
     assert polling.target == 4
 
 
-def test_without_room_nothing_is_asked_for() -> None:
+def test_without_capacity_nothing_is_asked_for() -> None:
     assert Polling(50).decide(0, 0, now=0.0) == NOTHING
     assert Polling(50).decide(-3, 0, now=0.0) == NOTHING
 
@@ -50,7 +50,7 @@ def test_a_fast_application_is_not_waited_for() -> None:
     assert Polling(50).decide(3, 0, now=0.0) == Decision(limit=3)
 
 
-def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() -> None:
+def test_a_free_connection_waits_for_more_for_a_small_share_of_the_application_time() -> None:
     polling = Polling(50, mean_app_seconds=1.0)
     first = polling.decide(1, 0, now=10.0)
     assert first.limit == 0
@@ -59,7 +59,7 @@ def test_a_slot_waits_for_company_for_a_small_share_of_the_application_time() ->
     assert polling.decide(2, 0, now=10.025) == Decision(limit=2)
 
 
-def test_three_slots_are_worth_a_receive_at_once() -> None:
+def test_three_connections_are_worth_a_receive_at_once() -> None:
     assert Polling(50, mean_app_seconds=9.0).decide(3, 0, now=0.0) == Decision(limit=3)
     assert Polling(2, mean_app_seconds=9.0).decide(2, 0, now=0.0) == Decision(limit=2)
 
@@ -101,7 +101,7 @@ STEPS = st.lists(
 
 
 @given(connections=st.integers(1, 100), steps=STEPS)
-def test_no_more_is_asked_for_than_there_is_room(
+def test_no_more_is_asked_for_than_there_is_capacity(
     connections: int, steps: list[tuple[int, int, float, int]]
 ) -> None:
     polling, now = Polling(connections), 0.0

@@ -147,14 +147,16 @@ def test_case_6_ten_attributes_and_a_value_of_100_kB_are_all_sent() -> None:
     assert value(request, "X-Aws-Sqsd-Attr-Long") == b"z" * 100_000
 
 
-def test_case_7_names_that_differ_in_case_give_one_header_with_the_last_value_and_a_word() -> None:
+def test_case_7_names_that_differ_in_case_give_one_header_with_the_last_value_and_a_log_line() -> (
+    None
+):
     attributes = {"Foo": text("1"), "foo": text("2"), "FOO": text("3")}
     request = build(attributes=attributes)
     assert value(request, "X-Aws-Sqsd-Attr-Foo") == b"3"
     assert [sentence.split()[2] for sentence in request.skipped] == ["foo", "FOO"]  # EB: silent
 
 
-def test_case_8_a_hyphen_at_the_end_is_kept_so_that_two_names_stay_two_headers() -> None:
+def test_case_8_a_hyphen_at_the_end_stays_so_that_two_names_stay_two_headers() -> None:
     request = build(attributes={"trail": text("1"), "trail-": text("2")})  # EB: twice one name
     assert value(request, "X-Aws-Sqsd-Attr-Trail") == b"1"
     assert value(request, "X-Aws-Sqsd-Attr-Trail-") == b"2"
@@ -283,7 +285,7 @@ def test_case_25_only_names_of_the_daemon_itself_are_withheld(name: str, withhel
     assert values(request, f"X-Aws-Sqsd-Attr-{name}") == ([] if withheld else [b"v"])
 
 
-def test_case_26_a_binary_path_is_ignored_without_a_word() -> None:
+def test_case_26_a_binary_path_is_ignored_and_not_logged() -> None:
     request = build(attributes={contract.ATTRIBUTE_PATH: Attribute("Binary", None)})
     assert request == build()
 

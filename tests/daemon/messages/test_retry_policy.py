@@ -68,7 +68,7 @@ def test_other_statuses_can_delete_and_200_always_does(statuses: tuple[str, ...]
     assert isinstance(settle(Answered(500), options), Release)
 
 
-def test_a_status_can_bury_and_others_do_not() -> None:
+def test_a_status_can_dead_letter_and_other_statuses_do_not() -> None:
     options = SqsdOptions(dead_letter_statuses=("422", "410"))
     assert settle(Answered(422), options) == DeadLetter("HTTP 422")
     assert settle(Answered(410), options) == DeadLetter("HTTP 410")

@@ -1,4 +1,4 @@
-"""Several queues behind one application: shares, one gate, one drain, one account of it all."""
+"""Several queues that share one application: shares, one gate, one drain, one account of it all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_gate_that_opens_again_under_full_queues_serves_both_from_the_st
         assert tier.in_flight()[0] >= 36
 
 
-# ---- a queue's own trouble
+# ---- failures of one queue
 
 
 @in_virtual_time
@@ -96,7 +96,7 @@ class Silent:
 
 
 @in_virtual_time
-async def test_a_hung_poll_of_one_queue_is_told_though_another_polls_or_refuses() -> None:
+async def test_a_hung_poll_of_one_queue_is_noticed_though_another_polls_or_refuses() -> None:
     tier = Tier((1, 1, 1), http_connections=10)
     silent: Any = Silent()
     tier.dispatchers.parts[1]._receiver._queue = silent
@@ -110,7 +110,7 @@ async def test_a_hung_poll_of_one_queue_is_told_though_another_polls_or_refuses(
 
 
 @in_virtual_time
-async def test_a_defect_in_one_queues_dispatcher_ends_them_all_and_is_told() -> None:
+async def test_a_defect_in_one_queues_dispatcher_ends_them_all_and_is_raised() -> None:
     class Defect(Exception):
         pass
 

@@ -187,7 +187,7 @@ async def test_long_polls_have_connections_of_their_own_and_deadlines_beyond_the
 
 
 @in_virtual_time
-async def test_behind_a_proxy_an_outage_costs_what_was_open_and_then_one_message_goes_first() -> (
+async def test_through_a_proxy_an_outage_costs_what_was_open_and_then_one_message_goes_first() -> (
     None
 ):
     async with FakeTier(error_visibility_timeout=5) as tier:

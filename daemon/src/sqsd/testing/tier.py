@@ -103,10 +103,10 @@ class FakeTier:
             record.clear()
 
     async def lose_application(self) -> str:
-        """Have a message find nobody, so that the gate closes; its id."""
+        """Have a message find no application, so that the gate closes. Returns its id."""
         self.application.up = False
         self.application.answers(Unreachable.REFUSED)
-        sent = self.sqs.send("finds nobody")
+        sent = self.sqs.send("finds no application")
         await self.clock.advance(0.5)
         assert not self.dispatcher.gate_is_open
         return sent
