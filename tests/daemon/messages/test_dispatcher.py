@@ -177,7 +177,7 @@ async def test_one_message_through_a_proxy_costs_one_receive_while_the_applicati
         sent = tier.sqs.send("alone")
         await tier.clock.advance(60)
         (closed,) = tier.log.of(events.GATE_CLOSED)
-        assert "and then a probe" in closed["reason"]
+        assert "again when that was probed" in closed["reason"]
         assert tier.sqs.receive_count(sent) <= 2
         tier.application_is_back()
         await tier.clock.advance(10)

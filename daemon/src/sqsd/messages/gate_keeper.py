@@ -21,7 +21,7 @@ _HINT: Final = (
     "the application does not answer, so nothing is received: start it, or correct http_port or"
     " health_path"
 )
-_PROXY_ALONE: Final = "a proxy answered a message and then a probe in place of the application"
+_PROXY_ALONE: Final = "a proxy answered for the application, and again when that was probed"
 
 
 class GateKeeper:
