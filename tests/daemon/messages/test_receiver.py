@@ -48,7 +48,7 @@ async def test_only_the_first_receive_is_short_and_a_receive_that_is_open_counts
     state.receive_opened(first)
     assert (receiver.next(now), state.reserved, ready) == (None, 7, [])
     assert await receiver.receive(first) == []
-    assert state.receive_ended(first, [], now, 0.0) == []
+    state.receive_ended(first)
     assert (queue.receives, ready) == ([(7, 1)], [True])
     # it was empty and did not wait, so the next one is put off
     assert receiver.next(now) == pytest.approx(0.2)

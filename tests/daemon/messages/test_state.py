@@ -50,7 +50,9 @@ def receive(
 ) -> list[Action]:
     """A receive brings these messages."""
     to.receive_opened(RECEIVE)
-    return to.receive_ended(RECEIVE, messages, now, wall_time)
+    actions = to.received(messages, now, wall_time)
+    to.receive_ended(RECEIVE)
+    return actions
 
 
 def posted(actions: list[Action]) -> list[InFlightMessage]:

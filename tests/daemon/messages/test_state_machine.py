@@ -134,7 +134,8 @@ class Dispatching(RuleBasedStateMachine):
             self._deliver(stored, receive.opened_at, late)
             for stored in visible(self.stored, self.now, fifo=self.fifo)[: receive.limit]
         ]
-        self._do(self.state.receive_ended(receive, messages, self.now, WALL + self.now))
+        self._do(self.state.received(messages, self.now, WALL + self.now))
+        self.state.receive_ended(receive)
 
     @precondition(lambda self: self.running and not self.fifo)
     @rule(data=st.data())
@@ -143,9 +144,7 @@ class Dispatching(RuleBasedStateMachine):
         stored = self._of(data.draw(st.sampled_from(sorted(self.running))))
         if not stored.deleted:
             message = self._deliver(stored, self.now, late=False)
-            receive = Receive(1, 0, self.now)
-            self.state.receive_opened(receive)
-            self._do(self.state.receive_ended(receive, [message], self.now, WALL + self.now))
+            self._do(self.state.received([message], self.now, WALL + self.now))
 
     def _deliver(self, stored: Stored, asked_at: float, late: bool) -> Message:
         at = asked_at if late else self.now
@@ -384,7 +383,7 @@ class Dispatching(RuleBasedStateMachine):
             return
         self.state.drain()
         for receive in take(self.receives):
-            self._do(self.state.receive_ended(receive, [], self.now, WALL + self.now))
+            self.state.receive_ended(receive)
         self._do(self.state.settle_held(0, self.now))
         while self.running or self.heartbeats or self._settles_left():
             for message_id in sorted(self.running):

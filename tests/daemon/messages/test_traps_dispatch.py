@@ -11,7 +11,6 @@ from sqsd.aws.sqs import SqsQueue
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.gate import Gate
 from sqsd.messages.message import Message
-from sqsd.messages.polling import Receive
 from sqsd.messages.state import MessageState
 from sqsd.testing.clock import EPOCH, FakeClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
@@ -117,9 +116,7 @@ def test_a_stall_of_half_the_visibility_loses_no_heartbeat() -> None:
     # A heartbeat comes due at half the visibility, so the other half is there for a late one.
     options = SqsdOptions(visibility_timeout=60, inactivity_timeout=50)
     state = MessageState(options, fifo=False, gate=Gate(options.http_connections))
-    receive = Receive(10, 20, 0.0)
-    state.receive_opened(receive)
-    state.receive_ended(receive, [a_message()], 0.0, EPOCH)
+    state.received([a_message()], 0.0, EPOCH)
     assert state.heartbeats(29.9) == []
     ((_, seconds),) = state.heartbeats(59.0)  # nothing could run from 30 to 59
     assert seconds == 60

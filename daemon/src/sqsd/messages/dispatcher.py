@@ -79,7 +79,7 @@ class Dispatcher:
         self._settler = Settler(queue, self._state, runtime)
         self._deletes: Batcher[DeleteMessage] = Batcher("delete", self._delete)
         self._releases: Batcher[ChangeVisibility] = Batcher("release", self._release)
-        self._receives: set[asyncio.Task[Sequence[Message]]] = set()
+        self._receives: set[asyncio.Task[None]] = set()
         self._receives_are_due = False
         self._receive_timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
@@ -205,20 +205,24 @@ class Dispatcher:
 
     # ---- events
 
-    def _receive_ended(self, receive: Receive, task: asyncio.Task[Sequence[Message]]) -> None:
-        self._receives.discard(task)
-        messages: Sequence[Message] = ()
-        if not task.cancelled():
-            if (error := task.exception()) is not None:
-                self._loop.call_exception_handler({"message": "receive", "exception": error})
-            else:
-                messages = task.result()
-        self._received(receive, messages)
+    async def _receive(self, receive: Receive) -> None:
+        messages = await self._receiver.receive(receive)
+        if messages:
+            self._received(messages)
 
-    def _received(self, receive: Receive, messages: Sequence[Message]) -> None:
+    def _received(self, messages: Sequence[Message]) -> None:
+        # The next step is taken when the receive has ended, a round of the event loop later. A fast
+        # application answers meanwhile, so the next receive can ask for more: without this round
+        # there would be a quarter more receives.
         wall_time = self._clock.time() + self._queue.clock_offset
-        now = self._clock.monotonic()
-        self._step(self._state.receive_ended(receive, messages, now, wall_time))
+        self._perform(self._state.received(messages, self._clock.monotonic(), wall_time))
+
+    def _receive_ended(self, receive: Receive, task: asyncio.Task[None]) -> None:
+        self._receives.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "receive", "exception": error})
+        self._state.receive_ended(receive)
+        self._step(())
 
     def _answered(self, in_flight: InFlightMessage, outcome: Outcome | Suppressed) -> None:
         now = self._clock.monotonic()
@@ -301,8 +305,7 @@ class Dispatcher:
         following = self._receiver.next(now)
         while isinstance(following, Receive):
             self._state.receive_opened(following)
-            call = self._receiver.receive(following)
-            task = self._loop.create_task(call, name="receive")
+            task = self._loop.create_task(self._receive(following), name="receive")
             self._receives.add(task)
             task.add_done_callback(partial(self._receive_ended, following))
             following = self._receiver.next(now)

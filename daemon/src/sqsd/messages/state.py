@@ -163,15 +163,16 @@ class MessageState:
         self._receives.append(receive)
         self._note_wide_receives()
 
-    def receive_ended(
-        self, receive: Receive, messages: Iterable[Message], now: float, wall_time: float
-    ) -> list[Action]:
-        """A receive brought `messages`, or none."""
+    def receive_ended(self, receive: Receive) -> None:
+        """A receive has ended, and `received` has taken what it brought."""
         self._receives.remove(receive)
         self._note_wide_receives()
+
+    def received(self, messages: Iterable[Message], now: float, wall_time: float) -> list[Action]:
+        """An open receive brought `messages`."""
         actions: list[Action] = []
         for message in messages:
-            self._received(message, now, wall_time, actions)
+            self._receive(message, now, wall_time, actions)
         return actions
 
     def _note_wide_receives(self) -> None:
@@ -179,13 +180,13 @@ class MessageState:
             ends = sorted(receive.ends_at for receive in self._receives if receive.limit > 1)
             self._wide_receives_until = ends[-2] if len(ends) > 1 else 0.0
 
-    def _received(
+    def _receive(
         self, message: Message, now: float, wall_time: float, actions: list[Action]
     ) -> None:
         message_id = message.message_id
         known = self._in_flight.get(message_id) or self._unsettled.messages.get(message_id)
         if known is not None:
-            self._received_again(known, message, actions)
+            self._receive_again(known, message, actions)
             return
         sent_at = message.sent_at
         # The two clocks differ: a message from the future has waited for no time.
@@ -211,7 +212,7 @@ class MessageState:
         else:
             self._enter(in_flight, now, actions)
 
-    def _received_again(
+    def _receive_again(
         self, in_flight: InFlightMessage, message: Message, actions: list[Action]
     ) -> None:
         """SQS delivered a message that is here once more: a copy, or its visibility ran out.
