@@ -33,7 +33,7 @@ from sqsd.http.application import LocalApplication
 from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
 from sqsd.instance.termination_hook import LifecycleHook
-from sqsd.instance.watcher import Lifecycle
+from sqsd.instance.watcher import InstanceWatcher
 from sqsd.messages.connections import ConnectionPool
 from sqsd.messages.delivery import ApplicationDelivery, Delivery
 from sqsd.messages.dispatcher import Dispatcher
@@ -230,7 +230,7 @@ class _Parts:
 
         return CronReloader(file, self._clock, self._log, scheduler, guard)
 
-    def _lifecycle(self, dispatcher: Dispatching) -> Lifecycle | None:
+    def _lifecycle(self, dispatcher: Dispatching) -> InstanceWatcher | None:
         """Watch the instance, or return None if the metadata service is switched off."""
         address = imds_address()
         if address is None:

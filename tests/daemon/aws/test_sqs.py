@@ -12,6 +12,7 @@ from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.errors import AwsError
 from sqsd.messages.message import Attribute, Refused
 from sqsd.observe.metrics import Metrics
+from sqsd.observe.observed_queue import ObservedQueue
 from sqsd.testing.clock import EPOCH, FakeClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import QUEUE_URL, FailEntries, FakeSqs, Refusal

@@ -10,8 +10,8 @@ from typing import Any
 from sqsd.aws.sqs import SqsQueue
 from sqsd.base.errors import AwsError, InstanceUnknown
 from sqsd.contract import SqsdOptions, events
-from sqsd.instance.notices import Identity, Notices
-from sqsd.instance.watcher import HEARTBEAT_SECONDS, LOOK_SECONDS, Lifecycle
+from sqsd.instance.notices import InstanceIdentity, InstanceNotices
+from sqsd.instance.watcher import HEARTBEAT_SECONDS, POLL_SECONDS, InstanceWatcher
 from sqsd.messages.connections import ConnectionPool
 from sqsd.messages.delivery import ApplicationDelivery
 from sqsd.messages.dispatcher import Dispatcher

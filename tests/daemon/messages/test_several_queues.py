@@ -146,7 +146,8 @@ async def test_what_every_queue_holds_for_the_application_starts_within_one_limi
         held = [Counter(f.state for f in p.messages())[State.HELD] for p in tier.dispatchers.parts]
         assert held == [3, 3, 0]
         posted = len(tier.application.posted)
-        tier.application.up, tier.application.seconds = True, 1.0
+        tier.application.up = True
+        tier.application.seconds = 1.0
         tier.application.answers(200)
         tier.application.most_at_once = 0
         while len(tier.application.posted) == posted:
@@ -264,5 +265,5 @@ async def test_the_status_page_shows_each_queue_and_the_sum() -> None:
             ("second", 1, 0, {}),
             ("third", 1, 1, {"customer": 1}),
         ]
-        assert document["lanes"] == {"customer": 1}
+        assert document["message_groups"] == {"customer": 1}
         assert document["ready"] is False  # the daemon, which is not here, would report it

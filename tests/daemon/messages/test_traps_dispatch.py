@@ -202,7 +202,8 @@ async def test_through_a_proxy_an_outage_costs_what_was_open_and_then_one_messag
         assert tier.receives() == receives
         # when it is back, one message goes first
         tier.application.answers(200)
-        tier.application.up, tier.application.seconds = True, 1.0
+        tier.application.up = True
+        tier.application.seconds = 1.0
         tier.application.most_at_once = 0
         posted = len(tier.application.posted)
         while len(tier.application.posted) == posted:

@@ -93,13 +93,13 @@ class Daemon(Protocol):
         """Receive again."""
 
     def drain_and_stay(self, reason: str) -> None:
-        """Drain, and let the process stay until a signal, or `exit`."""
+        """Drain, then stay until there is a signal or `exit` is called."""
 
     def lifecycle_completed(self) -> None:
-        """Auto Scaling waits for nothing more of this process."""
+        """Note that Auto Scaling needs no further call, so that a signal may end the process."""
 
     def exit(self) -> None:
-        """Let a process that stays exit; the service manager may start it again."""
+        """End the process; a service manager may start it again."""
 
 
 class InstanceWatcher:
@@ -169,13 +169,14 @@ class InstanceWatcher:
         self._has_metadata = True
         return decide(notices, drain_on_rebalance=self._drain_on_rebalance)
 
-    async def _follow(self, course: Course, daemon: Daemon) -> None:
-        before, self._course = self._course, course
-        if isinstance(before, Leave):
-            if isinstance(course, Receive):
+    async def _follow(self, advice: Advice, daemon: Daemon) -> None:
+        before = self._advice
+        self._advice = advice
+        if isinstance(before, Drain):
+            if isinstance(advice, Receive):
                 daemon.exit()
-            elif isinstance(course, Leave) and course.hooked and not before.hooked:
-                await self._depart(course, daemon)
+            elif isinstance(advice, Drain) and advice.hook_waits and not before.hook_waits:
+                await self._drain(advice, daemon)
             return
         if advice == before:
             return
@@ -187,12 +188,12 @@ class InstanceWatcher:
             case Pause(reason=reason):
                 self._log.emit(events.LIFECYCLE_HELD, reason=reason)
                 daemon.pause(reason)
-            case Leave():
-                await self._depart(course, daemon)
+            case Drain():
+                await self._drain(advice, daemon)
 
-    async def _depart(self, course: Leave, daemon: Daemon) -> None:
-        self._log.emit(events.LIFECYCLE_NOTICED, reason=course.reason)
-        daemon.drain_and_stay(course.reason)
+    async def _drain(self, advice: Drain, daemon: Daemon) -> None:
+        self._log.emit(events.LIFECYCLE_NOTICED, reason=advice.reason)
+        daemon.drain_and_stay(advice.reason)
         try:
             if self._hook is not None and advice.hook_waits:
                 await self._complete_after_drain(self._hook, daemon)

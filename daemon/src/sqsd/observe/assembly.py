@@ -130,7 +130,7 @@ class Observability:
             companions.append(telemetry)
         return companions
 
-    def _status(self, dispatcher: AnyDispatcher, tasks: Callable[[], Sequence[Task]]) -> Status:
+    def _status(self, dispatcher: Dispatching, tasks: Callable[[], Sequence[Task]]) -> Status:
         resources = self._resources
         output = self._output
         return Status(

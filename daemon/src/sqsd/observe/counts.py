@@ -5,7 +5,7 @@ The hot path is `MessageCounts.deleted`: it costs some additions for each messag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from sqsd.base.ports import EventLog
@@ -108,47 +108,3 @@ class QueueObserver:
             if handler is not None:
                 handler(values)
         self._log.emit(event, queue=self._name, **values)
-
-
-class ObservedQueue:
-    """Implements `ports.Queue`: counts receives, for the dispatcher logs few of their failures.
-
-    Args:
-        metrics: where to count; with several queues both the queue's own and everybody's.
-    """
-
-    def __init__(self, queue: Queue, *metrics: Metrics) -> None:
-        self._queue, self._metrics = queue, metrics
-
-    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
-        try:
-            messages = await self._queue.receive(limit, wait_seconds)
-        except SqsdError:
-            for metrics in self._metrics:
-                metrics.receives_failed += 1
-            raise
-        for metrics in self._metrics:
-            metrics.receives += 1
-            metrics.received += len(messages)
-            if not messages:
-                metrics.receives_empty += 1
-        return messages
-
-    async def dead_letter(self, message: Message, reason: str) -> None:
-        await self._queue.dead_letter(message, reason)
-
-    @property
-    def fifo(self) -> bool:
-        return self._queue.fifo
-
-    @property
-    def clock_offset(self) -> float:
-        return self._queue.clock_offset
-
-    async def delete(self, messages: Sequence[Message]) -> list[Refused | None]:
-        return await self._queue.delete(messages)
-
-    async def change_visibility(
-        self, changes: Sequence[tuple[Message, int]]
-    ) -> list[Refused | None]:
-        return await self._queue.change_visibility(changes)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 from sqsd.base.errors import SqsdError
 from sqsd.messages.message import Message, Refused
 from sqsd.messages.ports import Queue
 from sqsd.observe.metrics import Metrics
-from sqsd.started import Started
 
 
 class ObservedQueue:
@@ -23,13 +22,9 @@ class ObservedQueue:
         self._queue = queue
         self._metrics = metrics
 
-    def receive(self, limit: int, wait_seconds: int) -> Started[list[Message]]:
-        call = self._queue.receive(limit, wait_seconds)
-        return Started(lambda: self._received(call))
-
-    async def _received(self, call: Awaitable[list[Message]]) -> list[Message]:
+    async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
         try:
-            messages = await call
+            messages = await self._queue.receive(limit, wait_seconds)
         except SqsdError:
             for metrics in self._metrics:
                 metrics.receives_failed += 1
@@ -41,8 +36,12 @@ class ObservedQueue:
                 metrics.receives_empty += 1
         return messages
 
-    async def bury(self, message: Message, reason: str) -> None:
-        await self._queue.bury(message, reason)
+    async def dead_letter(self, message: Message, reason: str) -> None:
+        await self._queue.dead_letter(message, reason)
+
+    @property
+    def fifo(self) -> bool:
+        return self._queue.fifo
 
     @property
     def clock_offset(self) -> float:

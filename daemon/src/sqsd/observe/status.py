@@ -20,9 +20,12 @@ from sqsd.messages.in_flight import InFlightMessage, State
 from sqsd.observe.metrics import Levels, QueueLevels
 from sqsd.observe.observer import Observer
 
-#: EB's measure of a queue that is not polled (developer guide, "Basic health reporting").
+#: Time without a completed receive from which EB's daemon reports a queue as not polled, seconds
+#: (EB developer guide, "Basic health reporting").
 HEALTHY_POLL_SECONDS: Final = 180.0
+#: Most in-flight messages that are listed.
 _MESSAGES_SHOWN: Final = 200
+#: Most coming times of periodic tasks that are listed.
 _OCCURRENCES_SHOWN: Final = 50
 
 
@@ -48,8 +51,12 @@ class DaemonIdentity:
     """Names what never changes while a daemon runs.
 
     Args:
-        queue_url, fifo: the first queue's.
-        queues: with several, all of them, in the order of `Dispatching.parts`.
+        version: version of the daemon.
+        tier_name: name of the tier.
+        queue_url: URL of the first queue.
+        fifo: whether the first queue is a FIFO queue.
+        http_connections: most requests at one time.
+        queues: all queues where there are several, in the order of the dispatcher's `parts`.
     """
 
     version: str
@@ -77,7 +84,7 @@ class Status:
     def __init__(
         self,
         *,
-        identity: Identity,
+        identity: DaemonIdentity,
         dispatcher: Dispatching,
         observer: Observer,
         clock: Clock,
@@ -121,8 +128,9 @@ class Status:
         return Verdict(True, "ready")
 
     def polled_lately(self) -> bool:
-        """EB's condition on the queue for its `Health` metric; its other one is the application."""
-        if self._dispatcher.needs_no_messages:  # long requests in all slots, or in a warm pool
+        """Return whether the queue is polled as EB's `Health` metric wants it: within 3 minutes."""
+        # Every connection has a long request, or the instance is in a warm pool.
+        if self._dispatcher.needs_no_messages:
             return True
         return self._observer.ready and self._poll_age() <= HEALTHY_POLL_SECONDS
 
@@ -175,7 +183,7 @@ class Status:
             "poll_age_seconds": round(levels.poll_age, 1),
             "gate": {
                 "open": levels.gate_open,
-                "window": self._dispatcher.in_flight_limit,
+                "limit": self._dispatcher.in_flight_limit,
                 "http_connections": identity.http_connections,
             },
             "in_flight": self._in_flight(),
@@ -192,7 +200,7 @@ class Status:
             ],
         }
 
-    def _flights(self) -> dict[str, Any]:
+    def _in_flight(self) -> dict[str, Any]:
         messages = self._dispatcher.messages()
         states = Counter(in_flight.state.value for in_flight in messages)
         oldest = sorted(messages, key=lambda in_flight: in_flight.arrived_at)[:_MESSAGES_SHOWN]
@@ -203,8 +211,8 @@ class Status:
             "oldest": [_about(in_flight, now) for in_flight in oldest],
         }
 
-    def _lanes(self, parts: Sequence[QueueDispatching]) -> dict[str, int]:
-        """FIFO: how many messages each group has here, the running one included."""
+    def _message_groups(self, parts: Sequence[QueueDispatching]) -> dict[str, int]:
+        """Return how many messages each FIFO message group has here, the running one included."""
         held = (State.WAITING, State.HELD, State.RUNNING)
         return dict(
             Counter(

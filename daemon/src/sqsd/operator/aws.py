@@ -11,15 +11,14 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
 
 from sqsd.aws import hints
-from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, AwsUnreachable, NoCredentials
 from sqsd.contract import BATCH_ENTRIES, LEADER_TABLE_KEY, TierResources
 from sqsd.cron.lease import LEASE_ID
 from sqsd.operator.dead_letters import DeadLetter
 
-#: Seconds for which a look hides a message; it is made visible again at the end of the look.
-_LOOK_SECONDS: Final = 60
-_FORBIDDEN: Final = frozenset({"AccessDenied", "AccessDeniedException"})
-#: What SQS does in the caller's name.
+#: Visibility timeout of the messages that are listed, seconds; they are released at the end.
+_LISTING_VISIBILITY_TIMEOUT: Final = 60
+#: Permissions that a redrive needs: SQS acts in the name of the caller.
 _REDRIVE_ACTIONS: Final = (
     "sqs:StartMessageMoveTask",
     "sqs:ReceiveMessage",
@@ -80,7 +79,7 @@ class OperatorAws:
                     answer = self._sqs.receive_message(
                         QueueUrl=url,
                         MaxNumberOfMessages=min(BATCH_ENTRIES, most - len(found)),
-                        VisibilityTimeout=_LOOK_SECONDS,
+                        VisibilityTimeout=_LISTING_VISIBILITY_TIMEOUT,
                         WaitTimeSeconds=1,
                         MessageSystemAttributeNames=["All"],
                         MessageAttributeNames=["All"],
@@ -140,7 +139,7 @@ class OperatorAws:
         value: str | None = answer.get("Attributes", {}).get(name)
         return value
 
-    def _put_back(self, url: str, handles: Sequence[str]) -> None:
+    def _release(self, url: str, handles: Sequence[str]) -> None:
         for start in range(0, len(handles), BATCH_ENTRIES):
             entries = [
                 {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from sqsd.aws.sqs import SqsQueue, queue_name
 from sqsd.contract import SqsdOptions
+from sqsd.messages.connections import ConnectionPool
+from sqsd.messages.delivery import ApplicationDelivery
 from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.request import RequestBuilder
+from sqsd.messages.runtime import Runtime
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import BEGINNING, EPOCH, VirtualLoop
 from sqsd.testing.log import RecordingLog
@@ -146,13 +149,12 @@ class FakeTier:
             dead_letter_queue_url=_DEAD_LETTER_QUEUE_URL,
             with_extras=bool(options.extra_headers),
         )
+        runtime = Runtime(self.clock, self.log, lambda: 0.5)
+        builder = RequestBuilder(options, queue_name(self.queue.url))
         return Dispatcher(
             options=options,
             queue=queue,
-            builder=RequestBuilder(options, queue_name(self.queue.url)),
-            fifo=self.queue.fifo,
-            application=self.application,
-            clock=self.clock,
-            log=self.log,
-            jitter=lambda: 0.5,
+            delivery=ApplicationDelivery(options, builder, self.application, runtime),
+            connections=ConnectionPool(options.http_connections, self.application, runtime),
+            runtime=runtime,
         )
