@@ -12,7 +12,7 @@ import pytest
 from sqsd.contract import events
 from sqsd.supervisor import STOPPED_CLEAN, STOPPED_SHORT, Supervisor
 from sqsd.testing.clock import in_virtual_time
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 
 class Notified:
@@ -66,7 +66,7 @@ class Supervised:
         watchdog_seconds: float | None = None,
         **options: Any,
     ) -> None:
-        self.tier = FakeTier(**options)
+        self.tier = RunningTier(**options)
         self.notified = Notified()
         self.supervisor = Supervisor(
             dispatcher=self.tier.dispatcher,

@@ -9,14 +9,14 @@ from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
 from sqsd.testing.clock import EPOCH, in_virtual_time
 from sqsd.testing.queue import Refusal
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 # ---- outcomes
 
 
 @in_virtual_time
 async def test_200_deletes() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         sent = [tier.sqs.send(str(n)) for n in range(25)]
         await tier.clock.advance(5)
         assert sorted(tier.sqs.deleted) == sorted(sent)
@@ -30,7 +30,7 @@ async def test_200_deletes() -> None:
 async def test_a_failed_message_returns_after_error_visibility_timeout(
     outcome: int | Outcome,
 ) -> None:
-    async with FakeTier(error_visibility_timeout=30) as tier:
+    async with RunningTier(error_visibility_timeout=30) as tier:
         tier.application.answers(outcome, 200)
         sent = tier.sqs.send("work")
         await tier.clock.advance(29)
@@ -44,7 +44,7 @@ async def test_a_failed_message_returns_after_error_visibility_timeout(
 
 @in_virtual_time
 async def test_without_error_visibility_timeout_a_failed_message_is_left_alone() -> None:
-    async with FakeTier(visibility_timeout=300) as tier:
+    async with RunningTier(visibility_timeout=300) as tier:
         tier.application.answers(500, 200)
         sent = tier.sqs.send("work")
         await tier.clock.advance(299)
@@ -56,7 +56,7 @@ async def test_without_error_visibility_timeout_a_failed_message_is_left_alone()
 
 @in_virtual_time
 async def test_an_error_visibility_timeout_of_twelve_hours_is_one_that_sqs_accepts() -> None:
-    async with FakeTier(error_visibility_timeout=43_200) as tier:
+    async with RunningTier(error_visibility_timeout=43_200) as tier:
         tier.application.seconds = 20.0
         tier.application.answers(500)
         sent = tier.sqs.send("work")
@@ -67,7 +67,7 @@ async def test_an_error_visibility_timeout_of_twelve_hours_is_one_that_sqs_accep
 @pytest.mark.parametrize("status", [429, 503])
 @in_virtual_time
 async def test_retry_after_comes_first(status: int) -> None:
-    async with FakeTier(error_visibility_timeout=300) as tier:
+    async with RunningTier(error_visibility_timeout=300) as tier:
         tier.application.answers(Answered(status, retry_after=7), 200)
         sent = tier.sqs.send("work")
         await tier.clock.advance(6.5)
@@ -78,7 +78,7 @@ async def test_retry_after_comes_first(status: int) -> None:
 
 @in_virtual_time
 async def test_a_status_for_the_dead_letter_queue_is_sent_there_before_it_is_deleted() -> None:
-    async with FakeTier(dead_letter_statuses=("422",)) as tier:
+    async with RunningTier(dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         sent = tier.sqs.send("poison")
         await tier.clock.advance(1)
@@ -89,7 +89,7 @@ async def test_a_status_for_the_dead_letter_queue_is_sent_there_before_it_is_del
 
 @in_virtual_time
 async def test_a_dead_letter_queue_that_takes_nothing_costs_the_message_nothing() -> None:
-    async with FakeTier(dead_letter_statuses=("422",), error_visibility_timeout=10) as tier:
+    async with RunningTier(dead_letter_statuses=("422",), error_visibility_timeout=10) as tier:
         tier.application.answers(422)
         tier.sqs.fault("SendMessage", Refusal("AccessDenied", status=403))
         sent = tier.sqs.send("poison")
@@ -101,7 +101,7 @@ async def test_a_dead_letter_queue_that_takes_nothing_costs_the_message_nothing(
 
 @in_virtual_time
 async def test_a_message_past_its_retention_is_deleted_without_a_post() -> None:
-    async with FakeTier(retention_period=3_600) as tier:
+    async with RunningTier(retention_period=3_600) as tier:
         old = tier.sqs.send("old", first_received_at=EPOCH - 3_700)
         waited_long = tier.sqs.send("never received", sent_at=EPOCH - 100_000)
         await tier.clock.advance(1)
@@ -118,7 +118,7 @@ async def test_a_message_past_its_retention_is_deleted_without_a_post() -> None:
 async def test_a_refused_connection_closes_the_gate_and_nothing_is_received_until_it_opens() -> (
     None
 ):
-    async with FakeTier(error_visibility_timeout=2) as tier:
+    async with RunningTier(error_visibility_timeout=2) as tier:
         tier.application.answers(Unreachable.REFUSED)
         tier.application.up = False
         for n in range(30):
@@ -137,13 +137,13 @@ async def test_a_refused_connection_closes_the_gate_and_nothing_is_received_unti
         assert tier.sqs.bodies() == []
 
 
-def _receive_counts(tier: FakeTier) -> list[int]:
+def _receive_counts(tier: RunningTier) -> list[int]:
     return [len(stored.handles) for stored in tier.sqs._messages.values()]
 
 
 @in_virtual_time
 async def test_nothing_is_received_before_the_application_is_there() -> None:
-    tier = FakeTier()
+    tier = RunningTier()
     tier.application.up = False
     tier.sqs.send("early")
     async with tier:
@@ -157,7 +157,7 @@ async def test_nothing_is_received_before_the_application_is_there() -> None:
 
 @in_virtual_time
 async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens() -> None:
-    async with FakeTier(error_visibility_timeout=1) as tier:
+    async with RunningTier(error_visibility_timeout=1) as tier:
         tier.application.answers(502)  # though it answers a GET
         for n in range(3):
             tier.sqs.send(str(n))
@@ -170,7 +170,7 @@ async def test_a_proxys_502_from_three_messages_closes_and_only_an_answer_opens(
 async def test_one_message_through_a_proxy_costs_one_receive_while_the_application_restarts() -> (
     None
 ):
-    async with FakeTier(max_receives=3) as tier:
+    async with RunningTier(max_receives=3) as tier:
         await tier.open_polls(at_least=4)
         tier.application.answers(502)
         tier.application.up = False
@@ -186,7 +186,7 @@ async def test_one_message_through_a_proxy_costs_one_receive_while_the_applicati
 
 @in_virtual_time
 async def test_an_application_that_answers_503_itself_is_probed_once_a_second() -> None:
-    async with FakeTier(error_visibility_timeout=0) as tier:
+    async with RunningTier(error_visibility_timeout=0) as tier:
         await tier.warm_up()
         before = len(tier.application.probes)
         tier.application.answers(503)
@@ -199,7 +199,7 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
 
 @in_virtual_time
 async def test_a_poison_message_never_closes_the_gate() -> None:
-    async with FakeTier(error_visibility_timeout=0, max_receives=200) as tier:
+    async with RunningTier(error_visibility_timeout=0, max_receives=200) as tier:
         tier.application.answers(502)
         tier.sqs.send("poison")
         await tier.clock.advance(60)
@@ -209,7 +209,7 @@ async def test_a_poison_message_never_closes_the_gate() -> None:
 
 @in_virtual_time
 async def test_500_never_closes_the_gate_however_many_meet_it() -> None:
-    async with FakeTier(error_visibility_timeout=1, max_receives=5) as tier:
+    async with RunningTier(error_visibility_timeout=1, max_receives=5) as tier:
         tier.application.answers(500)
         for n in range(40):
             tier.sqs.send(str(n))
@@ -223,7 +223,7 @@ async def test_500_never_closes_the_gate_however_many_meet_it() -> None:
 
 @in_virtual_time
 async def test_a_fifo_group_runs_one_at_a_time_and_in_order() -> None:
-    async with FakeTier(fifo=True) as tier:
+    async with RunningTier(fifo=True) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         for n in range(6):
@@ -237,7 +237,7 @@ async def test_a_fifo_group_runs_one_at_a_time_and_in_order() -> None:
 
 @in_virtual_time
 async def test_a_failure_in_a_fifo_group_releases_the_rest_and_the_order_stays() -> None:
-    async with FakeTier(fifo=True, error_visibility_timeout=5) as tier:
+    async with RunningTier(fifo=True, error_visibility_timeout=5) as tier:
         tier.application.answers(500, 500, 200)
         for n in range(4):
             tier.sqs.send(str(n), group_id="g")
@@ -248,7 +248,7 @@ async def test_a_failure_in_a_fifo_group_releases_the_rest_and_the_order_stays()
 
 @in_virtual_time
 async def test_group_ids_on_a_standard_queue_do_not_serialise() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.warm_up()
         tier.application.answers(None)
         for n in range(5):

@@ -7,14 +7,14 @@ import asyncio
 from sqsd.contract import events
 from sqsd.testing.clock import in_virtual_time
 from sqsd.testing.queue import Refusal
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 # ---- the end
 
 
 @in_virtual_time
 async def test_a_drain_releases_what_waits_finishes_what_runs_and_flushes_deletes() -> None:
-    async with FakeTier(fifo=True, drain_timeout=100) as tier:
+    async with RunningTier(fifo=True, drain_timeout=100) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         first, *waiting = (tier.sqs.send(str(n), group_id="g") for n in range(4))
@@ -39,7 +39,7 @@ async def test_a_drain_releases_what_waits_finishes_what_runs_and_flushes_delete
 
 @in_virtual_time
 async def test_a_drain_keeps_running_messages_hidden_and_deletes_them() -> None:
-    async with FakeTier(visibility_timeout=60, drain_timeout=1_000) as tier:
+    async with RunningTier(visibility_timeout=60, drain_timeout=1_000) as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("slow")
         await tier.clock.advance(1)
@@ -53,7 +53,7 @@ async def test_a_drain_keeps_running_messages_hidden_and_deletes_them() -> None:
 
 @in_virtual_time
 async def test_what_the_last_open_poll_brings_during_a_drain_is_released_at_once() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.clock.advance(5)
         drained = asyncio.create_task(tier.drain())
         await tier.clock.advance(1)
@@ -66,7 +66,7 @@ async def test_what_the_last_open_poll_brings_during_a_drain_is_released_at_once
 
 @in_virtual_time
 async def test_no_receive_begins_once_a_drain_has() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         before = tier.receives()
         started = tier.clock.monotonic()
         assert await tier.drain() is True
@@ -76,7 +76,7 @@ async def test_no_receive_begins_once_a_drain_has() -> None:
 
 @in_virtual_time
 async def test_drain_timeout_cuts_what_still_runs() -> None:
-    async with FakeTier(drain_timeout=30, error_visibility_timeout=9) as tier:
+    async with RunningTier(drain_timeout=30, error_visibility_timeout=9) as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("endless")
         await tier.clock.advance(1)
@@ -90,13 +90,13 @@ async def test_drain_timeout_cuts_what_still_runs() -> None:
 
 @in_virtual_time
 async def test_an_idle_daemon_ends_clean_however_short_its_drain_timeout() -> None:
-    async with FakeTier(drain_timeout=0) as tier:
+    async with RunningTier(drain_timeout=0) as tier:
         assert await tier.drain() is True
 
 
 @in_virtual_time
 async def test_a_drain_with_the_gate_closed_ends() -> None:
-    tier = FakeTier()
+    tier = RunningTier()
     tier.application.up = False
     async with tier:
         assert await tier.drain() is True
@@ -104,7 +104,7 @@ async def test_a_drain_with_the_gate_closed_ends() -> None:
 
 @in_virtual_time
 async def test_what_a_drain_releases_is_not_received_again_by_another_of_its_open_polls() -> None:
-    async with FakeTier(visibility_timeout=10) as tier:
+    async with RunningTier(visibility_timeout=10) as tier:
         await tier.open_polls(at_least=4)
         started = tier.clock.monotonic()
         drained = asyncio.create_task(tier.drain())
@@ -126,7 +126,7 @@ async def test_what_a_drain_releases_is_not_received_again_by_another_of_its_ope
 async def test_what_waits_for_its_group_is_not_received_again_by_a_poll_that_is_still_open() -> (
     None
 ):
-    async with FakeTier(fifo=True) as tier:
+    async with RunningTier(fifo=True) as tier:
         await tier.open_polls(at_least=4)
         tier.application.answers(None)
         first, second = (tier.sqs.send(body, group_id="g") for body in ("first", "second"))
@@ -143,7 +143,7 @@ async def test_what_waits_for_its_group_is_not_received_again_by_a_poll_that_is_
 
 @in_virtual_time
 async def test_a_drain_that_is_over_before_its_polls_are_releases_what_they_brought() -> None:
-    async with FakeTier(drain_timeout=2) as tier:
+    async with RunningTier(drain_timeout=2) as tier:
         await tier.open_polls(at_least=4)
         started = tier.clock.monotonic()
         drained = asyncio.create_task(tier.drain())
@@ -157,7 +157,7 @@ async def test_a_drain_that_is_over_before_its_polls_are_releases_what_they_brou
 
 @in_virtual_time
 async def test_a_forced_end_releases_what_its_polls_have_brought() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.open_polls(at_least=4)
         drained = asyncio.create_task(tier.drain())
         await tier.clock.advance(1)
@@ -172,7 +172,7 @@ async def test_a_forced_end_releases_what_its_polls_have_brought() -> None:
 
 @in_virtual_time
 async def test_a_message_on_its_last_receive_is_tried_though_the_daemon_stops() -> None:
-    async with FakeTier(max_retries=1, max_receives=1) as tier:
+    async with RunningTier(max_retries=1, max_receives=1) as tier:
         await tier.open_polls(at_least=4)
         drained = asyncio.create_task(tier.drain())
         await tier.clock.advance(1)

@@ -6,12 +6,12 @@ import pytest
 
 from sqsd.contract import events
 from sqsd.testing.clock import in_virtual_time
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 
 @in_virtual_time
 async def test_what_comes_while_the_application_restarts_costs_one_receive() -> None:
-    async with FakeTier(max_receives=3) as tier:
+    async with RunningTier(max_receives=3) as tier:
         await tier.open_polls(at_least=4)
         first = await tier.lose_application()
         late = [tier.sqs.send(f"late {n}") for n in range(3)]
@@ -38,7 +38,7 @@ def test_what_comes_while_the_application_is_down_is_released_once_no_poll_is_op
 ) -> None:
     @in_virtual_time
     async def outage() -> None:
-        async with FakeTier(error_visibility_timeout=option, visibility_timeout=8) as tier:
+        async with RunningTier(error_visibility_timeout=option, visibility_timeout=8) as tier:
             await tier.open_polls(at_least=4)
             await tier.lose_application()
             late = tier.sqs.send("late")
@@ -61,7 +61,7 @@ def test_what_comes_while_the_application_is_down_is_released_once_no_poll_is_op
 
 @in_virtual_time
 async def test_a_message_on_its_last_receive_waits_until_the_application_is_back() -> None:
-    async with FakeTier(max_retries=1, max_receives=1) as tier:
+    async with RunningTier(max_retries=1, max_receives=1) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         late = tier.sqs.send("late")
@@ -75,7 +75,7 @@ async def test_a_message_on_its_last_receive_waits_until_the_application_is_back
 
 @in_virtual_time
 async def test_a_held_group_is_released_whole_and_in_order() -> None:
-    async with FakeTier(fifo=True, error_visibility_timeout=5) as tier:
+    async with RunningTier(fifo=True, error_visibility_timeout=5) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         late = [tier.sqs.send(f"late {n}", group_id="g") for n in range(3)]
@@ -93,7 +93,7 @@ async def test_a_held_group_is_released_whole_and_in_order() -> None:
 
 @in_virtual_time
 async def test_a_drain_releases_what_was_held_for_the_application() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         late = tier.sqs.send("late")

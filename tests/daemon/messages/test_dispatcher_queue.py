@@ -8,14 +8,14 @@ from sqsd.messages.request import Request
 from sqsd.testing.clock import in_virtual_time
 from sqsd.testing.queue import Broken as Faulty
 from sqsd.testing.queue import FailEntries, Refusal
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 # ---- deletes
 
 
 @in_virtual_time
 async def test_an_entry_that_failed_to_be_deleted_is_tried_again_alone() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         tier.sqs.fault("DeleteMessageBatch", FailEntries(frozenset({1})))
         for n in range(3):
             tier.sqs.send(str(n))
@@ -33,7 +33,7 @@ async def test_an_entry_that_failed_to_be_deleted_is_tried_again_alone() -> None
 
 @in_virtual_time
 async def test_a_receive_for_the_connections_that_became_free_goes_before_the_deletes() -> None:
-    async with FakeTier(http_connections=10) as tier:
+    async with RunningTier(http_connections=10) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         for n in range(20):
@@ -51,7 +51,7 @@ async def test_a_receive_for_the_connections_that_became_free_goes_before_the_de
 
 @in_virtual_time
 async def test_a_delete_is_retried_with_the_newest_handle() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         tier.sqs.fault("DeleteMessageBatch", *[FailEntries(frozenset({0}))] * 4)
         sent = tier.sqs.send("work")
         await tier.clock.advance(0.2)
@@ -65,7 +65,7 @@ async def test_a_delete_is_retried_with_the_newest_handle() -> None:
 
 @in_virtual_time
 async def test_a_delete_confirmed_for_an_old_handle_is_made_again_for_the_new_one() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("work")
         await tier.clock.advance(1)
@@ -81,7 +81,7 @@ async def test_a_delete_confirmed_for_an_old_handle_is_made_again_for_the_new_on
 
 @in_virtual_time
 async def test_a_message_whose_delete_was_never_confirmed_is_known_again_and_not_posted() -> None:
-    async with FakeTier(visibility_timeout=60, inactivity_timeout=30) as tier:
+    async with RunningTier(visibility_timeout=60, inactivity_timeout=30) as tier:
         tier.sqs.fault("DeleteMessageBatch", *[Refusal("InternalError", status=500)] * 8)
         sent = tier.sqs.send("work")
         await tier.clock.advance(30)
@@ -98,7 +98,7 @@ async def test_a_message_whose_delete_was_never_confirmed_is_known_again_and_not
 
 @in_virtual_time
 async def test_heartbeats_at_half_the_visibility_keep_running_messages_hidden() -> None:
-    async with FakeTier(visibility_timeout=60, http_connections=25) as tier:
+    async with RunningTier(visibility_timeout=60, http_connections=25) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         for n in range(25):
@@ -116,7 +116,7 @@ async def test_heartbeats_at_half_the_visibility_keep_running_messages_hidden() 
 
 @in_virtual_time
 async def test_without_heartbeat_no_visibility_is_extended() -> None:
-    async with FakeTier(heartbeat=False, visibility_timeout=60, inactivity_timeout=59) as tier:
+    async with RunningTier(heartbeat=False, visibility_timeout=60, inactivity_timeout=59) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         sent = tier.sqs.send("slow")
@@ -132,7 +132,7 @@ async def test_without_heartbeat_no_visibility_is_extended() -> None:
 
 @in_virtual_time
 async def test_no_heartbeat_follows_a_failure() -> None:
-    async with FakeTier(visibility_timeout=60, error_visibility_timeout=200) as tier:
+    async with RunningTier(visibility_timeout=60, error_visibility_timeout=200) as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("slow")
         await tier.clock.advance(70)
@@ -144,7 +144,7 @@ async def test_no_heartbeat_follows_a_failure() -> None:
 
 @in_virtual_time
 async def test_a_failure_waits_for_the_heartbeat_that_is_under_way() -> None:
-    async with FakeTier(visibility_timeout=60, error_visibility_timeout=200) as tier:
+    async with RunningTier(visibility_timeout=60, error_visibility_timeout=200) as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("slow")
         await tier.clock.advance(20)
@@ -159,7 +159,7 @@ async def test_a_failure_waits_for_the_heartbeat_that_is_under_way() -> None:
 
 @in_virtual_time
 async def test_a_failed_heartbeat_is_tried_again_soon() -> None:
-    async with FakeTier(visibility_timeout=60) as tier:
+    async with RunningTier(visibility_timeout=60) as tier:
         tier.application.answers(None)
         sent = tier.sqs.send("slow")
         throttled = Refusal("RequestThrottled")
@@ -175,7 +175,7 @@ async def test_a_failed_heartbeat_is_tried_again_soon() -> None:
 async def test_an_entry_that_sqs_never_takes_is_not_tried_again_and_logged_with_the_reason() -> (
     None
 ):
-    async with FakeTier(error_visibility_timeout=30) as tier:
+    async with RunningTier(error_visibility_timeout=30) as tier:
         refusal = Refusal("ReceiptHandleIsInvalid", "it has expired", 400)
         entry = FailEntries(frozenset({0}), refusal)
         tier.sqs.fault("DeleteMessageBatch", entry)
@@ -198,7 +198,7 @@ async def test_an_entry_that_sqs_never_takes_is_not_tried_again_and_logged_with_
 
 @in_virtual_time
 async def test_a_defect_that_one_message_meets_does_not_affect_other_messages() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.warm_up()
         build = tier.delivery._builder.build
 
@@ -219,7 +219,7 @@ async def test_a_defect_that_one_message_meets_does_not_affect_other_messages() 
 
 @in_virtual_time
 async def test_deletes_of_what_was_done_are_sent_even_when_the_end_is_forced() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         await tier.warm_up()
         sent = [tier.sqs.send(str(n)) for n in range(3)]
         while len(tier.application.posted) < 3 or tier.application.running:
@@ -233,7 +233,7 @@ async def test_deletes_of_what_was_done_are_sent_even_when_the_end_is_forced() -
 
 @in_virtual_time
 async def test_a_clock_that_is_ahead_of_sqss_deletes_nothing_unposted() -> None:
-    async with FakeTier(
+    async with RunningTier(
         retention_period=60, visibility_timeout=5, error_visibility_timeout=1
     ) as tier:
         tier.clock.skew = 3_600.0

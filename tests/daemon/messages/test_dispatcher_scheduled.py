@@ -15,8 +15,8 @@ from sqsd.cron.schedule import Schedule, Task
 from sqsd.testing.clock import VirtualClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.table import FakeDynamoDb
-from sqsd.testing.tier import FakeTier
 from tests.fakes.cron_fleet import TABLE, leader_table
+from tests.fakes.running_tier import RunningTier
 
 
 class Copies:
@@ -39,7 +39,7 @@ class Copies:
         self.recorded.append(("abandoned", message_id))
 
 
-def scheduled(tier: FakeTier) -> str:
+def scheduled(tier: RunningTier) -> str:
     values = {
         contract.ATTRIBUTE_PATH: "/scheduled",
         contract.ATTRIBUTE_TASK_NAME: "tick",
@@ -52,7 +52,7 @@ def scheduled(tier: FakeTier) -> str:
 @in_virtual_time
 async def test_a_copy_of_a_scheduled_message_is_deleted_without_a_post() -> None:
     copies = Copies()
-    async with FakeTier(duplicates=copies) as tier:
+    async with RunningTier(duplicates=copies) as tier:
         first = scheduled(tier)
         await tier.clock.advance(1)
         second = scheduled(tier)
@@ -68,7 +68,7 @@ async def test_a_scheduled_message_that_goes_to_the_dead_letter_queue_at_once_is
     None
 ):
     copies = Copies()
-    async with FakeTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
+    async with RunningTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         sent = scheduled(tier)
         await tier.clock.advance(1)
@@ -83,7 +83,7 @@ async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_pos
     tick = Task(name="tick", url="/scheduled", schedule=parse_expression("@daily"))
     table = leader_table(FakeDynamoDb(TABLE), clock, RecordingLog())
     copies = DuplicateGuard(Schedule((tick,)), table, clock)
-    async with FakeTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
+    async with RunningTier(duplicates=copies, dead_letter_statuses=("422",)) as tier:
         tier.application.answers(422)
         scheduled(tier)
         await tier.clock.advance(1)
@@ -100,7 +100,7 @@ async def test_a_redriven_message_of_an_occurrence_that_was_dead_lettered_is_pos
 @in_virtual_time
 async def test_a_scheduled_message_that_expires_is_abandoned() -> None:
     copies = Copies()
-    async with FakeTier(
+    async with RunningTier(
         duplicates=copies,
         error_visibility_timeout=100,
         visibility_timeout=10,
@@ -119,7 +119,7 @@ async def test_a_scheduled_message_that_expires_is_abandoned() -> None:
 @in_virtual_time
 async def test_a_scheduled_message_released_unposted_for_the_last_time_is_abandoned() -> None:
     copies = Copies()
-    async with FakeTier(duplicates=copies, max_retries=1) as tier:
+    async with RunningTier(duplicates=copies, max_retries=1) as tier:
         await tier.open_polls(at_least=4)
         await tier.lose_application()
         sent = scheduled(tier)  # comes with a poll that is open still
@@ -150,7 +150,7 @@ def test_a_drain_waits_for_the_note_of_an_answer_but_not_for_ever(
     @in_virtual_time
     async def scenario() -> None:
         copies = SlowCopies(seconds)
-        async with FakeTier(duplicates=copies) as tier:
+        async with RunningTier(duplicates=copies) as tier:
             sent = scheduled(tier)
             await tier.clock.advance(0.5)
             started = tier.clock.monotonic()
@@ -165,7 +165,7 @@ def test_a_drain_waits_for_the_note_of_an_answer_but_not_for_ever(
 @in_virtual_time
 async def test_a_scheduled_message_that_fails_for_the_last_time_is_abandoned() -> None:
     copies = Copies()
-    async with FakeTier(duplicates=copies, error_visibility_timeout=1, max_retries=2) as tier:
+    async with RunningTier(duplicates=copies, error_visibility_timeout=1, max_retries=2) as tier:
         tier.application.answers(500)
         sent = scheduled(tier)
         await tier.clock.advance(0.5)

@@ -16,7 +16,7 @@ from sqsd.testing.clock import EPOCH, FakeClock, in_virtual_time
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import QUEUE_URL, FailEntries
 from sqsd.testing.queue import Broken as Faulty
-from sqsd.testing.tier import FakeTier
+from tests.fakes.running_tier import RunningTier
 
 
 class Recorder:
@@ -50,7 +50,7 @@ def test_a_slow_group_costs_each_of_its_messages_one_receive(seconds: float) -> 
 
     @in_virtual_time
     async def ten_of_a_group() -> None:
-        async with FakeTier(
+        async with RunningTier(
             fifo=True, visibility_timeout=60, inactivity_timeout=5_000, max_receives=3
         ) as tier:
             await tier.warm_up()
@@ -73,7 +73,7 @@ def test_a_message_that_always_fails_takes_no_other_of_its_group_to_the_dead_let
 ) -> None:
     @in_virtual_time
     async def poison_among_ten() -> None:
-        async with FakeTier(
+        async with RunningTier(
             fifo=True, visibility_timeout=60, max_receives=4, error_visibility_timeout=delay
         ) as tier:
             await (tier.open_polls(at_least=4) if burst else tier.clock.advance(60))
@@ -100,7 +100,7 @@ def test_a_message_that_always_fails_takes_no_other_of_its_group_to_the_dead_let
 
 @in_virtual_time
 async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> None:
-    async with FakeTier(visibility_timeout=60, http_connections=3) as tier:
+    async with RunningTier(visibility_timeout=60, http_connections=3) as tier:
         await tier.warm_up()
         tier.application.answers(None)
         for n in range(20):
@@ -127,7 +127,7 @@ def test_a_stall_of_half_the_visibility_loses_no_heartbeat() -> None:
 
 @in_virtual_time
 async def test_a_message_whose_delete_is_pending_stays_hidden() -> None:
-    async with FakeTier(visibility_timeout=12, inactivity_timeout=10) as tier:
+    async with RunningTier(visibility_timeout=12, inactivity_timeout=10) as tier:
         tier.sqs.fault("DeleteMessageBatch", Faulty.HANG, Faulty.HANG)  # 10 s each
         sent = tier.sqs.send("work")
         await tier.clock.advance(30)
@@ -139,7 +139,7 @@ async def test_a_message_whose_delete_is_pending_stays_hidden() -> None:
 
 @in_virtual_time
 async def test_a_failed_delete_is_no_failed_job_and_makes_nothing_visible() -> None:
-    async with FakeTier(visibility_timeout=60, error_visibility_timeout=0) as tier:
+    async with RunningTier(visibility_timeout=60, error_visibility_timeout=0) as tier:
         tier.sqs.fault("DeleteMessageBatch", *[FailEntries(frozenset({0}))] * 8)
         sent = tier.sqs.send("work")
         await tier.clock.advance(25)
@@ -187,7 +187,7 @@ async def test_long_polls_have_connections_of_their_own_and_deadlines_beyond_the
 async def test_through_a_proxy_an_outage_costs_what_was_open_and_then_one_message_goes_first() -> (
     None
 ):
-    async with FakeTier(error_visibility_timeout=5) as tier:
+    async with RunningTier(error_visibility_timeout=5) as tier:
         await tier.warm_up()
         tier.application.answers(502)
         tier.application.up = False
@@ -218,7 +218,7 @@ async def test_through_a_proxy_an_outage_costs_what_was_open_and_then_one_messag
 
 @in_virtual_time
 async def test_a_message_from_the_future_has_waited_for_no_time() -> None:
-    async with FakeTier() as tier:
+    async with RunningTier() as tier:
         tier.sqs.send("work", sent_at=tier.clock.time() + 90)
         await tier.clock.advance(5)
         (event,) = tier.log.of(events.MESSAGE_DELETED)

@@ -7,10 +7,10 @@ here depends on a test runner.
 
 from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import FakeClock, VirtualClock
-from sqsd.testing.fake_tier import FakeTier, NotIdle
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import FakeSqs
 from sqsd.testing.table import FakeDynamoDb
+from sqsd.testing.tier import FakeTier, NotIdle
 
 __all__ = [
     "FakeApplication",
