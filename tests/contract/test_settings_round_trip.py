@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,45 +15,34 @@ from worker_tier.options import NONE_SWITCHES_OFF
 from worker_tier.props import SqsdProps
 from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
-#: A value for every option that is not its default.
-CHOSEN: dict[str, Any] = {
-    "http_path": "/work",
-    "http_host": "127.0.0.1",
-    "http_port": 8080,
-    "mime_type": "text/plain; charset=utf-8",
-    "http_connections": 7,
-    "connect_timeout": 3,
+#: Values that are tried for an option in turn: the first that it takes and that is not its default
+#: is chosen. So a new option needs no entry here, unless it takes none of these.
+CANDIDATES: tuple[Any, ...] = (
+    *(False, True),
+    *(41, 7, 0, 7_000, 86_400),
+    *("/work", "127.0.0.1", "backoff", "eb", "Mine"),
+    *(("204",), ("409=30", "5xx=backoff"), ("X-Aws-Sqsd-Receipt-Handle",)),
+)
+
+
+def chosen(option: Field[Any]) -> Any:
+    """Return the first candidate that the option's own check takes and that is not its default."""
+    for value in CANDIDATES:
+        if value != option.default and option.metadata["check"](value) is None:
+            return value
+    raise AssertionError(f"{option.name} takes no value of CANDIDATES; add one that it takes")
+
+
+#: A value for every option that is not its default. Those below must fit together.
+CHOSEN: dict[str, Any] = {option.name: chosen(option) for option in fields(SqsdOptions)} | {
     "inactivity_timeout": 41,
     "visibility_timeout": 42,
-    "error_visibility_timeout": 0,
-    "retention_period": 86_400,
-    "max_retries": 4,
-    "wait_time_seconds": 11,
-    "retry_policy": "backoff",
-    "delete_statuses": ("204",),
-    "status_delays": ("409=30", "5xx=backoff"),
-    "dead_letter_statuses": ("410", "422"),
-    "delete_expired": False,
-    "health_path": "/health",
-    "extra_headers": ("X-Aws-Sqsd-Receipt-Handle",),
-    "via_sns": True,
-    "signing_key_file": "/etc/worker-tier/key",
-    "heartbeat": False,
-    "drain_timeout": 17,
-    "drain_on_rebalance": True,
-    "log_format": "eb",
-    "metrics_namespace": "Mine",
     "status_port": 7_000,
+    "dead_letter_statuses": ("410", "422"),
+    "mime_type": "text/plain; charset=utf-8",
 }
-#: EB's durations are `Duration` in the constructs.
-DURATIONS = {
-    "connect_timeout",
-    "inactivity_timeout",
-    "visibility_timeout",
-    "error_visibility_timeout",
-    "retention_period",
-    "drain_timeout",
-}
+#: What names of durations end in; these options are `Duration` in the constructs.
+DURATION_SUFFIXES = ("_timeout", "_period")
 
 
 def settings_in(template: Synthesized) -> TierSettings:
@@ -62,14 +51,14 @@ def settings_in(template: Synthesized) -> TierSettings:
 
 def test_every_option_is_chosen_here_and_none_is_its_default() -> None:
     defaults = SqsdOptions()
-    assert set(CHOSEN) == {field.name for field in fields(SqsdOptions)}
-    for name, value in CHOSEN.items():
-        assert value != getattr(defaults, name), name
+    options = SqsdOptions(**CHOSEN)
+    for field in fields(SqsdOptions):
+        assert getattr(options, field.name) != getattr(defaults, field.name), field.name
 
 
 def test_every_option_reaches_the_daemon_unchanged() -> None:
     props = {
-        name: Duration.seconds(value) if name in DURATIONS else value
+        name: Duration.seconds(value) if name.endswith(DURATION_SUFFIXES) else value
         for name, value in CHOSEN.items()
     }
     assert settings_in(tier_with(**props)).options == SqsdOptions(**CHOSEN)
@@ -82,7 +71,8 @@ def test_an_option_that_none_switches_off_is_off_with_none(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_durations_are_typed_as_durations_and_nothing_else_is(name: str) -> None:
-    assert (Duration in get_args(SqsdProps.__annotations__[name])) == (name in DURATIONS)
+    is_duration = name.endswith(DURATION_SUFFIXES)
+    assert (Duration in get_args(SqsdProps.__annotations__[name])) == is_duration
 
 
 def test_without_props_the_daemon_gets_the_contracts_defaults() -> None:
