@@ -7,6 +7,7 @@ several attributes into one statement (`self.a, self.b = a, b`), in any Python f
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,4 +142,5 @@ def main(packages: Sequence[str] = PACKAGES, folders: Sequence[str] = FOLDERS) -
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m tools.sizes", description=main.__doc__).parse_args()
     sys.exit(main())

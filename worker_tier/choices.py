@@ -1,4 +1,4 @@
-"""Enumerations for props; their values are the words of tier.json and Elastic Beanstalk."""
+"""Enumerations for props; their values are those of tier.json and Elastic Beanstalk."""
 
 from __future__ import annotations
 

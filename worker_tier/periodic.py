@@ -13,7 +13,7 @@ from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodicTask:
-    """One task, in the words of `cron.yaml`; docs/periodic-tasks.md explains them.
+    """A task of `cron.yaml`, with the same names; docs/periodic-tasks.md explains them.
 
     Args:
         name: name of the task, unique in the tier.

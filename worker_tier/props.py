@@ -472,7 +472,7 @@ def instance_props(props: CommonProps) -> InstanceProps:
 
 
 def _of_group(group: type[_Group], props: CommonProps) -> _Group:
-    # A comprehension has no type of its own; the names are exactly those of the group.
+    # mypy cannot type the comprehension; the names are exactly those of the group.
     return cast(_Group, {name: props[name] for name in names_of(group) if name in props})  # type: ignore[literal-required]
 
 

@@ -74,7 +74,7 @@ server.on('error', (error) => {
   process.exit(1);
 });
 
-// The daemon has drained before the app is told to stop; what still runs is finished all the same.
+// The daemon has drained before the app is stopped; what still runs is finished all the same.
 process.on('SIGTERM', () => server.close(() => log.end(() => process.exit(0))));
 
 server.listen(PORT, HOST, () => console.log(`listening on ${HOST}:${PORT}, logging to ${LOG_FILE}`));

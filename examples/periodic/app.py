@@ -20,7 +20,7 @@ APPLICATION = Path(__file__).resolve().parents[1] / "python_worker"
 class Periodic(Stack):
     """
     Args:
-        mail: who is told of alarms.
+        mail: the address that alarms are sent to.
     """
 
     def __init__(self, scope: Construct, id: str, *, mail: str) -> None:

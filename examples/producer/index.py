@@ -31,7 +31,7 @@ MAX_SECONDS = 840
 ATTEMPTS = 8
 FIRST_BACKOFF_SECONDS = 0.1
 
-#: Told the ids of the messages of each batch that SQS accepted.
+#: Called with the ids of the messages of each batch that SQS accepted.
 Report = Callable[[Sequence[str]], None]
 
 

@@ -143,7 +143,7 @@ def test_dead_letter_statuses_need_each_queues_own_dead_letter_queue() -> None:
 
 
 def test_every_problem_with_every_queue_is_told_at_once() -> None:
-    told = problems(
+    found = problems(
         {"queue_url": "https://q/1/b", "colour": "red", "options": {"max_retries": 0, "x": 1}},
         {"weight": 0, "options": []},
         "third",
@@ -164,8 +164,8 @@ def test_every_problem_with_every_queue_is_told_at_once() -> None:
         "queue https://q/1/first is named 2 times",
         "http_connections (2) must be at least the number of queues",
     ]
-    assert len(told) == len(beginnings), told
-    for problem, beginning in zip(told, beginnings, strict=True):
+    assert len(found) == len(beginnings), found
+    for problem, beginning in zip(found, beginnings, strict=True):
         assert problem.startswith(beginning)
 
 

@@ -29,7 +29,7 @@ class Clock:
 
 
 class Sqs:
-    """Accepts batches unless told which entries to refuse, call by call."""
+    """Accepts batches except the entries that a test refuses, call by call."""
 
     def __init__(self, refusals: Sequence[set[str]] = (), *, sender_fault: bool = False) -> None:
         self.accepted: list[dict[str, Any]] = []

@@ -22,6 +22,8 @@ from tests.worker_tier.stacks import Synthesized
 from tests.worker_tier.variants import VARIANTS, build
 from worker_tier import WorkerApplication, standalone
 
+# Programs of others, which a busy machine slows down.
+pytestmark = pytest.mark.timeout(330)
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 REPORT = "validation-report.json"
@@ -105,7 +107,7 @@ def assert_clean(templates: Mapping[str, dict[str, Any]], tmp_path: Path) -> Non
         [Path(sys.executable).with_name("cfn-lint"), "--template", *files],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert completed.returncode == 0, completed.stdout
 
@@ -122,7 +124,7 @@ def test_checkov_finds_nothing_when_a_key_is_given(tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     report = json.loads(completed.stdout)
     failed = [check["check_id"] for check in report["results"]["failed_checks"]]
@@ -140,7 +142,7 @@ def test_the_app_runs_anywhere_and_the_cdks_own_validator_in_strict_mode_finds_n
         [sys.executable, str(example.__file__)],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         cwd=tmp_path,
         env=os.environ
         | {

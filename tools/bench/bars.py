@@ -17,7 +17,8 @@ class Bar:
     """One bar.
 
     Args:
-        figure: computes what is judged from medians and the daemon's name; None: not measurable.
+        figure: computes what is judged from medians and the daemon's name; it returns None
+            if that cannot be measured.
         low, high: the figure must lie between them, both included.
     """
 
@@ -30,7 +31,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar held against one of the daemon's rows. `value` None: not measured, so not met."""
+    """A bar held against one of the daemon's rows. Without a `value` it is not met."""
 
     bar: Bar
     client: str

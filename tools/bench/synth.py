@@ -65,7 +65,7 @@ class Figure:
 
     Args:
         seconds: of wall clock, the median of `samples`.
-        cpu_seconds: of all processes that took part; None: not measured.
+        cpu_seconds: of all processes that took part, or None if not measured.
         ratio: to something that moves with the machine, and what that is.
     """
 

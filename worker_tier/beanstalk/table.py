@@ -93,14 +93,14 @@ REFUSED: Final = {
     ),
     (VPC, "ELBSubnets"): _NO_BALANCER,
     (VPC, "ELBScheme"): _NO_BALANCER,
-    (VPC, "DBSubnets"): Refusal("no database is made here; make one in a stack of its own"),
+    (VPC, "DBSubnets"): Refusal("no database is made here; make one in another stack"),
     (INSTANCES, "SpotMaxPrice"): Refusal(
         "AWS advises against one: it only interrupts more often; leave it out"
     ),
     (ENVIRONMENT, "LoadBalancerType"): _NO_BALANCER,
     (ENVIRONMENT, "ExternalExtensionsS3Bucket"): _NO_EXTENSIONS,
     (ENVIRONMENT, "ExternalExtensionsS3Key"): _NO_EXTENSIONS,
-    (COMMAND, "IgnoreHealthCheck"): Refusal("a deployment that nobody checks loses messages"),
+    (COMMAND, "IgnoreHealthCheck"): Refusal("a deployment without a health check loses messages"),
     (_TOPICS, "Notification Endpoint"): Refusal(
         "subscribe to tier.notifications_topic, and pass alarm_actions", "notifications_topic"
     ),
@@ -126,7 +126,7 @@ REFUSED: Final = {
 REFUSED_NAMESPACES: Final = {
     _SCHEDULE: Refusal("call tier.scale_on_schedule(...)"),
     _PYTHON: Refusal("say in a Procfile how the application is started"),
-    "aws:rds:dbinstance": Refusal("no database is made here; make one in a stack of its own"),
+    "aws:rds:dbinstance": Refusal("no database is made here; make one in another stack"),
 }
 
 #: Any value is accepted: the option configures something this tier neither has nor needs.

@@ -71,7 +71,7 @@ def days(value: Any) -> logs.RetentionDays:
 
 
 def one_of(*allowed: str) -> Callable[[Any], str]:
-    """Return a reader of one of some words, in any case."""
+    """Return a reader of one of the `allowed` values, in upper or lower case."""
 
     def read(value: Any) -> str:
         text = str(value)

@@ -148,7 +148,7 @@ def capacity_problems(capacity: WorkerCapacity | None) -> list[str]:
         names = ", ".join(kind.to_string() for kind in capacity.instance_types)
         problems.append(
             f"instance_types must be of one processor architecture, got {names}, but one image"
-            " cannot start on all of them; keep either the Graviton types or the others"
+            " cannot start on all of them; keep either the Graviton types or the x86 types"
         )
     return problems
 

@@ -117,8 +117,8 @@ class Monitoring(Construct):
             metric=self._metrics.waiting_without_worker(),
             threshold=1,
             minutes=_NO_WORKER_MINUTES,
-            description="Messages wait and nobody receives them: see the group's activity, and the"
-            " instances' logs.",
+            description="Messages wait and no instance receives them: see the group's activity, and"
+            " the instances' logs.",
         )
 
     def _watch_daemons(self) -> None:

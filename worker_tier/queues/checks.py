@@ -122,7 +122,7 @@ def _short_retention(dead_letter_seconds: int, retention_period: Duration | None
     if retention_period is None:
         seconds = SqsdOptions().retention_period
     elif retention_period.is_unresolved():
-        return []  # a problem of its own among those of the daemon's options
+        return []  # reported with the problems of the daemon's options
     else:
         seconds = int(retention_period.to_seconds(integral=False))
     if dead_letter_seconds >= seconds:

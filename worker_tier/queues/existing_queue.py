@@ -140,7 +140,7 @@ def region_problem(scope: Construct, queue: sqs.IQueue | ExistingQueue) -> list[
         return []
     return [
         f"queue is in {there} and the stack in {here}, but scaling policies and alarms see metrics"
-        " of their own region only; deploy the tier in the queue's region"
+        " of the stack's region only; deploy the tier in the queue's region"
     ]
 
 

@@ -221,7 +221,7 @@ def _positive(
     if value is None:
         return default
     if value.is_unresolved():
-        duration_seconds(name, value, problems)  # words the problem
+        duration_seconds(name, value, problems)  # reports the problem
         return None
     seconds = value.to_seconds(integral=False)
     if seconds > 0:

@@ -137,7 +137,7 @@ class _Parts:
         self._observability.close()
 
     def _dispatching(self, first: SqsQueue, duplicates: Duplicates | None) -> Dispatching:
-        """One queue's dispatcher, or several behind one gate. Periodic tasks are the first's."""
+        """Return the dispatcher of one queue, or of several; the first has the periodic tasks."""
         plans = (self._first, *self._more)
         connections = ConnectionPool(
             self._options.http_connections,

@@ -29,7 +29,7 @@ def pull(boot: Boot) -> None:
     machine = boot.machine
     machine.run(
         ["systemctl", "enable", "--now", "-q", "docker.service"],
-        hint="look at journalctl -u docker",
+        hint="see journalctl -u docker",
     )
     # Not in root's own configuration: the token expires after twelve hours.
     with tempfile.TemporaryDirectory(prefix="worker-tier-docker-") as directory:

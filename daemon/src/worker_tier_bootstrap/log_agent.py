@@ -31,7 +31,7 @@ def start_log_agent(boot: Boot) -> None:
                 *("-a", "append-config", "-m", "ec2", "-s"),
                 *("-c", f"file:{paths.LOG_AGENT}"),
             ],
-            hint=f"look at {paths.LOG_AGENT_HOME}/logs, then run the user data again",
+            hint=f"see {paths.LOG_AGENT_HOME}/logs, then run the user data again",
         )
     except CommandFailed as error:
         boot.machine.log(f"logs stay on this instance: {error}")

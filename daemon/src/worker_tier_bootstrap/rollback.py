@@ -57,4 +57,4 @@ def _restore(boot: Boot, last: Deployed) -> None:
     services.activate(earlier, release)
     if release is not None:
         services.start_application(earlier, release)
-    machine.run(["systemctl", "restart", units.DAEMON], hint=f"look at {paths.DAEMON_LOG}")
+    machine.run(["systemctl", "restart", units.DAEMON], hint=f"see {paths.DAEMON_LOG}")

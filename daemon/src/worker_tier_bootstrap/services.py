@@ -30,7 +30,7 @@ def stop_skip(boot: Boot) -> str | None:
 
 def stop_daemon(boot: Boot) -> None:
     """Let the daemon drain, so that restarting the application interrupts no request."""
-    boot.machine.run(["systemctl", "stop", units.DAEMON], hint=f"look at {paths.DAEMON_LOG}")
+    boot.machine.run(["systemctl", "stop", units.DAEMON], hint=f"see {paths.DAEMON_LOG}")
 
 
 # ---- activate the release
@@ -59,7 +59,7 @@ def activate(boot: Boot, release: Release | None) -> None:
     for path, (text, mode) in service_files.service_files(boot, release).items():
         machine.write(path, text, mode)
     _remove_old_units(boot, release)
-    machine.run(["systemctl", "daemon-reload"], hint="look at the units named above")
+    machine.run(["systemctl", "daemon-reload"], hint="see the units named above")
     if release is not None:
         machine.run(
             ["nginx", "-t", "-q"],
@@ -101,13 +101,13 @@ def start_application(boot: Boot, release: Release) -> None:
     machine = boot.machine
     machine.remove(paths.APPLICATION_MARK)
     names = procfile.units(release.processes)
-    hint = f"look at the log of the process in {paths.LOGS}"
+    hint = f"see the log of the process in {paths.LOGS}"
     # Crashes before this start must not count as crashes of this start.
     machine.run(_reset_failed(names), hint=hint)
     machine.run(["systemctl", "enable", "-q", *names, units.PROXY], hint=hint)
     machine.run(["systemctl", "restart", *names], hint=hint)
     # Not reloaded: where the image's own nginx has all addresses, it could not listen on one.
-    machine.run(["systemctl", "restart", units.PROXY], hint="look at journalctl -u nginx")
+    machine.run(["systemctl", "restart", units.PROXY], hint="see journalctl -u nginx")
     wait_for_application(boot, release)
     if release == boot.release:
         machine.write(paths.APPLICATION_MARK, marks.application_mark(boot))
@@ -124,7 +124,7 @@ def start_daemon_skip(boot: Boot) -> str | None:
 def start_daemon(boot: Boot) -> None:
     """Start the daemon; systemd returns once it has completed a receive (Type=notify)."""
     machine = boot.machine
-    hint = "look at systemctl status"
+    hint = "see systemctl status"
     machine.run(_reset_failed([units.DAEMON]), hint="")
     machine.run(["systemctl", "enable", "-q", units.DAEMON, units.LOGROTATE_TIMER], hint=hint)
     machine.run(["systemctl", "start", units.LOGROTATE_TIMER], hint=hint)

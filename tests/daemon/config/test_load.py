@@ -89,9 +89,9 @@ def test_beanstalks_longest_visibility_fits_without_its_max_retries(tmp_path: Pa
 def test_beanstalks_health_check_is_ours_where_it_is_the_applications(
     tmp_path: Path, text: str, path: str | None, notes: int
 ) -> None:
-    options, told = from_beanstalk(tmp_path, text)
+    options, found = from_beanstalk(tmp_path, text)
     assert options.health_path == path
-    assert len(told) == notes
+    assert len(found) == notes
 
 
 @pytest.mark.parametrize(

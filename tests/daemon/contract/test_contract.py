@@ -108,8 +108,8 @@ def test_true_and_false_are_written_out(value: object) -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    told = problems(http_path="x", http_connections=0, connect_timeout=61, max_retries="3")
-    assert [problem.split()[0] for problem in told] == [
+    found = problems(http_path="x", http_connections=0, connect_timeout=61, max_retries="3")
+    assert [problem.split()[0] for problem in found] == [
         "http_path",
         "http_connections",
         "connect_timeout",
@@ -170,14 +170,14 @@ def test_a_failing_message_must_reach_the_dead_letter_queue_within_its_retention
 
 
 def test_combinations_are_reported_together_too() -> None:
-    told = problems(
+    found = problems(
         heartbeat=False,
         visibility_timeout=1_000,
         inactivity_timeout=1_000,
         max_retries=100,
         retention_period=60,
     )
-    assert [problem.split()[0] for problem in told] == ["inactivity_timeout", "retention_period"]
+    assert [problem.split()[0] for problem in found] == ["inactivity_timeout", "retention_period"]
 
 
 # ---- tier.json
@@ -266,7 +266,7 @@ def test_another_version_says_what_to_do(version: object) -> None:
 
 
 def test_every_problem_of_a_file_is_reported_at_once() -> None:
-    told = read_problems(
+    found = read_problems(
         json.dumps(
             {
                 "version": 2,
@@ -280,9 +280,9 @@ def test_every_problem_of_a_file_is_reported_at_once() -> None:
     )
     words = ["version", "colour", "queue_url", "region", "tier_name", "cron_file", "MaxRetries"]
     words += ["http_connections", "connect_timeout"]
-    assert len(told) == len(words)
+    assert len(found) == len(words)
     for word in words:
-        assert any(word in problem.partition("; known:")[0] for problem in told), word
+        assert any(word in problem.partition("; known:")[0] for problem in found), word
 
 
 def test_options_that_are_no_object_are_reported() -> None:

@@ -62,7 +62,7 @@ async def torment(
     [
         pytest.param(1, 0.05, LEASE + 5, marks=pytest.mark.long),
         pytest.param(2, 0.05, LEASE + 5, marks=pytest.mark.long),
-        (3, 0.05, LEASE + 5),
+        pytest.param(3, 0.05, LEASE + 5, marks=pytest.mark.timeout(600)),
         pytest.param(4, 0.0, LEASE + 2, marks=pytest.mark.long),
     ],
 )

@@ -23,7 +23,7 @@ class Poster:
         self.application = LocalApplication(
             SqsdOptions(http_port=port, inactivity_timeout=inactivity, connect_timeout=connect)
         )
-        self.told: list[Outcome] = []
+        self.outcomes: list[Outcome] = []
 
     async def post(self, body: bytes = b"body") -> Outcome:
         return await self.start(body)
@@ -32,7 +32,7 @@ class Poster:
         result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def done(outcome: Outcome) -> None:
-            self.told.append(outcome)
+            self.outcomes.append(outcome)
             result.set_result(outcome)  # a second call would raise
 
         self.application.post(request(body), done)

@@ -1,4 +1,4 @@
-"""The application over real sockets: each request is posted once, and its end is told once."""
+"""The application over real sockets: each request is posted once, and its end is reported once."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ async def test_abort_cuts_what_runs_and_leaves_the_rest_usable(posters: list[Pos
         p.application.abort()
         assert await running == Broken.CUT
         assert await p.post() == Answered(200)
-        assert p.told == [Broken.CUT, Answered(200)]
+        assert p.outcomes == [Broken.CUT, Answered(200)]
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -201,13 +201,13 @@ async def test_abort_while_connecting_ends_the_request_and_sends_nothing(
         async with asyncio.timeout(1):
             assert await running == Broken.CUT
         await asyncio.sleep(0.02)
-        assert p.told == [Broken.CUT]
+        assert p.outcomes == [Broken.CUT]
 
 
 async def test_abort_in_the_moment_of_connecting_sends_nothing(
     posters: list[Poster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is made, and nobody has been told of it yet."""
+    """The connection is made, and no one has noticed yet."""
     connected = asyncio.Event()
     async with ScriptedApplication(read_and_hang) as server:
         p = poster(posters, server.port)

@@ -106,8 +106,8 @@ async def test_nothing_but_a_group_makes_a_message_wait_that_is_extended() -> No
         for n in range(20):
             tier.sqs.send(f"{n}")
         await tier.clock.advance(200)
-        beats = tier.sqs.called("ChangeMessageVisibilityBatch")
-        extended = {e["ReceiptHandle"].partition("#")[0] for c in beats for e in c.entries}
+        heartbeats = tier.sqs.called("ChangeMessageVisibilityBatch")
+        extended = {e["ReceiptHandle"].partition("#")[0] for c in heartbeats for e in c.entries}
         assert extended == set(tier.application.running)
         assert len(extended) == 3
 

@@ -68,12 +68,12 @@ async def test_the_status_shows_what_is_in_flight_and_since_when() -> None:
             world.sqs.send(f"work {number}", group_id=f"group {number % 2}")
         await world.clock.advance(45)
         document = world.document()
-        flights = document["in_flight"]
-        assert flights["count"] == len(world.application.running) >= 1
-        assert flights["states"]["running"] == flights["count"]
-        assert 20 < flights["oldest"][0]["age_seconds"] < 46
-        assert flights["oldest"][0]["message_id"] in world.application.running
-        assert sum(document["message_groups"].values()) == flights["count"]
+        in_flight = document["in_flight"]
+        assert in_flight["count"] == len(world.application.running) >= 1
+        assert in_flight["states"]["running"] == in_flight["count"]
+        assert 20 < in_flight["oldest"][0]["age_seconds"] < 46
+        assert in_flight["oldest"][0]["message_id"] in world.application.running
+        assert sum(document["message_groups"].values()) == in_flight["count"]
         assert document["gate"]["open"] is True
         assert document["version"] == "1.2.3"
 

@@ -68,11 +68,11 @@ async def dispatches_with(output: Any, *flags: str) -> str:
         for number in range(30):
             w.sqs.send(f"work {number}")
         await until(lambda: len(w.sqs.deleted) == 30)
-        trouble = json.loads((await w.get("/status"))[1])["log_failure"]
+        failure = json.loads((await w.get("/status"))[1])["log_failure"]
         process.terminate()
         code, _, error = await ended(process)
         assert (code, error) == (0, "")
-        return str(trouble)
+        return str(failure)
 
 
 async def test_a_full_disk_disturbs_no_message() -> None:

@@ -65,7 +65,7 @@ def test_a_missing_sdk_is_reported_with_its_hint(monkeypatch: pytest.MonkeyPatch
 
 
 class Application:
-    """Implements `ports.Application`; answers as told."""
+    """Implements `ports.Application`; answers as a test says."""
 
     def __init__(self) -> None:
         self.outcome: Outcome = Answered(200)

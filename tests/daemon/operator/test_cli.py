@@ -1,4 +1,4 @@
-"""What an operator is told when AWS refuses; `tests/scenarios/test_operator.py` has the rest."""
+"""What an operator reads when AWS refuses; `tests/scenarios/test_operator.py` has the rest."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def test_a_refusal_names_the_statement_that_is_missing(
         command = ["dead-letters", "list", "--queue-url", url, "--dead-letter-queue-url", url]
         code = await asyncio.to_thread(main, [*command, "--region", "eu-west-1"])
     assert code == 1
-    told = capsys.readouterr().err
-    assert '"Action": ["sqs:ReceiveMessage"], "Resource": "arn:*:sqs:*:*:dead"' in told
-    assert "add to the role or user that you are" in told
+    printed = capsys.readouterr().err
+    assert '"Action": ["sqs:ReceiveMessage"], "Resource": "arn:*:sqs:*:*:dead"' in printed
+    assert "add to the role or user that you are" in printed
 
 
 def test_without_credentials_the_error_says_how_to_get_some(

@@ -26,7 +26,7 @@ class AwsApi(Protocol):
 
 
 class TimedApi(AwsApi, Protocol):
-    """One whose clock is known too."""
+    """An AWS service whose clock is known too."""
 
     @property
     def clock_offset(self) -> float:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """Tells two times and waits by one of them. Tests pass a clock that they move themselves."""
+    """Has two times, and waits by one of them. Tests pass a clock that they move themselves."""
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never steps, for deadlines and durations."""

@@ -240,7 +240,7 @@ class SqsdOptions:
             f"retention_period ({self.retention_period} s) must be at least visibility_timeout"
             f" x max_retries ({self.visibility_timeout} s x {self.max_retries} = {needed} s),"
             " or a failing message is deleted before it reaches the dead-letter queue; raise"
-            " retention_period or lower one of the others"
+            " retention_period, or lower visibility_timeout or max_retries"
         ]
 
 

@@ -26,7 +26,7 @@ class TableApi(Protocol):
 
 
 class LeaderTable(Protocol):
-    """Where instances agree on who enqueues periodic tasks, and on what was enqueued and answered.
+    """Where instances agree which of them enqueues periodic tasks, and what was already done.
 
     Every write is conditional. A write whose condition does not hold is not made, and returns None
     or False. Any method may raise what `TableApi.call` raises.
@@ -41,7 +41,7 @@ class LeaderTable(Protocol):
     async def acquire_lease(
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
     ) -> LeaseRecord | None:
-        """Make `holder` the holder in a new term if the item is as `seen`; None: if none exists."""
+        """Make `holder` the holder in a new term if the item is as `seen`, or absent if None."""
 
     async def renew_lease(self, holder: str, lease_seconds: float, term: int) -> LeaseRecord | None:
         """Add one to the lease's version if `holder` holds it in `term`."""

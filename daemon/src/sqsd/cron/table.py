@@ -57,7 +57,7 @@ class DynamoDbLeaderTable:
     async def acquire_lease(
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
     ) -> LeaseRecord | None:
-        """Make `holder` the holder in a new term if the item is as `seen`; None: if none exists."""
+        """Make `holder` the holder in a new term if the item is as `seen`, or absent if None."""
         before = seen or LeaseRecord(version=0, term=0, holder=FREE, lease_seconds=0)
         values = {
             "version": _number(before.version + 1),

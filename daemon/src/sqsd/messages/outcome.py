@@ -125,7 +125,7 @@ def settle(
 
 
 def describe(outcome: Outcome) -> str:
-    """Return an outcome in a few words, for the log."""
+    """Return a short text for an outcome, for the log."""
     return f"HTTP {outcome.status}" if isinstance(outcome, Answered) else outcome.value
 
 

@@ -2,7 +2,7 @@
 
 A message is extended at half of its visibility timeout, and again at half of each extension, from
 its receive until its delete is confirmed; never past the 12 hours that SQS allows. That holds for
-messages that run, and for the two kinds that wait here: behind the first of their FIFO group (SQS
+messages that run, and for the two kinds that wait here: for the first of their FIFO group (SQS
 would deliver them to no other consumer meanwhile), and held for the application. Without an
 extension each wait would cost a receive. A failed extension is tried again soon, and then less and
 less often, so that a lasting refusal does not cost a call a second.

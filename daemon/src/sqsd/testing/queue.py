@@ -36,7 +36,7 @@ Document = dict[str, Any]
 
 
 class Times(Protocol):
-    """Tells two times: any clock of `sqsd.testing.clock`, or the module `time`."""
+    """Has two times: any clock of `sqsd.testing.clock`, or the module `time`."""
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never steps."""
