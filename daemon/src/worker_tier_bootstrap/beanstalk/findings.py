@@ -1,0 +1,89 @@
+"""What is reported of each part of a settings document: place, outcome, reason and hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Outcome(StrEnum):
+    """What becomes of an option of Elastic Beanstalk."""
+
+    HONOURED = "honoured"
+    PASSED_OVER = "passed over"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a document.
+
+    Args:
+        line: counted from 1, or None for data that was not read from text.
+        column: counted from 1, or None for data that was not read from text.
+        path: the keys and indexes that lead there, such as `OptionSettings[3].Value`.
+    """
+
+    line: int | None = None
+    column: int | None = None
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.line is not None:
+            return f"line {self.line}, column {self.column}"
+        return self.path
+
+    def item(self, index: int) -> Place:
+        """The place of an item of the list that stands here."""
+        return Place(self.line, self.column, f"{self.path}[{index}]")
+
+    def entry(self, key: str) -> Place:
+        """The place of an entry of the mapping that stands here."""
+        if not key.replace("_", "").isalnum():
+            return Place(self.line, self.column, f"{self.path}[{key!r}]")
+        return Place(self.line, self.column, f"{self.path}.{key}".removeprefix("."))
+
+
+#: The place of what stands in no document.
+NOWHERE: Final = Place()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One part of a document, and what becomes of it.
+
+    Args:
+        outcome: honoured, passed over or refused.
+        message: a sentence that names the option and its value, without the hint.
+        hint: what to do about it, or an empty text.
+        namespace: the option's namespace, or an empty text for what is no option.
+        option: the option's name, or an empty text for what is no option.
+        place: where it stands in the document.
+        loses: whether passing it over may be missed, so that a person should read about it.
+    """
+
+    outcome: Outcome
+    message: str
+    hint: str = ""
+    namespace: str = ""
+    option: str = ""
+    place: Place = NOWHERE
+    loses: bool = False
+
+    def __str__(self) -> str:
+        text = f"{self.message}; {self.hint}" if self.hint else self.message
+        return f"{text} ({place})" if (place := str(self.place)) else text
+
+
+def refusals(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings that stop a migration."""
+    return [finding for finding in findings if finding.outcome is Outcome.REFUSED]
+
+
+def warnings(findings: Iterable[Finding]) -> list[Finding]:
+    """Those of the findings that a person should read although nothing was refused."""
+    return [
+        finding for finding in findings if finding.outcome is not Outcome.REFUSED and finding.loses
+    ]

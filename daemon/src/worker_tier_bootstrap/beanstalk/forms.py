@@ -1,0 +1,467 @@
+"""Finds the option settings in each of the forms in which people have them.
+
+| form | where it comes from |
+|---|---|
+| namespace -> option -> value | `option_settings` of `.ebextensions`, saved configurations |
+| list of namespace, option_name, value | `.ebextensions`, API, CloudFormation, Terraform |
+| `option_settings` beside other keys | a whole `.config` file |
+| `OptionSettings` beside other keys | saved configurations, `env.yaml`, one described environment |
+| `ConfigurationSettings` | `aws elasticbeanstalk describe-configuration-settings` |
+| `Resources` | a CloudFormation template with an environment |
+
+Sources: Elastic Beanstalk developer guide, "Option settings", "Saved configurations", "Precedence".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker_tier_bootstrap.beanstalk.documents import Entry, Items, Node, Scalar, Table, shown
+from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
+
+#: Where Elastic Beanstalk puts an entry that names no namespace.
+DEFAULT_NAMESPACE: Final = "aws:elasticbeanstalk:application:environment"
+#: The one namespace in which a name may be set once for each resource.
+SCHEDULED_ACTIONS: Final = "aws:autoscaling:scheduledaction"
+_ENVIRONMENT: Final = "AWS::ElasticBeanstalk::Environment"
+_TEMPLATE: Final = "AWS::ElasticBeanstalk::ConfigurationTemplate"
+_DESCRIBE: Final = (
+    "aws elasticbeanstalk describe-configuration-settings --application-name APPLICATION"
+    " --environment-name ENVIRONMENT"
+)
+#: Spellings of an entry's keys, in lower case without underscores and hyphens -> what they name.
+_KEYS: Final = {
+    "namespace": "namespace",
+    "optionname": "option",
+    "name": "option",
+    "value": "value",
+    "resourcename": "resource",
+    "resource": "resource",
+}
+#: Keys of described environments and saved configurations that say nothing to be carried over.
+_ABOUT: Final = frozenset(
+    {
+        "ApplicationName", "AWSConfigurationTemplateVersion", "AWSEBEnvironmentVersion", "CName",
+        "CNAMEPrefix", "DateCreated", "DateModified", "DateUpdated", "DeploymentStatus",
+        "Description", "EnvironmentConfigurationMetadata", "EnvironmentName", "EnvironmentTier",
+        "Platform", "PlatformArn", "ResponseMetadata", "SolutionStack", "SolutionStackName",
+        "SourceConfiguration", "TemplateName", "Tier", "VersionLabel",
+    }
+)  # fmt: skip
+#: What else a `.config` file may hold -> what to write in its place.
+_CONFIG_KEYS: Final = {
+    "commands": "write them as scripts in .platform/hooks/prebuild",
+    "container_commands": "write them as scripts in .platform/hooks/predeploy",
+    "files": "put the files into the bundle, or write them in a script in .platform/hooks/prebuild",
+    "packages": "install them in a script in .platform/hooks/prebuild",
+    "services": "start them from the Procfile, or in a script in .platform/hooks/postdeploy",
+    "sources": "unpack them in a script in .platform/hooks/prebuild",
+    "users": "make them in a script in .platform/hooks/prebuild",
+    "groups": "make them in a script in .platform/hooks/prebuild",
+    "Resources": "make the resources in the stack that holds the tier",
+    "Outputs": "make the outputs in the stack that holds the tier",
+    "Parameters": "write the values in the stack that holds the tier",
+    "Mappings": "only option settings read them; write other values in the stack",
+    "Conditions": "write them in the stack that holds the tier",
+}
+#: Documents that people pass by mistake: the key they are known by -> the hint.
+_OTHERS: Final = {
+    "Options": f"this lists the options that there are; pass what `{_DESCRIBE}` prints",
+    "Environments": f"this lists environments; pass what `{_DESCRIBE}` prints",
+    "EnvironmentResources": f"this lists resources; pass what `{_DESCRIBE}` prints",
+    "branch-defaults": "this configures the EB CLI; pass what `eb config save` wrote",
+    "cron": "this is a cron.yaml; pass it as periodic_tasks=",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One entry: an option, and the value that the document gives it.
+
+    Args:
+        resource: the resource's name, or None if the entry has none.
+    """
+
+    namespace: str
+    option: str
+    resource: str | None
+    value: Node
+    place: Place
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What two entries have in common of which the later wins."""
+        apart = self.namespace == SCHEDULED_ACTIONS
+        return self.namespace, self.option, self.resource if apart else None
+
+
+@dataclass
+class Collected:
+    """What stands in a document.
+
+    Args:
+        settings: the entries in the document's order; of two for one option only the later.
+        findings: what is no option setting, and what is set twice.
+        mappings: the template's `Mappings`, or None.
+    """
+
+    settings: dict[tuple[str, str, str | None], Setting] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    mappings: Table | None = None
+
+    def add(self, setting: Setting) -> None:
+        """Take an entry; a former one of the same option is passed over."""
+        former = self.settings.pop(setting.key, None)
+        if former is not None and former.value != setting.value:
+            self.findings.append(
+                Finding(
+                    outcome=Outcome.PASSED_OVER,
+                    message=f"{former.namespace}:{former.option} is set again later, which wins",
+                    hint="remove one",
+                    namespace=former.namespace,
+                    option=former.option,
+                    place=former.place,
+                    loses=True,
+                )
+            )
+        self.settings[setting.key] = setting
+
+    def refuse(self, message: str, hint: str, place: Place) -> None:
+        """Report what cannot be read."""
+        self.findings.append(
+            Finding(outcome=Outcome.REFUSED, message=message, hint=hint, place=place)
+        )
+
+    def pass_over(self, message: str, hint: str, place: Place) -> None:
+        """Report what is no option setting and is left out."""
+        self.findings.append(
+            Finding(
+                outcome=Outcome.PASSED_OVER, message=message, hint=hint, place=place, loses=True
+            )
+        )
+
+
+def collect(root: Node) -> Collected:
+    """The option settings of a document, whatever its form."""
+    found = Collected()
+    match root:
+        case Scalar(value=None):
+            found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", root.place)
+        case Scalar():
+            found.refuse(
+                f"the document is a text, got {shown(root)}",
+                "pass the text of a YAML or JSON document, or a pathlib.Path to read a file;"
+                " Terraform's settings as a list of namespace, name and value",
+                root.place,
+            )
+        case Items():
+            _list(root, found)
+        case Table():
+            _document(root, found)
+    return found
+
+
+def _document(root: Table, found: Collected) -> None:
+    for key, read in (
+        ("ConfigurationSettings", _described),
+        ("OptionSettings", _saved),
+        ("option_settings", _config_file),
+        ("setting", _terraform),
+        ("Resources", _template),
+    ):
+        node = root.get(key)
+        if node is not None:
+            mappings = root.get("Mappings")
+            found.mappings = mappings if isinstance(mappings, Table) else None
+            read(root, node, found)
+            return
+    for key, hint in _OTHERS.items():
+        if root.get(key) is not None:
+            found.refuse(f"the document has no option settings, but `{key}`", hint, root.place)
+            return
+    if _is_config_only(root):
+        _other_keys(root, found)
+    else:
+        _namespaces(root, found)
+
+
+def _is_config_only(root: Table) -> bool:
+    """Whether the document is a `.config` file without option settings."""
+    return bool(root.entries) and all(entry.key in _CONFIG_KEYS for entry in root.entries)
+
+
+# ---- described environments
+
+
+def _described(root: Table, node: Node, found: Collected) -> None:
+    sets = node.items if isinstance(node, Items) else ()
+    if not sets:
+        found.refuse(
+            "ConfigurationSettings is empty: no environment was found",
+            f"check the names and the region, and pass what `{_DESCRIBE}` prints",
+            node.place,
+        )
+        return
+    _one_of(list(sets), found, node.place)
+
+
+def _one_of(sets: list[Node], found: Collected, place: Place) -> None:
+    """Read the one described set, or ask which of several."""
+    tables = [item for item in sets if isinstance(item, Table)]
+    if len(tables) < len(sets):
+        found.refuse("a described environment must be a mapping", "pass the whole dump", place)
+        return
+    if len(tables) > 1:
+        names = ", ".join(_status(table) for table in tables)
+        found.refuse(
+            f"the document has {len(tables)} sets of settings: {names}",
+            "pass one of them alone, such as ConfigurationSettings[0]: the deployed one is what"
+            " runs now, the pending one what was asked for since",
+            place,
+        )
+        return
+    (table,) = tables
+    _saved(table, table.get("OptionSettings") or Scalar(None, table.place), found)
+
+
+def _status(table: Table) -> str:
+    parts = (table.get("DeploymentStatus"), table.get("EnvironmentName"))
+    texts = [part.value for part in parts if isinstance(part, Scalar) and part.value]
+    return " ".join(texts) or "one without a DeploymentStatus"
+
+
+def _saved(root: Table, node: Node, found: Collected) -> None:
+    """A saved configuration, an `env.yaml`, or one described environment."""
+    _tier(root, found)
+    if (tags := root.get("Tags")) is not None and not _is_empty(tags):
+        found.pass_over(
+            "Tags are no option settings and are passed over",
+            "add them in code, as in Tags.of(tier).add(...)",
+            tags.place,
+        )
+    for entry in root.entries:
+        if entry.key not in _ABOUT | {"OptionSettings", "Tags"}:
+            _unknown_key(entry, found)
+    _settings(node, "OptionSettings", found)
+
+
+def _tier(root: Table, found: Collected) -> None:
+    node = root.get("EnvironmentTier", "Tier")
+    name = node.get("Name") if isinstance(node, Table) else None
+    if isinstance(name, Scalar) and name.value not in (None, "Worker"):
+        found.pass_over(
+            f"the settings are those of a {name.value} environment, which has no queue",
+            "pass a worker environment's, or set the options of aws:elasticbeanstalk:sqsd",
+            name.place,
+        )
+
+
+def _is_empty(node: Node) -> bool:
+    match node:
+        case Scalar(value=value):
+            return value is None
+        case Items(items=items):
+            return not items
+        case Table(entries=entries):
+            return not entries
+
+
+# ---- files
+
+
+def _config_file(root: Table, node: Node, found: Collected) -> None:
+    _other_keys(root, found)
+    _settings(node, "option_settings", found)
+
+
+def _other_keys(root: Table, found: Collected) -> None:
+    for entry in root.entries:
+        if entry.key in _CONFIG_KEYS:
+            found.pass_over(
+                f"`{entry.key}` is no option setting and is passed over",
+                _CONFIG_KEYS[entry.key],
+                entry.place,
+            )
+        elif entry.key != "option_settings":
+            _unknown_key(entry, found)
+
+
+def _unknown_key(entry: Entry, found: Collected) -> None:
+    found.pass_over(
+        f"`{entry.key}` is not known beside option settings and is passed over",
+        "correct its name or remove it",
+        entry.place,
+    )
+
+
+def _terraform(root: Table, node: Node, found: Collected) -> None:
+    _settings(node, "setting", found)
+
+
+# ---- templates
+
+
+def _template(root: Table, node: Node, found: Collected) -> None:
+    resources = [entry for entry in _entries(node) if isinstance(entry.value, Table)]
+    environments = [e for e in resources if _type(e) == _ENVIRONMENT]
+    if len(environments) > 1:
+        environments = [e for e in environments if _is_worker(e)] or environments
+    chosen = environments or [e for e in resources if _type(e) == _TEMPLATE]
+    if len(chosen) != 1:
+        names = ", ".join(entry.key for entry in chosen)
+        found.refuse(
+            f"the template has {len(chosen)} environments: {names}"
+            if chosen
+            else f"the template has no resource of the type {_ENVIRONMENT}",
+            "pass the OptionSettings of the worker environment alone",
+            node.place,
+        )
+        return
+    _resource(chosen[0], found)
+
+
+def _resource(entry: Entry, found: Collected) -> None:
+    table = entry.value
+    assert isinstance(table, Table)
+    if (condition := table.get("Condition")) is not None:
+        found.pass_over(
+            f"{entry.key} is made only on the condition {shown(condition)}, which is passed over",
+            "make the tier only where it is wanted",
+            condition.place,
+        )
+    properties = table.get("Properties")
+    node = properties.get("OptionSettings") if isinstance(properties, Table) else None
+    _settings(node or Scalar(None, entry.place), "OptionSettings", found)
+
+
+def _entries(node: Node) -> tuple[Entry, ...]:
+    return node.entries if isinstance(node, Table) else ()
+
+
+def _type(entry: Entry) -> str | None:
+    node = entry.value.get("Type") if isinstance(entry.value, Table) else None
+    return node.value if isinstance(node, Scalar) else None
+
+
+def _is_worker(entry: Entry) -> bool:
+    node: Node | None = entry.value
+    for key in ("Properties", "Tier", "Name"):
+        node = node.get(key) if isinstance(node, Table) else None
+    return isinstance(node, Scalar) and node.value == "Worker"
+
+
+# ---- the settings themselves
+
+
+def _settings(node: Node, name: str, found: Collected) -> None:
+    if _is_empty(node):
+        found.refuse(f"{name} is empty", f"pass what `{_DESCRIBE}` prints", node.place)
+        return
+    match node:
+        case Items():
+            _list(node, found)
+        case Table():
+            _namespaces(node, found)
+        case Scalar():
+            found.refuse(
+                f"{name} must be a list or a mapping, got {shown(node)}",
+                "write namespaces with their options",
+                node.place,
+            )
+
+
+def _list(node: Items, found: Collected) -> None:
+    if not node.items:
+        found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", node.place)
+        return
+    if all(isinstance(item, Table) and item.get("OptionSettings") for item in node.items):
+        _one_of(list(node.items), found, node.place)
+        return
+    for item in node.items:
+        setting = _entry(item, found)
+        if setting is not None:
+            found.add(setting)
+
+
+def _entry(item: Node, found: Collected) -> Setting | None:
+    if not isinstance(item, Table):
+        found.refuse(
+            f"an entry must be a mapping, got {shown(item)}",
+            "write namespace, option_name and value",
+            item.place,
+        )
+        return None
+    if item.keys() in (["Fn::If"], ["Ref"]):
+        found.refuse(
+            f"an entry is {item.keys()[0]}, which is decided when the template is deployed",
+            "write the entry that the environment has",
+            item.place,
+        )
+        return None
+    nodes: dict[str, Node] = {}
+    for entry in item.entries:
+        meaning = _KEYS.get(entry.key.replace("_", "").replace("-", "").lower())
+        if meaning is None:
+            _unknown_key(entry, found)
+        else:
+            nodes[meaning] = entry.value
+    return _setting(item, nodes, found)
+
+
+def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting | None:
+    option = _name(nodes.get("option"))
+    if option is None:
+        found.refuse(
+            f"an option setting without its optionname: {', '.join(item.keys()) or 'nothing'}",
+            "write namespace, option_name and value",
+            item.place,
+        )
+        return None
+    return Setting(
+        namespace=_name(nodes.get("namespace")) or DEFAULT_NAMESPACE,
+        option=option,
+        resource=_name(nodes.get("resource")),
+        value=nodes.get("value", Scalar(None, item.place)),
+        place=item.place,
+    )
+
+
+def _name(node: Node | None) -> str | None:
+    return node.name.strip() or None if isinstance(node, Scalar) and node.name else None
+
+
+def _namespaces(root: Table, found: Collected) -> None:
+    if not root.entries:
+        found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", root.place)
+    for entry in root.entries:
+        resource, namespace = split_resource(entry.key.strip())
+        if isinstance(entry.value, Table):
+            for setting in _options(entry.value, namespace, resource):
+                found.add(setting)
+        elif not _is_empty(entry.value):
+            found.refuse(
+                f"{entry.key} must have options, got {shown(entry.value)}",
+                _scalar_hint(namespace),
+                entry.place,
+            )
+
+
+def _scalar_hint(namespace: str) -> str:
+    if namespace.startswith("aws:"):
+        return "write a mapping of options to values under the namespace"
+    return f"write it under the namespace {DEFAULT_NAMESPACE} if it is an environment property"
+
+
+def _options(table: Table, namespace: str, resource: str | None) -> Iterator[Setting]:
+    for entry in table.entries:
+        yield Setting(namespace, entry.key.strip(), resource, entry.value, entry.place)
+
+
+def split_resource(key: str) -> tuple[str | None, str]:
+    """The resource and the namespace of a saved configuration's key, such as
+    `AWSEBCloudwatchAlarmLow.aws:autoscaling:trigger`; the resource is None if there is none.
+    """
+    resource, dot, namespace = key.partition(".aws:")
+    return (resource, f"aws:{namespace}") if dot else (None, key)

@@ -1,0 +1,340 @@
+"""Resolves what CloudFormation would fill in: in backticks, as data, or in a template's short form.
+
+Known at synth are the deployment itself (`AWS::Region`, the stack) and the worker environment's own
+queues, which the tier makes anew. Everything else is refused by its name. Text is joined, split and
+substituted where all parts are known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from worker_tier_bootstrap.beanstalk.documents import (
+    Items,
+    Node,
+    Scalar,
+    Table,
+    UnreadableDocument,
+    read_document,
+    shown,
+)
+from worker_tier_bootstrap.beanstalk.findings import Place
+
+
+class Reference(StrEnum):
+    """What only the deployment knows, and the tier can name."""
+
+    ACCOUNT_ID = "AWS::AccountId"
+    PARTITION = "AWS::Partition"
+    REGION = "AWS::Region"
+    STACK_ID = "AWS::StackId"
+    STACK_NAME = "AWS::StackName"
+    URL_SUFFIX = "AWS::URLSuffix"
+    QUEUE_URL = "AWSEBWorkerQueue"
+    QUEUE_ARN = "AWSEBWorkerQueue.Arn"
+    QUEUE_NAME = "AWSEBWorkerQueue.QueueName"
+    DEAD_LETTER_QUEUE_URL = "AWSEBWorkerDeadLetterQueue"
+    DEAD_LETTER_QUEUE_ARN = "AWSEBWorkerDeadLetterQueue.Arn"
+    DEAD_LETTER_QUEUE_NAME = "AWSEBWorkerDeadLetterQueue.QueueName"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A value whose parts are literal text and references, in order."""
+
+    parts: tuple[str | Reference, ...]
+
+    @property
+    def literal(self) -> str | None:
+        """The text, or None if it holds a reference."""
+        if any(isinstance(part, Reference) for part in self.parts):
+            return None
+        return "".join(self.parts)
+
+    def filled(self, fill: Callable[[Reference], str]) -> str:
+        """The text with each reference replaced by what `fill` returns for it."""
+        return "".join(fill(p) if isinstance(p, Reference) else p for p in self.parts)
+
+    def __str__(self) -> str:
+        return self.filled(lambda reference: "${" + reference + "}")
+
+
+class Unresolved(ValueError):
+    """A value that is not known here.
+
+    Args:
+        reason: names the function and why it cannot be resolved.
+        place: where the function stands.
+    """
+
+    def __init__(self, reason: str, place: Place) -> None:
+        self.reason = reason
+        self.place = place
+        super().__init__(reason)
+
+
+#: Namespace, option -> the text that the same document gives it, or None if it does not set it.
+Lookup = Callable[[str, str], Text | None]
+#: Beanstalk's namespace for `Fn::GetOptionSetting` without one.
+_CUSTOM_OPTIONS: Final = "aws:elasticbeanstalk:customoption"
+_NO_VALUE: Final = "AWS::NoValue"
+_EMPTY: Final = Text(())
+_BACKTICKS: Final = re.compile(r"`([^`]*)`")
+_VARIABLE: Final = re.compile(r"\$\{(!?)([^${}]*)\}")
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
+_DYNAMIC: Final = re.compile(r"\{\{resolve:[^}]*\}\}")
+#: Functions whose result depends on what only a deployment has.
+_UNKNOWN: Final = {
+    "Condition": "a condition of the template is decided when it is deployed",
+    "Fn::Base64": "encoded values are not read here",
+    "Fn::Cidr": "an address range is cut when the template is deployed",
+    "Fn::GetAZs": "zones are looked up when the template is deployed",
+    "Fn::If": "a condition of the template is decided when it is deployed",
+    "Fn::ImportValue": "another stack's output is looked up when the template is deployed",
+    "Fn::Transform": "a macro runs when the template is deployed",
+    "Fn::ToJsonString": "it is made when the template is deployed",
+    "Fn::Length": "it is counted when the template is deployed",
+    "Fn::ForEach": "it is expanded when the template is deployed",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolver:
+    """Turns the values of one document into text.
+
+    Args:
+        mappings: the template's `Mappings`, or None if the document has none.
+        lookup: for `Fn::GetOptionSetting`.
+    """
+
+    mappings: Table | None = None
+    lookup: Lookup = field(default=lambda namespace, option: None)
+
+    def text(self, node: Node) -> Text | None:
+        """The text of a value, or None if it is empty or `AWS::NoValue`.
+
+        Raises:
+            Unresolved: it holds a function that cannot be resolved.
+        """
+        match node:
+            case Scalar(value=None):
+                return None
+            case Scalar(value=text, place=place):
+                assert text is not None
+                return self._scalar(text, place)
+            case Items():
+                return self._list(node)
+            case Table():
+                return self._function(node)
+
+    def _scalar(self, text: str, place: Place) -> Text | None:
+        if dynamic := _DYNAMIC.search(text):
+            raise Unresolved(
+                f"{dynamic[0]} is a dynamic reference, and would put a secret into the template",
+                place,
+            )
+        whole = _BACKTICKS.fullmatch(text)
+        if whole and _is_object(whole[1]):
+            return self._backticks(whole[1], place)
+        parts: list[str | Reference] = []
+        end = 0
+        for match in _BACKTICKS.finditer(text):
+            if not _is_object(match[1]):
+                continue
+            found = self._backticks(match[1], place) or _EMPTY
+            parts += [text[end : match.start()], *found.parts]
+            end = match.end()
+        return _joined([*parts, text[end:]])
+
+    def _backticks(self, inner: str, place: Place) -> Text | None:
+        try:
+            node = read_document(inner)
+        except UnreadableDocument as error:
+            raise Unresolved(f"`{inner}` is {error.problem}", place) from None
+        if not isinstance(node, Table):
+            raise Unresolved(f"`{inner}` is not one function", place)
+        return self._function(Table(node.entries, place))
+
+    def _list(self, node: Items) -> Text:
+        """A list of texts is what EB writes with commas between them."""
+        found = [text for item in node.items if (text := self.text(item)) is not None]
+        return _with_separator(",", found)
+
+    def _function(self, node: Table) -> Text | None:
+        if len(node.entries) != 1:
+            raise Unresolved(f"{shown(node)} is not one text and not one function", node.place)
+        name, argument = node.entries[0].key, node.entries[0].value
+        known = {
+            "Ref": self._ref,
+            "Fn::GetAtt": self._get_att,
+            "Fn::Join": self._join,
+            "Fn::Sub": self._sub,
+            "Fn::Select": self._select,
+            "Fn::FindInMap": self._find_in_map,
+            "Fn::GetOptionSetting": self._option_setting,
+        }
+        if name in known:
+            return known[name](argument)
+        reason = _UNKNOWN.get(name, "it is not a function that is known here")
+        raise Unresolved(f"{name} ({_inside(argument)}) cannot be resolved: {reason}", node.place)
+
+    def _ref(self, argument: Node) -> Text | None:
+        name = _literal(argument, "Ref")
+        return None if name == _NO_VALUE else self._named("Ref", name, argument.place)
+
+    def _get_att(self, argument: Node) -> Text:
+        if isinstance(argument, Items):
+            name = ".".join(_literal(item, "Fn::GetAtt") for item in argument.items)
+        else:
+            name = _literal(argument, "Fn::GetAtt")
+        if "." not in name:
+            raise Unresolved(f"Fn::GetAtt ({name}) names no attribute", argument.place)
+        return self._named("Fn::GetAtt", name, argument.place)
+
+    def _named(self, function: str, name: str, place: Place) -> Text:
+        if name in set(Reference):
+            return Text((Reference(name),))
+        raise Unresolved(
+            f"{function} ({name}) cannot be resolved: only the environment's stack knows it",
+            place,
+        )
+
+    def _join(self, argument: Node) -> Text:
+        separator, rest = _two(argument, "Fn::Join")
+        return _with_separator(_literal(separator, "Fn::Join"), self._texts(rest, "Fn::Join"))
+
+    def _texts(self, node: Node, function: str) -> list[Text]:
+        """The texts of a list, which may be cut from one text by `Fn::Split`."""
+        if isinstance(node, Table) and node.keys() == ["Fn::Split"]:
+            separator, rest = _two(node.entries[0].value, "Fn::Split")
+            whole = self.text(rest)
+            if whole is None or whole.literal is None:
+                raise Unresolved(f"Fn::Split ({shown(rest)}) splits no literal text", node.place)
+            between = _literal(separator, "Fn::Split")
+            if not between:
+                raise Unresolved("Fn::Split has no separator", node.place)
+            return [Text((part,)) for part in whole.literal.split(between)]
+        if not isinstance(node, Items):
+            raise Unresolved(f"{function} takes a list, got {shown(node)}", node.place)
+        return [self.text(item) or _EMPTY for item in node.items]
+
+    def _sub(self, argument: Node) -> Text:
+        variables: Mapping[str, Node] = {}
+        if isinstance(argument, Items):
+            argument, table = _two(argument, "Fn::Sub")
+            if not isinstance(table, Table):
+                raise Unresolved(f"Fn::Sub takes variables, got {shown(table)}", table.place)
+            variables = {entry.key: entry.value for entry in table.entries}
+        template = _literal(argument, "Fn::Sub")
+        parts: list[str | Reference] = []
+        end = 0
+        for match in _VARIABLE.finditer(template):
+            parts.append(template[end : match.start()])
+            end = match.end()
+            if match[1]:
+                parts.append("${" + match[2] + "}")
+            elif match[2] in variables:
+                parts += (self.text(variables[match[2]]) or _EMPTY).parts
+            else:
+                parts += self._named("Fn::Sub", match[2].strip(), argument.place).parts
+        return _joined([*parts, template[end:]])
+
+    def _select(self, argument: Node) -> Text:
+        index, rest = _two(argument, "Fn::Select")
+        number = _literal(index, "Fn::Select")
+        texts = self._texts(rest, "Fn::Select")
+        if not _INDEX.fullmatch(number) or int(number) >= len(texts):
+            raise Unresolved(
+                f"Fn::Select has {len(texts)} items, got the index {number!r:.20}",
+                argument.place,
+            )
+        return texts[int(number)]
+
+    def _find_in_map(self, argument: Node) -> Text | None:
+        if not isinstance(argument, Items) or len(argument.items) != 3:
+            raise Unresolved(
+                f"Fn::FindInMap takes three names, got {shown(argument)}", argument.place
+            )
+        found: Node | None = self.mappings
+        names = []
+        for item in argument.items:
+            text = self.text(item)
+            names.append(str(text))
+            literal = None if text is None else text.literal
+            known = isinstance(found, Table) and literal is not None
+            found = found.get(literal) if known else None  # type: ignore[union-attr,arg-type]
+        if found is None:
+            raise Unresolved(
+                f"Fn::FindInMap ({', '.join(names)}) cannot be resolved: the document's Mappings"
+                " have no such literal names",
+                argument.place,
+            )
+        return self.text(found)
+
+    def _option_setting(self, argument: Node) -> Text | None:
+        if not isinstance(argument, Table):
+            raise Unresolved(
+                f"Fn::GetOptionSetting takes a mapping, got {shown(argument)}", argument.place
+            )
+        namespace = argument.get("Namespace")
+        place = _CUSTOM_OPTIONS if namespace is None else _literal(namespace, "Namespace")
+        option_node = argument.get("OptionName")
+        if option_node is None:
+            raise Unresolved("Fn::GetOptionSetting names no OptionName", argument.place)
+        option = _literal(option_node, "OptionName")
+        if (found := self.lookup(place, option)) is not None:
+            return found
+        default = argument.get("DefaultValue")
+        if default is None:
+            raise Unresolved(
+                f"Fn::GetOptionSetting ({place}:{option}) cannot be resolved: the document does not"
+                " set it",
+                argument.place,
+            )
+        return self.text(default)
+
+
+def _literal(node: Node, function: str) -> str:
+    if isinstance(node, Scalar) and node.value is not None:
+        return node.value
+    raise Unresolved(f"{function} takes a literal text, got {shown(node)}", node.place)
+
+
+def _two(node: Node, function: str) -> tuple[Node, Node]:
+    if not isinstance(node, Items) or len(node.items) != 2:
+        raise Unresolved(f"{function} takes a list of two, got {shown(node)}", node.place)
+    return node.items[0], node.items[1]
+
+
+def _is_object(text: str) -> bool:
+    return text.strip().startswith("{")
+
+
+def _inside(node: Node) -> str:
+    """What a function is applied to, in a few characters."""
+    if isinstance(node, Items):
+        return ", ".join(shown(item) for item in node.items[:3])[:80]
+    return shown(node)
+
+
+def _with_separator(separator: str, texts: list[Text]) -> Text:
+    parts: list[str | Reference] = []
+    for number, text in enumerate(texts):
+        parts += [separator, *text.parts] if number else text.parts
+    return _joined(parts)
+
+
+def _joined(parts: list[str | Reference]) -> Text:
+    """Text in which neighbouring literals are one part."""
+    joined: list[str | Reference] = []
+    for part in parts:
+        literal = not isinstance(part, Reference)
+        if literal and joined and not isinstance(joined[-1], Reference):
+            joined[-1] += part
+        elif part or not literal:
+            joined.append(part)
+    return Text(tuple(joined))

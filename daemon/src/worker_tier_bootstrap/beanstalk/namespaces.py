@@ -1,0 +1,436 @@
+"""Reads the options that are honoured, namespace by namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, Final, TypeVar
+
+from sqsd.contract import SqsdOptions
+from sqsd.contract.options import value_problems
+from worker_tier_bootstrap.beanstalk import values
+from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome
+from worker_tier_bootstrap.beanstalk.functions import Text
+from worker_tier_bootstrap.beanstalk.options import (
+    APPLICATION,
+    COMMAND,
+    ENVIRONMENT,
+    GROUP,
+    INSTANCES,
+    LAUNCH,
+    LOGS,
+    PROPERTIES,
+    SCHEDULE,
+    SECRETS,
+    SQSD,
+    TRIGGER,
+    VPC,
+)
+from worker_tier_bootstrap.beanstalk.reader import Given, Reader
+from worker_tier_bootstrap.beanstalk.settings import (
+    DeploymentSettings,
+    EnvironmentSettings,
+    NetworkSettings,
+    ScheduledAction,
+    SpotSettings,
+    TriggerSettings,
+)
+from worker_tier_bootstrap.contract import environment_problems
+
+T = TypeVar("T")
+_SQSD_NAMES: Final = {
+    f.metadata["eb_name"]: f for f in fields(SqsdOptions) if f.metadata["eb_name"]
+}
+#: In the name of a security group that Elastic Beanstalk made: the tier makes one too.
+_OWN_GROUP: Final = "AWSEBSecurityGroup"
+_DEFAULT_GROUP: Final = "elasticbeanstalk-default"
+#: The share of instances on demand, in percent, of a load-balanced environment with spot.
+_ON_DEMAND_PERCENTAGE: Final = 70
+_DEFAULT_POLICY: Final = "AllAtOnce"
+#: Deployment policies that are not what happens here: why, and what to do instead.
+_POLICIES: Final = {
+    "Immutable": "a new group starts at MinSize and not at the size that the load needs, so a"
+    " deployment would scale in; set Rolling, or pass"
+    " update_policy=autoscaling.UpdatePolicy.replacing_update() to accept that",
+    "RollingWithAdditionalBatch": "one instance less is in service during a deployment; set Rolling"
+    " and one more in MinSize, or pass update_policy",
+    "TrafficSplitting": "a worker has no load balancer; set Rolling",
+}
+
+
+def typed_settings(reader: Reader) -> EnvironmentSettings:
+    """The typed settings of all options that are honoured; takes every option of the reader."""
+    single = _is_single(reader)
+    found: dict[str, Any] = {"single_instance": single, "sqsd": _sqsd(reader)}
+    if single or reader.says("single_instance"):
+        _pass_over_sizes(reader)
+    for read in (_group, _trigger, _launch, _network, _capacity, _command, _logs, _application):
+        found |= read(reader)
+    for read in (_secrets, _scheduled_actions, _properties):
+        found |= read(reader)
+    assert not reader.given, f"options that no function here takes: {list(reader.given)}"
+    return EnvironmentSettings(**found, origins=reader.origins)
+
+
+def _is_single(reader: Reader) -> bool:
+    kinds = values.one_of("SingleInstance", "LoadBalanced")
+    kind = reader.take("single_instance", ENVIRONMENT, "EnvironmentType", kinds)
+    return kind == "SingleInstance"
+
+
+def _pass_over_sizes(reader: Reader) -> None:
+    """A dump of one instance lists the group's size and the trigger too."""
+    for key in reader.keys(GROUP, TRIGGER):
+        if key[1] != "EnableCapacityRebalancing":
+            reader.pass_over(reader.given[key], "one instance does not scale")
+
+
+def _sqsd(reader: Reader) -> dict[str, int | str]:
+    found: dict[str, int | str] = {}
+    for eb_name, option in _SQSD_NAMES.items():
+        is_text = isinstance(option.default, str)
+        read = _checked(option.name, str if is_text else values.whole)
+        value = reader.take(option.name, SQSD, eb_name, read)
+        if value is not None:
+            found[option.name] = value
+    return found
+
+
+def _checked(name: str, read: Callable[[str], int | str]) -> Callable[[str], int | str]:
+    """A reader that also checks the range of a daemon's option."""
+
+    def checked(text: str) -> int | str:
+        value = read(text)
+        for problem in value_problems({name: value}):
+            raise values.InvalidValue(problem.removeprefix(f"{name} ").rpartition(", got ")[0])
+        return value
+
+    return checked
+
+
+def _group(reader: Reader) -> dict[str, Any]:
+    return {
+        "min_capacity": reader.take("min_capacity", GROUP, "MinSize", values.count),
+        "max_capacity": reader.take("max_capacity", GROUP, "MaxSize", values.count),
+    }
+
+
+def _trigger(reader: Reader) -> dict[str, Any]:
+    if not reader.keys(TRIGGER):
+        return {}
+
+    def take(option: str, read: Callable[[str], T], default: T) -> T:
+        value = reader.take("trigger", TRIGGER, option, read)
+        return default if value is None else value
+
+    base = TriggerSettings()
+    minutes = take("BreachDuration", values.whole, 0)
+    period = take("Period", values.whole, base.period_minutes)
+    periods = take("EvaluationPeriods", values.whole, base.evaluation_periods)
+    more, more_percent = take("UpperBreachScaleIncrement", values.change, (1, False))
+    fewer, fewer_percent = take("LowerBreachScaleIncrement", values.change, (-1, False))
+    trigger = TriggerSettings(
+        metric_name=take("MeasureName", values.one_of(*values.MEASURES), base.metric_name),
+        statistic=take("Statistic", values.one_of(*values.STATISTICS), base.statistic),
+        unit=reader.take("trigger", TRIGGER, "Unit", str.strip),
+        period_minutes=period,
+        # A metric must be beyond its limit for BreachDuration; periods of Period minutes cover it.
+        evaluation_periods=max(periods, -(-minutes // max(period, 1))),
+        upper_threshold=take("UpperThreshold", values.number, base.upper_threshold),
+        upper_increment=more,
+        upper_percent=more_percent,
+        lower_threshold=take("LowerThreshold", values.number, base.lower_threshold),
+        lower_increment=fewer,
+        lower_percent=fewer_percent,
+    )
+    return {"trigger": trigger}
+
+
+# ---- instances
+
+
+def _launch(reader: Reader) -> dict[str, Any]:
+    size = reader.take("root_volume_size", LAUNCH, "RootVolumeSize", values.count)
+    types = values.one_of("gp3", "gp2", "standard")
+    intervals = values.one_of("1 minute", "5 minute")
+    interval = reader.take("detailed_monitoring", LAUNCH, "MonitoringInterval", intervals)
+    return {
+        "root_volume_size": size,
+        "root_volume_type": reader.take("root_volume_type", LAUNCH, "RootVolumeType", types),
+        "security_group": _security_group(reader),
+        "detailed_monitoring": None if interval is None else interval == "1 minute",
+    }
+
+
+def _security_group(reader: Reader) -> str | None:
+    """The id of the instances' group, or None for the one that the tier makes."""
+    option = "DisableDefaultEC2SecurityGroup"
+    disabled = reader.peek(LAUNCH, option)
+    alone = reader.take("security_group", LAUNCH, option, values.boolean)
+    given = reader.peek(LAUNCH, "SecurityGroups")
+    listed = () if given is None else values.names(str(given.text))
+    groups = [name for name in listed if _OWN_GROUP not in name and name != _DEFAULT_GROUP]
+    if alone and not groups and not reader.says("security_group"):
+        assert disabled is not None
+        reader.refuse(
+            disabled,
+            "an instance has a security group in any case",
+            "set SecurityGroups, or pass security_group",
+        )
+    if given is None:
+        return None
+    if reader.says("security_group") or not groups or _is_one_group(groups):
+        reader.take("security_group", LAUNCH, "SecurityGroups", str)
+        return groups[0] if _is_one_group(groups) else None
+    del reader.given[LAUNCH, "SecurityGroups", None]
+    message = f"{given.name} ({', '.join(groups)}) must be the id of one group, such as sg-0a1b2c3d"
+    hint = "merge their rules, or pass security_group"
+    reader.findings.append(given.finding(Outcome.REFUSED, message, hint))
+    return None
+
+
+def _is_one_group(groups: list[str]) -> bool:
+    return len(groups) == 1 and groups[0].startswith("sg-")
+
+
+def _network(reader: Reader) -> dict[str, Any]:
+    public = reader.take(
+        "associate_public_ip_address", VPC, "AssociatePublicIpAddress", values.boolean
+    )
+    vpc = reader.peek(VPC, "VPCId")
+    subnets = reader.peek(VPC, "Subnets")
+    half = vpc if subnets is None else subnets if vpc is None else None
+    if half is not None and not reader.says("vpc"):
+        both = f"{VPC}:VPCId and {VPC}:Subnets"
+        reader.refuse(half, f"{both} are needed together", "give both, or pass vpc")
+    vpc_id = reader.take("network", VPC, "VPCId", str.strip)
+    subnet_ids = reader.take("network", VPC, "Subnets", values.names)
+    network = None
+    if vpc_id is not None and subnet_ids:
+        network = NetworkSettings(vpc_id=vpc_id, subnet_ids=subnet_ids)
+    return {"associate_public_ip_address": public, "network": network}
+
+
+def _capacity(reader: Reader) -> dict[str, Any]:
+    """What is launched: one type on demand, or several with spot."""
+
+    def take(option: str, read: Callable[[str], T], namespace: str = INSTANCES) -> T | None:
+        return reader.take("instance_types", namespace, option, read)
+
+    asked = reader.peek(INSTANCES, "EnableSpot")
+    listed = reader.peek(INSTANCES, "InstanceTypes")
+    one = take("InstanceType", str.strip, LAUNCH)
+    types = take("InstanceTypes", values.names) or (() if one is None else (one,))
+    _check_architectures(reader, types, listed)
+    spot = take("EnableSpot", values.boolean)
+    base = take("SpotFleetOnDemandBase", values.count)
+    percentage = take("SpotFleetOnDemandAboveBasePercentage", values.count)
+    strategy = take("SpotAllocationStrategy", values.one_of(*values.STRATEGIES))
+    rebalance = take("EnableCapacityRebalancing", values.boolean, GROUP)
+    if spot and listed is None and not reader.says("capacity", "instance_type"):
+        assert asked is not None
+        reader.refuse(asked, "EnableSpot needs InstanceTypes", "name some")
+    if not spot or listed is None:
+        return {"instance_types": types}
+    settings = SpotSettings(
+        on_demand_base=base or 0,
+        on_demand_percentage=_default_percentage(reader) if percentage is None else percentage,
+        allocation_strategy=strategy or "capacity-optimized",
+        capacity_rebalance=bool(rebalance),
+    )
+    return {"instance_types": types, "spot": settings}
+
+
+def _default_percentage(reader: Reader) -> int:
+    """Elastic Beanstalk's default, which follows the environment's type."""
+    (*_, kind) = reader.origins.get("single_instance", (None,))
+    single = reader.says("single_instance") or (kind is not None and "Single" in kind.value)
+    return 0 if single else _ON_DEMAND_PERCENTAGE
+
+
+def _check_architectures(reader: Reader, types: tuple[str, ...], listed: Given | None) -> None:
+    allowed = reader.take("architectures", INSTANCES, "SupportedArchitectures", values.names)
+    if allowed is None or listed is None:
+        return
+    wrong = [name for name in types if _architecture(name) not in allowed]
+    if wrong:
+        message = (
+            f"{INSTANCES}:SupportedArchitectures is {', '.join(allowed)}, but {', '.join(wrong)} is"
+            " not"
+        )
+        hint = "remove those types from InstanceTypes, or correct SupportedArchitectures"
+        reader.findings.append(listed.finding(Outcome.REFUSED, message, hint))
+
+
+def _architecture(instance_type: str) -> str:
+    """The processor of an instance type: those with a `g` after the generation are Graviton."""
+    family = instance_type.partition(".")[0]
+    letters = family.lstrip("abcdefghijklmnopqrstuvwxyz").lstrip("0123456789")
+    return "arm64" if "g" in letters or family == "a1" else "x86_64"
+
+
+# ---- deployments and logs
+
+
+def _command(reader: Reader) -> dict[str, Any]:
+    """Instances are replaced one at a time, each awaited: never faster, and never less safe, than
+    all at once or in batches.
+    """
+    timeout = reader.take("signal_timeout", COMMAND, "Timeout", values.count)
+    if not reader.keys(COMMAND):
+        return {"signal_timeout": timeout}
+    policy = _policy(reader)
+    kinds = values.one_of("Fixed", "Percentage")
+    kind = reader.take("deployment", COMMAND, "BatchSizeType", kinds) or "Percentage"
+    default = 1 if kind == "Fixed" else 100
+    _refuse_batches(reader, policy, "1" if kind == "Fixed" else "100")
+    size = reader.take("deployment", COMMAND, "BatchSize", values.count)
+    deployment = DeploymentSettings(
+        policy=policy, batch_size=default if size is None else size, batch_size_type=kind
+    )
+    return {"signal_timeout": timeout, "deployment": deployment}
+
+
+def _policy(reader: Reader) -> str:
+    given = reader.peek(COMMAND, "DeploymentPolicy")
+    if given is None:
+        return _DEFAULT_POLICY
+    name = str(given.text).strip()
+    if name not in ("AllAtOnce", "Rolling") and not reader.says("update_policy"):
+        reader.refuse(given, _POLICIES.get(name, "it must be AllAtOnce or Rolling"))
+    return reader.take("deployment", COMMAND, "DeploymentPolicy", str.strip) or _DEFAULT_POLICY
+
+
+def _refuse_batches(reader: Reader, policy: str, one_at_a_time: str) -> None:
+    given = reader.peek(COMMAND, "BatchSize")
+    if given is None or policy != "Rolling" or reader.says("update_policy"):
+        return
+    if str(given.text).strip() != one_at_a_time:
+        del reader.given[COMMAND, "BatchSize", None]
+        message = (
+            f"{given.name} ({given.text}) cannot be honoured: instances are replaced one at a time"
+        )
+        hint = "set Fixed and 1, or pass update_policy"
+        reader.findings.append(given.finding(Outcome.REFUSED, message, hint))
+
+
+def _logs(reader: Reader) -> dict[str, Any]:
+    """Lines are always sent; what was streamed and retained must not go with the stack unasked."""
+    asked = reader.peek(LOGS, "StreamLogs")
+    deletes = reader.peek(LOGS, "DeleteOnTerminate")
+    streamed = reader.take("stream_logs", LOGS, "StreamLogs", values.boolean)
+    deleted = reader.take("log_group", LOGS, "DeleteOnTerminate", values.boolean)
+    retention = reader.take("log_retention", LOGS, "RetentionInDays", values.days)
+    if streamed and not deleted and not reader.says("log_group"):
+        assert asked is not None
+        reader.refuse(
+            deletes or replace(asked, option="DeleteOnTerminate", text=Text(("false",))),
+            "the tier's log group goes with its stack",
+            "pass log_group=, made with RemovalPolicy.RETAIN, or set it to true",
+        )
+    # Without streaming the value is Elastic Beanstalk's default, which was not chosen.
+    return {"log_retention": retention if streamed else None}
+
+
+def _application(reader: Reader) -> dict[str, Any]:
+    option = "Application Healthcheck URL"
+    return {"health_path": reader.take("health_path", APPLICATION, option, values.health_path)}
+
+
+def _secrets(reader: Reader) -> dict[str, Any]:
+    """ARNs by name. The table refuses them for as long as a tier has no secrets."""
+    found: dict[str, str] = {}
+    for _, name, _ in reader.keys(SECRETS):
+        value = reader.take("secrets", SECRETS, name, values.arn)
+        if value is not None:
+            found[name] = value
+    return {"secrets": found}
+
+
+# ---- scheduled actions
+
+
+def _scheduled_actions(reader: Reader) -> dict[str, Any]:
+    """One action for each ResourceName."""
+    groups: dict[str | None, dict[str, Given]] = {}
+    for key in reader.keys(SCHEDULE):
+        given = reader.given.pop(key)
+        groups.setdefault(given.resource, {})[given.option] = given
+    actions = [_action(reader, name, group) for name, group in groups.items()]
+    return {"scheduled_actions": tuple(action for action in actions if action is not None)}
+
+
+def _action(reader: Reader, name: str | None, group: Mapping[str, Given]) -> ScheduledAction | None:
+    first = next(iter(group.values()))
+    what = f"{SCHEDULE} ({name or 'without a ResourceName'}: {', '.join(group)})"
+    if "Suspend" in group and str(group["Suspend"].text).lower() == "true":
+        message = f"{what} is passed over: it is suspended"
+        hint = "call tier.scale_on_schedule(...) when you want it"
+        reader.findings.append(first.finding(Outcome.PASSED_OVER, message, hint, loses=True))
+        return None
+    if name is None or "Recurrence" not in group:
+        lacks = "a Recurrence, so it runs once" if name else "a ResourceName"
+        message = f"{what} cannot be honoured: it lacks {lacks}"
+        hint = "give it one, or call tier.scale_on_schedule(...) in code"
+        reader.findings.append(first.finding(Outcome.REFUSED, message, hint))
+        return None
+    reader.given |= {(SCHEDULE, option, None): given for option, given in group.items()}
+    return _recurrent_action(reader, name)
+
+
+def _recurrent_action(reader: Reader, name: str) -> ScheduledAction:
+    def take(option: str, read: Callable[[str], T]) -> T | None:
+        return reader.take("scheduled_actions", SCHEDULE, option, read)
+
+    take("Suspend", values.boolean)
+    return ScheduledAction(
+        name=name,
+        recurrence=take("Recurrence", str.strip) or "",
+        min_capacity=take("MinSize", values.count),
+        max_capacity=take("MaxSize", values.count),
+        desired_capacity=take("DesiredCapacity", values.count),
+        start_time=take("StartTime", values.moment),
+        end_time=take("EndTime", values.moment),
+    )
+
+
+# ---- environment properties
+
+
+def _properties(reader: Reader) -> dict[str, Any]:
+    """Checked as `environment=` is: names, lines and size. PORT is the port."""
+    port = reader.take("port", PROPERTIES, "PORT", _port)
+    found: dict[str, Text] = {}
+    for key in reader.keys(PROPERTIES):
+        given = reader.given.pop(key)
+        if (problem := _property_problem(given)) is not None:
+            reader.findings.append(problem)
+            continue
+        reader.honour("environment", given)
+        found[given.option] = given.text
+    for text in environment_problems({name: str(text) for name, text in found.items()}):
+        message = f"{PROPERTIES}: {text}"
+        reader.findings.append(
+            Finding(outcome=Outcome.REFUSED, message=message, namespace=PROPERTIES)
+        )
+    return {"port": port, "environment": found}
+
+
+def _port(text: str) -> int:
+    port = values.whole(text)
+    if not 1 <= port <= 65_535:
+        raise values.InvalidValue("must be a port from 1 to 65535")
+    return port
+
+
+def _property_problem(given: Given) -> Finding | None:
+    """What is wrong with the name or the lines of an environment property, or None."""
+    for problem in environment_problems({given.option: ""}):
+        plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in given.option).upper()
+        message = f"{PROPERTIES}: {problem}"
+        return given.finding(Outcome.REFUSED, message, f"rename it, such as to {plain}")
+    if any(letter in str(given.text) for letter in "\0\r\n"):
+        message = f"{given.name}: an environment property must be text of one line"
+        hint = "put the text into a file of the bundle, or into Parameter Store, and pass its name"
+        return given.finding(Outcome.REFUSED, message, hint)
+    return None

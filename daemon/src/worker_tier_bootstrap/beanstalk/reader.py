@@ -1,0 +1,277 @@
+"""Takes the options of a document one by one; each of them leaves a finding."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from worker_tier_bootstrap.beanstalk import options, values
+from worker_tier_bootstrap.beanstalk.documents import Items, Node, Scalar, Table
+from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
+from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
+from worker_tier_bootstrap.beanstalk.functions import Reference, Resolver, Text, Unresolved
+from worker_tier_bootstrap.beanstalk.options import DATABASE, PROCFILE, PROPERTIES, SECRETS, Option
+from worker_tier_bootstrap.beanstalk.settings import Origin
+
+T = TypeVar("T")
+Key = tuple[str, str, str | None]
+#: In the URL of a queue that Elastic Beanstalk made: it goes with the environment, a new one comes.
+_OWN_QUEUE: Final = "-AWSEBWorkerQueue-"
+_NUMBER: Final = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """An option with the value that the document gives it."""
+
+    namespace: str
+    option: str
+    resource: str | None
+    text: Text
+    row: Option
+    place: Place
+
+    @property
+    def name(self) -> str:
+        """The option's full name."""
+        return f"{self.namespace}:{self.option}"
+
+    @property
+    def shown(self) -> str:
+        """The value for messages, unless it may be a secret."""
+        private = self.row.private or self.namespace in (PROPERTIES, SECRETS)
+        return "not shown" if private else f"{str(self.text)!r:.120}"
+
+    @property
+    def origin(self) -> Origin:
+        """The option as the origin of a typed field."""
+        return Origin(self.namespace, self.option, self.shown)
+
+    def finding(
+        self, outcome: Outcome, message: str, hint: str = "", *, loses: bool = False
+    ) -> Finding:
+        """A finding about this option."""
+        return Finding(
+            outcome=outcome,
+            message=message,
+            hint=hint,
+            namespace=self.namespace,
+            option=self.option,
+            place=self.place,
+            loses=loses,
+        )
+
+
+@dataclass
+class Reader:
+    """Holds the options that are not taken yet, and the findings about all others.
+
+    Args:
+        decided: props that are given in code, and `PROCFILE`.
+        given: by namespace, option and, for scheduled actions, resource.
+        origins: field of the typed settings -> the options that it was read from.
+    """
+
+    resolver: Resolver
+    decided: frozenset[str]
+    findings: list[Finding]
+    given: dict[Key, Given] = field(default_factory=dict)
+    origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+
+    def add_all(self, collected: Collected) -> None:
+        """Add a document's entries; the table decides on those that are not to be honoured."""
+        unknown: dict[str, list[Setting]] = {}
+        for setting in collected.settings.values():
+            if options.rows_of(setting.namespace) is not None:
+                self._add(setting)
+            elif not isinstance(setting.value, Scalar) or setting.value.value:
+                unknown.setdefault(setting.namespace, []).append(setting)
+        for namespace, settings in unknown.items():
+            self._refuse_namespace(namespace, settings)
+        self._pass_over_detached_database()
+        for key, given in list(self.given.items()):
+            if given.row.outcome is not Outcome.HONOURED:
+                del self.given[key]
+                self._by_table(given)
+
+    # ---- what the readers of namespaces use
+
+    def says(self, *props: str) -> bool:
+        """Whether code decides, so that a setting need not."""
+        return not self.decided.isdisjoint(props)
+
+    def keys(self, *namespaces: str) -> list[Key]:
+        """The keys of all options of some namespaces that are not taken yet."""
+        return [key for key in self.given if key[0] in namespaces]
+
+    def peek(self, namespace: str, option: str) -> Given | None:
+        """An option that is not taken yet, or None if it is not set."""
+        return self.given.get((namespace, option, None))
+
+    def take(
+        self, field_name: str, namespace: str, option: str, read: Callable[[str], T]
+    ) -> T | None:
+        """The value of an honoured option, or None if it is not set or not of its kind."""
+        given = self.given.pop((namespace, option, None), None)
+        if given is None:
+            return None
+        try:
+            value = read(str(given.text))
+        except values.InvalidValue as error:
+            message = f"{given.name} {error}, got {given.shown}"
+            self.findings.append(given.finding(Outcome.REFUSED, message, "correct it"))
+            return None
+        self.honour(field_name, given)
+        return value
+
+    def honour(self, field_name: str, given: Given) -> None:
+        """Report an option as honoured, and note it as the origin of a field."""
+        message = f"{given.name} ({given.shown}) becomes {given.row.becomes}"
+        self.findings.append(given.finding(Outcome.HONOURED, message))
+        self.origins[field_name] = (*self.origins.get(field_name, ()), given.origin)
+
+    def refuse(self, given: Given, reason: str, hint: str = "") -> None:
+        """Take an option and report that it cannot be honoured."""
+        self.given.pop((given.namespace, given.option, given.resource), None)
+        message = f"{given.name} ({given.shown}) cannot be honoured: {reason}"
+        self.findings.append(given.finding(Outcome.REFUSED, message, hint))
+
+    def pass_over(self, given: Given, reason: str) -> None:
+        """Take an option and report that nothing is lost without it."""
+        self.given.pop((given.namespace, given.option, given.resource), None)
+        message = f"{given.name} ({given.shown}) is passed over: {reason}"
+        self.findings.append(given.finding(Outcome.PASSED_OVER, message))
+
+    # ---- from entries to values
+
+    def _add(self, setting: Setting) -> None:
+        row = options.row_of(setting.namespace, setting.option) or options.unknown(
+            setting.namespace, setting.option
+        )
+        text = self._text(setting, row)
+        if text is None or not text.parts:
+            return
+        self.given[setting.key] = Given(
+            namespace=setting.namespace,
+            option=setting.option,
+            resource=setting.key[2],
+            text=text,
+            row=row,
+            place=setting.place,
+        )
+
+    def _text(self, setting: Setting, row: Option) -> Text | None:
+        """The value, or None if it is empty or was refused."""
+        name = f"{setting.namespace}:{setting.option}"
+        passes = row.outcome is Outcome.PASSED_OVER or self.says(*row.decided_by)
+        try:
+            text = self.resolver.text(setting.value)
+        except Unresolved as error:
+            if passes:
+                return Text((_as_written(setting.value),))
+            self._refuse_function(setting, f"{name} cannot be honoured: {error.reason}")
+            return None
+        if text is None or text.literal is not None or passes or _may_refer(setting, text):
+            return text
+        reason = "it is known only when the stack is deployed"
+        self._refuse_function(setting, f"{name} ({text}) cannot be honoured: {reason}")
+        return None
+
+    def _refuse_function(self, setting: Setting, message: str) -> None:
+        hint = "write the value that the environment has"
+        if setting.namespace == PROPERTIES:
+            hint += (
+                ", or leave it out and pass it in code, as in"
+                f" WorkerApplication.from_asset(..., environment={{{setting.option!r}: ...}})"
+            )
+        self.findings.append(
+            Finding(
+                outcome=Outcome.REFUSED,
+                message=message,
+                hint=hint,
+                namespace=setting.namespace,
+                option=setting.option,
+                place=setting.place,
+            )
+        )
+
+    # ---- the table's outcomes
+
+    def _refuse_namespace(self, namespace: str, settings: list[Setting]) -> None:
+        names = ", ".join(setting.option for setting in settings)
+        row = options.unknown(namespace, "")
+        self.findings.append(
+            Finding(
+                outcome=Outcome.REFUSED,
+                message=f"{namespace} ({names:.200}) {row.reason}",
+                hint=row.hint,
+                namespace=namespace,
+                option=settings[0].option,
+                place=settings[0].place,
+            )
+        )
+
+    def _pass_over_detached_database(self) -> None:
+        """What describes a database means nothing without one."""
+        coupled = self.peek(DATABASE, "HasCoupledDatabase")
+        if coupled is not None and str(coupled.text).lower() == "false":
+            for key in self.keys(DATABASE):
+                self.pass_over(self.given[key], "the environment has no database")
+
+    def _by_table(self, given: Given) -> None:
+        row = given.row
+        deciding = sorted(self.decided.intersection(row.decided_by))
+        if _is_own_queue(given) or row.loses_nothing(str(given.text)):
+            self._lossless(given, "" if deciding else row.notice)
+        elif deciding:
+            self._decided(given, deciding[0])
+        elif row.outcome is Outcome.PASSED_OVER:
+            message = f"{given.name} ({given.shown}) is passed over: {row.reason}"
+            self.findings.append(given.finding(row.outcome, message, row.hint, loses=True))
+        else:
+            self.refuse(given, row.reason, row.hint)
+
+    def _lossless(self, given: Given, notice: str) -> None:
+        message = f"{given.name}: {notice}"
+        if not notice:
+            message = f"{given.name} ({given.shown}) is passed over: nothing is lost without it"
+        self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=bool(notice)))
+
+    def _decided(self, given: Given, prop: str) -> None:
+        if prop == PROCFILE:
+            self.pass_over(given, "the Procfile decides")
+            return
+        message = f"{prop}, given in code, wins over {given.name} ({given.shown})"
+        self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=True))
+
+
+def _may_refer(setting: Setting, text: Text) -> bool:
+    """Whether a value may hold references: the deployment fills them into properties only."""
+    if setting.namespace == PROPERTIES:
+        return True
+    return setting.option == "WorkerQueueURL" and text == Text((Reference.QUEUE_URL,))
+
+
+def _is_own_queue(given: Given) -> bool:
+    """Whether an option names the queue that Elastic Beanstalk made for the environment."""
+    if given.option != "WorkerQueueURL":
+        return False
+    return given.text == Text((Reference.QUEUE_URL,)) or _OWN_QUEUE in str(given.text)
+
+
+def _as_written(node: Node) -> str:
+    """A value in one text, for options whose value does not matter."""
+    return json.dumps(_data(node), separators=(",", ":"))
+
+
+def _data(node: Node) -> Any:
+    match node:
+        case Scalar(value=value):
+            return int(value) if value is not None and _NUMBER.fullmatch(value) else value
+        case Items(items=items):
+            return [_data(item) for item in items]
+        case Table(entries=entries):
+            return {entry.key: _data(entry.value) for entry in entries}

@@ -1,0 +1,65 @@
+"""Elastic Beanstalk's option settings -> typed settings, and a finding for each option."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from worker_tier_bootstrap.beanstalk.documents import UnreadableDocument, read_document
+from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome
+from worker_tier_bootstrap.beanstalk.forms import Collected, collect
+from worker_tier_bootstrap.beanstalk.functions import Resolver, Text
+from worker_tier_bootstrap.beanstalk.namespaces import typed_settings
+from worker_tier_bootstrap.beanstalk.reader import Reader
+from worker_tier_bootstrap.beanstalk.settings import EnvironmentSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was read.
+
+    Args:
+        settings: what the honoured options ask for.
+        findings: one for each option that has a value, and for all else that the document holds, in
+            the document's order.
+    """
+
+    settings: EnvironmentSettings
+    findings: tuple[Finding, ...]
+
+
+def read_settings(document: object, *, decided: Collection[str] = ()) -> Reading:
+    """Read a settings document in any of its forms. What is wrong with it becomes a finding.
+
+    Args:
+        document: the text of a YAML or JSON document, or data.
+        decided: names of the props that are given in code: options that they decide instead of are
+            passed over. Also `PROCFILE` if the application's bundle has one.
+    """
+    try:
+        root = read_document(document)
+    except UnreadableDocument as error:
+        finding = Finding(
+            outcome=Outcome.REFUSED, message=error.problem, hint=error.hint, place=error.place
+        )
+        return Reading(settings=EnvironmentSettings(), findings=(finding,))
+    collected = collect(root)
+    reader = Reader(_resolver(collected), frozenset(decided), list(collected.findings))
+    reader.add_all(collected)
+    settings = typed_settings(reader)
+    return Reading(settings=settings, findings=_in_order(reader.findings))
+
+
+def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda f: (f.place.line or 0, f.place.column or 0)))
+
+
+def _resolver(collected: Collected) -> Resolver:
+    """A resolver that looks other options up in the same document, one step far."""
+    alone = Resolver(mappings=collected.mappings)
+
+    def lookup(namespace: str, option: str) -> Text | None:
+        found = collected.settings.get((namespace, option, None))
+        return None if found is None else alone.text(found.value)
+
+    return Resolver(mappings=collected.mappings, lookup=lookup)
