@@ -119,12 +119,12 @@ def _max_retries(props: CommonProps, problems: list[str]) -> int | None:
                 " DeadLetterQueue.none(); leave one of the two out"
             )
         return given
-    if given is not None:
+    facts = described(queue, [])
+    if given is not None and (facts is None or given != facts.max_receive_count):
         problems.append(
             "max_retries cannot be set for a queue that exists: it is the maxReceiveCount of that"
             " queue's redrive policy; change it there"
         )
-    facts = described(queue, [])
     if facts is None or facts.max_receive_count is None:
         return None
     # A queue may allow more than Elastic Beanstalk's option; that only delays dead letters.

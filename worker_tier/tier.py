@@ -22,7 +22,7 @@ from sqsd import contract
 from worker_tier import network
 from worker_tier.application.application import WorkerApplication
 from worker_tier.application.daemon_asset import location_of, pack_daemon
-from worker_tier.beanstalk.settings import OptionSettings, props_from
+from worker_tier.beanstalk.settings import OptionSettings, convert
 from worker_tier.checks import empty_fleet_problem, make_plan
 from worker_tier.encryption import allow_services
 from worker_tier.errors import InvalidProps
@@ -128,23 +128,28 @@ class WorkerTier(Construct):
         """Make a tier from the option settings of an Elastic Beanstalk environment.
 
         Args:
-            settings: values by namespace and option; a list of `namespace`, `option_name`, `value`,
-                as in .ebextensions; or all that `aws elasticbeanstalk
-                describe-configuration-settings` prints. Values that lose nothing here are passed
-                over.
-            props: those of `WorkerTier`, which win over settings; `vpc` if no setting names one.
+            settings: in any form in which people have them: options by namespace, the list of
+                .ebextensions, a whole `.config` file, a saved configuration, all that `aws
+                elasticbeanstalk describe-configuration-settings` prints, a template's or
+                Terraform's list. A `str` is the text of a YAML or JSON document, a `pathlib.Path` a
+                file. docs/reference/beanstalk-options.md has the outcome of each option; what is
+                passed over and may be missed is a warning.
+            props: those of `WorkerTier`, which win over settings, with a warning; `vpc` if no
+                setting names one.
 
         Raises:
             InvalidProps: with every setting that cannot be honoured, by name and with the reason.
         """
         problems: list[str] = []
         place = Construct(scope, f"{id}Settings")
-        chosen = props_from(place, settings, props, problems)
-        if "vpc" not in chosen:
+        converted = convert(place, settings, props, problems)
+        if "vpc" not in converted.props:
             problems.append("vpc is needed: pass it, or set aws:ec2:vpc:VPCId and :Subnets")
         if problems:
             raise InvalidProps(f"{scope.node.path}/{id}", problems)
-        return cls(scope, id, **cast(TierProps, chosen))
+        tier = cls(scope, id, **cast(TierProps, converted.props))
+        converted.finish(tier)
+        return tier
 
     # ---- the parts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -137,6 +137,23 @@ class WorkerApplication:
             return None
         path = self.directory / CRON_FILE_NAME
         return str(path) if path.is_file() else None
+
+    def with_defaults(
+        self, environment: Mapping[str, str], *, port: int | None = None
+    ) -> WorkerApplication:
+        """Return this application with environment properties and a port that it does not set.
+
+        Raises:
+            InvalidApplication: with every problem found.
+        """
+        application = replace(
+            self,
+            environment={**environment, **self.environment},
+            port=port if self.port is None else self.port,
+        )
+        if problems := application._problems():
+            raise InvalidApplication(str(self.directory or self.image), problems)
+        return application
 
     def archive(self) -> Archive:
         """Return the source bundle of the directory, as instances fetch it.

@@ -1,57 +1,53 @@
-"""Elastic Beanstalk's option settings -> props: honoured, or refused by name with the reason."""
+"""Elastic Beanstalk's option settings -> props of a tier.
+
+`worker_tier_bootstrap.beanstalk` reads them and decides what becomes of each; here typed settings
+become props. A prop that code gives wins over a setting, with a warning that names both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
 
-from aws_cdk import Annotations, Duration, Size
+import jsii
+from aws_cdk import Annotations, Aws, Duration, IStableStringProducer, Lazy, Size
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from sqsd.contract import SqsdOptions
-from worker_tier.beanstalk.table import (
-    APPLICATION,
-    ASG,
-    COMMAND,
-    ENVIRONMENT,
-    INSTANCES,
-    LAUNCH,
-    LOGS,
-    NAMESPACES,
-    PROPERTIES,
-    SQSD,
-    TRIGGER,
-    VPC,
-    is_known,
-    loses_nothing,
-    refusal,
-)
-from worker_tier.beanstalk.values import (
-    Unusable,
-    allocation,
-    boolean,
-    change,
-    days,
-    names,
-    one_of,
-    path,
-    volume_type,
-    whole,
-)
+from worker_tier.application.application import WorkerApplication
+from worker_tier.errors import InvalidApplication
 from worker_tier.fleet.capacity import WorkerCapacity
 from worker_tier.options import NONE_SWITCHES_OFF
 from worker_tier.props import SettingsProps
+from worker_tier.queues.dead_letters import DeadLetterQueue
+from worker_tier.queues.existing_queue import described
 from worker_tier.scaling.figures import WorkerScaling
 from worker_tier.scaling.trigger import Side, Trigger
+from worker_tier_bootstrap.beanstalk import (
+    PROCFILE,
+    EnvironmentSettings,
+    NetworkSettings,
+    Reference,
+    ScheduledAction,
+    TriggerSettings,
+    read_settings,
+    refusals,
+    sentences,
+    warnings,
+)
+from worker_tier_bootstrap.contract import EXTERNAL
 
-#: Namespace -> option -> value; a list as .ebextensions and the API write it; or all that `aws
-#: elasticbeanstalk describe-configuration-settings` prints.
-OptionSettings = Mapping[str, Any] | Iterable[Mapping[str, Any]]
+#: The text of a YAML or JSON document, a file that holds one, or the data of one: namespace ->
+#: option -> value, a list of entries, or what the tools of Elastic Beanstalk print and write.
+OptionSettings = str | Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
-_EB_NAMES: Final = {f.metadata["eb_name"]: f for f in fields(SqsdOptions) if f.metadata["eb_name"]}
+_PROPERTIES: Final = "aws:elasticbeanstalk:application:environment"
 _DURATIONS: Final = frozenset(
     {
         "connect_timeout",
@@ -61,100 +57,175 @@ _DURATIONS: Final = frozenset(
         "retention_period",
     }
 )
-#: Share of On-Demand Instances above the base in a Spot fleet, percent, when nothing is said.
-_ON_DEMAND_PERCENTAGE: Final = 70
-#: How Elastic Beanstalk allocates Spot capacity when nothing is said.
-_ALLOCATION: Final = autoscaling.SpotAllocationStrategy.CAPACITY_OPTIMIZED
-_NO_POLICY: Final = "it must be AllAtOnce or Rolling"
-#: Deployment policies that cannot be honoured: why, and what to do instead.
-_POLICIES: Final = {
-    "Immutable": "a new group starts at MinSize and not at the size that the load needs, so a"
-    " deployment would scale in; set Rolling, or pass"
-    " update_policy=autoscaling.UpdatePolicy.replacing_update() to accept that",
-    "RollingWithAdditionalBatch": "one instance less is in service during a deployment; set Rolling"
-    " and one more in MinSize, or pass update_policy",
-    "TrafficSplitting": "a worker has no load balancer; set Rolling",
+#: Days -> CloudWatch's name for them.
+_RETENTION: Final = {
+    1: "ONE_DAY", 3: "THREE_DAYS", 5: "FIVE_DAYS", 7: "ONE_WEEK", 14: "TWO_WEEKS",
+    30: "ONE_MONTH", 60: "TWO_MONTHS", 90: "THREE_MONTHS", 120: "FOUR_MONTHS", 150: "FIVE_MONTHS",
+    180: "SIX_MONTHS", 365: "ONE_YEAR", 400: "THIRTEEN_MONTHS", 545: "EIGHTEEN_MONTHS",
+    731: "TWO_YEARS", 1827: "FIVE_YEARS", 3653: "TEN_YEARS",
+}  # fmt: skip
+#: Props of a tier -> the field of the typed settings behind it, where the names differ.
+_FIELDS: Final = {
+    "capacity": "instance_types",
+    "instance_type": "instance_types",
+    "scaling": "trigger",
+    "vpc": "network",
+    "vpc_subnets": "network",
+}
+#: Prop that settings ask for -> props that, given in code, leave no place for it.
+_EXCLUDED_BY: Final = {
+    "capacity": ("instance_type",),
+    "instance_type": ("capacity",),
+    "log_retention": ("log_group",),
+    "max_capacity": ("single_instance",),
+    "min_capacity": ("single_instance",),
+    "scaling": ("single_instance",),
+    "single_instance": ("min_capacity", "max_capacity", "scaling"),
 }
 
 
-_Value = TypeVar("_Value")
+class Tier(Protocol):
+    """What is asked of a tier that is built from settings."""
+
+    @property
+    def queue(self) -> sqs.IQueue: ...
+
+    @property
+    def dead_letter_queue(self) -> sqs.IQueue | None: ...
+
+    def scale_on_schedule(
+        self,
+        id: str,
+        *,
+        schedule: autoscaling.Schedule,
+        min_capacity: int | None = None,
+        max_capacity: int | None = None,
+        desired_capacity: int | None = None,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+    ) -> autoscaling.ScheduledAction: ...
+
+
+@jsii.implements(IStableStringProducer)
+class _QueueText:
+    """A text about the tier's queues, which are made after the props that hold it."""
+
+    def __init__(self, deployment: Deployment, reference: Reference) -> None:
+        self._deployment = deployment
+        self._reference = reference
+
+    def produce(self) -> str:
+        return self._deployment.of_queues(self._reference)
 
 
 @dataclass
-class _Reader:
-    """Takes options out of the settings one by one; what remains at the end is unknown.
+class Deployment:
+    """What only the deployment knows: region, account, stack and queues."""
+
+    tier: Tier | None = None
+
+    def text(self, reference: Reference) -> str:
+        """A token that CloudFormation replaces by what a reference names."""
+        known = {
+            Reference.ACCOUNT_ID: Aws.ACCOUNT_ID,
+            Reference.PARTITION: Aws.PARTITION,
+            Reference.REGION: Aws.REGION,
+            Reference.STACK_ID: Aws.STACK_ID,
+            Reference.STACK_NAME: Aws.STACK_NAME,
+            Reference.URL_SUFFIX: Aws.URL_SUFFIX,
+        }
+        found = known.get(reference)
+        if found is None:
+            return Lazy.string(cast(Any, _QueueText(self, reference)))
+        return found
+
+    def of_queues(self, reference: Reference) -> str:
+        """The URL, ARN or name of the work queue or of the dead-letter queue.
+
+        Without a dead-letter queue its texts are empty.
+        """
+        assert self.tier is not None
+        name, _, attribute = reference.value.partition(".")
+        is_work = name == Reference.QUEUE_URL.value
+        queue = self.tier.queue if is_work else self.tier.dead_letter_queue
+        if queue is None:
+            return ""
+        texts = {"Arn": queue.queue_arn, "QueueName": queue.queue_name}
+        return texts.get(attribute, queue.queue_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """What settings and code ask for together.
 
     Args:
-        scope: the construct in which the network and security groups are looked up.
-        left: the options that were not taken yet, by namespace and name.
-        given: the props that code gives, which win over settings.
-        problems: every problem found is appended.
-        single: whether the environment is a single instance. `_kind` finds it out.
+        props: of the tier.
+        scheduled_actions: to be added once the tier is built.
+        deployment: to be told of the tier once it is built.
     """
 
-    scope: Construct
-    left: dict[tuple[str, str], Any]
-    given: SettingsProps
-    problems: list[str]
-    single: bool = False
+    props: SettingsProps
+    scheduled_actions: tuple[ScheduledAction, ...]
+    deployment: Deployment
 
-    def refuse(self, namespace: str, option: str, value: Any, why: str) -> None:
-        """Append that an option cannot be honoured."""
-        self.problems.append(f"{namespace}:{option} ({value!r}) cannot be honoured: {why}")
+    def finish(self, tier: Tier) -> None:
+        """Add to a tier that was built what is no prop.
 
-    def says(self, prop: str | None) -> bool:
-        """Return whether code gives a prop, so that a setting need not."""
-        return prop is not None and self.given.get(prop) not in (None, False)
-
-    def take(self, namespace: str, option: str, read: Callable[[Any], _Value]) -> _Value | None:
-        """Take an option out and return its value, or None if it is not set or unusable."""
-        value = self.left.pop((namespace, option), None)
-        if value is None:
-            return None
-        try:
-            return read(value)
-        except (Unusable, ValueError, KeyError) as error:
-            wanted = str(error) if isinstance(error, Unusable) else "has a value of another kind"
-            self.problems.append(f"{namespace}:{option} {wanted}, got {value!r}")
-            return None
-
-    def take_or(
-        self, default: _Value, namespace: str, option: str, read: Callable[[Any], _Value]
-    ) -> _Value:
-        """Take an option out and return its value, or a default if it is not set or unusable."""
-        value = self.take(namespace, option, read)
-        return default if value is None else value
+        Raises:
+            InvalidProps: a scheduled action would empty a fleet that runs periodic tasks.
+        """
+        self.deployment.tier = tier
+        for action in self.scheduled_actions:
+            tier.scale_on_schedule(
+                action.name.replace("/", "-"),
+                schedule=autoscaling.Schedule.expression(action.recurrence),
+                min_capacity=action.min_capacity,
+                max_capacity=action.max_capacity,
+                desired_capacity=action.desired_capacity,
+                start_time=action.start_time,
+                end_time=action.end_time,
+            )
 
 
-def props_from(
+def convert(
     scope: Construct, settings: OptionSettings, given: SettingsProps, problems: list[str]
-) -> SettingsProps:
-    """Return the props of a tier: those that settings ask for, and `given`, which wins.
+) -> Converted:
+    """The props that settings ask for, and those that code gives, which win.
+
+    Warns of each setting that is passed over and may be missed.
 
     Args:
-        scope: for the network and security groups that settings name by id.
-        settings: the option settings, in any of their forms.
-        given: the props that code gives; None does not win over a setting.
-        problems: every option that cannot be honoured is appended, by name and with the reason.
+        scope: for the network and security groups that settings name by id, and for warnings.
+        given: None means that code does not give a prop.
+        problems: gets every option that cannot be honoured, by name and with the reason.
     """
     given = _without_none(given)
-    reader = _Reader(scope, _flat(settings, problems), given, problems)
-    props: SettingsProps = {}
-    for read in _READERS:
-        props |= _without_none(read(reader))
-    if props.get("single_instance"):
-        # A dump of settings lists the options of group and trigger too; they mean nothing here.
-        props.pop("min_capacity", None)
-        props.pop("max_capacity", None)
-        props.pop("scaling", None)
-    props |= given
-    _environment(reader, props)
-    _refuse_the_rest(reader)
-    return props
+    source, document = _document(settings, problems)
+    reading = read_settings(document, decided=_decided(given))
+    problems += [source + text for text in sentences(refusals(reading.findings)).values()]
+    for (namespace, option), text in sentences(warnings(reading.findings)).items():
+        _warn(scope, f"{namespace}:{option}" if option else "option-settings", source + text)
+    merger = _Merger(scope, reading.settings, given, problems, Deployment())
+    return Converted(
+        props=merger.merged(),
+        scheduled_actions=reading.settings.scheduled_actions,
+        deployment=merger.deployment,
+    )
+
+
+def _document(settings: OptionSettings, problems: list[str]) -> tuple[str, object]:
+    """The text or data of settings, and the name of its file for messages."""
+    if not isinstance(settings, Path):
+        return "", settings
+    try:
+        return f"{settings}: ", settings.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{settings} cannot be read: {error}")
+        return f"{settings}: ", {_PROPERTIES: {}}
 
 
 def _without_none(props: SettingsProps) -> SettingsProps:
-    """Return the props that are given: None is a value for those only that it switches off."""
+    """The props that are given: None is a value for those only that it switches off."""
     given = {
         name: value
         for name, value in props.items()
@@ -163,297 +234,240 @@ def _without_none(props: SettingsProps) -> SettingsProps:
     return cast(SettingsProps, given)
 
 
-def _refuse_the_rest(reader: _Reader) -> None:
-    """Refuse the options that no reader took, unless nothing is lost without them."""
-    for (namespace, option), value in reader.left.items():
-        found = refusal(namespace, option)
-        if loses_nothing(namespace, option, value):
-            _warn_of_instance_profile(reader, option)
-        elif not reader.says(found.answered_by):
-            reader.refuse(namespace, option, value, found.reason)
+def _decided(given: SettingsProps) -> set[str]:
+    """What decides in the place of settings."""
+    decided = {name for name, value in given.items() if value is not None and value is not False}
+    application = given.get("application")
+    directory = None if application is None else application.directory
+    if directory is not None and (directory / PROCFILE).is_file():
+        decided.add(PROCFILE)
+    return decided
 
 
-def _warn_of_instance_profile(reader: _Reader, option: str) -> None:
-    """Warn of the one default of Elastic Beanstalk that may be missed."""
-    if option == "IamInstanceProfile" and not reader.says("role"):
-        Annotations.of(reader.scope).add_warning_v2(
-            "worker-tier:instance-profile",
-            "IamInstanceProfile: what the environment's profile allowed the application does not"
-            " come along; grant it to the tier, as in bucket.grant_read(tier)",
+def _warn(scope: Construct, name: str, text: str) -> None:
+    plain = name.replace(" ", "-")
+    Annotations.of(scope).add_warning_v2(f"worker-tier:{plain}", text)
+
+
+@dataclass
+class _Merger:
+    """Merges typed settings with the props that code gives."""
+
+    scope: Construct
+    settings: EnvironmentSettings
+    given: SettingsProps
+    problems: list[str]
+    deployment: Deployment
+
+    def merged(self) -> SettingsProps:
+        """All props."""
+        found: dict[str, object] = {}
+        for name, value in self._asked():
+            if value is not None and not self._is_decided(name, value):
+                found[name] = value
+        props = cast(SettingsProps, found | dict(self.given))
+        self._add_properties(props)
+        return props
+
+    def _asked(self) -> Iterator[tuple[str, object]]:
+        """Prop and value of each setting; None for what is not set."""
+        settings = self.settings
+        for name, value in settings.sqsd.items():
+            yield name, Duration.seconds(int(value)) if name in _DURATIONS else value
+        yield "min_capacity", settings.min_capacity
+        yield "max_capacity", settings.max_capacity
+        yield "single_instance", settings.single_instance or None
+        yield "associate_public_ip_address", settings.associate_public_ip_address
+        yield "detailed_monitoring", settings.detailed_monitoring
+        yield "health_path", settings.health_path
+        yield "root_volume_size", _optional(Size.gibibytes, settings.root_volume_size)
+        yield "root_volume_type", _optional(_volume_type, settings.root_volume_type)
+        yield "signal_timeout", _optional(Duration.seconds, settings.signal_timeout)
+        yield "log_retention", _optional(_retention, settings.log_retention)
+        yield "scaling", _optional(_scaling, settings.trigger)
+        yield _capacity(settings)
+        yield "security_group", self._security_group(settings.security_group)
+        yield from self._network(settings.network)
+
+    # ---- code wins
+
+    def _is_decided(self, name: str, value: object) -> bool:
+        """Whether code decides in the place of a setting; warns if it decides otherwise."""
+        if name in self.given:
+            winner = name
+            other = not _same(self.given.get(name), value)
+        elif name == "max_retries" and (found := self._queue_that_decides(value)) is not None:
+            winner, other = found
+        else:
+            excluding = [p for p in _EXCLUDED_BY.get(name, ()) if self.given.get(p) is not None]
+            # False for `single_instance` leaves a place for the size of the group.
+            winner = next((p for p in excluding if self.given.get(p) is not False), "")
+            other = bool(winner)
+        if other:
+            self._warn_of_winner(winner, name)
+        return bool(winner)
+
+    def _queue_that_decides(self, value: object) -> tuple[str, bool] | None:
+        """The prop that says how often a message is received, and whether it says otherwise."""
+        dead_letters = self.given.get("dead_letter_queue")
+        if isinstance(dead_letters, DeadLetterQueue) and dead_letters.queue is None:
+            return "dead_letter_queue", True
+        queue = self.given.get("queue")
+        if queue is None:
+            return None
+        facts = described(queue, [])
+        return "queue", facts is not None and facts.max_receive_count != value
+
+    def _warn_of_winner(self, winner: str, name: str) -> None:
+        origins = self.settings.origins.get(_FIELDS.get(name, name), ())
+        named = ", ".join(map(str, origins)) or f"what settings say of {name}"
+        _warn(
+            self.scope,
+            f"{name}-from-code",
+            f"{winner}, given in code, wins over {named}; remove one of the two",
         )
 
+    # ---- what settings name by id
 
-def _flat(settings: OptionSettings, problems: list[str]) -> dict[tuple[str, str], Any]:
-    """Return the value of each (namespace, option), without those of unknown namespaces."""
-    found = {key: value for key, value in _pairs(settings, problems) if value not in (None, "")}
-    unknown = {
-        namespace
-        for (namespace, option), value in found.items()
-        if not is_known(namespace) and not loses_nothing(namespace, option, value)
-    }
-    for namespace in sorted(unknown):
-        options = [o for ns, o in found if ns == namespace]
-        problems.append(
-            f"{namespace} ({', '.join(options)}) is not a namespace that is known here; known are"
-            f" {', '.join(NAMESPACES)}"
-        )
-    return {key: value for key, value in found.items() if key[0] not in unknown}
+    def _security_group(self, id: str | None) -> ec2.ISecurityGroup | None:
+        if id is None:
+            return None
+        given = self.given.get("security_group")
+        if given is not None:
+            if given.security_group_id != id:
+                self._warn_of_winner("security_group", "security_group")
+            return None
+        return ec2.SecurityGroup.from_security_group_id(self.scope, "SecurityGroups", id)
 
+    def _network(self, network: NetworkSettings | None) -> Iterator[tuple[str, object]]:
+        if network is None:
+            return
+        given = self.given.get("vpc")
+        if given is not None and given.vpc_id != network.vpc_id:
+            self._warn_of_winner("vpc", "vpc")
+            return
+        if given is None:
+            zones = [f"zone-{number}" for number in range(len(network.subnet_ids))]
+            # Zones are asked for by the CDK and follow from the subnets in CloudFormation.
+            yield (
+                "vpc",
+                ec2.Vpc.from_vpc_attributes(
+                    self.scope, "Vpc", vpc_id=network.vpc_id, availability_zones=zones
+                ),
+            )
+        subnets = [
+            ec2.Subnet.from_subnet_id(self.scope, f"Subnet{number}", id)
+            for number, id in enumerate(network.subnet_ids)
+        ]
+        yield "vpc_subnets", ec2.SubnetSelection(subnets=subnets)
 
-def _pairs(settings: OptionSettings, problems: list[str]) -> Iterator[tuple[tuple[str, str], Any]]:
-    """Yield ((namespace, option), value) of each setting, from any form that settings have."""
-    if isinstance(settings, Mapping) and "ConfigurationSettings" in settings:
-        (described, *_) = settings["ConfigurationSettings"]
-        settings = cast(OptionSettings, described["OptionSettings"])
-    if isinstance(settings, Mapping):
-        for namespace, options in settings.items():
-            for option, value in options.items():
-                yield (namespace, option), value
-        return
-    for item in settings:
-        keys = {key.replace("_", "").lower(): value for key, value in item.items()}
+    # ---- environment properties
+
+    def _add_properties(self, props: SettingsProps) -> None:
+        """Give environment properties and the port to the application."""
+        settings = self.settings
+        names = [*settings.environment, *(["PORT"] if settings.port is not None else [])]
+        if not names:
+            return
+        application = props.get("application")
+        if application is None or application.kind == EXTERNAL:
+            self.problems.append(
+                f"{_PROPERTIES} ({', '.join(names)}) is for an application that is installed here;"
+                " pass application=WorkerApplication.from_asset(...)"
+            )
+            return
+        texts = {
+            name: text.filled(self.deployment.text) for name, text in settings.environment.items()
+        }
+        self._warn_of_properties(application, texts)
         try:
-            yield (keys["namespace"], keys["optionname"]), keys.get("value")
-        except KeyError as error:
-            problems.append(f"an option setting without its {error.args[0]}: {dict(item)!r}")
+            props["application"] = application.with_defaults(texts, port=settings.port)
+        except InvalidApplication as error:
+            self.problems += [f"{_PROPERTIES}: {problem}" for problem in error.problems]
 
-
-def _sqsd(reader: _Reader) -> SettingsProps:
-    props: dict[str, object] = {}
-    for eb_name, option in _EB_NAMES.items():
-        if isinstance(option.default, str):
-            props[option.name] = reader.take(SQSD, eb_name, str)
-            continue
-        number = reader.take(SQSD, eb_name, whole)
-        if number is not None:
-            is_duration = option.name in _DURATIONS
-            props[option.name] = Duration.seconds(number) if is_duration else number
-    # The names are those of the contract, each of them a prop.
-    return cast(SettingsProps, props)
-
-
-def _group(reader: _Reader) -> SettingsProps:
-    return {
-        "min_capacity": reader.take(ASG, "MinSize", whole),
-        "max_capacity": reader.take(ASG, "MaxSize", whole),
-    }
-
-
-def _trigger(reader: _Reader) -> SettingsProps:
-    if not any(namespace == TRIGGER for namespace, _ in reader.left):
-        return {}
-    base = Trigger()
-    breach = reader.take(TRIGGER, "BreachDuration", whole)
-    period = reader.take_or(base.period_minutes, TRIGGER, "Period", whole)
-    periods = reader.take_or(base.evaluation_periods, TRIGGER, "EvaluationPeriods", whole)
-    if breach is not None:
-        # EB: the time a metric must be beyond its limit; periods of Period minutes cover it.
-        periods = max(periods, -(-breach // max(period, 1)))
-    trigger = replace(
-        base,
-        metric_name=reader.take_or(base.metric_name, TRIGGER, "MeasureName", str),
-        statistic=reader.take_or(base.statistic, TRIGGER, "Statistic", str),
-        # Without a unit it is the measure's: with another the alarm would never see a value.
-        unit=reader.take(TRIGGER, "Unit", str),
-        period_minutes=period,
-        evaluation_periods=periods,
-        upper=_side(reader, "Upper", base.upper),
-        lower=_side(reader, "Lower", base.lower),
-    )
-    return {"scaling": WorkerScaling.trigger(trigger)}
-
-
-def _side(reader: _Reader, name: str, base: Side) -> Side:
-    default = (base.increment, base.percent)
-    increment, percent = reader.take_or(default, TRIGGER, f"{name}BreachScaleIncrement", change)
-    return Side(
-        threshold=reader.take_or(base.threshold, TRIGGER, f"{name}Threshold", float),
-        increment=increment,
-        percent=percent,
-    )
-
-
-def _launch(reader: _Reader) -> SettingsProps:
-    size = reader.take(LAUNCH, "RootVolumeSize", whole)
-    reader.take(LAUNCH, "DisableIMDSv1", boolean)  # tokens are required in any case
-    interval = reader.take(LAUNCH, "MonitoringInterval", one_of("1 minute", "5 minute"))
-    return {
-        "instance_type": reader.take(LAUNCH, "InstanceType", ec2.InstanceType),
-        "root_volume_size": None if size is None else Size.gibibytes(size),
-        "root_volume_type": reader.take(LAUNCH, "RootVolumeType", volume_type),
-        "security_group": _security_group(reader),
-        "detailed_monitoring": None if interval is None else interval == "1 minute",
-    }
-
-
-def _security_group(reader: _Reader) -> ec2.ISecurityGroup | None:
-    alone = reader.take(LAUNCH, "DisableDefaultEC2SecurityGroup", boolean)
-    groups = reader.take(LAUNCH, "SecurityGroups", names)
-    if groups is None:
-        if alone and not reader.says("security_group"):
-            reader.refuse(
-                *(LAUNCH, "DisableDefaultEC2SecurityGroup", "true"),
-                "an instance has a group in any case; set SecurityGroups, or pass security_group",
+    def _warn_of_properties(self, application: WorkerApplication, texts: Mapping[str, str]) -> None:
+        environment = application.environment
+        for name, text in texts.items():
+            if name in environment and environment[name] != text:
+                _warn(
+                    self.scope,
+                    f"{name}-from-code",
+                    f"environment[{name!r}], given in code, wins over {_PROPERTIES}:{name}; remove"
+                    " one of the two",
+                )
+        port = self.settings.port
+        if port is not None and application.port not in (None, port):
+            _warn(
+                self.scope,
+                "port-from-code",
+                f"port={application.port}, given in code, wins over {_PROPERTIES}:PORT ({port});"
+                " remove one of the two",
             )
-        return None
-    if len(groups) == 1 and groups[0].startswith("sg-"):
-        return ec2.SecurityGroup.from_security_group_id(reader.scope, "SecurityGroups", groups[0])
-    if not reader.says("security_group"):
-        reader.problems.append(
-            f"{LAUNCH}:SecurityGroups ({', '.join(groups)}) must be the id of one group, such"
-            " as sg-0a1b2c3d; merge their rules, or pass security_group"
-        )
-    return None
 
 
-def _network(reader: _Reader) -> SettingsProps:
-    id = reader.take(VPC, "VPCId", str)
-    subnets = reader.take(VPC, "Subnets", names)
-    public = reader.take(VPC, "AssociatePublicIpAddress", boolean)
-    if (id is None) != (subnets is None):
-        reader.problems.append(
-            f"{VPC}:VPCId and {VPC}:Subnets are needed together; give both, or pass vpc"
+# ---- typed settings -> values of the CDK
+
+
+def _optional(make: Any, value: Any) -> Any:
+    """`make(value)`, or None for what is not set."""
+    return None if value is None else make(value)
+
+
+def _volume_type(name: str) -> ec2.EbsDeviceVolumeType:
+    return ec2.EbsDeviceVolumeType[name.upper()]
+
+
+def _retention(days: int) -> logs.RetentionDays:
+    return logs.RetentionDays[_RETENTION[days]]
+
+
+def _scaling(trigger: TriggerSettings) -> WorkerScaling:
+    return WorkerScaling.trigger(
+        Trigger(
+            metric_name=trigger.metric_name,
+            statistic=trigger.statistic,
+            unit=trigger.unit,
+            period_minutes=trigger.period_minutes,
+            evaluation_periods=trigger.evaluation_periods,
+            upper=Side(
+                threshold=trigger.upper_threshold,
+                increment=trigger.upper_increment,
+                percent=trigger.upper_percent,
+            ),
+            lower=Side(
+                threshold=trigger.lower_threshold,
+                increment=trigger.lower_increment,
+                percent=trigger.lower_percent,
+            ),
         )
-        return {}
-    if id is None or subnets is None:
-        return {"associate_public_ip_address": public}
-    chosen = [
-        ec2.Subnet.from_subnet_id(reader.scope, f"Subnet{number}", subnet)
-        for number, subnet in enumerate(subnets)
-    ]
-    network = ec2.Vpc.from_vpc_attributes(
-        # Zones are asked for by the CDK and follow from the subnets in CloudFormation.
-        reader.scope,
-        "Vpc",
-        vpc_id=id,
-        availability_zones=[f"zone-{n}" for n in range(len(subnets))],
     )
-    return {
-        "vpc": network,
-        "vpc_subnets": ec2.SubnetSelection(subnets=chosen),
-        "associate_public_ip_address": public,
-    }
 
 
-def _kind(reader: _Reader) -> SettingsProps:
-    kind = reader.take(ENVIRONMENT, "EnvironmentType", one_of("SingleInstance", "LoadBalanced"))
-    reader.single = kind == "SingleInstance" or reader.says("single_instance")
-    return {"single_instance": True} if kind == "SingleInstance" else {}
+def _capacity(settings: EnvironmentSettings) -> tuple[str, object]:
+    kinds = [ec2.InstanceType(name) for name in settings.instance_types]
+    spot = settings.spot
+    if spot is None:
+        # Without Spot Elastic Beanstalk starts the first type of the list only, too.
+        return "instance_type", kinds[0] if kinds else None
+    strategy = spot.allocation_strategy.upper().replace("-", "_")
+    capacity = WorkerCapacity.spot(
+        kinds,
+        on_demand_base=spot.on_demand_base,
+        on_demand_percentage=spot.on_demand_percentage,
+        allocation_strategy=autoscaling.SpotAllocationStrategy[strategy],
+        capacity_rebalance=spot.capacity_rebalance,
+    )
+    return "capacity", capacity
 
 
-def _instances(reader: _Reader) -> SettingsProps:
-    spot = reader.take(INSTANCES, "EnableSpot", boolean)
-    base = reader.take_or(0, INSTANCES, "SpotFleetOnDemandBase", whole)
-    # Elastic Beanstalk's default follows the environment's type, which `_kind` has read.
-    default = 0 if reader.single else _ON_DEMAND_PERCENTAGE
-    above = reader.take_or(default, INSTANCES, "SpotFleetOnDemandAboveBasePercentage", whole)
-    strategy = reader.take_or(_ALLOCATION, INSTANCES, "SpotAllocationStrategy", allocation)
-    rebalance = reader.take_or(False, ASG, "EnableCapacityRebalancing", boolean)
-    kinds = _instance_types(reader)
-    if spot and not kinds:
-        reader.problems.append(f"{INSTANCES}:EnableSpot needs InstanceTypes; name some")
-        return {}
-    if spot:
-        capacity = WorkerCapacity.spot(
-            kinds,
-            on_demand_base=base,
-            on_demand_percentage=above,
-            allocation_strategy=strategy,
-            capacity_rebalance=rebalance,
-        )
-        return {"capacity": capacity, "instance_type": None}
-    # Without Spot Elastic Beanstalk starts the first type of the list only, too.
-    return {"instance_type": kinds[0]} if kinds else {}
-
-
-def _instance_types(reader: _Reader) -> list[ec2.InstanceType]:
-    types = reader.take(INSTANCES, "InstanceTypes", names) or []
-    architecture = reader.take(INSTANCES, "SupportedArchitectures", one_of("arm64", "x86_64"))
-    kinds = [ec2.InstanceType(name) for name in types]
-    known = {ec2.InstanceArchitecture.ARM_64: "arm64", ec2.InstanceArchitecture.X86_64: "x86_64"}
-    wrong = [
-        kind.to_string() for kind in kinds if architecture not in (None, known[kind.architecture])
-    ]
-    if wrong:
-        reader.problems.append(
-            f"{INSTANCES}:SupportedArchitectures is {architecture}, but {', '.join(wrong)} is not"
-        )
-    return kinds
-
-
-def _command(reader: _Reader) -> SettingsProps:
-    """Read how deployments replace instances.
-
-    They replace one instance at a time and await each: never faster, and never less safe, than all
-    at once or in batches.
-    """
-    policy = reader.take_or("AllAtOnce", COMMAND, "DeploymentPolicy", str)
-    kind = reader.take_or("Percentage", COMMAND, "BatchSizeType", one_of("Fixed", "Percentage"))
-    size = reader.take_or(1 if kind == "Fixed" else 100, COMMAND, "BatchSize", whole)
-    timeout = reader.take(COMMAND, "Timeout", whole)
-    if not reader.says("update_policy"):
-        if policy not in ("AllAtOnce", "Rolling"):
-            reader.refuse(COMMAND, "DeploymentPolicy", policy, _POLICIES.get(policy, _NO_POLICY))
-        elif policy == "Rolling" and (kind, size) not in (("Fixed", 1), ("Percentage", 100)):
-            reader.refuse(
-                *(COMMAND, "BatchSize", size),
-                "instances are replaced one at a time; set Fixed and 1, or pass update_policy",
-            )
-    return {"signal_timeout": None if timeout is None else Duration.seconds(timeout)}
-
-
-def _logs(reader: _Reader) -> SettingsProps:
-    """Read what becomes of log lines.
-
-    They are always shipped; those that were streamed and retained must not be deleted with the
-    stack unasked.
-    """
-    streamed = reader.take(LOGS, "StreamLogs", boolean)
-    deleted = reader.take(LOGS, "DeleteOnTerminate", boolean)
-    if streamed and not deleted and not reader.says("log_group"):
-        reader.refuse(
-            *(LOGS, "DeleteOnTerminate", "false"),
-            "the tier's log group goes with its stack; pass log_group=, made with"
-            " RemovalPolicy.RETAIN, or set it to true",
-        )
-    retention = reader.take(LOGS, "RetentionInDays", days)
-    # Where nothing was streamed, the default of a week was not chosen.
-    return {"log_retention": retention if streamed else None}
-
-
-def _application(reader: _Reader) -> SettingsProps:
-    return {"health_path": reader.take(APPLICATION, "Application Healthcheck URL", path)}
-
-
-def _environment(reader: _Reader, props: SettingsProps) -> None:
-    """Give the environment properties of the settings to the application."""
-    names = [option for namespace, option in reader.left if namespace == PROPERTIES]
-    values = {name: str(reader.left.pop((PROPERTIES, name))) for name in names}
-    if not values:
-        return
-    application = props.get("application")
-    if application is None:
-        reader.problems.append(
-            f"{PROPERTIES} ({', '.join(values)}) is for an application that is installed here; pass"
-            " application=WorkerApplication.from_asset(...)"
-        )
-        return
-    # What code says wins over what a file says, as for every other prop.
-    merged = {**values, **application.environment}
-    props["application"] = replace(application, environment=merged)
-
-
-#: In this order: `_kind` finds out what `_instances` needs to know, and what `_instances` says of
-#: the type wins over `_launch`.
-_READERS: Final = (
-    _sqsd,
-    _group,
-    _trigger,
-    _launch,
-    _network,
-    _kind,
-    _instances,
-    _command,
-    _logs,
-    _application,
-)
+def _same(given: object, value: object) -> bool:
+    """Whether a prop that code gives is what a setting asks for."""
+    match given, value:
+        case Duration(), Duration():
+            return given.to_milliseconds() == value.to_milliseconds()
+        case Size(), Size():
+            return given.to_bytes() == value.to_bytes()
+        case ec2.InstanceType(), ec2.InstanceType():
+            return given.to_string() == value.to_string()
+        case _:
+            return given == value

@@ -15,7 +15,6 @@ from aws_cdk.aws_autoscaling import UpdatePolicy
 from sqsd.contract import SETTINGS_PATH, SqsdOptions, TierSettings
 from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
 from worker_tier import InvalidProps, WorkerApplication, WorkerMachineImage, WorkerTier
-from worker_tier.beanstalk.table import NAMESPACES
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
@@ -216,7 +215,6 @@ def test_environment_properties_reach_the_application(tmp_path: Path) -> None:
         ("aws:elasticbeanstalk:application", "Application Healthcheck URL", "x", "begins with /"),
         ("aws:elasticbeanstalk:command", "DeploymentPolicy", "Immutable", "would scale in"),
         ("aws:autoscaling:launchconfiguration", "EC2KeyName", "me", "session_manager=True"),
-        ("aws:ec2:vpc", "ELBSubnets", "subnet-1", "a worker has no load balancer"),
         (
             "aws:elasticbeanstalk:command",
             "DeploymentPolicy",
@@ -231,7 +229,6 @@ def test_environment_properties_reach_the_application(tmp_path: Path) -> None:
         ("aws:elasticbeanstalk:application:environment", "A", "1", "pass application="),
         ("aws:autoscaling:trigger", "UpperThreshold", "hot", "has a value of another kind"),
         ("aws:ec2:instances", "EnableSpot", "true", "EnableSpot needs InstanceTypes"),
-        ("aws:ec2:vpc", "VPCId", "vpc-1", "are needed together"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name_with_the_reason(
@@ -392,10 +389,6 @@ def test_a_dump_asks_for_no_more_than_the_image_and_the_application() -> None:
     assert "pass application=" in application
 
 
-def test_every_namespace_of_the_guide_is_known() -> None:
-    assert len(NAMESPACES) == 10
-
-
 def test_none_switches_off_beside_settings_what_it_switches_off_without_them() -> None:
     stack = new_stack()
     tier = WorkerTier.from_option_settings(
@@ -417,5 +410,5 @@ def test_settings_make_a_tier_of_the_class_that_is_asked() -> None:
         pass
 
     stack = new_stack()
-    tier = MyTier.from_option_settings(stack, "Worker", {}, vpc=vpc_of(stack))
+    tier = MyTier.from_option_settings(stack, "Worker", SETTINGS, vpc=vpc_of(stack))
     assert type(tier) is MyTier

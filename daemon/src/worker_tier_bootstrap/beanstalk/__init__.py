@@ -10,6 +10,7 @@ from worker_tier_bootstrap.beanstalk.findings import (
     Outcome,
     Place,
     refusals,
+    sentences,
     warnings,
 )
 from worker_tier_bootstrap.beanstalk.functions import Reference, Text
@@ -44,5 +45,6 @@ __all__ = [
     "TriggerSettings",
     "read_settings",
     "refusals",
+    "sentences",
     "warnings",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -60,6 +60,7 @@ class Finding:
         hint: what to do about it, or an empty text.
         namespace: the option's namespace, or an empty text for what is no option.
         option: the option's name, or an empty text for what is no option.
+        reason: the end of the message that options of one kind share, or an empty text.
         place: where it stands in the document.
         loses: whether passing it over may be missed, so that a person should read about it.
     """
@@ -69,12 +70,42 @@ class Finding:
     hint: str = ""
     namespace: str = ""
     option: str = ""
+    reason: str = ""
     place: Place = NOWHERE
     loses: bool = False
 
     def __str__(self) -> str:
         text = f"{self.message}; {self.hint}" if self.hint else self.message
-        return f"{text} ({place})" if (place := str(self.place)) else text
+        place = str(self.place)
+        # The path of data by namespace says no more than the option's name.
+        known = not place or (self.namespace and self.namespace in place)
+        return text if known else f"{text} ({place})"
+
+
+def sentences(findings: Iterable[Finding]) -> dict[tuple[str, str], str]:
+    """One sentence for each finding, or for all of a namespace with one reason and one hint.
+
+    Returns:
+        Namespace and first option -> the sentence.
+    """
+    groups: dict[tuple[str, str, str, object], list[Finding]] = {}
+    for number, finding in enumerate(findings):
+        alike = finding.outcome if finding.reason else number
+        groups.setdefault((finding.namespace, finding.reason, finding.hint, alike), []).append(
+            finding
+        )
+    return {
+        (first.namespace, first.option): _sentence(first, rest) for first, *rest in groups.values()
+    }
+
+
+def _sentence(first: Finding, rest: list[Finding]) -> str:
+    if not rest:
+        return str(first)
+    names = ", ".join(finding.option for finding in (first, *rest))
+    verb = "cannot be honoured" if first.outcome is Outcome.REFUSED else "are passed over"
+    message = f"{first.namespace} ({names}) {verb}: {first.reason}"
+    return str(replace(first, message=message))
 
 
 def refusals(findings: Iterable[Finding]) -> list[Finding]:

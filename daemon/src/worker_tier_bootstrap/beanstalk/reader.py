@@ -51,7 +51,13 @@ class Given:
         return Origin(self.namespace, self.option, self.shown)
 
     def finding(
-        self, outcome: Outcome, message: str, hint: str = "", *, loses: bool = False
+        self,
+        outcome: Outcome,
+        message: str,
+        hint: str = "",
+        *,
+        reason: str = "",
+        loses: bool = False,
     ) -> Finding:
         """A finding about this option."""
         return Finding(
@@ -60,6 +66,7 @@ class Given:
             hint=hint,
             namespace=self.namespace,
             option=self.option,
+            reason=reason,
             place=self.place,
             loses=loses,
         )
@@ -137,7 +144,7 @@ class Reader:
         """Take an option and report that it cannot be honoured."""
         self.given.pop((given.namespace, given.option, given.resource), None)
         message = f"{given.name} ({given.shown}) cannot be honoured: {reason}"
-        self.findings.append(given.finding(Outcome.REFUSED, message, hint))
+        self.findings.append(given.finding(Outcome.REFUSED, message, hint, reason=reason))
 
     def pass_over(self, given: Given, reason: str) -> None:
         """Take an option and report that nothing is lost without it."""
@@ -230,7 +237,9 @@ class Reader:
             self._decided(given, deciding[0])
         elif row.outcome is Outcome.PASSED_OVER:
             message = f"{given.name} ({given.shown}) is passed over: {row.reason}"
-            self.findings.append(given.finding(row.outcome, message, row.hint, loses=True))
+            self.findings.append(
+                given.finding(row.outcome, message, row.hint, reason=row.reason, loses=True)
+            )
         else:
             self.refuse(given, row.reason, row.hint)
 
