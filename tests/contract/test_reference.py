@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tools.reference import PAGE, props_page
-from tools.reference.props import groups
+from tools.reference.props import PAGE, groups, props_page
 from worker_tier import TierProps
 
 

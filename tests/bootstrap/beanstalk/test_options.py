@@ -20,7 +20,15 @@ from worker_tier_bootstrap.beanstalk import (
     refusals,
     warnings,
 )
-from worker_tier_bootstrap.beanstalk.options import ANY_NAME, ANY_VALUE, SQSD, all_rows, row_of
+from worker_tier_bootstrap.beanstalk.options import (
+    ANY_NAME,
+    ANY_VALUE,
+    COMPARED,
+    SOURCES,
+    SQSD,
+    all_rows,
+    row_of,
+)
 
 DOCUMENTED = json.loads(
     (Path(__file__).parent / "data" / "documented_options.json").read_text(encoding="utf-8")
@@ -47,12 +55,12 @@ def one(namespace: str, option: str, value: str, *decided: str) -> list[Finding]
     return list(read_settings({namespace: {option: value}}, decided=decided).findings)
 
 
-def test_the_list_names_its_pages_and_its_day() -> None:
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", DOCUMENTED["made"])
+def test_the_table_names_the_pages_of_the_list_and_their_day() -> None:
+    assert DOCUMENTED["made"] == COMPARED
+    pages = [(page["title"], page["url"], page["edition"]) for page in DOCUMENTED["pages"]]
+    assert pages == list(SOURCES)
     for page in DOCUMENTED["pages"]:
         assert page["url"].startswith("https://docs.aws.amazon.com/")
-        assert page["title"]
-        assert page["edition"]
         assert page["options"]
 
 

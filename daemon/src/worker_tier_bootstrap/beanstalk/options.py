@@ -1,9 +1,7 @@
 """Every option of Elastic Beanstalk, and what becomes of it here: one row each.
 
 A row is data. The readers, the page `docs/reference/beanstalk-options.md` and the command line read
-it, so that they cannot disagree. Sources: Elastic Beanstalk developer guide, "General options for
-all environments" and "Platform specific options"; for namespaces that no page lists, the output of
-`describe-configuration-settings`.
+it, so that they cannot disagree. `SOURCES` names the pages that list the options.
 """
 
 from __future__ import annotations
@@ -15,6 +13,28 @@ from typing import Final
 
 from worker_tier_bootstrap.beanstalk.findings import Outcome
 
+#: The day on which the table was compared with its sources.
+COMPARED: Final = "2026-11-28"
+#: Title, address and edition of each page that lists options.
+SOURCES: Final = (
+    (
+        "General options for all environments",
+        "https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html",
+        "after 2026-08-18, whose release it names",
+    ),
+    (
+        "Platform specific options",
+        "https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-specific.html",
+        "of the Amazon Linux 2 platforms, with those of the Amazon Linux AMI; the topics of the"
+        " page of 2026 are the same",
+    ),
+    (
+        "describe-configuration-settings",
+        "https://docs.aws.amazon.com/cli/latest/reference/elasticbeanstalk/"
+        "describe-configuration-settings.html",
+        "options that worker environments print and no page lists",
+    ),
+)
 SQSD: Final = "aws:elasticbeanstalk:sqsd"
 GROUP: Final = "aws:autoscaling:asg"
 LAUNCH: Final = "aws:autoscaling:launchconfiguration"
@@ -187,7 +207,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             by="root_volume_size",
             lossless=("none",),
         ),
-        "DisableDefaultEC2SecurityGroup": _becomes("security_group"),
+        "DisableDefaultEC2SecurityGroup": _becomes(
+            "no prop: a group is made unless SecurityGroups names one, and true is refused without"
+            " it",
+            by="security_group",
+        ),
         "DisableIMDSv1": _over(
             "instances answer requests for metadata that carry a token, IMDSv2, and no others",
             "update an SDK of the application that is older than 2020",
@@ -222,15 +246,21 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "RootVolumeThroughput": _refused(
             "the root volume has its type's base rate", _LEAVE_OUT, lossless=("125",)
         ),
-        "RootVolumeType": _becomes("root_volume_type"),
+        "RootVolumeType": _becomes("root_volume_type: gp3, gp2 or standard"),
         "SSHSourceRestriction": _refused(
             _NO_SSH, _SESSION, by="session_manager", lossless=("tcp,22,22,0.0.0.0/0",)
         ),
-        "SecurityGroups": _becomes("security_group"),
+        "SecurityGroups": _becomes(
+            "security_group: one id, besides the group that Elastic Beanstalk made",
+            by="security_group",
+        ),
     },
     SCHEDULE: _all(
         "DesiredCapacity, EndTime, MaxSize, MinSize, Recurrence, StartTime, Suspend",
-        _becomes("tier.scale_on_schedule(...), for each ResourceName"),
+        _becomes(
+            "tier.scale_on_schedule(...), once for each ResourceName; an action without Recurrence"
+            " is refused, one that is suspended is passed over"
+        ),
     ),
     TRIGGER: _all(
         "BreachDuration, EvaluationPeriods, LowerBreachScaleIncrement, LowerThreshold, MeasureName,"
@@ -276,7 +306,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             _LEAVE_OUT,
             lossless=("null",),
         ),
-        "SupportedArchitectures": _becomes("nothing: InstanceTypes are compared with it"),
+        "SupportedArchitectures": _becomes("no prop: InstanceTypes are compared with it"),
     },
     VPC: {
         "AssociatePublicIpAddress": _becomes("associate_public_ip_address"),
@@ -286,7 +316,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "Subnets": _becomes("vpc_subnets"),
         "VPCId": _becomes("vpc"),
     },
-    APPLICATION: {"Application Healthcheck URL": _becomes("health_path")},
+    APPLICATION: {
+        "Application Healthcheck URL": _becomes(
+            "health_path: a path, or one after HTTP:80; TCP:80 is what happens without one"
+        )
+    },
     PROPERTIES: {
         "PORT": _becomes("port of the application"),
         ANY_NAME: _becomes("environment of the application"),
@@ -300,9 +334,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         )
     },
     LOGS: {
-        "DeleteOnTerminate": _becomes("log_group"),
-        "RetentionInDays": _becomes("log_retention"),
-        "StreamLogs": _becomes("nothing: lines are always sent to the tier's log group"),
+        "DeleteOnTerminate": _becomes(
+            "no prop: the log group goes with the stack, and false is refused with StreamLogs",
+            by="log_group",
+        ),
+        "RetentionInDays": _becomes("log_retention, with StreamLogs"),
+        "StreamLogs": _becomes("no prop: lines are always sent to the tier's log group"),
     },
     "aws:elasticbeanstalk:cloudwatch:logs:health": {
         "DeleteOnTerminate": _over("there is no log group for health", lossless=_ANY),
@@ -314,10 +351,15 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "RetentionInDays": _over("there is no log group for health", lossless=_ANY),
     },
     COMMAND: {
-        "BatchSize": _becomes("nothing: Fixed and 1 is what happens", by="update_policy"),
-        "BatchSizeType": _becomes("nothing: Fixed and 1 is what happens", by="update_policy"),
+        "BatchSize": _becomes(
+            "no prop: one instance at a time is replaced, and with Rolling other sizes than 1 are"
+            " refused",
+            by="update_policy",
+        ),
+        "BatchSizeType": _becomes("no prop: it says what BatchSize counts", by="update_policy"),
         "DeploymentPolicy": _becomes(
-            "nothing: AllAtOnce and Rolling replace one instance at a time",
+            "no prop: AllAtOnce and Rolling replace one instance at a time, other policies are"
+            " refused",
             by="update_policy",
         ),
         "IgnoreHealthCheck": _refused(
