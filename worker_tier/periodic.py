@@ -48,12 +48,14 @@ class Tasks:
         source: what errors call it.
         enabled: whether any task is enabled.
         added: the tasks that were added in code.
+        warnings: what is read as Elastic Beanstalk reads it but may not be meant.
     """
 
     text: str | None = None
     source: str = "cron.yaml"
     enabled: bool = False
     added: tuple[PeriodicTask, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) -> Tasks:
@@ -109,5 +111,9 @@ def parsed(
         problems.extend(f"{source}, {problem}" for problem in error.problems)
         return Tasks()
     return Tasks(
-        text=text, source=name, enabled=any(task.enabled for task in schedule.tasks), added=added
+        text=text,
+        source=name,
+        enabled=any(task.enabled for task in schedule.tasks),
+        added=added,
+        warnings=tuple(f"{source}, {warning}" for warning in schedule.warnings),
     )

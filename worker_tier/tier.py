@@ -119,7 +119,7 @@ class WorkerTier(Construct):
             application=application,
             cron_yaml=self._tasks.text,
         )
-        add_warnings(self, props, role_takes_policies=self.fleet.role_takes_policies)
+        add_warnings(self, props, self._tasks, role_takes_policies=self.fleet.role_takes_policies)
 
     @classmethod
     def from_option_settings(

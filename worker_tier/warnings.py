@@ -12,6 +12,7 @@ from aws_cdk import Annotations
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from worker_tier.periodic import Tasks
 from worker_tier.props import CommonProps
 from worker_tier.queues.existing_queue import place_warnings
 
@@ -19,10 +20,13 @@ from worker_tier.queues.existing_queue import place_warnings
 _SPOT_NOTICE_SECONDS: Final = 120
 
 
-def add_warnings(tier: Construct, props: CommonProps, *, role_takes_policies: bool) -> None:
+def add_warnings(
+    tier: Construct, props: CommonProps, tasks: Tasks, *, role_takes_policies: bool
+) -> None:
     """Annotate a tier with everything doubtful in its props.
 
     Args:
+        tasks: what was read of `periodic_tasks`.
         role_takes_policies: whether policies can be attached to the role of the instances.
     """
     for name, text in [
@@ -31,6 +35,7 @@ def add_warnings(tier: Construct, props: CommonProps, *, role_takes_policies: bo
         *_scale_in_warnings(props),
         *_spot_warnings(props),
         *_queue_warnings(tier, props),
+        *((f"periodic-tasks-{number}", text) for number, text in enumerate(tasks.warnings)),
     ]:
         Annotations.of(tier).add_warning_v2(f"worker-tier:{name}", text)
 

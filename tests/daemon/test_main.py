@@ -35,6 +35,16 @@ def test_check_of_good_settings_says_so(tmp_path: Path, capsys: pytest.CaptureFi
     assert err == ""
 
 
+def test_check_prints_what_of_a_cron_yaml_may_not_be_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cron = tmp_path / "cron.yaml"
+    cron.write_text("version: 1\ncron: [{name: a, url: u, schedule: '@daily', enabled: false}]\n")
+    assert main(["check", "--settings", settings(tmp_path, cron_file="cron.yaml")]) == 0
+    out, _ = capsys.readouterr()
+    assert f'{cron}: no problems\n  warning: line 2, column 23: url "u" has no slash' in out
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_every_problem_is_printed_on_a_line_of_its_own(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

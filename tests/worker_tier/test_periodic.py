@@ -6,6 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from aws_cdk.assertions import Annotations as AnnotationAssertions
+from aws_cdk.assertions import Match
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from sqsd.cron.cron_yaml import parse_cron_yaml
@@ -89,13 +91,26 @@ def test_an_empty_fleet_can_have_a_file_without_enabled_tasks(tmp_path: Path) ->
 def test_each_mistake_in_a_cron_yaml_is_reported_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "cron.yaml"
     file.write_text(
-        CRON_YAML.replace("* * * * *", "61 * * * *").replace("/scheduled", "scheduled"),
+        CRON_YAML.replace("* * * * *", "61 * * * *").replace(
+            "/scheduled", "https://host/scheduled"
+        ),
         encoding="utf-8",
     )
     problems = problems_of(periodic_tasks=str(file))
     assert len(problems) == 2
     for problem in problems:
         assert problem.startswith(f"periodic_tasks: {file}, line ")
+
+
+def test_a_url_without_its_slash_is_a_warning_with_file_and_line(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    file.write_text(CRON_YAML.replace("/scheduled", "scheduled"), encoding="utf-8")
+    stack = new_stack()
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), periodic_tasks=str(file))
+    (found,) = AnnotationAssertions.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("no slash at its beginning")
+    )
+    assert f"periodic_tasks: {file}, line " in str(found.entry.data)
 
 
 def test_a_cron_yaml_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.cron import commands as cron_commands
 from sqsd.cron import file as periodic
 from sqsd.cron.cron_yaml import InvalidCronFile
+from sqsd.cron.schedule import Schedule
 from sqsd.operator import cli as operator_cli
 
 #: Exit code for settings or arguments that cannot be used.
@@ -125,8 +126,8 @@ def _check(chosen: argparse.Namespace) -> int:
     except InvalidSettings as error:
         wrong.append(InvalidSettings(list(error.problems), draft.source))
     try:
-        enabled = cron_path is not None and periodic.checked_schedule(cron_path).enabled
-        if enabled and draft.text("leader_table") is None:
+        schedule = Schedule() if cron_path is None else periodic.checked_schedule(cron_path)
+        if schedule.enabled and draft.text("leader_table") is None:
             wrong.append(InvalidSettings([periodic.NO_LEADER_TABLE], draft.source))
     except InvalidCronFile as error:
         wrong.append(error)
@@ -134,6 +135,8 @@ def _check(chosen: argparse.Namespace) -> int:
         return _print_problems(*wrong)
     if cron_path is not None:
         print(f"{cron_path}: no problems")
+        for warning in schedule.warnings:
+            print(f"  warning: {warning}")
     print(f"{draft.source}: no problems")
     for name, _, default in settings.described_options():
         if (value := getattr(read.options, name)) != default:

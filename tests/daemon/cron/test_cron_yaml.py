@@ -81,6 +81,14 @@ def test_a_mapping_that_merges_itself_does_not_hang() -> None:
     assert parse_cron_yaml(text).tasks[0].name == "x"
 
 
+def test_aliases_that_expand_without_end_are_read_at_once() -> None:
+    lines = ['a0: &a0 {url: /a, schedule: "@daily"}']
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 40)]
+    text = "\n".join(["version: 1", *lines, "cron: [{<<: *a39, name: x}]"])
+    (task,) = parse_cron_yaml(text).tasks
+    assert (task.name, task.url) == ("x", "/a")
+
+
 def test_no_tasks_are_allowed_when_said_so() -> None:
     assert parse_cron_yaml("version: 1\ncron: []\n").tasks == ()
 
@@ -128,7 +136,20 @@ cron:
         ('"backup"', '" backup"', 3, ["blank"]),
         ('"backup"', r'"a\nb"', 3, ["control"]),
         ('"backup"', "x" * 257, 3, ["257", "256"]),
-        ('"/backup"', '"backup"', 4, ["slash", "/backup"]),
+        ('"/backup"', "“/backup”", 4, ["quotes around it", "write /backup"]),
+        ('"/backup"', "‘backup’", 4, ["quotes around it", "write /backup"]),
+        ('"/backup"', "7", 4, ["int", 'quotes: "7"']),
+        ('"backup"', "2026-01-01", 3, ["timestamp", 'quotes: "2026-01-01"']),
+        ('"0 */12 * * *"', "*/5 * * * * ?", 5, ["not YAML", "Quartz", 'write "* * * * *"']),
+        ('"0 */12 * * *"', "“0 9 * * *”", 5, ["typographic", 'write "0 9 * * *"']),
+        ('"0 */12 * * *"', "0 9 * * 1–5", 5, ["typographic", 'write "0 9 * * 1-5"']),
+        ('"0 */12 * * *"', "every 5 minutes", 5, ["App Engine", 'write "@every 5m"']),
+        (
+            '  - name: "backup"\n',
+            '  – name: "backup"\n',
+            4,
+            ["not YAML", 'line 3 with a plain hyphen: - name: "backup"'],
+        ),
         ('"/backup"', '"http://localhost/backup"', 4, ["absolute"]),
         ('"/backup"', '"//host/backup"', 4, ["absolute"]),
         ('"/backup"', '"/a b"', 4, ["blank", "%20"]),
@@ -163,6 +184,33 @@ def test_a_mistake_is_told_with_its_line_and_hint(
     assert any(
         problem.line == line and all(word in problem.message for word in words) for problem in found
     ), found
+
+
+def test_a_url_without_its_slash_works_as_in_elastic_beanstalk_with_a_warning() -> None:
+    # given urls that EB POSTs to /u
+    text = TASK.replace('"/backup"', "u") + "  - {name: b, url: '?x=1', schedule: '@daily'}\n"
+    schedule = parse_cron_yaml(text)
+    # then they are read so, and each is a warning with its place and the url to write
+    assert [task.url for task in schedule.tasks] == ["/u", "/?x=1"]
+    first, second = schedule.warnings
+    assert first.startswith('line 4, column 10: url "u" has no slash at its beginning')
+    assert "is POSTed to /u, as in Elastic Beanstalk; write /u" in first
+    assert second.startswith("line 6, column")
+    # and what is written as the warning says has none
+    assert parse_cron_yaml(TASK).warnings == ()
+
+
+def test_a_name_in_typographic_quotes_is_read_with_a_warning() -> None:
+    schedule = parse_cron_yaml(TASK.replace('"backup"', "“backup”"))
+    assert schedule.tasks[0].name == "“backup”"
+    assert 'write "backup"' in schedule.warnings[0]
+
+
+def test_tasks_that_begin_with_a_long_dash_are_no_list() -> None:
+    problem = only_problem("version: 1\ncron:\n  – name: a\n")
+    assert (
+        "got a mapping; begin the task in line 3 with a plain hyphen: - name: a" in problem.message
+    )
 
 
 @pytest.mark.parametrize(

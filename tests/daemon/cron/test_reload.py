@@ -104,6 +104,19 @@ def test_a_task_that_is_added_runs_and_those_that_did_not_change_do_not_notice()
     run_virtually(scenario())
 
 
+def test_what_is_read_as_elastic_beanstalk_reads_it_is_logged_with_the_tasks() -> None:
+    async def scenario() -> None:
+        instance = Instance('{name: tick, url: u, schedule: "* * * * *"}')
+        (event,) = instance.recorded.of(events.CRON_LOADED)
+        (warning,) = event["warnings"]
+        assert warning.startswith('line 3, column 23: url "u" has no slash at its beginning')
+        assert [task.url for task in instance.reloader.tasks] == ["/u"]
+        assert instance.reloader.problems == ()
+        await instance.drain()
+
+    run_virtually(scenario())
+
+
 def test_a_task_that_is_removed_is_sent_no_more() -> None:
     async def scenario() -> None:
         instance = Instance(TICK, OTHER)

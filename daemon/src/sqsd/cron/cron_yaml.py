@@ -7,7 +7,8 @@ Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list 
 A key that EB ignores is ignored here too, unless it is close to a known one and so probably
 misspelt: a task that silently runs without its `timezone` is worse than an error. What EB accepts
 but silently reads as something else (two tasks of one name, numbers as names, absolute URLs, and
-what `cron.expression` lists) is refused.
+what `cron.expression` lists) is refused. A `url` without its leading slash gets one, as in EB, with
+a warning.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 
 from sqsd.contract import CRON_FILE_NAME
 from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
+from sqsd.cron.notations import without_quotes
 from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
 
 #: Longest name of a task, in characters.
@@ -35,6 +37,10 @@ _REQUIRED: Final = ("name", "url", "schedule")
 _OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
 #: Names of our keys in other programs, too different to count as a misspelling.
 _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
+
+
+#: Dashes that a word processor puts in the place of the hyphen of a list.
+_LONG_DASHES: Final = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2022", "\u2212")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,9 @@ def read_cron_yaml(text: str) -> tuple[Schedule, tuple[Problem, ...]]:
     first is valid.
     """
     reader = _Reader(text)
-    tasks = reader.read()
-    return Schedule(tuple(tasks)), tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
+    tasks = tuple(reader.read())
+    schedule = Schedule(tasks, tuple(map(str, reader.warnings)))
+    return schedule, tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
 
 
 class _Reader:
@@ -91,6 +98,7 @@ class _Reader:
         self._text = text
         self._lines = text.splitlines()
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
 
     def read(self) -> list[Task]:
         """Return the valid tasks, and collect the problems."""
@@ -125,9 +133,8 @@ class _Reader:
             self._note(root, "the key `cron` is missing; write the list of tasks, or `cron: []`")
             return []
         if not isinstance(node, yaml.SequenceNode):
-            self._note(
-                node, f"cron must be a list of tasks, got {_shown(node)}; none is `cron: []`"
-            )
+            hint = self._long_dash_hint() or "; none is `cron: []`"
+            self._note(node, f"cron must be a list of tasks, got {_shown(node)}{hint}")
             return []
         tasks: list[Task] = []
         first_line: dict[str, int] = {}
@@ -223,6 +230,8 @@ class _Reader:
         elif len(name) > NAME_MAX_LETTERS:
             self._note(node, f"name has {len(name)} letters, must have at most {NAME_MAX_LETTERS}")
         else:
+            if (plain := without_quotes(name)) != name:
+                self._warn(node, f'name {name} has quotes of its own; write "{plain}"')
             return name
         return None
 
@@ -234,7 +243,14 @@ class _Reader:
         if problem:
             self._note(node, f'url "{url}" {problem}')
             return None
-        return url
+        if url.startswith("/"):
+            return url
+        self._warn(
+            node,
+            f'url "{url}" has no slash at its beginning and is POSTed to /{url}, as in Elastic'
+            f" Beanstalk; write /{url}",
+        )
+        return f"/{url}"
 
     def _schedule(self, node: yaml.Node) -> Expression | None:
         # An empty schedule is reported by the expression's parser; here only its type counts.
@@ -282,6 +298,10 @@ class _Reader:
 
     # ---- noting
 
+    def _warn(self, node: yaml.Node, message: str) -> None:
+        mark = node.start_mark
+        self.warnings.append(self._problem(mark.line + 1, mark.column + 1, message))
+
     def _note(self, node: yaml.Node, message: str, offset: int = 0) -> None:
         mark = node.start_mark
         column = mark.column + 1
@@ -293,8 +313,18 @@ class _Reader:
         self._note_at(mark.line + 1, column, message)
 
     def _note_at(self, line: int, column: int, message: str) -> None:
+        self.problems.append(self._problem(line, column, message))
+
+    def _problem(self, line: int, column: int, message: str) -> Problem:
         text = self._lines[line - 1] if line <= len(self._lines) else ""
-        self.problems.append(Problem(line, column, text, message))
+        return Problem(line, column, text, message)
+
+    def _long_dash_hint(self) -> str:
+        for number, line in enumerate(self._lines, 1):
+            if (entry := line.lstrip())[:1] in _LONG_DASHES:
+                plain = f"- {entry[1:].strip():.60}"
+                return f"; begin the task in line {number} with a plain hyphen: {plain}"
+        return ""
 
     def _not_yaml(self, error: yaml.YAMLError) -> None:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -304,28 +334,35 @@ class _Reader:
         hint = ""
         key, _, value = text.strip().removeprefix("- ").partition(":")
         if key == "schedule" and value.strip()[:1] in ("*", "@"):
-            hint = f'; write the schedule in quotes: "{value.strip()}"'
+            hint = _quotes_hint(value.strip())
         elif "\t" in text[: len(text) - len(text.lstrip())]:
             hint = "; indent with blanks, not tabs"
+        else:
+            hint = self._long_dash_hint()
         self._note_at(line, column, f"not YAML: {reason}{hint}")
 
 
 def _merged(
-    node: yaml.MappingNode, above: frozenset[int] = frozenset()
+    node: yaml.MappingNode, seen: set[int] | None = None
 ) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield what `<<` merges into a mapping, nearest first; stop where it merges itself."""
-    above |= {id(node)}
+    """Yield what `<<` merges into a mapping, nearest first.
+
+    Each source is read once: a second time would bring no new key. So a mapping that merges itself
+    ends, and so do aliases of aliases that would expand to more than any machine holds.
+    """
+    seen = {id(node)} if seen is None else seen
     for key, value in node.value:
         if key.tag != _TAG + "merge":
             continue
         sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
         for source in sources:
-            if not isinstance(source, yaml.MappingNode) or id(source) in above:
+            if not isinstance(source, yaml.MappingNode) or id(source) in seen:
                 continue
+            seen.add(id(source))
             for name, inner in source.value:
                 if isinstance(name, yaml.ScalarNode) and name.tag != _TAG + "merge":
                     yield name.value, inner
-            yield from _merged(source, above)
+            yield from _merged(source, seen)
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str | None:
@@ -336,7 +373,18 @@ def _meant(name: str, known: tuple[str, ...]) -> str | None:
     return close[0] if close else None
 
 
+def _quotes_hint(schedule: str) -> str:
+    """Return the hint to quote a schedule, and what else is wrong with it."""
+    try:
+        parse_expression(schedule)
+    except InvalidExpression as error:
+        return f"; a schedule stands in quotes, and {error}"
+    return f'; write the schedule in quotes: "{schedule}"'
+
+
 def _url_problem(url: str) -> str | None:
+    if (plain := without_quotes(url)) != url:
+        return f"has quotes of its own; write {plain if plain.startswith('/') else f'/{plain}'}"
     if "://" in url.partition("?")[0] or url.startswith("//"):
         return "is absolute; the daemon posts to its own host, write the path alone, such as /task"
     if any(letter.isspace() for letter in url):
@@ -345,8 +393,6 @@ def _url_problem(url: str) -> str | None:
         return "holds letters that a path cannot carry; percent-encode them"
     if "#" in url:
         return "holds a fragment, which is never sent; drop it from the # on, or write %23"
-    if not url.startswith("/"):
-        return f"must begin with a slash; write /{url}"
     return None
 
 

@@ -18,6 +18,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from sqsd.cron.notations import Translation, translated, with_ranges
+
 #: Longest interval of `@every`, in seconds.
 EVERY_MAX_SECONDS: Final = 86_400
 
@@ -119,26 +121,50 @@ def parse_expression(text: str) -> Expression:
     """Parse one schedule.
 
     Raises:
-        InvalidExpression: `text` has problems; it has every one, with its offset in `text`.
+        InvalidExpression: `text` has problems; it has every one, with its offset in `text`. A
+            schedule of another notation has one, with its translation.
     """
+    try:
+        return _parse(text)
+    except InvalidExpression:
+        found = translated(text)
+        if found is None:
+            raise
+        raise InvalidExpression([(0, _of_another_notation(text, found))]) from None
+
+
+def _of_another_notation(text: str, found: Translation) -> str:
+    """Return what is wrong with a schedule of another notation, with the schedule to write."""
+    what = f'"{text.strip():.80}" {found.notation}'
+    if found.schedule is None:
+        return f"{what}: {found.reason}; write five fields such as */5 * * * *, or @every 5m"
+    try:
+        _parse(found.schedule)
+    except InvalidExpression as error:
+        return f"{what}; written as {found.schedule}: {error}"
+    return f'{what}; write "{found.schedule}"{f", {found.reason}" if found.reason else ""}'
+
+
+def _parse(text: str) -> Expression:
     if not text.strip():
         raise InvalidExpression([(0, "the schedule is empty; write five fields or @hourly")])
     if text[0].isspace():
-        raise InvalidExpression(
-            [
-                (
-                    0,
-                    "the schedule begins with a blank, by which Elastic Beanstalk shifts every"
-                    f' field by one; write "{text.strip()}"',
-                )
-            ]
-        )
+        raise InvalidExpression([(0, _leading_blank(text.strip()))])
     if text.startswith("@"):
         return _shortcut(text)
     tokens = [(match.group(), match.start()) for match in re.finditer(r"\S+", text)]
     if len(tokens) != len(_FIELDS):
-        raise InvalidExpression([(0, _wrong_count(text, [token for token, _ in tokens]))])
+        raise InvalidExpression([(0, _wrong_count([token for token, _ in tokens]))])
     return _five_fields(text, tokens)
+
+
+def _leading_blank(text: str) -> str:
+    what = "the schedule begins with a blank, by which Elastic Beanstalk shifts every field by one"
+    try:
+        parse_expression(text)
+    except InvalidExpression as error:
+        return f"{what}; without it: {error}"
+    return f'{what}; write "{text}"'
 
 
 def _five_fields(text: str, tokens: list[tuple[str, int]]) -> CronExpression:
@@ -286,7 +312,7 @@ def _shortcut(text: str) -> Expression:
         return _every(text, tokens)
     if len(tokens) == 1 and tokens[0] in _SHORTCUTS:
         full = _SHORTCUTS[tokens[0]]
-        expression = parse_expression(full)
+        expression = _parse(full)
         assert isinstance(expression, CronExpression)
         return _renamed(expression, text)
     if tokens[0] == "@reboot":
@@ -313,12 +339,7 @@ def _every(text: str, tokens: list[str]) -> Interval:
     return Interval(text, seconds)
 
 
-def _wrong_count(text: str, tokens: list[str]) -> str:
-    if re.match(r"(?i)(rate|cron)\s*\(", text):
-        return (
-            f'"{text.strip()}" is EventBridge\'s notation; write five fields such as */5 * * * *,'
-            " or @every 5m"
-        )
+def _wrong_count(tokens: list[str]) -> str:
     if len(tokens) != len(_FIELDS) + 1:
         return (
             f"the schedule has {len(tokens)} field{'s' if len(tokens) != 1 else ''}, must have 5:"
@@ -335,7 +356,17 @@ def _six_fields_meant(tokens: list[str]) -> str:
     if seconds and tokens[1:] == ["*"] * 5:
         return f"if seconds were meant, write @every {seconds[1] or 1}s"
     if re.match(r"[0-9]{4}", tokens[5]):
-        return "drop the year, for years are not supported"
+        return f"years are not supported{_to_write(tokens[:5])}"
     if re.fullmatch(r"0+", tokens[0]):
-        return f'if the first field was meant as seconds, write "{" ".join(tokens[1:])}"'
+        return f"if the first field was meant as seconds{_to_write(tokens[1:])}"
     return "drop the field that is too many; neither seconds nor years are supported"
+
+
+def _to_write(fields: list[str]) -> str:
+    """Return the hint to write these fields, with what is wrong with them if anything is."""
+    schedule = " ".join(with_ranges(fields))
+    try:
+        _parse(schedule)
+    except InvalidExpression as error:
+        return f", written as {schedule}: {error}"
+    return f', write "{schedule}"'

@@ -19,7 +19,7 @@ odd days of a year:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import takewhile
@@ -72,9 +72,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The tasks of one `cron.yaml`, in its order."""
+    """The tasks of one `cron.yaml`, in its order.
+
+    Args:
+        warnings: what is read as Elastic Beanstalk reads it but may not be meant, with its place.
+    """
 
     tasks: tuple[Task, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def enabled(self) -> tuple[Task, ...]:

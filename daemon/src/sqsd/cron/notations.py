@@ -1,0 +1,275 @@
+"""Translates schedules that were written for another program, or by a word processor.
+
+Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
+dashes and typographic quotes, EventBridge (`rate`, `cron`), Quartz (seconds and years, `?`, days of
+the week from 1) and App Engine (`every 5 minutes`, `every monday 09:00`). What has no counterpart
+in five fields, such as the last day of a month, has no translation.
+
+Sources: EventBridge Scheduler user guide, "Schedule types"; Quartz's `CronExpression`; App Engine
+reference, "cron.yaml".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS: Final = (
+    *("jan", "feb", "mar", "apr", "may", "jun"),
+    *("jul", "aug", "sep", "oct", "nov", "dec"),
+)
+#: Letters that look like those of a schedule -> the letter that is meant.
+_LOOKALIKES: Final = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
+        **dict.fromkeys("\u2217\u204e\uff0a\u22c6\u00d7", "*"),
+        **dict.fromkeys("\u2044\u2215\uff0f", "/"),
+        **dict.fromkeys("\uff0c\u201a", ","),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
+        "\uff20": "@",
+    }
+)
+#: Quotes of every kind, which a schedule never has.
+_QUOTES: Final = "\"'`´\u2018\u2019\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
+#: Highest value of a field: minute, hour, day of month, month.
+_HIGHEST: Final = (59, 23, 31, 12)
+_LOWEST: Final = (0, 0, 1, 1)
+_CALL: Final = re.compile(r"(?i)(rate|cron|at)\s*\((.*)\)\s*")
+_RATE: Final = re.compile(r"(?i)\s*(\d{1,5})\s+(minute|hour|day)s?\s*")
+_EVERY: Final = re.compile(
+    r"every (\d{1,4}) (minutes?|mins?|hours?)(?: synchronized| from (\d\d?):00 to (\d\d?):00)?"
+)
+_TIME: Final = r"(\d\d?):(\d\d)"
+_DAILY: Final = re.compile(rf"every day(?: of month)? {_TIME}")
+_WEEKLY: Final = re.compile(rf"every ([a-z, ]+) {_TIME}")
+_MONTHLY: Final = re.compile(rf"([\d, ]+) of ([a-z, ]+) {_TIME}")
+_ORDINAL: Final = re.compile(
+    r"(?:\d(?:st|nd|rd|th)|first|second|third|fourth|fifth|last)\b.*\b(?:of|day)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A schedule of another notation.
+
+    Args:
+        notation: what it is, as the beginning of a sentence.
+        schedule: the schedule that means the same, or None if there is none.
+        reason: why there is none, or how the translation differs; empty if it means the same.
+    """
+
+    notation: str
+    schedule: str | None
+    reason: str = ""
+
+
+def translated(text: str) -> Translation | None:
+    """Translate a schedule, or return None if it is of no other notation."""
+    plain = without_lookalikes(text)
+    for translate in (_eventbridge, _app_engine, _quartz):
+        found = translate(plain)
+        if found is not None:
+            return found
+    if plain != " ".join(text.split()):
+        return Translation("has typographic dashes or quotes", plain)
+    return None
+
+
+def without_lookalikes(text: str) -> str:
+    """Return a text with plain dashes, asterisks and blanks, and without quotes around it."""
+    return " ".join(text.translate(_LOOKALIKES).strip().strip(_QUOTES).split())
+
+
+def without_quotes(text: str) -> str:
+    """Return a text without typographic quotes around it."""
+    return text.strip(_QUOTES)
+
+
+# ---- EventBridge
+
+
+def _eventbridge(text: str) -> Translation | None:
+    call = _CALL.fullmatch(text)
+    if call is None:
+        return None
+    notation = "is EventBridge's notation"
+    match call[1].lower():
+        case "rate":
+            return _rate(notation, call[2])
+        case "cron":
+            fields = call[2].split()
+            if len(fields) in (5, 6):
+                return _fields(notation, fields[:5], fields[5:])
+            return Translation(notation, None, "five fields are needed")
+        case _:
+            return Translation(notation, None, "a schedule recurs; send a message at that time")
+
+
+def _rate(notation: str, inside: str) -> Translation:
+    rate = _RATE.fullmatch(inside)
+    if rate is None or int(rate[1]) == 0:
+        return Translation(notation, None, "a rate is such as rate(5 minutes)")
+    return _interval(notation, int(rate[1]), rate[2].lower())
+
+
+def _interval(notation: str, count: int, unit: str) -> Translation:
+    """A number of minutes, hours or days, of which `@every` has 24 hours at most."""
+    minutes = count * {"m": 1, "h": 60, "d": 1_440}[unit[0]]
+    if unit[0] != "d" and minutes <= 1_440:
+        return Translation(notation, f"@every {count}{unit[0]}")
+    days, rest = divmod(minutes, 1_440)
+    if days == 1 and not rest:
+        return Translation(notation, "@daily")
+    if rest or days > 31:
+        return Translation(notation, None, "no schedule has intervals of that length")
+    return Translation(notation, f"0 0 */{days} * *", "which starts anew each month")
+
+
+# ---- Quartz
+
+
+def _quartz(text: str) -> Translation | None:
+    """Six or seven fields with a `?`: Quartz's begin with seconds, EventBridge's do not."""
+    fields = text.split()
+    if len(fields) not in (6, 7) or "?" not in fields:
+        return None
+    if len(fields) == 6 and "?" in (fields[2], fields[4]):  # a day; in Quartz an hour or a month
+        return _fields("is EventBridge's notation", fields[:5], fields[5:])
+    found = _fields("is Quartz's notation", fields[1:6], fields[6:])
+    if found.schedule is not None and fields[0] != "0":
+        return Translation(found.notation, found.schedule, "without its seconds")
+    return found
+
+
+def _fields(notation: str, fields: list[str], years: list[str]) -> Translation:
+    """Five fields with `?`, with days of the week from 1 for Sunday, and perhaps years."""
+    plain = [_field(number, field) for number, field in enumerate(fields[:4])]
+    plain.append(_weekday(fields[4]))
+    if None in plain:
+        return Translation(
+            notation,
+            None,
+            "L, W, # and values out of range have no counterpart; let the application decide",
+        )
+    schedule = " ".join(field for field in plain if field is not None)
+    other_years = years not in ([], ["*"], ["?"])
+    return Translation(notation, schedule, "without its years" if other_years else "")
+
+
+def with_ranges(fields: list[str]) -> list[str]:
+    """Return minute to day of week with `0/5` written as `*/5`, and `3/5` as a range."""
+    items = [
+        ",".join(_item(number, item) for item in field.split(","))
+        for number, field in enumerate(fields[:4])
+    ]
+    return [*items, *fields[4:]]
+
+
+def _field(number: int, field: str) -> str | None:
+    """One of the first four fields, or None if it has no counterpart."""
+    if field == "?":
+        return "*"
+    if re.search(r"[#LW]", field) and not _names_months(field):
+        return None
+    return ",".join(_item(number, item) for item in field.split(","))
+
+
+def _names_months(field: str) -> bool:
+    return all(not part or part.lower() in _MONTHS for part in re.split(r"[^A-Za-z]+", field))
+
+
+def _item(number: int, item: str) -> str:
+    """An element of a list: a step after a single value goes on to the end of the field."""
+    first, slash, step = item.partition("/")
+    if not slash or first == "*" or "-" in first:
+        return item
+    if first in ("", str(_LOWEST[number])):
+        return f"*/{step}"
+    return f"{first}-{_HIGHEST[number]}/{step}"
+
+
+def _weekday(field: str) -> str | None:
+    """Days of the week, of which 1 is Sunday, by their names."""
+    if field == "?":
+        return "*"
+    parts = re.findall(r"[A-Za-z]+|\d+|.", field)
+    if re.search(r"[#/]", field) or any(
+        part.isalpha() and part.lower() not in _WEEKDAYS for part in parts
+    ):
+        return None
+    names = []
+    for part in parts:
+        if part.isdecimal() and not 1 <= int(part[:4]) <= 7:
+            return None
+        names.append(_WEEKDAYS[int(part[:4]) - 1] if part.isdecimal() else part)
+    return "".join(names)
+
+
+# ---- App Engine
+
+
+def _app_engine(text: str) -> Translation | None:
+    plain = text.lower()
+    if not plain.startswith("every ") and " of " not in plain:
+        return None
+    notation = "is App Engine's notation"
+    for pattern, read in (
+        (_EVERY, _every),
+        (_DAILY, _daily),
+        (_WEEKLY, _weekly),
+        (_MONTHLY, _monthly),
+    ):
+        if match := pattern.fullmatch(plain):
+            return read(notation, match)
+    if _ORDINAL.match(plain):
+        return Translation(
+            notation, None, "a weekday of a month has no counterpart; let the application decide"
+        )
+    return Translation(notation, None, "five fields are needed")
+
+
+def _every(notation: str, match: re.Match[str]) -> Translation:
+    count, unit, start, end = int(match[1]), match[2], match[3], match[4]
+    if count == 0:
+        return Translation(notation, None, "five fields are needed")
+    if start is None:
+        return _interval(notation, count, unit)
+    if int(start) >= int(end) or int(end) > 24:
+        return Translation(notation, None, "five fields are needed")
+    if unit.startswith("h"):
+        return Translation(notation, f"0 {int(start)}-{min(int(end), 23)}/{count} * * *")
+    if 60 % count:
+        return Translation(notation, None, "an hour is no multiple of it")
+    hours = _hours(int(start), int(end) - 1)
+    return Translation(notation, f"*/{count} {hours} * * *", "without the one at the end")
+
+
+def _hours(first: int, last: int) -> str:
+    return f"{first}-{last}" if first < last else f"{first}"
+
+
+def _daily(notation: str, match: re.Match[str]) -> Translation:
+    return Translation(notation, f"{int(match[2])} {int(match[1])} * * *")
+
+
+def _weekly(notation: str, match: re.Match[str]) -> Translation:
+    days = _named(match[1], _WEEKDAYS)
+    if days is None:
+        return Translation(notation, None, "five fields are needed")
+    return Translation(notation, f"{int(match[3])} {int(match[2])} * * {days}")
+
+
+def _monthly(notation: str, match: re.Match[str]) -> Translation:
+    days = ",".join(part.strip() for part in match[1].split(","))
+    months = "*" if match[2].strip() == "month" else _named(match[2], _MONTHS)
+    if months is None:
+        return Translation(notation, None, "five fields are needed")
+    return Translation(notation, f"{int(match[4])} {int(match[3])} {days} {months} *")
+
+
+def _named(text: str, names: tuple[str, ...]) -> str | None:
+    """Full or short names as a list of short ones, or None if one is not known."""
+    short = [part.strip()[:3] for part in text.split(",")]
+    return ",".join(short) if all(name in names for name in short) else None
