@@ -64,7 +64,7 @@ _RETENTION: Final = {
     180: "SIX_MONTHS", 365: "ONE_YEAR", 400: "THIRTEEN_MONTHS", 545: "EIGHTEEN_MONTHS",
     731: "TWO_YEARS", 1827: "FIVE_YEARS", 3653: "TEN_YEARS",
 }  # fmt: skip
-#: Props of a tier -> the field of the typed settings behind it, where the names differ.
+#: Prop of a tier -> the field of the typed settings that it comes from, where names differ.
 _FIELDS: Final = {
     "capacity": "instance_types",
     "instance_type": "instance_types",
@@ -85,7 +85,7 @@ _EXCLUDED_BY: Final = {
 
 
 class Tier(Protocol):
-    """What is asked of a tier that is built from settings."""
+    """Is what this module needs of a tier: `WorkerTier`."""
 
     @property
     def queue(self) -> sqs.IQueue: ...
@@ -108,7 +108,7 @@ class Tier(Protocol):
 
 @jsii.implements(IStableStringProducer)
 class _QueueText:
-    """A text about the tier's queues, which are made after the props that hold it."""
+    """Produces a text about the tier's queues, which are made after the props that hold it."""
 
     def __init__(self, deployment: Deployment, reference: Reference) -> None:
         self._deployment = deployment
@@ -120,12 +120,12 @@ class _QueueText:
 
 @dataclass
 class Deployment:
-    """What only the deployment knows: region, account, stack and queues."""
+    """Fills in what only the deployment knows: region, account, stack and queues."""
 
     tier: Tier | None = None
 
     def text(self, reference: Reference) -> str:
-        """A token that CloudFormation replaces by what a reference names."""
+        """Return a token that CloudFormation replaces by what a reference names."""
         known = {
             Reference.ACCOUNT_ID: Aws.ACCOUNT_ID,
             Reference.PARTITION: Aws.PARTITION,
@@ -140,7 +140,7 @@ class Deployment:
         return found
 
     def of_queues(self, reference: Reference) -> str:
-        """The URL, ARN or name of the work queue or of the dead-letter queue.
+        """Return the URL, ARN or name of the work queue or of the dead-letter queue.
 
         Without a dead-letter queue its texts are empty.
         """
@@ -156,12 +156,12 @@ class Deployment:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """What settings and code ask for together.
+    """Holds what settings and code ask for together.
 
     Args:
         props: of the tier.
         scheduled_actions: to be added once the tier is built.
-        deployment: to be told of the tier once it is built.
+        deployment: gets the tier once it is built.
     """
 
     props: SettingsProps
@@ -190,7 +190,7 @@ class Converted:
 def convert(
     scope: Construct, settings: OptionSettings, given: SettingsProps, problems: list[str]
 ) -> Converted:
-    """The props that settings ask for, and those that code gives, which win.
+    """Return the props that settings ask for, and those that code gives, which win.
 
     Warns of each setting that is passed over and may be missed.
 
@@ -214,7 +214,7 @@ def convert(
 
 
 def _document(settings: OptionSettings, problems: list[str]) -> tuple[str, object]:
-    """The text or data of settings, and the name of its file for messages."""
+    """Return the name of the file of settings, for messages, and their text or data."""
     if not isinstance(settings, Path):
         return "", settings
     try:
@@ -225,7 +225,7 @@ def _document(settings: OptionSettings, problems: list[str]) -> tuple[str, objec
 
 
 def _without_none(props: SettingsProps) -> SettingsProps:
-    """The props that are given: None is a value for those only that it switches off."""
+    """Return the props that are given: None is a value for those only that it switches off."""
     given = {
         name: value
         for name, value in props.items()
@@ -235,7 +235,7 @@ def _without_none(props: SettingsProps) -> SettingsProps:
 
 
 def _decided(given: SettingsProps) -> set[str]:
-    """What decides in the place of settings."""
+    """Return what decides in the place of settings."""
     decided = {name for name, value in given.items() if value is not None and value is not False}
     application = given.get("application")
     directory = None if application is None else application.directory
@@ -260,7 +260,7 @@ class _Merger:
     deployment: Deployment
 
     def merged(self) -> SettingsProps:
-        """All props."""
+        """Return all props."""
         found: dict[str, object] = {}
         for name, value in self._asked():
             if value is not None and not self._is_decided(name, value):
@@ -270,7 +270,7 @@ class _Merger:
         return props
 
     def _asked(self) -> Iterator[tuple[str, object]]:
-        """Prop and value of each setting; None for what is not set."""
+        """Yield prop and value of each setting, with None for what is not set."""
         settings = self.settings
         for name, value in settings.sqsd.items():
             yield name, Duration.seconds(int(value)) if name in _DURATIONS else value
@@ -292,7 +292,7 @@ class _Merger:
     # ---- code wins
 
     def _is_decided(self, name: str, value: object) -> bool:
-        """Whether code decides in the place of a setting; warns if it decides otherwise."""
+        """Return whether code decides in the place of a setting; warn if it decides otherwise."""
         if name in self.given:
             winner = name
             other = not _same(self.given.get(name), value)
@@ -308,7 +308,7 @@ class _Merger:
         return bool(winner)
 
     def _queue_that_decides(self, value: object) -> tuple[str, bool] | None:
-        """The prop that says how often a message is received, and whether it says otherwise."""
+        """Return the prop that decides on receives, and whether it decides otherwise, or None."""
         dead_letters = self.given.get("dead_letter_queue")
         if isinstance(dead_letters, DeadLetterQueue) and dead_letters.queue is None:
             return "dead_letter_queue", True
@@ -409,7 +409,7 @@ class _Merger:
 
 
 def _optional(make: Any, value: Any) -> Any:
-    """`make(value)`, or None for what is not set."""
+    """Return `make(value)`, or None for what is not set."""
     return None if value is None else make(value)
 
 
@@ -461,7 +461,7 @@ def _capacity(settings: EnvironmentSettings) -> tuple[str, object]:
 
 
 def _same(given: object, value: object) -> bool:
-    """Whether a prop that code gives is what a setting asks for."""
+    """Return whether a prop that code gives is what a setting asks for."""
     match given, value:
         case Duration(), Duration():
             return given.to_milliseconds() == value.to_milliseconds()

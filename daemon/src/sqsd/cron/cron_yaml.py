@@ -231,7 +231,7 @@ class _Reader:
             self._note(node, f"name has {len(name)} letters, must have at most {NAME_MAX_LETTERS}")
         else:
             if (plain := without_quotes(name)) != name:
-                self._warn(node, f'name {name} has quotes of its own; write "{plain}"')
+                self._warn(node, f'name {name} has quotes around it; write "{plain}"')
             return name
         return None
 
@@ -384,7 +384,7 @@ def _quotes_hint(schedule: str) -> str:
 
 def _url_problem(url: str) -> str | None:
     if (plain := without_quotes(url)) != url:
-        return f"has quotes of its own; write {plain if plain.startswith('/') else f'/{plain}'}"
+        return f"has quotes around it; write {plain if plain.startswith('/') else f'/{plain}'}"
     if "://" in url.partition("?")[0] or url.startswith("//"):
         return "is absolute; the daemon posts to its own host, write the path alone, such as /task"
     if any(letter.isspace() for letter in url):

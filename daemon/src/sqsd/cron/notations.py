@@ -1,4 +1,4 @@
-"""Translates schedules that were written for another program, or by a word processor.
+"""Translates schedules that were written for another program, or in a word processor.
 
 Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
 dashes and typographic quotes, EventBridge (`rate`, `cron`), Quartz (seconds and years, `?`, days of
@@ -20,7 +20,7 @@ _MONTHS: Final = (
     *("jan", "feb", "mar", "apr", "may", "jun"),
     *("jul", "aug", "sep", "oct", "nov", "dec"),
 )
-#: Letters that look like those of a schedule -> the letter that is meant.
+#: Letters that resemble those of a schedule -> the letter that is meant.
 _LOOKALIKES: Final = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
@@ -52,7 +52,7 @@ _ORDINAL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A schedule of another notation.
+    """Is a schedule of another notation, with its translation.
 
     Args:
         notation: what it is, as the beginning of a sentence.
@@ -115,7 +115,7 @@ def _rate(notation: str, inside: str) -> Translation:
 
 
 def _interval(notation: str, count: int, unit: str) -> Translation:
-    """A number of minutes, hours or days, of which `@every` has 24 hours at most."""
+    """Translate a number of minutes, hours or days; `@every` has 24 hours at most."""
     minutes = count * {"m": 1, "h": 60, "d": 1_440}[unit[0]]
     if unit[0] != "d" and minutes <= 1_440:
         return Translation(notation, f"@every {count}{unit[0]}")
@@ -131,7 +131,7 @@ def _interval(notation: str, count: int, unit: str) -> Translation:
 
 
 def _quartz(text: str) -> Translation | None:
-    """Six or seven fields with a `?`: Quartz's begin with seconds, EventBridge's do not."""
+    """Translate six or seven fields with a `?`: Quartz's begin with seconds."""
     fields = text.split()
     if len(fields) not in (6, 7) or "?" not in fields:
         return None
@@ -144,7 +144,7 @@ def _quartz(text: str) -> Translation | None:
 
 
 def _fields(notation: str, fields: list[str], years: list[str]) -> Translation:
-    """Five fields with `?`, with days of the week from 1 for Sunday, and perhaps years."""
+    """Translate five fields with `?` and days of the week from 1, and perhaps years."""
     plain = [_field(number, field) for number, field in enumerate(fields[:4])]
     plain.append(_weekday(fields[4]))
     if None in plain:
@@ -168,7 +168,7 @@ def with_ranges(fields: list[str]) -> list[str]:
 
 
 def _field(number: int, field: str) -> str | None:
-    """One of the first four fields, or None if it has no counterpart."""
+    """Translate one of the first four fields, or return None if it has no counterpart."""
     if field == "?":
         return "*"
     if re.search(r"[#LW]", field) and not _names_months(field):
@@ -181,7 +181,7 @@ def _names_months(field: str) -> bool:
 
 
 def _item(number: int, item: str) -> str:
-    """An element of a list: a step after a single value goes on to the end of the field."""
+    """Translate an element of a list: a step after one value goes on to the field's end."""
     first, slash, step = item.partition("/")
     if not slash or first == "*" or "-" in first:
         return item
@@ -191,7 +191,7 @@ def _item(number: int, item: str) -> str:
 
 
 def _weekday(field: str) -> str | None:
-    """Days of the week, of which 1 is Sunday, by their names."""
+    """Translate days of the week, of which 1 is Sunday, into names, or return None."""
     if field == "?":
         return "*"
     parts = re.findall(r"[A-Za-z]+|\d+|.", field)
@@ -270,6 +270,6 @@ def _monthly(notation: str, match: re.Match[str]) -> Translation:
 
 
 def _named(text: str, names: tuple[str, ...]) -> str | None:
-    """Full or short names as a list of short ones, or None if one is not known."""
+    """Return full or short names as a list of short ones, or None if one is not known."""
     short = [part.strip()[:3] for part in text.split(",")]
     return ",".join(short) if all(name in names for name in short) else None

@@ -35,7 +35,7 @@ _CONSTANTS: Final[Mapping[str, str | None]] = {"true": "true", "false": "false",
 
 
 class UnreadableDocument(ValueError):
-    """A text or an object that is no settings document.
+    """Reports a text or an object that is no settings document.
 
     Args:
         problem: what is wrong with it.
@@ -51,12 +51,12 @@ class UnreadableDocument(ValueError):
 
 
 class _NotJson(UnreadableDocument):
-    """A text that may still be YAML."""
+    """Reports a text that is no JSON but may be YAML."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A text, or None for an empty value.
+    """Is a text, or None for an empty value.
 
     Args:
         written: the text as it was written if that is not the value: YAML reads `on` as true, but a
@@ -69,13 +69,13 @@ class Scalar:
 
     @property
     def name(self) -> str | None:
-        """The text as a name, or None for an empty value."""
+        """Return the text as a name, or None for an empty value."""
         return self.written or self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list."""
+    """Is a list of a document."""
 
     items: tuple[Node, ...]
     place: Place
@@ -83,7 +83,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key of a mapping, where it stands, and its value."""
+    """Is a key of a mapping with its place and its value."""
 
     key: str
     value: Node
@@ -92,18 +92,18 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping, in the document's order; a key may stand in it more than once."""
+    """Is a mapping in the document's order; a key may stand in it more than once."""
 
     entries: tuple[Entry, ...]
     place: Place
 
     def get(self, *keys: str) -> Node | None:
-        """The value of the last entry that has one of the keys, or None if there is none."""
+        """Return the value of the last entry with one of the keys, or None if there is none."""
         found = [entry.value for entry in self.entries if entry.key in keys]
         return found[-1] if found else None
 
     def keys(self) -> list[str]:
-        """The keys, in order."""
+        """Return the keys, in order."""
         return [entry.key for entry in self.entries]
 
 
@@ -126,7 +126,7 @@ def read_document(document: object) -> Node:
 
 
 def shown(node: Node) -> str:
-    """A part of a document in a few characters, for messages."""
+    """Return a part of a document in a few characters, for messages."""
     match node:
         case Scalar(value=None):
             return "nothing"
@@ -174,7 +174,7 @@ class _Counter:
             )
 
     def depth(self, left: int, place: Place) -> int:
-        """How much deeper the document may still go."""
+        """Return how many levels the document may still go down."""
         if left == 0:
             raise _too_deep(place)
         return left - 1
@@ -284,7 +284,7 @@ class _Json(_Counter):
         return Items(tuple(items), place)
 
     def _separated(self, end: str) -> Iterable[None]:
-        """Yields once for each part up to `end`, with the position at its start."""
+        """Yield once for each part up to `end`, with the position at its start."""
         self._at += 1
         self._skip_blanks()
         if self._text.startswith(end, self._at):
@@ -372,7 +372,7 @@ class _Yaml(_Counter):
                 return Scalar(_scalar(node, place), place, written)
 
     def _function(self, node: yaml.Node, place: Place, depth: int) -> Node:
-        """CloudFormation's short form, such as `!Ref Name`, as the long one, `{"Ref": "Name"}`."""
+        """Return CloudFormation's short form, such as `!Ref Name`, as `{"Ref": "Name"}`."""
         name = node.tag.removeprefix("!")
         if not name.isalnum():
             raise UnreadableDocument(
@@ -406,7 +406,7 @@ class _Yaml(_Counter):
         return Table((*(e for e in merged if e.key not in own), *entries), place)
 
     def _merged(self, node: yaml.Node, place: Place, depth: int) -> list[Entry]:
-        """The entries that `<<` brings; of several sources the first that has a key wins."""
+        """Return the entries that `<<` merges; of several sources the first with a key wins."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         entries: dict[str, Entry] = {}
         for source in sources:

@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Outcome(StrEnum):
-    """What becomes of an option of Elastic Beanstalk."""
+    """Says what becomes of an option of Elastic Beanstalk."""
 
     HONOURED = "honoured"
     PASSED_OVER = "passed over"
@@ -18,7 +18,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in a document.
+    """Says where something stands in a document.
 
     Args:
         line: counted from 1, or None for data that was not read from text.
@@ -36,11 +36,11 @@ class Place:
         return self.path
 
     def item(self, index: int) -> Place:
-        """The place of an item of the list that stands here."""
+        """Return the place of an item of the list that stands here."""
         return Place(self.line, self.column, f"{self.path}[{index}]")
 
     def entry(self, key: str) -> Place:
-        """The place of an entry of the mapping that stands here."""
+        """Return the place of an entry of the mapping that stands here."""
         if not key.replace("_", "").isalnum():
             return Place(self.line, self.column, f"{self.path}[{key!r}]")
         return Place(self.line, self.column, f"{self.path}.{key}".removeprefix("."))
@@ -52,7 +52,7 @@ NOWHERE: Final = Place()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One part of a document, and what becomes of it.
+    """Reports what becomes of one part of a document.
 
     Args:
         outcome: honoured, passed over or refused.
@@ -83,7 +83,7 @@ class Finding:
 
 
 def sentences(findings: Iterable[Finding]) -> dict[tuple[str, str], str]:
-    """One sentence for each finding, or for all of a namespace with one reason and one hint.
+    """Return a sentence for each finding, or for all of a namespace with one reason and hint.
 
     Returns:
         Namespace and first option -> the sentence.
@@ -109,12 +109,12 @@ def _sentence(first: Finding, rest: list[Finding]) -> str:
 
 
 def refusals(findings: Iterable[Finding]) -> list[Finding]:
-    """Those of the findings that stop a migration."""
+    """Return the findings that stop a migration."""
     return [finding for finding in findings if finding.outcome is Outcome.REFUSED]
 
 
 def warnings(findings: Iterable[Finding]) -> list[Finding]:
-    """Those of the findings that a person should read although nothing was refused."""
+    """Return the findings that refuse nothing and yet should be read."""
     return [
         finding for finding in findings if finding.outcome is not Outcome.REFUSED and finding.loses
     ]

@@ -78,7 +78,7 @@ _OTHERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One entry: an option, and the value that the document gives it.
+    """Is one entry: an option, and the value that the document gives it.
 
     Args:
         resource: the resource's name, or None if the entry has none.
@@ -92,14 +92,14 @@ class Setting:
 
     @property
     def key(self) -> tuple[str, str, str | None]:
-        """What two entries have in common of which the later wins."""
+        """Return what two entries share of which the later wins."""
         apart = self.namespace == SCHEDULED_ACTIONS
         return self.namespace, self.option, self.resource if apart else None
 
 
 @dataclass
 class Collected:
-    """What stands in a document.
+    """Holds what stands in a document.
 
     Args:
         settings: the entries in the document's order; of two for one option only the later.
@@ -144,7 +144,7 @@ class Collected:
 
 
 def collect(root: Node) -> Collected:
-    """The option settings of a document, whatever its form."""
+    """Return the option settings of a document, whatever its form."""
     found = Collected()
     match root:
         case Scalar(value=None):
@@ -188,7 +188,7 @@ def _document(root: Table, found: Collected) -> None:
 
 
 def _is_config_only(root: Table) -> bool:
-    """Whether the document is a `.config` file without option settings."""
+    """Return whether the document is a `.config` file without option settings."""
     return bool(root.entries) and all(entry.key in _CONFIG_KEYS for entry in root.entries)
 
 
@@ -233,7 +233,7 @@ def _status(table: Table) -> str:
 
 
 def _saved(root: Table, node: Node, found: Collected) -> None:
-    """A saved configuration, an `env.yaml`, or one described environment."""
+    """Read a saved configuration, an `env.yaml`, or one described environment."""
     _tier(root, found)
     if (tags := root.get("Tags")) is not None and not _is_empty(tags):
         found.pass_over(
@@ -460,7 +460,7 @@ def _options(table: Table, namespace: str, resource: str | None) -> Iterator[Set
 
 
 def split_resource(key: str) -> tuple[str | None, str]:
-    """The resource and the namespace of a saved configuration's key, such as
+    """Return resource and namespace of a saved configuration's key, such as
     `AWSEBCloudwatchAlarmLow.aws:autoscaling:trigger`; the resource is None if there is none.
     """
     resource, dot, namespace = key.partition(".aws:")

@@ -26,7 +26,7 @@ from worker_tier_bootstrap.beanstalk.findings import Place
 
 
 class Reference(StrEnum):
-    """What only the deployment knows, and the tier can name."""
+    """Names a value that only the deployment knows and that the tier can refer to."""
 
     ACCOUNT_ID = "AWS::AccountId"
     PARTITION = "AWS::Partition"
@@ -44,19 +44,19 @@ class Reference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A value whose parts are literal text and references, in order."""
+    """Is a value made of literal text and references, in order."""
 
     parts: tuple[str | Reference, ...]
 
     @property
     def literal(self) -> str | None:
-        """The text, or None if it holds a reference."""
+        """Return the text, or None if it holds a reference."""
         if any(isinstance(part, Reference) for part in self.parts):
             return None
         return "".join(self.parts)
 
     def filled(self, fill: Callable[[Reference], str]) -> str:
-        """The text with each reference replaced by what `fill` returns for it."""
+        """Return the text with each reference replaced by what `fill` returns for it."""
         return "".join(fill(p) if isinstance(p, Reference) else p for p in self.parts)
 
     def __str__(self) -> str:
@@ -64,7 +64,7 @@ class Text:
 
 
 class Unresolved(ValueError):
-    """A value that is not known here.
+    """Reports a value that is not known at synth.
 
     Args:
         reason: names the function and why it cannot be resolved.
@@ -92,9 +92,9 @@ _UNKNOWN: Final = {
     "Condition": "a condition of the template is decided when it is deployed",
     "Fn::Base64": "encoded values are not read here",
     "Fn::Cidr": "an address range is cut when the template is deployed",
-    "Fn::GetAZs": "zones are looked up when the template is deployed",
+    "Fn::GetAZs": "zones are read when the template is deployed",
     "Fn::If": "a condition of the template is decided when it is deployed",
-    "Fn::ImportValue": "another stack's output is looked up when the template is deployed",
+    "Fn::ImportValue": "another stack's output is read when the template is deployed",
     "Fn::Transform": "a macro runs when the template is deployed",
     "Fn::ToJsonString": "it is made when the template is deployed",
     "Fn::Length": "it is counted when the template is deployed",
@@ -115,7 +115,7 @@ class Resolver:
     lookup: Lookup = field(default=lambda namespace, option: None)
 
     def text(self, node: Node) -> Text | None:
-        """The text of a value, or None if it is empty or `AWS::NoValue`.
+        """Return the text of a value, or None if it is empty or `AWS::NoValue`.
 
         Raises:
             Unresolved: it holds a function that cannot be resolved.
@@ -160,7 +160,7 @@ class Resolver:
         return self._function(Table(node.entries, place))
 
     def _list(self, node: Items) -> Text:
-        """A list of texts is what EB writes with commas between them."""
+        """Return a list as Elastic Beanstalk writes it, with commas between its texts."""
         found = [text for item in node.items if (text := self.text(item)) is not None]
         return _with_separator(",", found)
 
@@ -208,7 +208,7 @@ class Resolver:
         return _with_separator(_literal(separator, "Fn::Join"), self._texts(rest, "Fn::Join"))
 
     def _texts(self, node: Node, function: str) -> list[Text]:
-        """The texts of a list, which may be cut from one text by `Fn::Split`."""
+        """Return the texts of a list, which `Fn::Split` may make of one text."""
         if isinstance(node, Table) and node.keys() == ["Fn::Split"]:
             separator, rest = _two(node.entries[0].value, "Fn::Split")
             whole = self.text(rest)
@@ -315,7 +315,7 @@ def _is_object(text: str) -> bool:
 
 
 def _inside(node: Node) -> str:
-    """What a function is applied to, in a few characters."""
+    """Return the argument of a function in a few characters."""
     if isinstance(node, Items):
         return ", ".join(shown(item) for item in node.items[:3])[:80]
     return shown(node)
@@ -329,7 +329,7 @@ def _with_separator(separator: str, texts: list[Text]) -> Text:
 
 
 def _joined(parts: list[str | Reference]) -> Text:
-    """Text in which neighbouring literals are one part."""
+    """Return the parts as text in which neighbouring literals are one part."""
     joined: list[str | Reference] = []
     for part in parts:
         literal = not isinstance(part, Reference)

@@ -41,7 +41,7 @@ T = TypeVar("T")
 _SQSD_NAMES: Final = {
     f.metadata["eb_name"]: f for f in fields(SqsdOptions) if f.metadata["eb_name"]
 }
-#: In the name of a security group that Elastic Beanstalk made: the tier makes one too.
+#: Part of the name of a security group that Elastic Beanstalk made; the tier makes one too.
 _OWN_GROUP: Final = "AWSEBSecurityGroup"
 _DEFAULT_GROUP: Final = "elasticbeanstalk-default"
 #: The share of instances on demand, in percent, of a load-balanced environment with spot.
@@ -59,7 +59,7 @@ _POLICIES: Final = {
 
 
 def typed_settings(reader: Reader) -> EnvironmentSettings:
-    """The typed settings of all options that are honoured; takes every option of the reader."""
+    """Return the typed settings of all honoured options; take every option of the reader."""
     single = _is_single(reader)
     found: dict[str, Any] = {"single_instance": single, "sqsd": _sqsd(reader)}
     if single or reader.says("single_instance"):
@@ -79,7 +79,7 @@ def _is_single(reader: Reader) -> bool:
 
 
 def _pass_over_sizes(reader: Reader) -> None:
-    """A dump of one instance lists the group's size and the trigger too."""
+    """Pass over size and trigger, which a dump of a single instance lists too."""
     for key in reader.keys(GROUP, TRIGGER):
         if key[1] != "EnableCapacityRebalancing":
             reader.pass_over(reader.given[key], "one instance does not scale")
@@ -97,7 +97,7 @@ def _sqsd(reader: Reader) -> dict[str, int | str]:
 
 
 def _checked(name: str, read: Callable[[str], int | str]) -> Callable[[str], int | str]:
-    """A reader that also checks the range of a daemon's option."""
+    """Return a reader that also checks the range of a daemon's option."""
 
     def checked(text: str) -> int | str:
         value = read(text)
@@ -163,7 +163,7 @@ def _launch(reader: Reader) -> dict[str, Any]:
 
 
 def _security_group(reader: Reader) -> str | None:
-    """The id of the instances' group, or None for the one that the tier makes."""
+    """Return the id of the instances' group, or None for the one that the tier makes."""
     option = "DisableDefaultEC2SecurityGroup"
     disabled = reader.peek(LAUNCH, option)
     alone = reader.take("security_group", LAUNCH, option, values.boolean)
@@ -212,7 +212,7 @@ def _network(reader: Reader) -> dict[str, Any]:
 
 
 def _capacity(reader: Reader) -> dict[str, Any]:
-    """What is launched: one type on demand, or several with spot."""
+    """Read what is launched: one type on demand, or several with Spot."""
 
     def take(option: str, read: Callable[[str], T], namespace: str = INSTANCES) -> T | None:
         return reader.take("instance_types", namespace, option, read)
@@ -242,7 +242,7 @@ def _capacity(reader: Reader) -> dict[str, Any]:
 
 
 def _default_percentage(reader: Reader) -> int:
-    """Elastic Beanstalk's default, which follows the environment's type."""
+    """Return Elastic Beanstalk's default, which follows the environment's type."""
     (*_, kind) = reader.origins.get("single_instance", (None,))
     single = reader.says("single_instance") or (kind is not None and "Single" in kind.value)
     return 0 if single else _ON_DEMAND_PERCENTAGE
@@ -263,7 +263,7 @@ def _check_architectures(reader: Reader, types: tuple[str, ...], listed: Given |
 
 
 def _architecture(instance_type: str) -> str:
-    """The processor of an instance type: those with a `g` after the generation are Graviton."""
+    """Return the processor of a type; a `g` after its generation stands for Graviton."""
     family = instance_type.partition(".")[0]
     letters = family.lstrip("abcdefghijklmnopqrstuvwxyz").lstrip("0123456789")
     return "arm64" if "g" in letters or family == "a1" else "x86_64"
@@ -273,8 +273,10 @@ def _architecture(instance_type: str) -> str:
 
 
 def _command(reader: Reader) -> dict[str, Any]:
-    """Instances are replaced one at a time, each awaited: never faster, and never less safe, than
-    all at once or in batches.
+    """Read how deployments replace instances.
+
+    The tier replaces one instance at a time and awaits each: never faster, and never less safe,
+    than all at once or in batches.
     """
     timeout = reader.take("signal_timeout", COMMAND, "Timeout", values.count)
     if not reader.keys(COMMAND):
@@ -315,7 +317,7 @@ def _refuse_batches(reader: Reader, policy: str, one_at_a_time: str) -> None:
 
 
 def _logs(reader: Reader) -> dict[str, Any]:
-    """Lines are always sent; what was streamed and retained must not go with the stack unasked."""
+    """Read what becomes of lines; retained ones must not be deleted with the stack unasked."""
     asked = reader.peek(LOGS, "StreamLogs")
     deletes = reader.peek(LOGS, "DeleteOnTerminate")
     streamed = reader.take("stream_logs", LOGS, "StreamLogs", values.boolean)
@@ -338,7 +340,7 @@ def _application(reader: Reader) -> dict[str, Any]:
 
 
 def _secrets(reader: Reader) -> dict[str, Any]:
-    """ARNs by name. The table refuses them for as long as a tier has no secrets."""
+    """Read ARNs by name; the table refuses them for as long as a tier has no secrets."""
     found: dict[str, str] = {}
     for _, name, _ in reader.keys(SECRETS):
         value = reader.take("secrets", SECRETS, name, values.arn)
@@ -351,7 +353,7 @@ def _secrets(reader: Reader) -> dict[str, Any]:
 
 
 def _scheduled_actions(reader: Reader) -> dict[str, Any]:
-    """One action for each ResourceName."""
+    """Read one action for each ResourceName."""
     groups: dict[str | None, dict[str, Given]] = {}
     for key in reader.keys(SCHEDULE):
         given = reader.given.pop(key)
@@ -398,7 +400,7 @@ def _recurrent_action(reader: Reader, name: str) -> ScheduledAction:
 
 
 def _properties(reader: Reader) -> dict[str, Any]:
-    """Checked as `environment=` is: names, lines and size. PORT is the port."""
+    """Read environment properties, checked as `environment=` is, and PORT as the port."""
     port = reader.take("port", PROPERTIES, "PORT", _port)
     found: dict[str, Text] = {}
     for key in reader.keys(PROPERTIES):
@@ -424,7 +426,7 @@ def _port(text: str) -> int:
 
 
 def _property_problem(given: Given) -> Finding | None:
-    """What is wrong with the name or the lines of an environment property, or None."""
+    """Return what is wrong with the name or the lines of a property, or None."""
     for problem in environment_problems({given.option: ""}):
         plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in given.option).upper()
         message = f"{PROPERTIES}: {problem}"

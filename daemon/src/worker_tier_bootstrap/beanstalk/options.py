@@ -61,7 +61,7 @@ PROCFILE: Final = "Procfile"
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """What becomes of an option.
+    """Says what becomes of an option.
 
     Args:
         outcome: what becomes of a value that is not in `lossless`.
@@ -85,7 +85,7 @@ class Option:
     private: bool = False
 
     def loses_nothing(self, value: str) -> bool:
-        """Whether all that a value asks for is so here, or is about what no worker has."""
+        """Return whether all that a value asks for is so here, or is about what no worker has."""
         plain = "".join(value.lower().split())
         return ANY_VALUE in self.lossless or plain in self.lossless
 
@@ -124,7 +124,7 @@ _NO_SSH: Final = "no port is open for SSH"
 _SESSION: Final = "set session_manager=True for a shell by AWS Systems Manager"
 _ZONES: Final = "zones follow from the subnets"
 _NO_DATABASE: Final = "no database is made here"
-_OWN_STACK: Final = "make it in a stack of its own and pass its address in the environment"
+_OWN_STACK: Final = "make it in another stack and pass its address in the environment"
 _EXTENSIONS: Final = "no extensions are read from a bucket"
 _ONE_AT_A_TIME: Final = "a new setting replaces instances one at a time, each awaited"
 _USER_INI: Final = "write it in a .user.ini beside index.php, which PHP reads"
@@ -142,7 +142,7 @@ _NO_METRICS: Final = (
 
 
 def _all(names: str, option: Option) -> dict[str, Option]:
-    """One row for each of the names, which are separated by commas."""
+    """Return one row for each of the names, which are separated by commas."""
     return {name.strip(): option for name in names.split(",")}
 
 
@@ -447,12 +447,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         ),
         "Notification Protocol": _over("the tier has a topic without subscribers", lossless=_ANY),
         "Notification Topic ARN": _refused(
-            "a topic is not looked up by its ARN",
+            "a topic is not found by its ARN",
             "pass notifications_topic=",
             by="notifications_topic",
         ),
         "Notification Topic Name": _refused(
-            "a topic is not looked up by its name",
+            "a topic is not found by its name",
             "pass notifications_topic=",
             by="notifications_topic",
         ),
@@ -599,7 +599,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
 
 
 def rows_of(namespace: str) -> Mapping[str, Option] | None:
-    """The rows of a namespace, or None if it is not known."""
+    """Return the rows of a namespace, or None if it is not known."""
     if namespace in OPTIONS:
         return OPTIONS[namespace]
     parent, _, name = namespace.rpartition(":")
@@ -607,13 +607,13 @@ def rows_of(namespace: str) -> Mapping[str, Option] | None:
 
 
 def row_of(namespace: str, option: str) -> Option | None:
-    """The row of an option, or None if it is not known."""
+    """Return the row of an option, or None if it is not known."""
     rows = rows_of(namespace) or {}
     return rows.get(option) or rows.get(ANY_NAME)
 
 
 def unknown(namespace: str, option: str) -> Option:
-    """The row of an option that is not known: refused, with the nearest name that is."""
+    """Return the row of an unknown option: refused, with the nearest known name."""
     rows = rows_of(namespace)
     if rows is None:
         near = _nearest(namespace, list(OPTIONS))
@@ -632,7 +632,7 @@ def _nearest(name: str, known: list[str]) -> str | None:
 
 
 def all_rows() -> Iterator[tuple[str, str, Option]]:
-    """Namespace, option and row of every option, in the table's order."""
+    """Yield namespace, option and row of every option, in the table's order."""
     for namespace, rows in OPTIONS.items():
         for name, option in rows.items():
             yield namespace, name, option

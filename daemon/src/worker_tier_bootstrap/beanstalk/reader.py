@@ -25,7 +25,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """An option with the value that the document gives it."""
+    """Is an option with the value that the document gives it."""
 
     namespace: str
     option: str
@@ -36,18 +36,18 @@ class Given:
 
     @property
     def name(self) -> str:
-        """The option's full name."""
+        """Return the option's full name."""
         return f"{self.namespace}:{self.option}"
 
     @property
     def shown(self) -> str:
-        """The value for messages, unless it may be a secret."""
+        """Return the value for messages, unless it may be a secret."""
         private = self.row.private or self.namespace in (PROPERTIES, SECRETS)
         return "not shown" if private else f"{str(self.text)!r:.120}"
 
     @property
     def origin(self) -> Origin:
-        """The option as the origin of a typed field."""
+        """Return the option as the origin of a typed field."""
         return Origin(self.namespace, self.option, self.shown)
 
     def finding(
@@ -59,7 +59,7 @@ class Given:
         reason: str = "",
         loses: bool = False,
     ) -> Finding:
-        """A finding about this option."""
+        """Return a finding about this option."""
         return Finding(
             outcome=outcome,
             message=message,
@@ -107,21 +107,21 @@ class Reader:
     # ---- what the readers of namespaces use
 
     def says(self, *props: str) -> bool:
-        """Whether code decides, so that a setting need not."""
+        """Return whether code decides, so that a setting need not."""
         return not self.decided.isdisjoint(props)
 
     def keys(self, *namespaces: str) -> list[Key]:
-        """The keys of all options of some namespaces that are not taken yet."""
+        """Return the keys of all options of some namespaces that are not taken yet."""
         return [key for key in self.given if key[0] in namespaces]
 
     def peek(self, namespace: str, option: str) -> Given | None:
-        """An option that is not taken yet, or None if it is not set."""
+        """Return an option that is not taken yet, or None if it is not set."""
         return self.given.get((namespace, option, None))
 
     def take(
         self, field_name: str, namespace: str, option: str, read: Callable[[str], T]
     ) -> T | None:
-        """The value of an honoured option, or None if it is not set or not of its kind."""
+        """Return the value of an honoured option, or None if it is not set or unusable."""
         given = self.given.pop((namespace, option, None), None)
         if given is None:
             return None
@@ -171,7 +171,7 @@ class Reader:
         )
 
     def _text(self, setting: Setting, row: Option) -> Text | None:
-        """The value, or None if it is empty or was refused."""
+        """Return the value, or None if it is empty or was refused."""
         name = f"{setting.namespace}:{setting.option}"
         passes = row.outcome is Outcome.PASSED_OVER or self.says(*row.decided_by)
         try:
@@ -222,7 +222,7 @@ class Reader:
         )
 
     def _pass_over_detached_database(self) -> None:
-        """What describes a database means nothing without one."""
+        """Pass over what describes a database if the environment has none."""
         coupled = self.peek(DATABASE, "HasCoupledDatabase")
         if coupled is not None and str(coupled.text).lower() == "false":
             for key in self.keys(DATABASE):
@@ -258,21 +258,21 @@ class Reader:
 
 
 def _may_refer(setting: Setting, text: Text) -> bool:
-    """Whether a value may hold references: the deployment fills them into properties only."""
+    """Return whether a value may hold references, which are filled into properties only."""
     if setting.namespace == PROPERTIES:
         return True
     return setting.option == "WorkerQueueURL" and text == Text((Reference.QUEUE_URL,))
 
 
 def _is_own_queue(given: Given) -> bool:
-    """Whether an option names the queue that Elastic Beanstalk made for the environment."""
+    """Return whether an option names the queue that Elastic Beanstalk made."""
     if given.option != "WorkerQueueURL":
         return False
     return given.text == Text((Reference.QUEUE_URL,)) or _OWN_QUEUE in str(given.text)
 
 
 def _as_written(node: Node) -> str:
-    """A value in one text, for options whose value does not matter."""
+    """Return a value in one text, for options whose value does not matter."""
     return json.dumps(_data(node), separators=(",", ":"))
 
 

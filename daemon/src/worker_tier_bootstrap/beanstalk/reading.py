@@ -16,7 +16,7 @@ from worker_tier_bootstrap.beanstalk.settings import EnvironmentSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was read.
+    """Holds what was read.
 
     Args:
         settings: what the honoured options ask for.
@@ -55,7 +55,7 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 def _resolver(collected: Collected) -> Resolver:
-    """A resolver that looks other options up in the same document, one step far."""
+    """Return a resolver that reads other options of the same document, one step far."""
     alone = Resolver(mappings=collected.mappings)
 
     def lookup(namespace: str, option: str) -> Text | None:

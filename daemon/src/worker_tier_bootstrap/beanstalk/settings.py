@@ -15,7 +15,7 @@ from worker_tier_bootstrap.beanstalk.functions import Text
 
 @dataclass(frozen=True, kw_only=True)
 class TriggerSettings:
-    """`aws:autoscaling:trigger`, with its defaults.
+    """Holds `aws:autoscaling:trigger`, with its defaults.
 
     Args:
         unit: the unit of the metric, or None for the one with which EC2 publishes it.
@@ -38,7 +38,7 @@ class TriggerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SpotSettings:
-    """Spot instances of `aws:ec2:instances`."""
+    """Holds what `aws:ec2:instances` says of Spot instances."""
 
     on_demand_base: int
     on_demand_percentage: int
@@ -48,7 +48,7 @@ class SpotSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """The network of `aws:ec2:vpc`."""
+    """Holds the network of `aws:ec2:vpc`."""
 
     vpc_id: str
     subnet_ids: tuple[str, ...]
@@ -56,7 +56,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentSettings:
-    """How Elastic Beanstalk deployed: `aws:elasticbeanstalk:command`.
+    """Holds `aws:elasticbeanstalk:command`: how Elastic Beanstalk deployed.
 
     Args:
         batch_size: instances, or percent of them.
@@ -69,7 +69,7 @@ class DeploymentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledAction:
-    """One recurrent action of `aws:autoscaling:scheduledaction`.
+    """Holds one recurrent action of `aws:autoscaling:scheduledaction`.
 
     Args:
         name: the ResourceName that its options share.
@@ -87,7 +87,7 @@ class ScheduledAction:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The option behind a field.
+    """Names the option that a field was read from.
 
     Args:
         value: as it was written, for messages.
@@ -103,7 +103,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings:
-    """What an environment's option settings ask of a tier.
+    """Holds what an environment's option settings ask of a tier.
 
     Args:
         sqsd: the daemon's options by their names here, such as `http_path`.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-#: Days for which CloudWatch keeps lines, of those that Elastic Beanstalk offers.
+#: Days for which CloudWatch retains lines, of those that Elastic Beanstalk offers.
 RETENTION_DAYS: Final = (
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 3653
 )  # fmt: skip
@@ -36,18 +36,18 @@ _TARGET: Final = re.compile(r"([A-Za-z]+):(\d+)(/.*)?")
 
 
 class InvalidValue(ValueError):
-    """A value that an option does not take; the text says what it takes."""
+    """Reports a value that an option does not take; the text says what it takes."""
 
 
 def whole(text: str) -> int:
-    """A whole number."""
+    """Return a whole number."""
     if not _WHOLE.fullmatch(text.strip()):
         raise InvalidValue("must be a whole number")
     return int(text)
 
 
 def count(text: str) -> int:
-    """A whole number that is not negative."""
+    """Return a whole number from 0."""
     number = whole(text)
     if number < 0:
         raise InvalidValue("must be a whole number from 0")
@@ -55,7 +55,7 @@ def count(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A number."""
+    """Return a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -66,7 +66,7 @@ def number(text: str) -> float:
 
 
 def boolean(text: str) -> bool:
-    """`true` or `false`, in any case."""
+    """Return whether the text is `true` and not `false`, in any case."""
     plain = text.strip().lower()
     if plain not in ("true", "false"):
         raise InvalidValue("must be true or false")
@@ -74,18 +74,18 @@ def boolean(text: str) -> bool:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names with commas between them, without those that are empty."""
+    """Return the names between commas, without empty ones."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def change(text: str) -> tuple[int, bool]:
-    """An increment such as `2` or `-10%`: how many, and whether it is in percent."""
+    """Return the number of an increment such as `2` or `-10%`, and whether it is in percent."""
     plain = text.strip()
     return whole(plain.removesuffix("%")), plain.endswith("%")
 
 
 def days(text: str) -> int:
-    """Days that CloudWatch offers for a log group."""
+    """Return days that CloudWatch offers for a log group."""
     found = whole(text)
     if found not in RETENTION_DAYS:
         raise InvalidValue(f"must be one of {', '.join(map(str, RETENTION_DAYS))} days")
@@ -93,7 +93,7 @@ def days(text: str) -> int:
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
-    """A reader of one of some names, in any case."""
+    """Return a function that reads one of some names, in any case."""
 
     def read(text: str) -> str:
         for name in allowed:
@@ -105,7 +105,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def health_path(text: str) -> str | None:
-    """The path of a health check, or None for the check that the port accepts.
+    """Return the path of a health check, or None for the check that the port accepts.
 
     Elastic Beanstalk takes a protocol and a port before it; an instance checks port 80 only.
     """
@@ -126,7 +126,7 @@ def health_path(text: str) -> str | None:
 
 
 def arn(text: str) -> str:
-    """The ARN of a secret or of a parameter."""
+    """Return the ARN of a secret or of a parameter."""
     plain = text.strip()
     if not re.fullmatch(r"arn:[\w-]+:(secretsmanager|ssm):[^:\s]+:\d{12}:\S+", plain):
         raise InvalidValue(
@@ -136,7 +136,7 @@ def arn(text: str) -> str:
 
 
 def moment(text: str) -> datetime:
-    """A time as in ISO 8601, in UTC unless it names another zone."""
+    """Return a time of ISO 8601, in UTC unless it names another zone."""
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
