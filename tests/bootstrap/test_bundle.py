@@ -93,6 +93,13 @@ def test_the_daemon_is_packed_whole_but_for_its_fakes(entries: dict[str, bytes])
     assert sources == {name for name in entries if name.startswith("sqsd/") and name[-3:] == ".py"}
 
 
+def test_the_readers_of_elastic_beanstalks_settings_replace_no_instance(
+    entries: dict[str, bytes],
+) -> None:
+    assert "worker_tier_bootstrap/contract.py" in entries
+    assert not [name for name in entries if "worker_tier_bootstrap/beanstalk" in name]
+
+
 def test_every_licence_travels_with_its_code(entries: dict[str, bytes]) -> None:
     licensed = {
         re.sub(r"[-_.]+", "-", name.split("-")[0]).lower()

@@ -40,6 +40,8 @@ _EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
 _NOT_FOR_INSTANCES: Final = frozenset(
     {"bundle.py", "user_data.py", "templates/bootstrap.sh", "templates/early.py.gz.b64"}
 )
+#: Folders of a package that instances do not get: fakes, and the readers of EB's settings.
+_UNWANTED: Final = frozenset({"__pycache__", "testing", "beanstalk"})
 #: File of each packed distribution's version and digest; `make bundle` writes it.
 PINS: Final = Path(__file__).with_name("bundle_pins.json")
 
@@ -131,7 +133,7 @@ def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
     for path in root.rglob("*"):
         name = PurePosixPath(package, path.relative_to(root).as_posix())
         wanted = name.suffix in {".py", ".typed"} or name.parent.name == "templates"
-        unwanted = {"__pycache__", "testing"}.intersection(name.parts)
+        unwanted = _UNWANTED.intersection(name.parts)
         if path.is_file() and wanted and not unwanted:
             yield str(name), path.read_bytes()
 

@@ -26,7 +26,6 @@ from worker_tier_bootstrap.beanstalk.options import (
     COMPARED,
     SOURCES,
     SQSD,
-    all_rows,
     row_of,
 )
 
@@ -45,7 +44,7 @@ RETIRED = {
     "aws:elasticbeanstalk:container:php:staticfiles",
     "aws:elasticbeanstalk:container:ruby:staticfiles",
 }
-ROWS = list(all_rows())
+ROWS = [(ns, name, option) for ns, rows in OPTIONS.items() for name, option in rows.items()]
 
 
 def one(namespace: str, option: str, value: str, *decided: str) -> list[Finding]:

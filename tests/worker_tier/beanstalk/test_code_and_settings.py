@@ -23,7 +23,7 @@ from worker_tier import (
     WorkerScaling,
     WorkerTier,
 )
-from worker_tier_bootstrap.contract import INSTANCE_PATH
+from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
@@ -58,7 +58,7 @@ def application(tmp_path: Path) -> WorkerApplication:
 
 
 def instance_of(tier: WorkerTier) -> dict[str, Any]:
-    text = files_in_user_data(Synthesized(Stack.of(tier)).user_data())[INSTANCE_PATH]
+    text = files_in_user_data(Synthesized(Stack.of(tier)).user_data())[paths.INSTANCE]
     document = json.loads(text)
     assert isinstance(document["application"], dict)
     return dict(document["application"])

@@ -6,7 +6,7 @@ it, so that they cannot disagree. `SOURCES` names the pages that list the option
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
@@ -629,10 +629,3 @@ def _nearest(name: str, known: list[str]) -> str | None:
     plain = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), plain, n=1, cutoff=0.6)
     return plain[close[0]] if close else None
-
-
-def all_rows() -> Iterator[tuple[str, str, Option]]:
-    """Yield namespace, option and row of every option, in the table's order."""
-    for namespace, rows in OPTIONS.items():
-        for name, option in rows.items():
-            yield namespace, name, option
