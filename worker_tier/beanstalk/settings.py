@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 import jsii
-from aws_cdk import Annotations, Aws, Duration, IStableStringProducer, Lazy, Size
+from aws_cdk import (
+    Annotations,
+    Aws,
+    Duration,
+    IStableStringProducer,
+    Lazy,
+    Size,
+    SizeRoundingBehavior,
+)
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
@@ -35,6 +43,7 @@ from worker_tier_bootstrap.beanstalk import (
     NetworkSettings,
     Reference,
     ScheduledAction,
+    SpotSettings,
     TriggerSettings,
     read_settings,
     refusals,
@@ -126,18 +135,9 @@ class Deployment:
 
     def text(self, reference: Reference) -> str:
         """Return a token that CloudFormation replaces by what a reference names."""
-        known = {
-            Reference.ACCOUNT_ID: Aws.ACCOUNT_ID,
-            Reference.PARTITION: Aws.PARTITION,
-            Reference.REGION: Aws.REGION,
-            Reference.STACK_ID: Aws.STACK_ID,
-            Reference.STACK_NAME: Aws.STACK_NAME,
-            Reference.URL_SUFFIX: Aws.URL_SUFFIX,
-        }
-        found = known.get(reference)
-        if found is None:
-            return Lazy.string(cast(Any, _QueueText(self, reference)))
-        return found
+        if reference.value.startswith("AWS::"):
+            return str(getattr(Aws, reference.name))
+        return Lazy.string(cast(Any, _QueueText(self, reference)))
 
     def of_queues(self, reference: Reference) -> str:
         """Return the URL, ARN or name of the work queue or of the dead-letter queue.
@@ -148,10 +148,12 @@ class Deployment:
         name, _, attribute = reference.value.partition(".")
         is_work = name == Reference.QUEUE_URL.value
         queue = self.tier.queue if is_work else self.tier.dead_letter_queue
-        if queue is None:
-            return ""
-        texts = {"Arn": queue.queue_arn, "QueueName": queue.queue_name}
-        return texts.get(attribute, queue.queue_url)
+        return "" if queue is None else _of_queue(queue, attribute)
+
+
+def _of_queue(queue: sqs.IQueue, attribute: str) -> str:
+    texts = {"Arn": queue.queue_arn, "QueueName": queue.queue_name}
+    return texts.get(attribute, queue.queue_url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,15 +178,19 @@ class Converted:
         """
         self.deployment.tier = tier
         for action in self.scheduled_actions:
-            tier.scale_on_schedule(
-                action.name.replace("/", "-"),
-                schedule=autoscaling.Schedule.expression(action.recurrence),
-                min_capacity=action.min_capacity,
-                max_capacity=action.max_capacity,
-                desired_capacity=action.desired_capacity,
-                start_time=action.start_time,
-                end_time=action.end_time,
-            )
+            _add_action(tier, action)
+
+
+def _add_action(tier: Tier, action: ScheduledAction) -> None:
+    tier.scale_on_schedule(
+        action.name.replace("/", "-"),
+        schedule=autoscaling.Schedule.expression(action.recurrence),
+        min_capacity=action.min_capacity,
+        max_capacity=action.max_capacity,
+        desired_capacity=action.desired_capacity,
+        start_time=action.start_time,
+        end_time=action.end_time,
+    )
 
 
 def convert(
@@ -261,16 +267,17 @@ class _Merger:
 
     def merged(self) -> SettingsProps:
         """Return all props."""
-        found: dict[str, object] = {}
-        for name, value in self._asked():
-            if value is not None and not self._is_decided(name, value):
-                found[name] = value
+        asked = {name: value for name, value in self._asked() if value is not None}
+        found = {name: v for name, v in asked.items() if not self._is_decided(name, v)}
         props = cast(SettingsProps, found | dict(self.given))
         self._add_properties(props)
         return props
 
     def _asked(self) -> Iterator[tuple[str, object]]:
-        """Yield prop and value of each setting, with None for what is not set."""
+        """Yield prop and value of each setting, with None for what is not set.
+
+        `secrets` and `deployment` of the settings wait for props of these names.
+        """
         settings = self.settings
         for name, value in settings.sqsd.items():
             yield name, Duration.seconds(int(value)) if name in _DURATIONS else value
@@ -296,25 +303,27 @@ class _Merger:
         if name in self.given:
             winner = name
             other = not _same(self.given.get(name), value)
-        elif name == "max_retries" and (found := self._queue_that_decides(value)) is not None:
-            winner, other = found
         else:
-            excluding = [p for p in _EXCLUDED_BY.get(name, ()) if self.given.get(p) is not None]
-            # False for `single_instance` leaves a place for the size of the group.
-            winner = next((p for p in excluding if self.given.get(p) is not False), "")
-            other = bool(winner)
+            winner, other = self._excluding(name, value)
         if other:
             self._warn_of_winner(winner, name)
         return bool(winner)
 
-    def _queue_that_decides(self, value: object) -> tuple[str, bool] | None:
-        """Return the prop that decides on receives, and whether it decides otherwise, or None."""
-        dead_letters = self.given.get("dead_letter_queue")
-        if isinstance(dead_letters, DeadLetterQueue) and dead_letters.queue is None:
+    def _excluding(self, name: str, value: object) -> tuple[str, bool]:
+        """Return the prop that leaves no place for a setting, and whether it decides otherwise."""
+        if name == "max_retries":
+            return self._queue_that_decides(value)
+        # False for `single_instance` leaves a place for the size of the group.
+        given = [p for p in _EXCLUDED_BY.get(name, ()) if self.given.get(p) not in (None, False)]
+        return (given[0], True) if given else ("", False)
+
+    def _queue_that_decides(self, value: object) -> tuple[str, bool]:
+        """Return the prop that decides on receives, and whether it decides otherwise."""
+        if _is_no_queue(self.given.get("dead_letter_queue")):
             return "dead_letter_queue", True
         queue = self.given.get("queue")
         if queue is None:
-            return None
+            return "", False
         facts = described(queue, [])
         return "queue", facts is not None and facts.max_receive_count != value
 
@@ -333,76 +342,73 @@ class _Merger:
         if id is None:
             return None
         given = self.given.get("security_group")
-        if given is not None:
-            if given.security_group_id != id:
-                self._warn_of_winner("security_group", "security_group")
-            return None
-        return ec2.SecurityGroup.from_security_group_id(self.scope, "SecurityGroups", id)
+        if given is None:
+            return ec2.SecurityGroup.from_security_group_id(self.scope, "SecurityGroups", id)
+        if given.security_group_id != id:
+            self._warn_of_winner("security_group", "security_group")
+        return None
 
     def _network(self, network: NetworkSettings | None) -> Iterator[tuple[str, object]]:
         if network is None:
             return
         given = self.given.get("vpc")
-        if given is not None and given.vpc_id != network.vpc_id:
-            self._warn_of_winner("vpc", "vpc")
-            return
         if given is None:
-            zones = [f"zone-{number}" for number in range(len(network.subnet_ids))]
-            # Zones are asked for by the CDK and follow from the subnets in CloudFormation.
-            yield (
-                "vpc",
-                ec2.Vpc.from_vpc_attributes(
-                    self.scope, "Vpc", vpc_id=network.vpc_id, availability_zones=zones
-                ),
-            )
+            yield "vpc", self._vpc(network)
+        if given is None or given.vpc_id == network.vpc_id:
+            yield "vpc_subnets", self._subnets(network)
+        else:
+            self._warn_of_winner("vpc", "vpc")
+
+    def _vpc(self, network: NetworkSettings) -> ec2.IVpc:
+        # Zones are asked for by the CDK and follow from the subnets in CloudFormation.
+        zones = [f"zone-{number}" for number in range(len(network.subnet_ids))]
+        return ec2.Vpc.from_vpc_attributes(
+            self.scope, "Vpc", vpc_id=network.vpc_id, availability_zones=zones
+        )
+
+    def _subnets(self, network: NetworkSettings) -> ec2.SubnetSelection:
         subnets = [
             ec2.Subnet.from_subnet_id(self.scope, f"Subnet{number}", id)
             for number, id in enumerate(network.subnet_ids)
         ]
-        yield "vpc_subnets", ec2.SubnetSelection(subnets=subnets)
+        return ec2.SubnetSelection(subnets=subnets)
 
     # ---- environment properties
 
     def _add_properties(self, props: SettingsProps) -> None:
         """Give environment properties and the port to the application."""
-        settings = self.settings
-        names = [*settings.environment, *(["PORT"] if settings.port is not None else [])]
-        if not names:
-            return
+        names = [*self.settings.environment, *([] if self.settings.port is None else ["PORT"])]
         application = props.get("application")
-        if application is None or application.kind == EXTERNAL:
+        if application is not None and application.kind != EXTERNAL:
+            if names:
+                props["application"] = self._with_properties(application)
+        elif names:
             self.problems.append(
                 f"{_PROPERTIES} ({', '.join(names)}) is for an application that is installed here;"
                 " pass application=WorkerApplication.from_asset(...)"
             )
-            return
-        texts = {
-            name: text.filled(self.deployment.text) for name, text in settings.environment.items()
-        }
+
+    def _with_properties(self, application: WorkerApplication) -> WorkerApplication:
+        port = self.settings.port
+        texts = {n: t.filled(self.deployment.text) for n, t in self.settings.environment.items()}
         self._warn_of_properties(application, texts)
+        if port is not None and application.port not in (None, port):
+            self._warn_of_property("PORT", f"port={application.port}", f" ({port})")
         try:
-            props["application"] = application.with_defaults(texts, port=settings.port)
+            return application.with_defaults(texts, port=port)
         except InvalidApplication as error:
             self.problems += [f"{_PROPERTIES}: {problem}" for problem in error.problems]
+            return application
 
     def _warn_of_properties(self, application: WorkerApplication, texts: Mapping[str, str]) -> None:
         environment = application.environment
         for name, text in texts.items():
-            if name in environment and environment[name] != text:
-                _warn(
-                    self.scope,
-                    f"{name}-from-code",
-                    f"environment[{name!r}], given in code, wins over {_PROPERTIES}:{name}; remove"
-                    " one of the two",
-                )
-        port = self.settings.port
-        if port is not None and application.port not in (None, port):
-            _warn(
-                self.scope,
-                "port-from-code",
-                f"port={application.port}, given in code, wins over {_PROPERTIES}:PORT ({port});"
-                " remove one of the two",
-            )
+            if environment.get(name, text) != text:
+                self._warn_of_property(name, f"environment[{name!r}]")
+
+    def _warn_of_property(self, name: str, winner: str, value: str = "") -> None:
+        text = f"{winner}, given in code, wins over {_PROPERTIES}:{name}{value}"
+        _warn(self.scope, f"{name}-from-code", f"{text}; remove one of the two")
 
 
 # ---- typed settings -> values of the CDK
@@ -422,6 +428,16 @@ def _retention(days: int) -> logs.RetentionDays:
 
 
 def _scaling(trigger: TriggerSettings) -> WorkerScaling:
+    upper = Side(
+        threshold=trigger.upper_threshold,
+        increment=trigger.upper_increment,
+        percent=trigger.upper_percent,
+    )
+    lower = Side(
+        threshold=trigger.lower_threshold,
+        increment=trigger.lower_increment,
+        percent=trigger.lower_percent,
+    )
     return WorkerScaling.trigger(
         Trigger(
             metric_name=trigger.metric_name,
@@ -429,45 +445,48 @@ def _scaling(trigger: TriggerSettings) -> WorkerScaling:
             unit=trigger.unit,
             period_minutes=trigger.period_minutes,
             evaluation_periods=trigger.evaluation_periods,
-            upper=Side(
-                threshold=trigger.upper_threshold,
-                increment=trigger.upper_increment,
-                percent=trigger.upper_percent,
-            ),
-            lower=Side(
-                threshold=trigger.lower_threshold,
-                increment=trigger.lower_increment,
-                percent=trigger.lower_percent,
-            ),
+            upper=upper,
+            lower=lower,
         )
     )
 
 
 def _capacity(settings: EnvironmentSettings) -> tuple[str, object]:
     kinds = [ec2.InstanceType(name) for name in settings.instance_types]
-    spot = settings.spot
-    if spot is None:
-        # Without Spot Elastic Beanstalk starts the first type of the list only, too.
-        return "instance_type", kinds[0] if kinds else None
+    if settings.spot is not None:
+        return "capacity", _spot(kinds, settings.spot)
+    # Without Spot Elastic Beanstalk starts the first type of the list only, too.
+    return "instance_type", kinds[0] if kinds else None
+
+
+def _spot(kinds: list[ec2.InstanceType], spot: SpotSettings) -> WorkerCapacity:
     strategy = spot.allocation_strategy.upper().replace("-", "_")
-    capacity = WorkerCapacity.spot(
+    return WorkerCapacity.spot(
         kinds,
         on_demand_base=spot.on_demand_base,
         on_demand_percentage=spot.on_demand_percentage,
         allocation_strategy=autoscaling.SpotAllocationStrategy[strategy],
         capacity_rebalance=spot.capacity_rebalance,
     )
-    return "capacity", capacity
+
+
+def _is_no_queue(dead_letters: object) -> bool:
+    return isinstance(dead_letters, DeadLetterQueue) and dead_letters.queue is None
 
 
 def _same(given: object, value: object) -> bool:
     """Return whether a prop that code gives is what a setting asks for."""
-    match given, value:
-        case Duration(), Duration():
-            return given.to_milliseconds() == value.to_milliseconds()
-        case Size(), Size():
-            return given.to_bytes() == value.to_bytes()
-        case ec2.InstanceType(), ec2.InstanceType():
-            return given.to_string() == value.to_string()
+    return _plain(given) == _plain(value)
+
+
+def _plain(value: object) -> object:
+    """Return a value that can be compared, for those of the CDK that cannot."""
+    match value:
+        case Duration() if not value.is_unresolved():
+            return value.to_milliseconds(integral=False)
+        case Size() if not value.is_unresolved():
+            return value.to_bytes(rounding=SizeRoundingBehavior.NONE)
+        case ec2.InstanceType():
+            return value.to_string()
         case _:
-            return given == value
+            return value

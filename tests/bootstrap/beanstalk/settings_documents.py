@@ -144,6 +144,34 @@ Tags:
         warned=("Tags are no option settings",),
     ),
     Document(
+        name="what eb config prints",
+        text="""
+ApplicationName: orders
+DateUpdated: 2026-06-18 21:42:24+00:00
+EnvironmentName: orders-worker
+PlatformArn: arn:aws:elasticbeanstalk:eu-west-1::platform/Python 3.11/4.3.0
+settings:
+  AWSEBAutoScalingScaleUpPolicy.aws:autoscaling:trigger:
+    UpperBreachScaleIncrement: '2'
+  aws:elasticbeanstalk:sns:topics:
+    Notification Endpoint: null
+  aws:elasticbeanstalk:sqsd:
+    HttpPath: /worker
+""",
+        settings={**SQSD, "trigger": TriggerSettings(upper_increment=2)},
+    ),
+    Document(
+        name="Terraform's state",
+        text='{"version": 4, "terraform_version": "1.9.0", "resources": []}',
+        refused=("but `terraform_version`; this is Terraform's state or plan; pass the list",),
+    ),
+    Document(
+        name="Terraform's list of all settings",
+        text='{"all_settings": [{"name": "HttpPath", "namespace": "aws:elasticbeanstalk:sqsd",'
+        ' "resource": "", "value": "/worker"}]}',
+        settings=SQSD,
+    ),
+    Document(
         name="an env.yaml",
         text="""
 AWSConfigurationTemplateVersion: 1.1.0.0
@@ -590,10 +618,12 @@ aws:elasticbeanstalk:command: {DeploymentPolicy: Immutable, BatchSizeType: Fixed
 aws:elasticbeanstalk:sqsd: {WorkerQueueURL: 'https://sqs.eu-west-1.amazonaws.com/1/orders'}
 """,
         decided=("session_manager", "machine_image", "security_group", "update_policy", "queue"),
-        settings={"deployment": ("Immutable", 3, "Fixed")},
+        settings={"deployment": ("AllAtOnce", 3, "Fixed")},
         warned=(
             "session_manager, given in code, wins over",
             "machine_image, given in code, wins over aws:autoscaling:launchconfiguration:ImageId",
+            "security_group, given in code, wins over aws:autoscaling:launchconfiguration:Secur",
+            "update_policy, given in code, wins over aws:elasticbeanstalk:command:DeploymentPol",
             "queue, given in code, wins over aws:elasticbeanstalk:sqsd:WorkerQueueURL",
         ),
     ),

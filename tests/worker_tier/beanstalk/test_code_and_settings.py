@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from aws_cdk import Duration, Size, Stack
+from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Annotations as AnnotationAssertions
 from aws_cdk.assertions import Match
 
@@ -20,6 +23,7 @@ from worker_tier import (
     InvalidProps,
     WorkerApplication,
     WorkerCapacity,
+    WorkerMachineImage,
     WorkerScaling,
     WorkerTier,
 )
@@ -196,6 +200,65 @@ def test_max_retries_beside_an_imported_queue_is_the_queues(count: str, warnings
         text for text in warned if f"queue, given in code, wins over {SQSD}:MaxRetries" in text
     ]
     assert len(found) == warnings
+
+
+def test_max_retries_in_code_may_be_what_an_imported_queue_has() -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), queue=imported(stack), max_retries=5)
+    assert tier.options.max_retries == 5
+    other = new_stack()
+    with pytest.raises(InvalidProps, match="max_retries cannot be set for a queue that exists"):
+        WorkerTier(other, "Worker", vpc=vpc_of(other), queue=imported(other), max_retries=6)
+
+
+def test_a_dump_is_built_with_the_props_that_its_refusals_ask_for(
+    application: WorkerApplication,
+) -> None:
+    # given a dump of an environment with a key pair, a topic, a queue and batches of its owner
+    dump = json.loads(
+        (Path(__file__).parent / "data" / "worker_environment.json").read_text(encoding="utf-8")
+    )
+    (described,) = dump["ConfigurationSettings"]
+    changed = {
+        "EC2KeyName": "me",
+        "Cooldown": "60",
+        "IamInstanceProfile": "orders",
+        "BlockDeviceMappings": "/dev/sdj=:100",
+        "Notification Topic ARN": "arn:aws:sns:us-east-1:111122223333:orders",
+        "DeploymentPolicy": "Immutable",
+        "RollingUpdateType": "Immutable",
+        "InstanceRefreshEnabled": "true",
+        "WorkerQueueURL": "https://sqs.us-east-1.amazonaws.com/111122223333/orders",
+        "StreamLogs": "true",
+        "SecurityGroups": "sg-1,sg-2",
+        "WSGIPath": "project.wsgi",
+    }
+    for setting in described["OptionSettings"]:
+        setting["Value"] = changed.get(setting["OptionName"], setting.get("Value"))
+    # when a tier is made with all that the hints name
+    stack = new_stack()
+    tier = WorkerTier.from_option_settings(
+        stack,
+        "Worker",
+        dump,
+        application=application,
+        machine_image=WorkerMachineImage.amazon_linux_2023(),
+        session_manager=True,
+        default_instance_warmup=Duration.minutes(1),
+        role=iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com")),
+        root_volume_size=Size.gibibytes(20),
+        notifications_topic=sns.Topic(stack, "Topic"),
+        update_policy=autoscaling.UpdatePolicy.replacing_update(),
+        max_instance_lifetime=Duration.days(7),
+        queue=imported(stack),
+        log_group=logs.LogGroup(stack, "Lines"),
+        security_group=ec2.SecurityGroup(stack, "Group", vpc=vpc_of(stack)),
+    )
+    # then nothing is refused, and each setting that lost is a warning that names both
+    assert tier.options.max_retries == 5
+    warned = "\n".join(warnings_of(stack))
+    for option in changed.keys() - {"StreamLogs", "WSGIPath"}:
+        assert f":{option} (" in warned, option
 
 
 def test_max_retries_means_nothing_without_a_dead_letter_queue() -> None:

@@ -6,6 +6,7 @@
 | list of namespace, option_name, value | `.ebextensions`, API, CloudFormation, Terraform |
 | `option_settings` beside other keys | a whole `.config` file |
 | `OptionSettings` beside other keys | saved configurations, `env.yaml`, one described environment |
+| `settings` beside other keys | what `eb config --display` prints |
 | `ConfigurationSettings` | `aws elasticbeanstalk describe-configuration-settings` |
 | `Resources` | a CloudFormation template with an environment |
 
@@ -72,6 +73,8 @@ _OTHERS: Final = {
     "Environments": f"this lists environments; pass what `{_DESCRIBE}` prints",
     "EnvironmentResources": f"this lists resources; pass what `{_DESCRIBE}` prints",
     "branch-defaults": "this configures the EB CLI; pass what `eb config save` wrote",
+    "terraform_version": "this is Terraform's state or plan; pass the list `setting` or"
+    " `all_settings` of the resource aws_elastic_beanstalk_environment",
     "cron": "this is a cron.yaml; pass it as periodic_tasks=",
 }
 
@@ -168,7 +171,9 @@ def _document(root: Table, found: Collected) -> None:
         ("ConfigurationSettings", _described),
         ("OptionSettings", _saved),
         ("option_settings", _config_file),
+        ("settings", _saved),
         ("setting", _terraform),
+        ("all_settings", _terraform),
         ("Resources", _template),
     ):
         node = root.get(key)
@@ -233,7 +238,7 @@ def _status(table: Table) -> str:
 
 
 def _saved(root: Table, node: Node, found: Collected) -> None:
-    """Read a saved configuration, an `env.yaml`, or one described environment."""
+    """Read a saved configuration, an `env.yaml`, `eb config`, or one described environment."""
     _tier(root, found)
     if (tags := root.get("Tags")) is not None and not _is_empty(tags):
         found.pass_over(
@@ -242,9 +247,9 @@ def _saved(root: Table, node: Node, found: Collected) -> None:
             tags.place,
         )
     for entry in root.entries:
-        if entry.key not in _ABOUT | {"OptionSettings", "Tags"}:
+        if entry.key not in _ABOUT | {"OptionSettings", "settings", "Tags"}:
             _unknown_key(entry, found)
-    _settings(node, "OptionSettings", found)
+    _settings(node, "settings" if root.get("OptionSettings") is None else "OptionSettings", found)
 
 
 def _tier(root: Table, found: Collected) -> None:

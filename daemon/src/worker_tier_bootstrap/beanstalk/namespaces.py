@@ -179,9 +179,12 @@ def _security_group(reader: Reader) -> str | None:
         )
     if given is None:
         return None
-    if reader.says("security_group") or not groups or _is_one_group(groups):
+    if not groups or _is_one_group(groups):
         reader.take("security_group", LAUNCH, "SecurityGroups", str)
-        return groups[0] if _is_one_group(groups) else None
+        return groups[0] if groups else None
+    if reader.says("security_group"):
+        reader.overrule(given, "security_group")
+        return None
     del reader.given[LAUNCH, "SecurityGroups", None]
     message = f"{given.name} ({', '.join(groups)}) must be the id of one group, such as sg-0a1b2c3d"
     hint = "merge their rules, or pass security_group"
@@ -298,14 +301,16 @@ def _policy(reader: Reader) -> str:
     if given is None:
         return _DEFAULT_POLICY
     name = str(given.text).strip()
-    if name not in ("AllAtOnce", "Rolling") and not reader.says("update_policy"):
+    if name != _DEFAULT_POLICY and reader.says("update_policy"):
+        reader.overrule(given, "update_policy")
+    elif name not in ("AllAtOnce", "Rolling"):
         reader.refuse(given, _POLICIES.get(name, "it must be AllAtOnce or Rolling"))
     return reader.take("deployment", COMMAND, "DeploymentPolicy", str.strip) or _DEFAULT_POLICY
 
 
 def _refuse_batches(reader: Reader, policy: str, one_at_a_time: str) -> None:
     given = reader.peek(COMMAND, "BatchSize")
-    if given is None or policy != "Rolling" or reader.says("update_policy"):
+    if given is None or policy != "Rolling":
         return
     if str(given.text).strip() != one_at_a_time:
         del reader.given[COMMAND, "BatchSize", None]

@@ -152,6 +152,15 @@ class Reader:
         message = f"{given.name} ({given.shown}) is passed over: {reason}"
         self.findings.append(given.finding(Outcome.PASSED_OVER, message))
 
+    def overrule(self, given: Given, prop: str) -> None:
+        """Take an option and report that a prop decides in its place, or a Procfile."""
+        if prop == PROCFILE:
+            self.pass_over(given, "the Procfile decides")
+            return
+        self.given.pop((given.namespace, given.option, given.resource), None)
+        message = f"{prop}, given in code, wins over {given.name} ({given.shown})"
+        self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=True))
+
     # ---- from entries to values
 
     def _add(self, setting: Setting) -> None:
@@ -234,7 +243,7 @@ class Reader:
         if _is_own_queue(given) or row.loses_nothing(str(given.text)):
             self._lossless(given, "" if deciding else row.notice)
         elif deciding:
-            self._decided(given, deciding[0])
+            self.overrule(given, deciding[0])
         elif row.outcome is Outcome.PASSED_OVER:
             message = f"{given.name} ({given.shown}) is passed over: {row.reason}"
             self.findings.append(
@@ -248,13 +257,6 @@ class Reader:
         if not notice:
             message = f"{given.name} ({given.shown}) is passed over: nothing is lost without it"
         self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=bool(notice)))
-
-    def _decided(self, given: Given, prop: str) -> None:
-        if prop == PROCFILE:
-            self.pass_over(given, "the Procfile decides")
-            return
-        message = f"{prop}, given in code, wins over {given.name} ({given.shown})"
-        self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=True))
 
 
 def _may_refer(setting: Setting, text: Text) -> bool:
