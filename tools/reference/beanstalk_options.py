@@ -71,7 +71,7 @@ def _namespace(namespace: str, rows: Mapping[str, Option]) -> Iterator[str]:
 
 def _what_happens(option: Option) -> str:
     if option.outcome is Outcome.HONOURED:
-        texts = [f"becomes {option.becomes}"]
+        texts = [option.effect]
     else:
         texts = [f"{option.reason}; {option.hint}" if option.hint else option.reason]
     if option.lossless:

@@ -93,7 +93,7 @@ def test_no_tasks_are_allowed_when_said_so() -> None:
     assert parse_cron_yaml("version: 1\ncron: []\n").tasks == ()
 
 
-def test_a_problem_tells_line_column_text_and_message() -> None:
+def test_a_problem_has_line_column_text_and_message() -> None:
     problem = only_problem(TASK.replace("*/12", "*/0"))
     assert (problem.line, problem.column) == (5, 18)
     assert problem.text == '    schedule: "0 */0 * * *"'
@@ -101,7 +101,7 @@ def test_a_problem_tells_line_column_text_and_message() -> None:
     assert str(problem).startswith("line 5, column 18: hour:")
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file() -> None:
     text = """version: "1"
 cron:
   - name: a
@@ -177,7 +177,7 @@ cron:
         ("cron:", "crons:", 1, ["`cron` is missing"]),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_hint(
+def test_a_mistake_is_reported_with_its_line_and_hint(
     old: str, new: str, line: int, words: list[str]
 ) -> None:
     found = problems(TASK.replace(old, new, 1))
@@ -222,7 +222,7 @@ def test_what_is_no_cron_file_at_all_is_refused(text: str) -> None:
     assert problems(text)
 
 
-def test_at_run_time_the_good_tasks_remain_and_the_bad_are_told() -> None:
+def test_at_run_time_the_good_tasks_remain_and_the_bad_are_reported() -> None:
     text = (
         TASK
         + """  - {name: bad, url: /, schedule: "61 * * * *"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Size, Stack
+from aws_cdk import Duration, Size, Stack, Token
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -27,7 +27,9 @@ from worker_tier import (
     WorkerScaling,
     WorkerTier,
 )
+from worker_tier.beanstalk.settings import Deployment
 from worker_tier_bootstrap import paths
+from worker_tier_bootstrap.beanstalk import Reference
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 GROUP = "AWS::AutoScaling::AutoScalingGroup"
@@ -115,6 +117,22 @@ def test_port_becomes_the_applications_port_and_functions_become_references(
     (text,) = warned
     assert "environment['MODE'], given in code, wins over" in text
     assert "file" not in text
+
+
+@pytest.mark.parametrize("reference", Reference)
+def test_every_reference_becomes_what_the_deployment_fills_in(reference: Reference) -> None:
+    stack = new_stack()
+    deployment = Deployment()
+    text = deployment.text(reference)
+    deployment.tier = WorkerTier(
+        stack, "Worker", vpc=vpc_of(stack), dead_letter_queue=DeadLetterQueue.none()
+    )
+    assert Token.is_unresolved(text)
+    found = Stack.of(deployment.tier).resolve(text)
+    if reference.name.startswith("DEAD_LETTER_QUEUE"):
+        assert found == ""  # there is none
+    else:
+        assert found
 
 
 def test_a_port_of_code_wins(tmp_path: Path) -> None:

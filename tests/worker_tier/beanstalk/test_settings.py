@@ -353,7 +353,7 @@ def test_all_that_describe_configuration_settings_prints_of_a_stock_worker_is_re
     tmp_path: Path,
 ) -> None:
     # given a dump as the command prints it, with Elastic Beanstalk's defaults, and what no dump
-    # tells: the application, and the system behind an image's id
+    # has: the application, and the system behind an image's id
     (tmp_path / "application.py").write_text("application = None\n")
     (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
     stack = new_stack()
@@ -373,7 +373,7 @@ def test_all_that_describe_configuration_settings_prints_of_a_stock_worker_is_re
     assert data["InstanceType"] == "t3.micro"
     assert template.one("AWS::CloudWatch::Alarm", "ScaleOut")["MetricName"] == "NetworkOut"
     assert template.one("AWS::Logs::LogGroup")["RetentionInDays"] == 30
-    # and it is said what stays behind
+    # and a warning says what does not come along
     warnings = AnnotationAssertions.from_stack(stack).find_warning(
         "*", Match.string_like_regexp("grant it to the tier")
     )

@@ -84,6 +84,11 @@ class Option:
     notice: str = ""
     private: bool = False
 
+    @property
+    def effect(self) -> str:
+        """Return what an honoured option does, such as `becomes max_retries`."""
+        return self.becomes if self.becomes.startswith("no prop") else f"becomes {self.becomes}"
+
     def loses_nothing(self, value: str) -> bool:
         """Return whether all that a value asks for is so here, or is about what no worker has."""
         plain = "".join(value.lower().split())

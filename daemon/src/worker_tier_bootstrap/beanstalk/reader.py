@@ -136,7 +136,7 @@ class Reader:
 
     def honour(self, field_name: str, given: Given) -> None:
         """Report an option as honoured, and note it as the origin of a field."""
-        message = f"{given.name} ({given.shown}) becomes {given.row.becomes}"
+        message = f"{given.name} ({given.shown}): {given.row.effect}"
         self.findings.append(given.finding(Outcome.HONOURED, message))
         self.origins[field_name] = (*self.origins.get(field_name, ()), given.origin)
 
