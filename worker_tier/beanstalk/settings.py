@@ -208,9 +208,10 @@ def convert(
     given = _without_none(given)
     source, document = _document(settings, problems)
     reading = read_settings(document, decided=_decided(given))
-    problems += [source + text for text in sentences(refusals(reading.findings)).values()]
-    for (namespace, option), text in sentences(warnings(reading.findings)).items():
-        _warn(scope, f"{namespace}:{option}" if option else "option-settings", source + text)
+    problems += [source + text for _, text in sentences(refusals(reading.findings))]
+    for finding, text in sentences(warnings(reading.findings)):
+        option = f"{finding.namespace}:{finding.option}" if finding.option else "option-settings"
+        _warn(scope, option, source + text)
     merger = _Merger(scope, reading.settings, given, problems, Deployment())
     return Converted(
         props=merger.merged(),

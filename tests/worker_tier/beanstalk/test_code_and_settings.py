@@ -321,6 +321,15 @@ def test_what_is_passed_over_is_a_warning_that_says_what_is_here_instead() -> No
     assert any("no files are copied to S3; export the log group" in t for t in warned)
 
 
+def test_what_is_no_option_is_a_warning_and_what_is_no_entry_a_problem_each() -> None:
+    text = "option_settings:\n  aws:elasticbeanstalk:sqsd: {HttpPath: /x}\n"
+    _, warned = built(f"{text}packages: {{}}\ncontainer_commands: {{}}\nfiles: {{}}\n")
+    assert len(warned) == 3, warned
+    for key in ("packages", "container_commands", "files"):
+        assert sum(f"`{key}` is no option setting" in text for text in warned) == 1
+    assert len(problems_of(["a", "b", {"value": "c"}])) == 3
+
+
 def test_scheduled_actions_are_added_each_by_its_name() -> None:
     def entry(name: str, option: str, value: str) -> dict[str, str]:
         return {

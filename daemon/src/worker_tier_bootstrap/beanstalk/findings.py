@@ -78,25 +78,22 @@ class Finding:
         text = f"{self.message}; {self.hint}" if self.hint else self.message
         place = str(self.place)
         # The path of data by namespace says no more than the option's name.
-        known = not place or (self.namespace and self.namespace in place)
+        known = not place or f"[{self.namespace!r}]" in place
         return text if known else f"{text} ({place})"
 
 
-def sentences(findings: Iterable[Finding]) -> dict[tuple[str, str], str]:
+def sentences(findings: Iterable[Finding]) -> list[tuple[Finding, str]]:
     """Return a sentence for each finding, or for all of a namespace with one reason and hint.
 
     Returns:
-        Namespace and first option -> the sentence.
+        The first finding of each sentence, and the sentence.
     """
     groups: dict[tuple[str, str, str, object], list[Finding]] = {}
     for number, finding in enumerate(findings):
         alike = finding.outcome if finding.reason else number
-        groups.setdefault((finding.namespace, finding.reason, finding.hint, alike), []).append(
-            finding
-        )
-    return {
-        (first.namespace, first.option): _sentence(first, rest) for first, *rest in groups.values()
-    }
+        key = (finding.namespace, finding.reason, finding.hint, alike)
+        groups.setdefault(key, []).append(finding)
+    return [(first, _sentence(first, rest)) for first, *rest in groups.values()]
 
 
 def _sentence(first: Finding, rest: list[Finding]) -> str:
