@@ -78,7 +78,7 @@ def _what_happens(option: Option) -> str:
         texts.append(_lossless(option))
     if option.notice:
         texts.append(option.notice)
-    if option.decided_by:
+    if option.decided_by and not option.effect.startswith("becomes"):
         texts.append(f"{_listed(option.decided_by)} decides in its place")
     return ". ".join(text[:1].upper() + text[1:] for text in texts).replace("|", "\\|") + "."
 

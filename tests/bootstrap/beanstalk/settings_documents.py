@@ -628,6 +628,22 @@ aws:elasticbeanstalk:sqsd: {WorkerQueueURL: 'https://sqs.eu-west-1.amazonaws.com
         ),
     ),
     Document(
+        name="values that cannot be read, beside props that decide",
+        text="""
+aws:elasticbeanstalk:sqsd: {MaxRetries: many, HttpPath: !Sub '/${Stage}', MimeType: !Ref Type}
+aws:autoscaling:asg: {MinSize: !If [IsProd, 2, 1]}
+aws:ec2:instances: {EnableSpot: maybe}
+""",
+        decided=("max_retries", "http_path", "mime_type", "min_capacity", "capacity"),
+        warned=(
+            "max_retries, given in code, wins over aws:elasticbeanstalk:sqsd:MaxRetries ('many')",
+            "http_path, given in code, wins over aws:elasticbeanstalk:sqsd:HttpPath",
+            "mime_type, given in code, wins over aws:elasticbeanstalk:sqsd:MimeType",
+            "min_capacity, given in code, wins over aws:autoscaling:asg:MinSize",
+            "capacity, given in code, wins over aws:ec2:instances:EnableSpot ('maybe')",
+        ),
+    ),
+    Document(
         name="scheduled actions, each by its ResourceName",
         text="""
 option_settings:

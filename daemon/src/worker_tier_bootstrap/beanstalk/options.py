@@ -86,8 +86,9 @@ class Option:
 
     @property
     def effect(self) -> str:
-        """Return what an honoured option does, such as `becomes max_retries`."""
-        return self.becomes if self.becomes.startswith("no prop") else f"becomes {self.becomes}"
+        """Return what an honoured option does, such as `becomes max_retries`, or an empty text."""
+        plain = not self.becomes or self.becomes.startswith("no prop")
+        return self.becomes if plain else f"becomes {self.becomes}"
 
     def loses_nothing(self, value: str) -> bool:
         """Return whether all that a value asks for is so here, or is about what no worker has."""
@@ -96,7 +97,8 @@ class Option:
 
 
 def _becomes(prop: str, *, by: str = "") -> Option:
-    return Option(outcome=Outcome.HONOURED, becomes=prop, decided_by=tuple(by.split()))
+    names = by or (prop if prop.isidentifier() else "")
+    return Option(outcome=Outcome.HONOURED, becomes=prop, decided_by=tuple(names.split()))
 
 
 def _over(reason: str, hint: str = "", *, lossless: tuple[str, ...] = (), by: str = "") -> Option:
@@ -119,6 +121,9 @@ def _refused(reason: str, hint: str, *, lossless: tuple[str, ...] = (), by: str 
     )
 
 
+_SPOT: Final = "capacity=WorkerCapacity.spot(...)"
+#: Props that say which instances are launched.
+_TYPES: Final = "capacity instance_type"
 _ANY: Final = (ANY_VALUE,)
 _NO_BALANCER: Final = _over("a worker has no load balancer")
 _NO_BALANCER_HERE: Final = _over("a worker has no load balancer", lossless=_ANY)
@@ -179,7 +184,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "HttpConnections": _becomes("http_connections"),
         "HttpPath": _becomes("http_path"),
         "InactivityTimeout": _becomes("inactivity_timeout"),
-        "MaxRetries": _becomes("max_retries"),
+        "MaxRetries": _becomes("max_retries", by="max_retries queue"),
         "MimeType": _becomes("mime_type"),
         "RetentionPeriod": _becomes("retention_period"),
         "VisibilityTimeout": _becomes("visibility_timeout"),
@@ -201,9 +206,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             by="default_instance_warmup",
             lossless=("360",),
         ),
-        "EnableCapacityRebalancing": _becomes("capacity=WorkerCapacity.spot(...)"),
-        "MaxSize": _becomes("max_capacity"),
-        "MinSize": _becomes("min_capacity"),
+        "EnableCapacityRebalancing": _becomes(_SPOT, by=_TYPES),
+        "MaxSize": _becomes("max_capacity", by="max_capacity single_instance"),
+        "MinSize": _becomes("min_capacity", by="min_capacity single_instance"),
     },
     LAUNCH: {
         "BlockDeviceMappings": _refused(
@@ -239,7 +244,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             "pass machine_image=WorkerMachineImage.pinned(...) or .amazon_linux_2023()",
             by="machine_image",
         ),
-        "InstanceType": _becomes("instance_type"),
+        "InstanceType": _becomes("instance_type", by=_TYPES),
         "LaunchTemplateTagPropagationEnabled": _over(
             "tags of the stack reach instances in any case", lossless=_ANY
         ),
@@ -251,7 +256,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "RootVolumeThroughput": _refused(
             "the root volume has its type's base rate", _LEAVE_OUT, lossless=("125",)
         ),
-        "RootVolumeType": _becomes("root_volume_type: gp3, gp2 or standard"),
+        "RootVolumeType": _becomes("root_volume_type: gp3, gp2 or standard", by="root_volume_type"),
         "SSHSourceRestriction": _refused(
             _NO_SSH, _SESSION, by="session_manager", lossless=("tcp,22,22,0.0.0.0/0",)
         ),
@@ -270,7 +275,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     TRIGGER: _all(
         "BreachDuration, EvaluationPeriods, LowerBreachScaleIncrement, LowerThreshold, MeasureName,"
         " Period, Statistic, Unit, UpperBreachScaleIncrement, UpperThreshold",
-        _becomes("scaling=WorkerScaling.trigger(...)"),
+        _becomes("scaling=WorkerScaling.trigger(...)", by="scaling single_instance"),
     ),
     ROLLING: {
         "MaxBatchSize": _over(
@@ -301,29 +306,32 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         ),
     },
     INSTANCES: {
-        "EnableSpot": _becomes("capacity=WorkerCapacity.spot(...)"),
-        "InstanceTypes": _becomes("instance_type, or capacity=WorkerCapacity.spot(...)"),
-        "SpotAllocationStrategy": _becomes("capacity=WorkerCapacity.spot(...)"),
-        "SpotFleetOnDemandAboveBasePercentage": _becomes("capacity=WorkerCapacity.spot(...)"),
-        "SpotFleetOnDemandBase": _becomes("capacity=WorkerCapacity.spot(...)"),
+        "EnableSpot": _becomes(_SPOT, by=_TYPES),
+        "InstanceTypes": _becomes(f"instance_type, or {_SPOT}", by=_TYPES),
+        "SpotAllocationStrategy": _becomes(_SPOT, by=_TYPES),
+        "SpotFleetOnDemandAboveBasePercentage": _becomes(_SPOT, by=_TYPES),
+        "SpotFleetOnDemandBase": _becomes(_SPOT, by=_TYPES),
         "SpotMaxPrice": _refused(
             "AWS advises against a maximum price: it only interrupts more often",
             _LEAVE_OUT,
             lossless=("null",),
         ),
-        "SupportedArchitectures": _becomes("no prop: InstanceTypes are compared with it"),
+        "SupportedArchitectures": _becomes(
+            "no prop: InstanceTypes are compared with it", by=_TYPES
+        ),
     },
     VPC: {
         "AssociatePublicIpAddress": _becomes("associate_public_ip_address"),
         "DBSubnets": _refused(_NO_DATABASE, _OWN_STACK),
         "ELBScheme": _NO_BALANCER_HERE,
         "ELBSubnets": _NO_BALANCER,
-        "Subnets": _becomes("vpc_subnets"),
+        "Subnets": _becomes("vpc_subnets", by="vpc_subnets vpc"),
         "VPCId": _becomes("vpc"),
     },
     APPLICATION: {
         "Application Healthcheck URL": _becomes(
-            "health_path: a path, or one after HTTP:80; TCP:80 is what happens without one"
+            "health_path: a path, or one after HTTP:80; TCP:80 is what happens without one",
+            by="health_path",
         )
     },
     PROPERTIES: {
@@ -343,7 +351,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             "no prop: the log group goes with the stack, and false is refused with StreamLogs",
             by="log_group",
         ),
-        "RetentionInDays": _becomes("log_retention, with StreamLogs"),
+        "RetentionInDays": _becomes("log_retention, with StreamLogs", by="log_retention log_group"),
         "StreamLogs": _becomes("no prop: lines are always sent to the tier's log group"),
     },
     "aws:elasticbeanstalk:cloudwatch:logs:health": {

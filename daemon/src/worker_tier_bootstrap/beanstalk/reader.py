@@ -128,6 +128,9 @@ class Reader:
         try:
             value = read(str(given.text))
         except values.InvalidValue as error:
+            if deciding := self._deciding(given.row):
+                self.overrule(given, deciding)
+                return None
             message = f"{given.name} {error}, got {given.shown}"
             self.findings.append(given.finding(Outcome.REFUSED, message, "correct it"))
             return None
@@ -164,55 +167,31 @@ class Reader:
     # ---- from entries to values
 
     def _add(self, setting: Setting) -> None:
-        row = options.row_of(setting.namespace, setting.option) or options.unknown(
-            setting.namespace, setting.option
-        )
-        text = self._text(setting, row)
-        if text is None or not text.parts:
-            return
-        self.given[setting.key] = Given(
-            namespace=setting.namespace,
-            option=setting.option,
-            resource=setting.key[2],
-            text=text,
-            row=row,
-            place=setting.place,
-        )
-
-    def _text(self, setting: Setting, row: Option) -> Text | None:
-        """Return the value, or None if it is empty or was refused."""
-        name = f"{setting.namespace}:{setting.option}"
-        passes = row.outcome is Outcome.PASSED_OVER or self.says(*row.decided_by)
+        name = (setting.namespace, setting.option)
+        row = options.row_of(*name) or options.unknown(*name)
         try:
             text = self.resolver.text(setting.value)
         except Unresolved as error:
-            if passes:
-                return Text((_as_written(setting.value),))
-            self._refuse_function(setting, f"{name} cannot be honoured: {error.reason}")
-            return None
-        if text is None or text.literal is not None or passes or _may_refer(setting, text):
-            return text
-        reason = "it is known only when the stack is deployed"
-        self._refuse_function(setting, f"{name} ({text}) cannot be honoured: {reason}")
-        return None
+            written = _given(setting, row, Text((_as_written(setting.value),)))
+            self._unread(written, f"{written.name} cannot be honoured: {error.reason}")
+            return
+        if text is None or not text.parts:
+            return
+        given = _given(setting, row, text)
+        if text.literal is not None or _may_refer(given):
+            self.given[setting.key] = given
+        else:
+            reason = "it is known only when the stack is deployed"
+            self._unread(given, f"{given.name} ({text}) cannot be honoured: {reason}")
 
-    def _refuse_function(self, setting: Setting, message: str) -> None:
-        hint = "write the value that the environment has"
-        if setting.namespace == PROPERTIES:
-            hint += (
-                ", or leave it out and pass it in code, as in"
-                f" WorkerApplication.from_asset(..., environment={{{setting.option!r}: ...}})"
-            )
-        self.findings.append(
-            Finding(
-                outcome=Outcome.REFUSED,
-                message=message,
-                hint=hint,
-                namespace=setting.namespace,
-                option=setting.option,
-                place=setting.place,
-            )
-        )
+    def _unread(self, given: Given, message: str) -> None:
+        """Report a value that is not known here, unless it does not matter."""
+        if deciding := self._deciding(given.row):
+            self.overrule(given, deciding)
+        elif given.row.outcome is Outcome.PASSED_OVER:
+            self._by_table(given)
+        else:
+            self.findings.append(given.finding(Outcome.REFUSED, message, _value_hint(given)))
 
     # ---- the table's outcomes
 
@@ -239,11 +218,11 @@ class Reader:
 
     def _by_table(self, given: Given) -> None:
         row = given.row
-        deciding = sorted(self.decided.intersection(row.decided_by))
+        deciding = self._deciding(row)
         if _is_own_queue(given) or row.loses_nothing(str(given.text)):
             self._lossless(given, "" if deciding else row.notice)
         elif deciding:
-            self.overrule(given, deciding[0])
+            self.overrule(given, deciding)
         elif row.outcome is Outcome.PASSED_OVER:
             message = f"{given.name} ({given.shown}) is passed over: {row.reason}"
             self.findings.append(
@@ -252,6 +231,10 @@ class Reader:
         else:
             self.refuse(given, row.reason, row.hint)
 
+    def _deciding(self, row: Option) -> str:
+        """Return what decides in the place of an option, or an empty text."""
+        return next((prop for prop in row.decided_by if prop in self.decided), "")
+
     def _lossless(self, given: Given, notice: str) -> None:
         message = f"{given.name}: {notice}"
         if not notice:
@@ -259,11 +242,29 @@ class Reader:
         self.findings.append(given.finding(Outcome.PASSED_OVER, message, loses=bool(notice)))
 
 
-def _may_refer(setting: Setting, text: Text) -> bool:
+def _given(setting: Setting, row: Option, text: Text) -> Given:
+    return Given(
+        namespace=setting.namespace,
+        option=setting.option,
+        resource=setting.key[2],
+        text=text,
+        row=row,
+        place=setting.place,
+    )
+
+
+def _value_hint(given: Given) -> str:
+    """Return what to do about a value that is not known here."""
+    hint = "write the value that the environment has"
+    if given.namespace != PROPERTIES:
+        return hint
+    in_code = f"WorkerApplication.from_asset(..., environment={{{given.option!r}: ...}})"
+    return f"{hint}, or leave it out and pass it in code, as in {in_code}"
+
+
+def _may_refer(given: Given) -> bool:
     """Return whether a value may hold references, which are filled into properties only."""
-    if setting.namespace == PROPERTIES:
-        return True
-    return setting.option == "WorkerQueueURL" and text == Text((Reference.QUEUE_URL,))
+    return given.namespace == PROPERTIES or _is_own_queue(given)
 
 
 def _is_own_queue(given: Given) -> bool:
