@@ -17,7 +17,13 @@ from typing import Any
 from sqsd.aws.hints import hint_for_leader_table
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.base.ports import Clock, EventLog
-from sqsd.contract import ATTRIBUTE_SCHEDULED_TIME, ATTRIBUTE_TASK_NAME, SCHEDULED_TIME_FORMAT
+from sqsd.contract import (
+    ATTRIBUTE_NONCE,
+    ATTRIBUTE_SCHEDULED_TIME,
+    ATTRIBUTE_TASK_NAME,
+    SCHEDULED_TIME_FORMAT,
+    Occurrence,
+)
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.lease import LeaseRules
 from sqsd.cron.ports import TableApi
@@ -39,6 +45,14 @@ def leader_table(api: TableApi, clock: Clock, log: EventLog) -> DynamoDbLeaderTa
     return DynamoDbLeaderTable(api, TABLE, TableLog(TABLE, clock, log, hint))
 
 
+def occurrence_sent(message: Mapping[str, Any]) -> Occurrence:
+    """What a scheduler's message was sent for."""
+    attributes = message["attributes"]
+    time = attributes[ATTRIBUTE_SCHEDULED_TIME]
+    due = datetime.strptime(time, SCHEDULED_TIME_FORMAT).replace(tzinfo=UTC)
+    return Occurrence(attributes[ATTRIBUTE_TASK_NAME], due, attributes[ATTRIBUTE_NONCE])
+
+
 class FakeSender:
     """`ports.Sender` in memory."""
 
@@ -51,6 +65,10 @@ class FakeSender:
             raise self.error
         self.sent.append(message)
         return f"message-{len(self.sent)}"
+
+    def occurrence(self, number: int = 0) -> Occurrence:
+        """What the message with that number, from 0, was sent for."""
+        return occurrence_sent(self.sent[number])
 
     def times(self, task: str | None = None) -> list[str]:
         return [
@@ -229,17 +247,17 @@ class Fleet:
 
     async def _deliver(self, message: dict[str, Any], message_id: str, sent: float) -> None:
         """Deliver until one that is up answers; a member that dies meanwhile answers nothing."""
-        attributes = message["attributes"]
-        time = attributes[ATTRIBUTE_SCHEDULED_TIME]
-        task = attributes[ATTRIBUTE_TASK_NAME]
-        due = datetime.strptime(time, SCHEDULED_TIME_FORMAT).replace(tzinfo=UTC)
+        time = message["attributes"][ATTRIBUTE_SCHEDULED_TIME]
+        occurrence = occurrence_sent(message)
         sent_at = int((EPOCH + sent) * 1000)
         while True:
             await asyncio.sleep(self.chance.uniform(0.01, 0.5))
             member = self.chance.choice([m for m in self.members if m.up] or [None])
             if member is None:
                 continue
-            asked = asyncio.ensure_future(member.guard.is_duplicate(task, due, message_id, sent_at))
+            asked = asyncio.ensure_future(
+                member.guard.is_duplicate(occurrence, message_id, sent_at)
+            )
             await asyncio.wait([asked], timeout=30)
             if not asked.done() or not member.up:
                 asked.cancel()
@@ -248,7 +266,7 @@ class Fleet:
                 self.suppressed += 1
                 return
             self.answered[time] += 1
-            completing = asyncio.ensure_future(member.guard.completed(task, due, message_id))
+            completing = asyncio.ensure_future(member.guard.completed(occurrence, message_id))
             await asyncio.wait([completing], timeout=30)
             # Now and then the delete is lost, and the message comes again when it is visible.
             if completing.done() and self.chance.random() < 0.02:

@@ -135,6 +135,43 @@ def test_on_a_fifo_queue_each_occurrence_arrives_once_and_in_order(tier: Tier) -
     assert {post.headers["x-aws-sqsd-taskname"] for post in tier.application.posts} == {"tick"}
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+def test_messages_forged_in_advance_cancel_no_occurrence(tier: Tier, fifo: bool) -> None:
+    tier.set_up(fifo=fifo)
+    tier.add_leader_table()
+    # given messages for the occurrences of the next seconds, sent by a stranger before they are due
+    begin = int(time.time()) // 2 * 2
+    forged = {
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in range(begin, begin + 16, 2)
+    }
+    for at in sorted(forged):
+        values = {
+            "path": "/forged",
+            "task_name": "tick",
+            "scheduled_time": f"{at[:10]} {at[11:19]} UTC",
+        }
+        fifo_ids = {"MessageGroupId": "other", "MessageDeduplicationId": f"tick@{at}"}
+        tier.send(
+            "elasticbeanstalk scheduled job",
+            MessageAttributes={
+                f"beanstalk.sqsd.{name}": {"DataType": "String", "StringValue": value}
+                for name, value in values.items()
+            },
+            **(fifo_ids if fifo else {}),
+        )
+    tier.start_daemon(cron=EVERY_2_SECONDS)
+
+    # when their times come
+    def genuine() -> set[str]:
+        posts = [post for post in tier.application.posts if post.path == "/scheduled"]
+        return {post.headers["x-aws-sqsd-scheduled-at"] for post in posts}
+
+    # then the scheduler's messages are POSTed nevertheless
+    eventually(lambda: len(genuine() & forged) >= 3, seconds=30)
+    assert {post.path for post in tier.application.posts} == {"/forged", "/scheduled"}
+    assert tier.daemons[0].events("cron.suppressed") == []
+
+
 def test_two_tiers_run_the_same_tasks_without_knowing_of_each_other(
     tier: Tier, local_aws: LocalAws, tmp_path: Path
 ) -> None:

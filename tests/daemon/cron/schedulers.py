@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from sqsd.contract import Occurrence
 from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.lease import LeaseRules
@@ -55,3 +56,12 @@ def virtually(scenario: Callable[[], Awaitable[None]]) -> None:
 
 def due(minute: int) -> datetime:
     return datetime.fromtimestamp(EPOCH + minute * 60, UTC)
+
+
+#: Nonce of messages that no scheduler of a test sent.
+NONCE = "0" * 32
+
+
+def sent_for(minute: int, nonce: str = NONCE, task: str = "tick") -> Occurrence:
+    """What a message of the task at that minute was sent for."""
+    return Occurrence(task, due(minute), nonce)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sqsd.base.errors import AwsUnreachable
-from sqsd.contract import events
+from sqsd.contract import Occurrence, events
 from sqsd.cron.cron_yaml import Problem, read_cron_yaml
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.file import NO_LEADER_TABLE
@@ -25,6 +25,7 @@ from sqsd.testing.table import FakeDynamoDb
 from tests.fakes.cron_fleet import EPOCH, TABLE, FakeSender, leader_table
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON_TICK = Occurrence("tick", NOON, "0" * 32)
 TICK = "{name: tick, url: /tick, schedule: '* * * * *'}"
 OTHER = "{name: other, url: /other, schedule: '* * * * *'}"
 BAD = "{name: bad, url: /bad, schedule: '61 * * * *'}"
@@ -225,7 +226,7 @@ def test_dynamodb_is_called_only_while_a_task_is_enabled() -> None:
         instance = Instance()
         calls = instance.dynamodb.calls.total
         await asyncio.sleep(60)
-        assert not await instance.reloader.is_duplicate("tick", NOON, "m1")
+        assert not await instance.reloader.is_duplicate(NOON_TICK, "m1")
         assert calls() == 0
         # none -> one
         instance.file.write(TICK)
@@ -269,13 +270,13 @@ def test_the_guard_uses_the_tasks_of_a_file_that_was_replaced() -> None:
         await asyncio.sleep(61)
         instance.file.write("{name: tick, url: /, schedule: '* * * * *', catch_up: 3600}")
         await asyncio.sleep(10)
-        assert not await instance.reloader.is_duplicate("tick", NOON, "m1")
+        assert not await instance.reloader.is_duplicate(NOON_TICK, "m1")
         # sent by a repair, 50 minutes late
         sent_at = int((NOON.timestamp() + 3_000) * 1000)
-        assert await instance.reloader.is_duplicate("tick", NOON, "m2", sent_at)
-        await instance.reloader.completed("tick", NOON, "m1")
-        await instance.reloader.abandoned("tick", NOON, "m1")
-        assert await instance.reloader.is_duplicate("tick", NOON, "m1"), "done stays done"
+        assert await instance.reloader.is_duplicate(NOON_TICK, "m2", sent_at)
+        await instance.reloader.completed(NOON_TICK, "m1")
+        await instance.reloader.abandoned(NOON_TICK, "m1")
+        assert await instance.reloader.is_duplicate(NOON_TICK, "m1"), "done stays done"
         await instance.drain()
 
     run_virtually(scenario())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,11 +20,14 @@ from tests.daemon.cron.schedulers import Tier, schedule, virtually
 from tests.fakes.cron_fleet import TABLE, Faults, Fleet
 
 
-def test_the_message_is_elastic_beanstalks_exactly() -> None:
+def test_the_message_is_elastic_beanstalks_exactly_but_for_a_nonce() -> None:
     async def scenario() -> None:
         tier = Tier()
         await asyncio.sleep(61)
         await tier.drain()
+        (message,) = tier.sender.sent
+        nonce = message["attributes"].pop("beanstalk.sqsd.nonce")
+        assert re.fullmatch("[0-9a-f]{32}", nonce)
         assert tier.sender.sent == [
             {
                 "body": "elasticbeanstalk scheduled job",
@@ -47,7 +51,10 @@ def test_on_a_fifo_queue_the_group_is_the_task_and_the_deduplication_id_the_occu
         await tier.drain()
         (message,) = tier.sender.sent
         assert message["group_id"] == "tick"
-        assert message["deduplication_id"] == "tick@2026-03-01T00:01:00Z"
+        assert (
+            message["deduplication_id"]
+            == f"tick@2026-03-01T00:01:00Z#{tier.sender.occurrence().nonce}"
+        )
 
     virtually(scenario)
 

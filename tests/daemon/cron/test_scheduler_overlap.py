@@ -10,7 +10,7 @@ import pytest
 
 from sqsd.base.errors import AwsUnreachable
 from sqsd.contract import events
-from tests.daemon.cron.schedulers import Tier, due, schedule, virtually
+from tests.daemon.cron.schedulers import Tier, schedule, sent_for, virtually
 from tests.fakes.cron_fleet import EPOCH
 
 # ---- overlap
@@ -23,9 +23,9 @@ def test_with_overlap_skip_an_occurrence_waits_for_the_answer_of_the_one_before(
     async def scenario() -> None:
         tier = Tier(SKIPPING)
         await asyncio.sleep(61)
-        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
+        assert not await tier.guard.is_duplicate(tier.sender.occurrence(), "m1")
         await asyncio.sleep(120)  # minutes 2 and 3 are due meanwhile
-        await tier.guard.completed("tick", due(1), "m1")
+        await tier.guard.completed(tier.sender.occurrence(), "m1")
         await asyncio.sleep(60)
         await tier.drain()
         assert tier.sender.times() == ["2026-03-01 00:01:00 UTC", "2026-03-01 00:04:00 UTC"]
@@ -40,8 +40,8 @@ def test_with_overlap_skip_a_message_given_up_for_good_holds_nothing_back() -> N
     async def scenario() -> None:
         tier = Tier(SKIPPING)
         await asyncio.sleep(61)
-        await tier.guard.is_duplicate("tick", due(1), "m1")
-        await tier.guard.abandoned("tick", due(1), "m1")
+        await tier.guard.is_duplicate(tier.sender.occurrence(), "m1")
+        await tier.guard.abandoned(tier.sender.occurrence(), "m1")
         await asyncio.sleep(60)
         await tier.drain()
         assert len(tier.sender.times()) == 2
@@ -65,13 +65,13 @@ def test_without_it_occurrences_overlap() -> None:
 def test_of_two_messages_of_one_occurrence_the_first_dispatched_counts() -> None:
     async def scenario() -> None:
         tier = Tier()
-        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
-        assert await tier.guard.is_duplicate("tick", due(1), "m2")
-        assert not await tier.guard.is_duplicate("tick", due(1), "m1"), "its own redelivery"
-        await tier.guard.completed("tick", due(1), "m1")
-        assert await tier.guard.is_duplicate("tick", due(1), "m1"), "its delete was lost"
-        assert await tier.guard.is_duplicate("tick", due(1), "m2")
-        assert not await tier.guard.is_duplicate("tick", due(2), "m3"), "another occurrence"
+        assert not await tier.guard.is_duplicate(sent_for(1), "m1")
+        assert await tier.guard.is_duplicate(sent_for(1), "m2")
+        assert not await tier.guard.is_duplicate(sent_for(1), "m1"), "its own redelivery"
+        await tier.guard.completed(sent_for(1), "m1")
+        assert await tier.guard.is_duplicate(sent_for(1), "m1"), "its delete was lost"
+        assert await tier.guard.is_duplicate(sent_for(1), "m2")
+        assert not await tier.guard.is_duplicate(sent_for(2), "m3"), "another occurrence"
         assert tier.guard.suppressed == 3
         await tier.drain()
 
@@ -84,13 +84,13 @@ def test_a_message_sent_long_after_its_time_was_sent_on_purpose_and_is_dispatche
 ) -> None:
     async def scenario() -> None:
         tier = Tier()
-        await tier.guard.is_duplicate("tick", due(1), "m1")
+        await tier.guard.is_duplicate(sent_for(1), "m1")
         if state == "abandoned":
-            await tier.guard.abandoned("tick", due(1), "m1")
+            await tier.guard.abandoned(sent_for(1), "m1")
         if state == "done":
-            await tier.guard.completed("tick", due(1), "m1")
+            await tier.guard.completed(sent_for(1), "m1")
         redriven = int((EPOCH + 7_200) * 1000)
-        assert not await tier.guard.is_duplicate("tick", due(1), "m9", redriven)
+        assert not await tier.guard.is_duplicate(sent_for(1), "m9", redriven)
         await tier.drain()
 
     virtually(scenario)
@@ -107,7 +107,7 @@ def test_without_the_table_a_message_is_dispatched_after_a_bounded_wait() -> Non
         tier.dynamodb.around = hang
         loop = asyncio.get_running_loop()
         started = loop.time()
-        assert not await tier.guard.is_duplicate("tick", due(1), "m1")
+        assert not await tier.guard.is_duplicate(sent_for(1), "m1")
         assert loop.time() - started < 10
         await tier.drain()
 

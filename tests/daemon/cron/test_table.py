@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from sqsd.aws.ports import AwsApi
 from sqsd.base.errors import AwsError, AwsUnreachable
-from sqsd.contract import LEADER_TABLE_ACTIONS, LEADER_TABLE_TTL
+from sqsd.contract import LEADER_TABLE_ACTIONS, LEADER_TABLE_TTL, Occurrence
 from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord, LeaseRules, LeaseSettings
@@ -29,6 +29,7 @@ from tests.fakes.cron_fleet import FakeSender
 
 TABLE = "Leaders"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+NOON_OF_T = Occurrence("t", NOON, "0" * 32)
 
 
 class OverBoto:
@@ -184,21 +185,21 @@ async def test_of_two_claims_over_one_version_one_is_refused(table: DynamoDbLead
 async def test_the_first_message_of_an_occurrence_is_recorded_and_others_are_refused(
     table: DynamoDbLeaderTable,
 ) -> None:
-    assert await table.dispatch_run("t", NOON, "m1", NOON, None)
-    assert await table.dispatch_run("t", NOON, "m1", NOON, None)
-    assert not await table.dispatch_run("t", NOON, "m2", NOON, None)
-    run = await table.read_run("t", NOON)
+    assert await table.dispatch_run(NOON_OF_T, "m1", NOON, None)
+    assert await table.dispatch_run(NOON_OF_T, "m1", NOON, None)
+    assert not await table.dispatch_run(NOON_OF_T, "m2", NOON, None)
+    run = await table.read_run(NOON_OF_T)
     assert run == RunRecord(message_id="m1", state="dispatched", dispatched_at=NOON)
-    assert await table.dispatch_run("t", NOON, "m2", NOON, run), "taken over as it was read"
-    assert not await table.dispatch_run("t", NOON, "m3", NOON, run)
+    assert await table.dispatch_run(NOON_OF_T, "m2", NOON, run), "taken over as it was read"
+    assert not await table.dispatch_run(NOON_OF_T, "m3", NOON, run)
 
 
 async def test_what_is_done_is_dispatched_never_again(table: DynamoDbLeaderTable) -> None:
-    await table.dispatch_run("t", NOON, "m1", NOON, None)
-    await table.finish_run("t", NOON, "m1", NOON, done=True)
-    assert not await table.dispatch_run("t", NOON, "m1", NOON, None)
-    await table.finish_run("t", NOON, "m1", NOON, done=False)
-    run = await table.read_run("t", NOON)
+    await table.dispatch_run(NOON_OF_T, "m1", NOON, None)
+    await table.finish_run(NOON_OF_T, "m1", NOON, done=True)
+    assert not await table.dispatch_run(NOON_OF_T, "m1", NOON, None)
+    await table.finish_run(NOON_OF_T, "m1", NOON, done=False)
+    run = await table.read_run(NOON_OF_T)
     assert run is not None
     assert run.state == "done", "giving up cannot undo an answer"
 
@@ -206,13 +207,13 @@ async def test_what_is_done_is_dispatched_never_again(table: DynamoDbLeaderTable
 async def test_an_answer_is_recorded_even_if_its_dispatch_was_not(
     table: DynamoDbLeaderTable,
 ) -> None:
-    await table.finish_run("t", NOON, "m1", NOON, done=True)
-    assert not await table.dispatch_run("t", NOON, "m2", NOON, None)
+    await table.finish_run(NOON_OF_T, "m1", NOON, done=True)
+    assert not await table.dispatch_run(NOON_OF_T, "m2", NOON, None)
 
 
 async def test_items_of_occurrences_expire(table: DynamoDbLeaderTable, api: AwsApi) -> None:
-    await table.dispatch_run("t", NOON, "m1", NOON, None)
-    key = {"id": {"S": "run#t#2026-03-01 12:00:00 UTC"}}
+    await table.dispatch_run(NOON_OF_T, "m1", NOON, None)
+    key = {"id": {"S": f"run#t#2026-03-01 12:00:00 UTC#{NOON_OF_T.nonce}"}}
     item = (await api.call("GetItem", {"TableName": TABLE, "Key": key}, timeout=2))["Item"]
     assert float(item[LEADER_TABLE_TTL]["N"]) == NOON.timestamp() + 15 * 86_400
 
@@ -286,8 +287,9 @@ async def test_two_schedulers_send_each_second_once_though_the_leader_dies(api: 
     ]
     assert {(b - a).total_seconds() for a, b in pairwise(seconds)} == {1.0}
     guard = DuplicateGuard(tasks, table, clock)
-    assert not await guard.is_duplicate("each second", seconds[0], "m1")
-    await guard.completed("each second", seconds[0], "m1")
-    assert await guard.is_duplicate("each second", seconds[0], "m2")
+    first = Occurrence("each second", seconds[0], "0" * 32)
+    assert not await guard.is_duplicate(first, "m1")
+    await guard.completed(first, "m1")
+    assert await guard.is_duplicate(first, "m2")
     with pytest.raises(asyncio.CancelledError):
         await running[leader]

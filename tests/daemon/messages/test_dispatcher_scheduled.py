@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 import pytest
 
 from sqsd import contract
-from sqsd.contract import events
+from sqsd.contract import Occurrence, events
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.expression import parse_expression
 from sqsd.cron.schedule import Schedule, Task
@@ -23,19 +22,19 @@ class Copies:
     """Knows the first message of each occurrence."""
 
     def __init__(self) -> None:
-        self.first: dict[tuple[str, datetime], str] = {}
+        self.first: dict[Occurrence, str] = {}
         self.recorded: list[tuple[str, str]] = []
 
     async def is_duplicate(
-        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
+        self, occurrence: Occurrence, message_id: str, sent_at: int | None = None
     ) -> bool:
         await asyncio.sleep(0.01)
-        return self.first.setdefault((task, scheduled), message_id) != message_id
+        return self.first.setdefault(occurrence, message_id) != message_id
 
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def completed(self, occurrence: Occurrence, message_id: str) -> None:
         self.recorded.append(("completed", message_id))
 
-    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def abandoned(self, occurrence: Occurrence, message_id: str) -> None:
         self.recorded.append(("abandoned", message_id))
 
 
@@ -44,6 +43,7 @@ def scheduled(tier: RunningTier) -> str:
         contract.ATTRIBUTE_PATH: "/scheduled",
         contract.ATTRIBUTE_TASK_NAME: "tick",
         contract.ATTRIBUTE_SCHEDULED_TIME: "2026-01-01 00:00:00 UTC",
+        contract.ATTRIBUTE_NONCE: "0" * 32,
     }
     attributes = {k: {"DataType": "String", "StringValue": v} for k, v in values.items()}
     return tier.sqs.send(contract.CRON_BODY, attributes=attributes)
@@ -138,9 +138,9 @@ class SlowCopies(Copies):
         super().__init__()
         self.seconds = seconds
 
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def completed(self, occurrence: Occurrence, message_id: str) -> None:
         await asyncio.sleep(self.seconds)
-        await super().completed(task, scheduled, message_id)
+        await super().completed(occurrence, message_id)
 
 
 @pytest.mark.parametrize(("seconds", "noted"), [(6.0, True), (600.0, False)])

@@ -6,7 +6,8 @@ and listed in docs/compatibility.md.
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from typing import Final, NamedTuple
 
 # ---- the request an application sees -----------------------------------------------------------
 
@@ -52,8 +53,29 @@ RESERVED_ATTRIBUTE_PREFIX: Final = "beanstalk.sqsd"
 ATTRIBUTE_PATH: Final = "beanstalk.sqsd.path"
 ATTRIBUTE_TASK_NAME: Final = "beanstalk.sqsd.task_name"
 ATTRIBUTE_SCHEDULED_TIME: Final = "beanstalk.sqsd.scheduled_time"
+#: Ours: a random number of the claim, in hexadecimal. Whoever may only send cannot know it.
+ATTRIBUTE_NONCE: Final = "beanstalk.sqsd.nonce"
+#: Length of a nonce: 32 hexadecimal digits.
+NONCE_DIGITS: Final = 32
+#: Longest name of a task, in characters.
+TASK_NAME_MAX_LETTERS: Final = 256
 #: Format of `scheduled_time`: `2017-03-22 23:10:00 UTC`.
 SCHEDULED_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S UTC"
+
+
+class Occurrence(NamedTuple):
+    """One due time of a periodic task, as a scheduler claimed it.
+
+    Args:
+        task: the task's name.
+        scheduled: the due time, aware.
+        nonce: the claim's random number, or None if a release without nonces claimed it.
+    """
+
+    task: str
+    scheduled: datetime
+    nonce: str | None
+
 
 # ---- dead letters that the daemon sends ------------------------------------------------------
 

@@ -21,13 +21,10 @@ from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 import yaml
 
-from sqsd.contract import CRON_FILE_NAME
+from sqsd.contract import CRON_FILE_NAME, TASK_NAME_MAX_LETTERS
 from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
 from sqsd.cron.notations import without_quotes
 from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
-
-#: Longest name of a task, in characters.
-NAME_MAX_LETTERS: Final = 256
 
 #: Beginning of the tags of YAML's own types.
 _TAG: Final = "tag:yaml.org,2002:"
@@ -227,8 +224,10 @@ class _Reader:
             self._note(
                 node, f"name {name!r} must not begin or end with a blank or hold control characters"
             )
-        elif len(name) > NAME_MAX_LETTERS:
-            self._note(node, f"name has {len(name)} letters, must have at most {NAME_MAX_LETTERS}")
+        elif len(name) > TASK_NAME_MAX_LETTERS:
+            self._note(
+                node, f"name has {len(name)} letters, must have at most {TASK_NAME_MAX_LETTERS}"
+            )
         else:
             if (plain := without_quotes(name)) != name:
                 self._warn(node, f'name {name} has quotes around it; write "{plain}"')

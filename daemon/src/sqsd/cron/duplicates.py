@@ -1,9 +1,11 @@
 """Recognises copies of an occurrence before they are POSTed.
 
-A message of a periodic task costs one write before its POST and one after its answer; ordinary
-messages cost nothing. When the table cannot be reached the message is dispatched all the same: a
-copy is rare, and an outage must not stop periodic tasks. A message is also dispatched if two
-environments with different tables enqueue the same task into one queue.
+A message that a scheduler sent costs one write before its POST and one after its answer; other
+messages cost nothing. An occurrence is known by its claim's nonce as well, so a message that anyone
+else sent, with whatever attributes, has no influence on what is recorded of it. When the table
+cannot be reached the message is dispatched all the same: a copy is rare, and an outage must not
+stop periodic tasks. A message is also dispatched if two environments with different tables enqueue
+the same task into one queue.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Final, TypeVar
 from sqsd.base.backoff import doubled
 from sqsd.base.errors import SqsdError
 from sqsd.base.ports import Clock
+from sqsd.contract import Occurrence
 from sqsd.cron.occurrence import (
+    AHEAD_MAX,
     COPY_WINDOW_MAX,
     OVERLAP_MAX,
     copies_end,
@@ -66,7 +70,7 @@ class DuplicateGuard:
         self._tasks = {task.name: task for task in schedule.tasks}
 
     async def is_duplicate(
-        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
+        self, occurrence: Occurrence, message_id: str, sent_at: int | None = None
     ) -> bool:
         """Return whether to delete a received message of a periodic task instead of POSTing it.
 
@@ -74,57 +78,54 @@ class DuplicateGuard:
         answer of the table within `ADMIT_SECONDS` the message counts as the first.
 
         Args:
-            task: the task's name, from the message's attributes.
-            scheduled: the scheduled time, aware, from the message's attributes.
+            occurrence: what the message was sent for, from its attributes.
             message_id: SQS's id of the message.
             sent_at: SQS's `SentTimestamp`, in milliseconds since 1970.
         """
         sent = None if sent_at is None else datetime.fromtimestamp(sent_at / 1000, UTC)
 
         async def ask() -> bool:
-            return await self._ask(task, scheduled, message_id, sent)
+            return await self._ask(occurrence, message_id, sent)
 
         duplicate = bool(await self._persist(ask, ADMIT_SECONDS))
         self.suppressed += duplicate
         return duplicate
 
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def completed(self, occurrence: Occurrence, message_id: str) -> None:
         """Record that a message was answered with 200, so that later copies are duplicates.
 
         Never raises. While the table fails this is tried for as long as a copy may be sent, and
         with `overlap: skip` for as long as the occurrence would hold back the next.
         """
-        await self._finish(task, scheduled, message_id, done=True)
+        await self._finish(occurrence, message_id, done=True)
 
-    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def abandoned(self, occurrence: Occurrence, message_id: str) -> None:
         """Record that no attempt follows: dead-lettered, expired, or failed for the last time.
 
         Never raises. `overlap: skip` then waits no longer, and a redriven message is dispatched.
         """
-        await self._finish(task, scheduled, message_id, done=False)
+        await self._finish(occurrence, message_id, done=False)
 
-    async def _ask(
-        self, task: str, scheduled: datetime, message_id: str, sent: datetime | None
-    ) -> bool:
-        window = self._window(task)
+    async def _ask(self, occurrence: Occurrence, message_id: str, sent: datetime | None) -> bool:
+        window = self._window(occurrence.task)
         seen = None
         for _ in range(_MAX_CHANGES):
-            if await self._table.dispatch_run(task, scheduled, message_id, self._now(), seen):
+            if await self._table.dispatch_run(occurrence, message_id, self._now(), seen):
                 return False
-            seen = await self._table.read_run(task, scheduled)
-            if seen and judge(seen, message_id, scheduled, sent, window) == "duplicate":
+            seen = await self._table.read_run(occurrence)
+            if seen and judge(seen, message_id, occurrence.scheduled, sent, window) == "duplicate":
                 return True
             if seen and seen.state == "done":
                 return False  # answered long ago: this is no copy, but was sent on purpose
         return False
 
-    async def _finish(self, task: str, scheduled: datetime, message_id: str, *, done: bool) -> None:
+    async def _finish(self, occurrence: Occurrence, message_id: str, *, done: bool) -> None:
         async def write() -> None:
-            await self._table.finish_run(task, scheduled, message_id, self._now(), done=done)
+            await self._table.finish_run(occurrence, message_id, self._now(), done=done)
 
         self._unfinished += 1
         try:
-            await self._persist(write, self._finish_seconds(task, scheduled))
+            await self._persist(write, self._finish_seconds(occurrence))
         finally:
             self._unfinished -= 1
 
@@ -132,10 +133,12 @@ class DuplicateGuard:
         known = self._tasks.get(task)
         return COPY_WINDOW_MAX if known is None else window_of(known)
 
-    def _finish_seconds(self, task: str, scheduled: datetime) -> float:
+    def _finish_seconds(self, occurrence: Occurrence) -> float:
         """Return for how many seconds a record of what became of a message is worth trying."""
-        known = self._tasks.get(task)
-        wanted = copies_end(scheduled, self._window(task)) - self._now()
+        known = self._tasks.get(occurrence.task)
+        # A sender may name any time, but a scheduler sends nothing that is not due.
+        scheduled = min(occurrence.scheduled, self._now() + AHEAD_MAX)
+        wanted = copies_end(scheduled, self._window(occurrence.task)) - self._now()
         if known is not None and known.overlap == "skip":
             wanted = max(wanted, OVERLAP_MAX)
         return max(wanted.total_seconds(), FINISH_SECONDS)

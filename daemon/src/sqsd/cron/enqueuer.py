@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -12,16 +13,20 @@ from sqsd.base.errors import AwsUnreachable, SqsdError
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of, pause
 from sqsd.contract import (
+    ATTRIBUTE_NONCE,
     ATTRIBUTE_PATH,
     ATTRIBUTE_SCHEDULED_TIME,
     ATTRIBUTE_TASK_NAME,
     CRON_BODY,
+    NONCE_DIGITS,
+    Occurrence,
     events,
 )
 from sqsd.cron.election import Elector
 from sqsd.cron.occurrence import (
     Claim,
     MoveCursor,
+    RunRecord,
     Send,
     Step,
     TaskRecord,
@@ -194,7 +199,8 @@ class TaskEnqueuer:
             self._record = await self._table_for_call().read_task(self.name)
             self._record_term = term
             self._log_recalled(self._record)
-        step = next_step(self.task, self._record, self._now(), self._elector.identity)
+        nonce = secrets.token_hex(NONCE_DIGITS // 2)
+        step = next_step(self.task, self._record, self._now(), self._elector.identity, nonce)
         return await self._perform(step)
 
     async def _perform(self, step: Step) -> float:
@@ -214,16 +220,30 @@ class TaskEnqueuer:
     # ---- claim, send, mark
 
     async def _claim(self, claim: Claim) -> float:
-        if claim.after is not None:
-            run = await self._table_for_call().read_run(self.name, claim.after)
-            if still_running(run, claim.record.sent_at, self._now()):
-                return await self._skip(claim)
+        if claim.after is not None and await self._is_unfinished(claim.after, claim.record):
+            return await self._skip(claim)
         if not self._elector.holds():
             return 0
         if not await self._write(claim.record, claim.expected_version):
             return self._conflict()
         self._repairing = claim.repair
         return await self._send(claim.record)
+
+    async def _is_unfinished(self, sent: datetime, record: TaskRecord) -> bool:
+        """Return whether the occurrence `sent`, which was sent last, is not finished yet."""
+        run = None
+        if record.sent_nonce is not None:
+            run = await self._read_run(sent, record.sent_nonce)
+        if run is None:
+            # During a deployment a daemon of a release without nonces may have received it.
+            run = await self._read_run(sent, None)
+        if run is None and record.sent_nonce is None:
+            # The message had no nonce, so nothing is recorded of it: waiting would be in vain.
+            return False
+        return still_running(run, record.sent_at, self._now())
+
+    async def _read_run(self, time: datetime, nonce: str | None) -> RunRecord | None:
+        return await self._table_for_call().read_run(Occurrence(self.name, time, nonce))
 
     async def _skip(self, claim: Claim) -> float:
         record = marked_skipped(claim.record)
@@ -242,7 +262,9 @@ class TaskEnqueuer:
         try:
             # Given up soon: a second message of an occurrence is recognised as a copy.
             async with asyncio.timeout(_CALL_MAX_SECONDS):
-                message_id = await self._send_message(record.cursor)
+                message_id = await self._send_message(
+                    Occurrence(self.name, record.cursor, record.nonce)
+                )
         except TimeoutError as error:
             late = AwsUnreachable("SendMessage", f"no answer in {_CALL_MAX_SECONDS:g} s")
             raise _SendFailed(record, late) from error
@@ -258,16 +280,19 @@ class TaskEnqueuer:
         )
         return await self._write_mark(self._mark)
 
-    async def _send_message(self, time: datetime) -> str:
+    async def _send_message(self, occurrence: Occurrence) -> str:
+        attributes = {
+            ATTRIBUTE_PATH: self.task.url,
+            ATTRIBUTE_TASK_NAME: self.name,
+            ATTRIBUTE_SCHEDULED_TIME: scheduled_text(occurrence.scheduled),
+        }
+        if occurrence.nonce is not None:
+            attributes[ATTRIBUTE_NONCE] = occurrence.nonce
         return await self._sender.send(
             body=CRON_BODY,
-            attributes={
-                ATTRIBUTE_PATH: self.task.url,
-                ATTRIBUTE_TASK_NAME: self.name,
-                ATTRIBUTE_SCHEDULED_TIME: scheduled_text(time),
-            },
+            attributes=attributes,
             group_id=message_group(self.name) if self._fifo else None,
-            deduplication_id=deduplication_id(self.name, time) if self._fifo else None,
+            deduplication_id=deduplication_id(occurrence) if self._fifo else None,
         )
 
     def _count_sent(self, record: TaskRecord, message_id: str) -> None:

@@ -5,7 +5,12 @@ the holder of the lease moves the cursor to T with the state `claimed`, under th
 the item is still the version it knows; then it sends; then it marks the item `sent`. Two holders
 (a lease is no fence) cannot both claim T. A claim that is not marked is repaired by whoever holds
 the lease next: it claims the same T again and sends it. The message may then exist twice, with
-one and the same (task, scheduled time).
+one and the same (task, scheduled time, nonce).
+
+The **nonce** is a random number that is drawn for each claim, written with it, and reused by a
+repair. Whoever may send to the queue can name any task and time, but cannot know the nonce of a
+claim, for the application never sees it. It is therefore part of an occurrence's key in the table
+and of its deduplication id: a forged message is another occurrence at most, and cancels nothing.
 
 **Dispatching.** Each occurrence has an own item, written by the instance that received a
 message of it, before the POST and after the 200. A message is a duplicate, to be deleted without
@@ -33,7 +38,7 @@ from itertools import islice, takewhile
 from typing import Final, Literal
 from zoneinfo import ZoneInfoNotFoundError
 
-from sqsd.contract import SCHEDULED_TIME_FORMAT
+from sqsd.contract import SCHEDULED_TIME_FORMAT, Occurrence
 from sqsd.cron.expression import parse_expression
 from sqsd.cron.schedule import (
     CATCH_UP_MAX,
@@ -89,7 +94,9 @@ class TaskRecord:
         cursor: the occurrence last dealt with, or the moment from which the task counts.
         state: `claimed` while a message for `cursor` may or may not have been sent.
         claimant: who claimed it.
-        sent, sent_at: the occurrence last sent, and when; for `overlap: skip`.
+        nonce: the random number of the last claim, or None if a release without nonces made it.
+        sent, sent_at, sent_nonce: the occurrence last sent, when, and with which nonce; for
+            `overlap: skip`.
         expires_at: epoch seconds for DynamoDB's time-to-live; decides nothing.
     """
 
@@ -99,6 +106,8 @@ class TaskRecord:
     state: Literal["idle", "claimed", "sent", "skipped"]
     claimant: str
     expires_at: int
+    nonce: str | None = None
+    sent_nonce: str | None = None
     sent: datetime | None = None
     sent_at: datetime | None = None
 
@@ -155,12 +164,15 @@ class Send:
 Step = WaitUntil | MoveCursor | Claim | Send
 
 
-def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: str) -> Step:
+def next_step(
+    task: Task, record: TaskRecord | None, now: datetime, claimant: str, nonce: str
+) -> Step:
     """Return what the holder of the lease does for `task` at the wall-clock time `now`.
 
     Args:
         record: the task's item, or None if there is none.
         claimant: the holder.
+        nonce: a random number that was not used before, for a claim.
     """
     if not task.enabled and (record is None or record.schedule == signature(task)):
         return WaitUntil(now + TASK_RETENTION)
@@ -172,7 +184,7 @@ def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: st
     if record.state == "claimed":
         return _finish_claim(task, record, now, claimant)
     if record.schedule != signature(task):
-        return _changed(task, record, now, claimant)
+        return _changed(task, record, now, claimant, nonce)
     if record.cursor - now > AHEAD_MAX:
         return _moved(task, record, now, claimant, "clock")
     due = next_after(task, record.cursor)
@@ -183,11 +195,18 @@ def next_step(task: Task, record: TaskRecord | None, now: datetime, claimant: st
         dropped = occurrences_between(task, record.cursor, oldest - _INSTANT)
         missed = sum(1 for _ in islice(dropped, MISSED_COUNTED))
         return _moved(task, record, oldest - _INSTANT, claimant, "missed", missed)
+    return _claimed(task, record, now, due, claimant, nonce)
+
+
+def _claimed(
+    task: Task, record: TaskRecord, now: datetime, due: datetime, claimant: str, nonce: str
+) -> Claim:
     claimed = _written(task, record, now, cursor=due, state="claimed", claimant=claimant)
-    return Claim(claimed, record.version, after=record.sent if task.overlap == "skip" else None)
+    after = record.sent if task.overlap == "skip" else None
+    return Claim(replace(claimed, nonce=nonce), record.version, after=after)
 
 
-def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str) -> Step:
+def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str, nonce: str) -> Step:
     """Return the step for a task whose schedule was changed.
 
     An occurrence that was due by the former schedule is sent if both name it and it is not too
@@ -211,8 +230,7 @@ def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str) -> St
         lost = takewhile(is_lost, occurrences_between(before, record.cursor, until))
         dropped = list(islice(lost, MISSED_COUNTED))
         return _moved(task, record, dropped[-1], claimant, "missed", len(dropped))
-    claimed = _written(task, record, now, cursor=due, state="claimed", claimant=claimant)
-    return Claim(claimed, record.version, after=record.sent if task.overlap == "skip" else None)
+    return _claimed(task, record, now, due, claimant, nonce)
 
 
 def _scheduled_before(task: Task, schedule: str) -> Task | None:
@@ -230,7 +248,8 @@ def _finish_claim(task: Task, record: TaskRecord, now: datetime, claimant: str) 
         return _moved(task, record, record.cursor, claimant, "missed", 1)
     if record.claimant == claimant:
         return Send(record)
-    # Claimed anew before it is sent, so that the mark of its first claimant is refused.
+    # Claimed anew before it is sent, so that the mark of its first claimant is refused. With the
+    # same nonce, so that the two messages are known to be copies.
     mine = _written(task, record, now, cursor=record.cursor, state="claimed", claimant=claimant)
     return Claim(mine, record.version, repair=True)
 
@@ -252,7 +271,7 @@ def _moved(
 def marked_sent(task: Task, record: TaskRecord, now: datetime) -> TaskRecord:
     """Return the record after SQS accepted the message of its claim."""
     done = _written(task, record, now, record.cursor, "sent", record.claimant)
-    return replace(done, sent=record.cursor, sent_at=now)
+    return replace(done, sent=record.cursor, sent_at=now, sent_nonce=record.nonce)
 
 
 def marked_skipped(claim: TaskRecord) -> TaskRecord:
@@ -276,6 +295,8 @@ def _written(
         state=state,
         claimant=claimant,
         expires_at=int(needed_until.timestamp()),
+        nonce=None if before is None else before.nonce,
+        sent_nonce=None if before is None else before.sent_nonce,
         sent=None if before is None else before.sent,
         sent_at=None if before is None else before.sent_at,
     )
@@ -378,9 +399,10 @@ def task_id(name: str) -> str:
     return TASK_ID_PREFIX + name
 
 
-def run_id(name: str, time: datetime) -> str:
-    """Return the key of an occurrence's item."""
-    return f"{RUN_ID_PREFIX}{name}#{scheduled_text(time)}"
+def run_id(occurrence: Occurrence) -> str:
+    """Return the key of an occurrence's item; without a nonce, that of releases without nonces."""
+    key = f"{RUN_ID_PREFIX}{occurrence.task}#{scheduled_text(occurrence.scheduled)}"
+    return key if occurrence.nonce is None else f"{key}#{occurrence.nonce}"
 
 
 def message_group(name: str) -> str:
@@ -388,9 +410,10 @@ def message_group(name: str) -> str:
     return _fifo_text(name)
 
 
-def deduplication_id(name: str, time: datetime) -> str:
-    """Return an occurrence's FIFO deduplication id."""
-    return _fifo_text(f"{name}@{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+def deduplication_id(occurrence: Occurrence) -> str:
+    """Return an occurrence's FIFO deduplication id, which only the nonce makes unpredictable."""
+    text = f"{occurrence.task}@{occurrence.scheduled.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return _fifo_text(text if occurrence.nonce is None else f"{text}#{occurrence.nonce}")
 
 
 def _fifo_text(text: str) -> str:

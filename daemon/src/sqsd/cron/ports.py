@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from sqsd.contract import Occurrence
 from sqsd.cron.lease import LeaseRecord
 from sqsd.cron.occurrence import RunRecord, TaskRecord
 
@@ -55,11 +56,11 @@ class LeaderTable(Protocol):
     async def write_task(self, name: str, record: TaskRecord, expected_version: int | None) -> bool:
         """Write a task's item if it has `expected_version`; None: if none exists."""
 
-    async def read_run(self, name: str, time: datetime) -> RunRecord | None:
-        """Return the item of the occurrence at `time`, or None if there is none."""
+    async def read_run(self, occurrence: Occurrence) -> RunRecord | None:
+        """Return the item of an occurrence, or None if there is none."""
 
     async def dispatch_run(
-        self, name: str, time: datetime, message_id: str, now: datetime, seen: RunRecord | None
+        self, occurrence: Occurrence, message_id: str, now: datetime, seen: RunRecord | None
     ) -> bool:
         """Record that the message `message_id` of an occurrence is dispatched.
 
@@ -68,7 +69,7 @@ class LeaderTable(Protocol):
         """
 
     async def finish_run(
-        self, name: str, time: datetime, message_id: str, now: datetime, *, done: bool
+        self, occurrence: Occurrence, message_id: str, now: datetime, *, done: bool
     ) -> None:
         """Record that a message was answered with 200 (`done`), or that no attempt will follow."""
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Final, Protocol
 
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of, pause
-from sqsd.contract import events
+from sqsd.contract import Occurrence, events
 from sqsd.cron.cron_yaml import Problem
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.file import NO_LEADER_TABLE
@@ -184,18 +183,18 @@ class CronReloader:
     # ---- duplicates, for the dispatcher
 
     async def is_duplicate(
-        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
+        self, occurrence: Occurrence, message_id: str, sent_at: int | None = None
     ) -> bool:
         """Return `DuplicateGuard.is_duplicate`, or False while there is no guard."""
         guard = self._guard
-        return guard is not None and await guard.is_duplicate(task, scheduled, message_id, sent_at)
+        return guard is not None and await guard.is_duplicate(occurrence, message_id, sent_at)
 
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def completed(self, occurrence: Occurrence, message_id: str) -> None:
         """Do as `DuplicateGuard.completed`, or nothing while there is no guard."""
         if self._guard is not None:
-            await self._guard.completed(task, scheduled, message_id)
+            await self._guard.completed(occurrence, message_id)
 
-    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def abandoned(self, occurrence: Occurrence, message_id: str) -> None:
         """Do as `DuplicateGuard.abandoned`, or nothing while there is no guard."""
         if self._guard is not None:
-            await self._guard.abandoned(task, scheduled, message_id)
+            await self._guard.abandoned(occurrence, message_id)

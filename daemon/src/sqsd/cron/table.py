@@ -1,6 +1,6 @@
 """The leader table in DynamoDB: every write is conditional, every read strongly consistent.
 
-Three kinds of items share the table's one key: `lease`, `task#NAME` and `run#NAME#TIME`. The
+Three kinds of items share the table's one key: `lease`, `task#NAME` and `run#NAME#TIME#NONCE`. The
 first has no time-to-live, so that DynamoDB never deletes a lease. Only `GetItem`, `PutItem` and
 `UpdateItem` are called. No call is repeated here: what a lost answer means is decided by the
 callers' state machines.
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from sqsd.base.errors import AwsError, AwsUnreachable, SqsdError
-from sqsd.contract import LEADER_TABLE_KEY, LEADER_TABLE_TTL
+from sqsd.contract import LEADER_TABLE_KEY, LEADER_TABLE_TTL, Occurrence
 from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord
 from sqsd.cron.occurrence import RUN_RETENTION, RunRecord, TaskRecord, run_id, task_id
 from sqsd.cron.ports import TableApi
@@ -126,12 +126,12 @@ class DynamoDbLeaderTable:
 
     # ---- occurrences
 
-    async def read_run(self, name: str, time: datetime) -> RunRecord | None:
-        """Return the item of the occurrence at `time`, or None if there is none."""
-        return await self._get(run_id(name, time), _run)
+    async def read_run(self, occurrence: Occurrence) -> RunRecord | None:
+        """Return the item of an occurrence, or None if there is none."""
+        return await self._get(run_id(occurrence), _run)
 
     async def dispatch_run(
-        self, name: str, time: datetime, message_id: str, now: datetime, seen: RunRecord | None
+        self, occurrence: Occurrence, message_id: str, now: datetime, seen: RunRecord | None
     ) -> bool:
         """Record that the message `message_id` of an occurrence is dispatched.
 
@@ -146,12 +146,12 @@ class DynamoDbLeaderTable:
         condition = "#message_id = :known AND #state <> :done"
         if seen is None:
             condition = f"attribute_not_exists(#key) OR ({condition})"
-        key = run_id(name, time)
+        key = run_id(occurrence)
         written = await self._update(key, _set(values), condition, values | expected, _run)
         return written is not None
 
     async def finish_run(
-        self, name: str, time: datetime, message_id: str, now: datetime, *, done: bool
+        self, occurrence: Occurrence, message_id: str, now: datetime, *, done: bool
     ) -> None:
         """Record that a message was answered with 200 (`done`), or that no attempt will follow.
 
@@ -163,7 +163,7 @@ class DynamoDbLeaderTable:
             condition = "#message_id = :message_id AND #state <> :done"
             condition = f"attribute_not_exists(#key) OR ({condition})"
             values |= {":done": {"S": "done"}}
-        await self._update(run_id(name, time), setting, condition, values, _run)
+        await self._update(run_id(occurrence), setting, condition, values, _run)
 
     # ---- calls
 
@@ -270,6 +270,10 @@ def _task_values(record: TaskRecord) -> dict[str, Mapping[str, Any]]:
         "claimant": {"S": record.claimant},
         LEADER_TABLE_TTL: _number(record.expires_at),
     }
+    if record.nonce is not None:
+        values["nonce"] = {"S": record.nonce}
+    if record.sent_nonce is not None:
+        values["sent_nonce"] = {"S": record.sent_nonce}
     if record.sent is not None:
         values["sent"] = {"S": record.sent.isoformat()}
     if record.sent_at is not None:
@@ -281,6 +285,9 @@ def _task(item: Item) -> TaskRecord:
     def time(name: str) -> datetime | None:
         return datetime.fromisoformat(item[name]["S"]) if name in item else None
 
+    def text(name: str) -> str | None:
+        return str(item[name]["S"]) if name in item else None
+
     return TaskRecord(
         version=int(item["version"]["N"]),
         schedule=item["schedule"]["S"],
@@ -288,6 +295,8 @@ def _task(item: Item) -> TaskRecord:
         state=item["state"]["S"],
         claimant=item["claimant"]["S"],
         expires_at=int(item[LEADER_TABLE_TTL]["N"]),
+        nonce=text("nonce"),
+        sent_nonce=text("sent_nonce"),
         sent=time("sent"),
         sent_at=time("sent_at"),
     )

@@ -1,17 +1,17 @@
 """Messages of periodic tasks: each occurrence is dispatched once, however many copies SQS has.
 
 A scheduler that fails over may send the message of an occurrence twice. Each such message is looked
-up before it is sent, and what became of it is recorded; all other messages pass through.
+up before it is sent, and what became of it is recorded. All other messages pass through, also those
+that have a scheduled time but not the nonce of a claim: their senders are not known.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Protocol
 
 from sqsd.base.ports import EventLog
 from sqsd.base.tasks import Tasks
-from sqsd.contract import events
+from sqsd.contract import Occurrence, events
 from sqsd.messages.delivery import Answered, ApplicationDelivery
 from sqsd.messages.in_flight import InFlightMessage, State
 from sqsd.messages.message import Message
@@ -23,14 +23,14 @@ class Duplicates(Protocol):
     """Recognizes copies of scheduled messages: `sqsd.cron.duplicates`."""
 
     async def is_duplicate(
-        self, task: str, scheduled: datetime, message_id: str, sent_at: int | None = None
+        self, occurrence: Occurrence, message_id: str, sent_at: int | None = None
     ) -> bool:
         """Return whether to delete the message instead of sending it; False if that is unknown."""
 
-    async def completed(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def completed(self, occurrence: Occurrence, message_id: str) -> None:
         """The application has processed the message."""
 
-    async def abandoned(self, task: str, scheduled: datetime, message_id: str) -> None:
+    async def abandoned(self, occurrence: Occurrence, message_id: str) -> None:
         """No attempt will follow: the message is dead-lettered, expired, or out of receives."""
 
 
@@ -50,16 +50,19 @@ class OccurrenceDelivery:
         request = self._delivery.build(in_flight, answered)
         if request is None:
             return
-        if request.scheduled_at is None:
+        occurrence = None
+        if request.scheduled_at is not None:
+            occurrence = occurrence_of(in_flight.message)
+        if occurrence is None:
             self._delivery.post(in_flight, request, answered)
         else:
-            work = self._send_scheduled(in_flight, request, request.scheduled_at, answered)
+            work = self._send_occurrence(in_flight, request, occurrence, answered)
             self._lookups.start(work, "send scheduled")
 
     def given_up(self, message: Message) -> None:
         occurrence = occurrence_of(message)
         if occurrence is not None:
-            work = self._duplicates.abandoned(*occurrence, message.message_id)
+            work = self._duplicates.abandoned(occurrence, message.message_id)
             self._records.start(work, "record occurrence")
 
     def abort(self) -> None:
@@ -72,18 +75,17 @@ class OccurrenceDelivery:
         await self._lookups.close()
         await self._records.close()
 
-    async def _send_scheduled(
+    async def _send_occurrence(
         self,
         in_flight: InFlightMessage,
         request: Request,
-        scheduled_at: datetime,
+        occurrence: Occurrence,
         answered: Answered,
     ) -> None:
         message = in_flight.message
-        task = in_flight.task_name or ""
         try:
             duplicate = await self._duplicates.is_duplicate(
-                task, scheduled_at, message.message_id, message.sent_at
+                occurrence, message.message_id, message.sent_at
             )
         except Exception as error:  # one message met a defect; as if the table did not answer
             self._log.emit(events.DAEMON_FAILED, message_id=message.message_id, reason=repr(error))
@@ -96,7 +98,7 @@ class OccurrenceDelivery:
             answered(in_flight, outcome)
             if in_flight.state is State.DELETING:
                 message_id = in_flight.message.message_id
-                work = self._duplicates.completed(task, scheduled_at, message_id)
+                work = self._duplicates.completed(occurrence, message_id)
                 self._records.start(work, "record occurrence")
 
         self._delivery.post(in_flight, request, record)

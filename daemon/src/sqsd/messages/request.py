@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from sqsd import contract
-from sqsd.contract import SqsdOptions
+from sqsd.contract import Occurrence, SqsdOptions
 from sqsd.messages.extra_headers import Extras
 from sqsd.messages.message import Message
 from sqsd.messages.sns import unwrap
@@ -25,6 +25,8 @@ _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 _YEARS: Final = range(1970, 9000)
+#: A nonce as a scheduler makes it; `\Z`, for `$` also accepts a line end after it.
+_NONCE: Final = re.compile(rf"[0-9a-f]{{{contract.NONCE_DIGITS}}}\Z")
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 # Ends of one header line with the start of the next: they are the same for every message.
@@ -174,10 +176,20 @@ class _AttributeHeaders:
         return lines + self.scheduled + more
 
 
-def occurrence_of(message: Message) -> tuple[str, datetime] | None:
-    """Return the task name and time of a periodic task's message; None for any other message."""
+def occurrence_of(message: Message) -> Occurrence | None:
+    """Return the occurrence that a message was sent for, or None if no scheduler sent it.
+
+    Only a scheduler of this project gives a message a nonce. Other messages with a scheduled time,
+    such as those of Elastic Beanstalk's daemon, become the same request but are no occurrence.
+    """
+    nonce = _text(message, contract.ATTRIBUTE_NONCE)
+    if nonce is None or _NONCE.match(nonce) is None:
+        return None
+    task = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
+    if not 1 <= len(task) <= contract.TASK_NAME_MAX_LETTERS:
+        return None
     at = _moment(_text(message, contract.ATTRIBUTE_SCHEDULED_TIME) or "")
-    return None if at is None else (_text(message, contract.ATTRIBUTE_TASK_NAME) or "", at)
+    return None if at is None else Occurrence(task, at, nonce)
 
 
 @lru_cache(maxsize=256)
