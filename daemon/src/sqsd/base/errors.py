@@ -8,6 +8,20 @@ from typing import Final
 ACCESS_DENIED_CODES: Final = frozenset(
     {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized"}
 )
+#: Codes with which DynamoDB and SQS refuse what a call says: repeating it is in vain. Missing
+#: permissions, tables and queues are not among them, for an operator may add them at any time.
+_FINAL_CODES: Final = frozenset(
+    {
+        "InvalidAttributeValue",
+        "InvalidMessageContents",
+        "InvalidParameterValue",
+        "InvalidParameterValueException",
+        "ItemCollectionSizeLimitExceededException",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
+    }
+)
 
 
 class SqsdError(Exception):
@@ -34,6 +48,11 @@ class AwsError(SqsdError):
         self.status = status
         text = f"{action} was refused with {code} (HTTP {status}): {message}"
         super().__init__(f"{text}; {hint}" if hint else text)
+
+    @property
+    def final(self) -> bool:
+        """Whether the same call will be refused again, because of what it says."""
+        return self.code in _FINAL_CODES
 
 
 class AwsUnreachable(SqsdError):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from sqsd.base.backoff import doubled
-from sqsd.base.errors import SqsdError
+from sqsd.base.errors import AwsError, SqsdError
 from sqsd.base.ports import Clock
 from sqsd.contract import Occurrence
 from sqsd.cron.occurrence import (
@@ -75,7 +75,8 @@ class DuplicateGuard:
         """Return whether to delete a received message of a periodic task instead of POSTing it.
 
         Call it before every POST of such a message, redeliveries included. Never raises; without an
-        answer of the table within `ADMIT_SECONDS` the message counts as the first.
+        answer of the table within `ADMIT_SECONDS`, or if the table refuses the item for good, the
+        message counts as the first.
 
         Args:
             occurrence: what the message was sent for, from its attributes.
@@ -146,14 +147,19 @@ class DuplicateGuard:
     async def _persist(
         self, call: Callable[[], Awaitable[_Result]], seconds: float
     ) -> _Result | None:
-        """Return the result of `call`, repeated while the table fails, or None after `seconds`."""
+        """Return the result of `call`, or None if the table refuses it for good or fails too long.
+
+        Args:
+            seconds: time for which the call is repeated while the table fails.
+        """
         deadline = self._clock.monotonic() + seconds
         failures = 0
         while True:
             try:
                 return await call()
-            except SqsdError:  # logged by the table
-                pass
+            except SqsdError as error:  # logged by the table
+                if isinstance(error, AwsError) and error.final:
+                    return None
             longest = max(_RETRY_MAX_SECONDS, self._unfinished / _CALLS_A_SECOND)
             wait = doubled(_RETRY_SECONDS, failures, longest)
             failures += 1

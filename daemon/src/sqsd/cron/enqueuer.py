@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sqsd.base.backoff import doubled
-from sqsd.base.errors import AwsUnreachable, SqsdError
+from sqsd.base.errors import AwsError, AwsUnreachable, SqsdError
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of, pause
 from sqsd.contract import (
@@ -352,6 +352,9 @@ class TaskEnqueuer:
             self._log.emit(events.CRON_FAILED, task=self.name, reason=repr(error))
             return
         # Any other failure is the table's, which logged it.
+        cause = error.cause if isinstance(error, _SendFailed) else error
+        if isinstance(cause, AwsError) and cause.final:
+            return  # any other leader would be refused as well, and the other tasks go on here
         now = self._clock.monotonic()
         if self._stuck_since is None:
             self._stuck_since = now

@@ -17,6 +17,11 @@ from sqsd.contract import events
 
 #: Hint for a failure about which nothing better is known.
 _REPEATED: Final = "none needed if it passes: the call is repeated"
+#: Hint for a call that DynamoDB will never accept.
+_FINAL: Final = (
+    "DynamoDB does not accept this item, so the call is not repeated: look for a name or a schedule"
+    " of extreme length in cron.yaml; the message is POSTed, and other tasks go on"
+)
 #: Ends each hint: what a failure of the table means for the daemon.
 _MEANING: Final = "periodic tasks wait, messages do not"
 
@@ -73,8 +78,13 @@ class TableLog:
                 code=code,
                 times=kind.logged(),
                 reason=str(error),
-                hint=f"{self._hint(code) or _REPEATED}; {_MEANING}",
+                hint=self._hint_for(error, code),
             )
+
+    def _hint_for(self, error: SqsdError, code: str) -> str:
+        if isinstance(error, AwsError) and error.final:
+            return _FINAL
+        return f"{self._hint(code) or _REPEATED}; {_MEANING}"
 
     def succeeded(self, action: str) -> None:
         """Log which failures have ended now that a call of `action` succeeded.
