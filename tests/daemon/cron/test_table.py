@@ -14,11 +14,19 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sqsd.aws.ports import AwsApi
-from sqsd.base.errors import AwsError, AwsUnreachable
+from sqsd.base.errors import AwsError
 from sqsd.contract import LEADER_TABLE_ACTIONS, LEADER_TABLE_TTL, Occurrence
 from sqsd.cron.cron_yaml import parse_cron_yaml
 from sqsd.cron.duplicates import DuplicateGuard
-from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord, LeaseRules, LeaseSettings
+from sqsd.cron.lease import (
+    FREE,
+    LEASE_ID,
+    LEASE_SECONDS_MAX,
+    UNKNOWN,
+    LeaseRecord,
+    LeaseRules,
+    LeaseSettings,
+)
 from sqsd.cron.occurrence import RunRecord, TaskRecord
 from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
@@ -227,11 +235,27 @@ async def test_a_missing_table_is_an_error_that_says_so(api: AwsApi) -> None:
     assert caught.value.code == "ResourceNotFoundException"
 
 
-async def test_an_item_of_another_program_is_recognised_by_its_content() -> None:
-    api = FakeDynamoDb(TABLE)
-    api.items[TABLE][LEASE_ID] = {"id": {"S": LEASE_ID}, "leader_id": {"S": "i-1.0000000001"}}
-    with pytest.raises(AwsUnreachable, match="not of this daemon's making"):
-        await made(api).read_lease()
+async def test_an_item_of_another_program_is_replaced(
+    table: DynamoDbLeaderTable, api: AwsApi
+) -> None:
+    # given an item under our key that another program wrote
+    foreign = {"id": {"S": LEASE_ID}, "leader_id": {"S": "i-1.0000000001"}}
+    request = {
+        "TableName": TABLE,
+        "Item": foreign,
+        "ConditionExpression": "attribute_not_exists(#key)",
+        "ExpressionAttributeNames": {"#key": "id"},
+    }
+    await api.call("PutItem", request, timeout=2)
+    # when it is read, and acquired as it was read
+    seen = await table.read_lease()
+    assert seen is not None
+    assert (seen.holder, seen.lease_seconds) == (UNKNOWN, LEASE_SECONDS_MAX)
+    acquired = await table.acquire_lease("me", 10.0, seen)
+    # then the lease is ours, once
+    assert acquired is not None
+    assert (acquired.holder, acquired.version, acquired.unreadable) == ("me", 1, None)
+    assert await table.acquire_lease("other", 10.0, seen) is None
 
 
 # ---- all of it in real time

@@ -58,6 +58,7 @@ from sqsd.contract.wire import (
     TASK_NAME_MAX_LETTERS,
     USER_AGENT,
     Occurrence,
+    is_nonce,
 )
 
 __all__ = [
@@ -110,5 +111,6 @@ __all__ = [
     "SqsdOptions",
     "TierResources",
     "TierSettings",
+    "is_nonce",
     "parse_document",
 ]

@@ -57,6 +57,7 @@ ATTRIBUTE_SCHEDULED_TIME: Final = "beanstalk.sqsd.scheduled_time"
 ATTRIBUTE_NONCE: Final = "beanstalk.sqsd.nonce"
 #: Length of a nonce: 32 hexadecimal digits.
 NONCE_DIGITS: Final = 32
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
 #: Longest name of a task, in characters.
 TASK_NAME_MAX_LETTERS: Final = 256
 #: Format of `scheduled_time`: `2017-03-22 23:10:00 UTC`.
@@ -75,6 +76,11 @@ class Occurrence(NamedTuple):
     task: str
     scheduled: datetime
     nonce: str | None
+
+
+def is_nonce(text: str) -> bool:
+    """Return whether a text has the form of a nonce."""
+    return len(text) == NONCE_DIGITS and _HEXADECIMAL.issuperset(text)
 
 
 # ---- dead letters that the daemon sends ------------------------------------------------------

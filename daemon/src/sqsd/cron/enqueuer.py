@@ -30,6 +30,7 @@ from sqsd.cron.occurrence import (
     Send,
     Step,
     TaskRecord,
+    UnreadableTask,
     WaitUntil,
     copies_end,
     deduplication_id,
@@ -139,7 +140,7 @@ class TaskEnqueuer:
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         #: The task's item as last known; valid only in the term in which it was read.
-        self._record: TaskRecord | None = None
+        self._record: TaskRecord | UnreadableTask | None = None
         self._record_term: int | None = None
         self._mark: _Mark | None = None
         self._repairing = False
@@ -322,7 +323,9 @@ class TaskEnqueuer:
             self._record_term = None
         return 0
 
-    async def _write(self, record: TaskRecord, expected_version: int | None) -> bool:
+    async def _write(
+        self, record: TaskRecord, expected_version: int | UnreadableTask | None
+    ) -> bool:
         written = await self._table_for_call().write_task(self.name, record, expected_version)
         if written:
             self._record = record
@@ -373,9 +376,11 @@ class TaskEnqueuer:
 
     # ---- the log
 
-    def _log_recalled(self, record: TaskRecord | None) -> None:
+    def _log_recalled(self, record: TaskRecord | UnreadableTask | None) -> None:
         """Log when the task was last sent, unless its schedule was another then."""
-        if record is None or record.sent_at is None or record.schedule != signature(self.task):
+        if not isinstance(record, TaskRecord) or record.sent_at is None:
+            return
+        if record.schedule != signature(self.task):
             return
         self._log.emit(events.CRON_RECALLED, task=self.name, sent_at=record.sent_at.timestamp())
 
@@ -385,6 +390,10 @@ class TaskEnqueuer:
             self._emit(events.CRON_MISSED, step.record, missed=step.missed)
         elif step.why == "clock":
             self._emit(events.CRON_FAILED, step.record, reason="the table was ahead of this clock")
+        elif isinstance(step.expected_version, UnreadableTask):
+            problem = step.expected_version.problem
+            reason = f"the task's item was unreadable and is replaced; it begins anew: {problem}"
+            self._emit(events.CRON_FAILED, step.record, reason=reason)
 
     def _emit(self, event: str, record: TaskRecord, **values: object) -> None:
         time = scheduled_text(record.cursor)

@@ -51,8 +51,9 @@ every 1.75 s on average. Reads grow with the fleet: 4 followers make 2.3 reads a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from sqsd.base.backoff import doubled
 
@@ -60,6 +61,11 @@ from sqsd.base.backoff import doubled
 LEASE_ID: Final = "lease"
 #: Holder of a released lease: no process holds it.
 FREE: Final = ""
+#: Holder of a lease whose item does not say who holds it: some other process.
+UNKNOWN: Final = "unknown"
+#: Longest lease that an item may ask for, 60 s. An item that asks for more, or for nothing that is
+#: a length, was not written by this daemon; its lease counts as that long.
+LEASE_SECONDS_MAX: Final = 60.0
 #: Share of `read_seconds` by which a read is made earlier at most, at random.
 _READ_JITTER: Final = 0.25
 #: Share of a wait after a failed call by which it is longer at most, at random.
@@ -116,16 +122,28 @@ class LeaseSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseRecord:
-    """The lease's item in the table. `holder` is `FREE` after a release."""
+    """The lease's item in the table.
+
+    Args:
+        holder: the holder's identity, `FREE` after a release, or `UNKNOWN`.
+        lease_seconds: above 0, up to `LEASE_SECONDS_MAX`.
+        unreadable: version and term as the table has them, by name, or None if they are counters of
+            this daemon's making. An acquisition replaces them.
+    """
 
     version: int
     term: int
     holder: str
     lease_seconds: float
+    unreadable: Mapping[str, Any] | None = None
 
     def is_same_version(self, other: LeaseRecord | None) -> bool:
         """Whether no write was made between the reads that returned the two records."""
-        return other is not None and (self.version, self.term) == (other.version, other.term)
+        return other is not None and (self.version, self.term, self.unreadable) == (
+            other.version,
+            other.term,
+            other.unreadable,
+        )
 
 
 # ---- what is to be done next

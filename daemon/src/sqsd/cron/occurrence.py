@@ -32,10 +32,11 @@ from __future__ import annotations
 
 import hashlib
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfoNotFoundError
 
 from sqsd.contract import SCHEDULED_TIME_FORMAT, Occurrence
@@ -48,6 +49,9 @@ from sqsd.cron.schedule import (
     occurrences_between,
     zone_of,
 )
+
+TaskState = Literal["idle", "claimed", "sent", "skipped"]
+RunState = Literal["dispatched", "done", "abandoned"]
 
 #: Beginning of the table's key of a task's item.
 TASK_ID_PREFIX: Final = "task#"
@@ -103,13 +107,28 @@ class TaskRecord:
     version: int
     schedule: str
     cursor: datetime
-    state: Literal["idle", "claimed", "sent", "skipped"]
+    state: TaskState
     claimant: str
     expires_at: int
     nonce: str | None = None
     sent_nonce: str | None = None
     sent: datetime | None = None
     sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableTask:
+    """The item of a task that was not written by this daemon, or was damaged; it is replaced.
+
+    Args:
+        version: the item's version, or None if that is no counter.
+        raw_version: the item's version as the table has it, or None if there is none.
+        problem: why it cannot be used, for people.
+    """
+
+    version: int | None
+    raw_version: Mapping[str, Any] | None
+    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +144,16 @@ class MoveCursor:
 
     Args:
         record: what to write.
-        expected_version: version that the item must have, or None if there must be no item.
+        expected_version: version that the item must have, the unreadable item that it must still
+            be, or None if there must be no item.
         why: the task is new, its schedule was changed, the cursor was written by a clock that was
-            ahead, or occurrences were missed.
+            ahead, occurrences were missed, or the item was unreadable.
         missed: occurrences that were dropped for being too late.
     """
 
     record: TaskRecord
-    expected_version: int | None
-    why: Literal["new", "changed", "clock", "missed"]
+    expected_version: int | UnreadableTask | None
+    why: Literal["new", "changed", "clock", "missed", "unreadable"]
     missed: int = 0
 
 
@@ -165,7 +185,11 @@ Step = WaitUntil | MoveCursor | Claim | Send
 
 
 def next_step(
-    task: Task, record: TaskRecord | None, now: datetime, claimant: str, nonce: str
+    task: Task,
+    record: TaskRecord | UnreadableTask | None,
+    now: datetime,
+    claimant: str,
+    nonce: str,
 ) -> Step:
     """Return what the holder of the lease does for `task` at the wall-clock time `now`.
 
@@ -174,6 +198,10 @@ def next_step(
         claimant: the holder.
         nonce: a random number that was not used before, for a claim.
     """
+    if isinstance(record, UnreadableTask):
+        fresh = _written(task, None, now, cursor=now, state="idle", claimant=claimant)
+        version = 1 if record.version is None else record.version + 1
+        return MoveCursor(replace(fresh, version=version), record, "unreadable")
     if not task.enabled and (record is None or record.schedule == signature(task)):
         return WaitUntil(now + TASK_RETENTION)
     if record is None:
@@ -192,10 +220,17 @@ def next_step(
         return WaitUntil(due + delay_of(task))
     oldest = now - window_of(task)
     if due < oldest:
-        dropped = occurrences_between(task, record.cursor, oldest - _INSTANT)
-        missed = sum(1 for _ in islice(dropped, MISSED_COUNTED))
-        return _moved(task, record, oldest - _INSTANT, claimant, "missed", missed)
+        return _missed(task, task, record, oldest, claimant)
     return _claimed(task, record, now, due, claimant, nonce)
+
+
+def _missed(
+    scheduled: Task, task: Task, record: TaskRecord, oldest: datetime, claimant: str
+) -> MoveCursor:
+    """Return the step that drops what is due before `oldest` by the schedule of `scheduled`."""
+    dropped = occurrences_between(scheduled, record.cursor, oldest - _INSTANT)
+    missed = sum(1 for _ in islice(dropped, MISSED_COUNTED))
+    return _moved(task, record, oldest - _INSTANT, claimant, "missed", missed)
 
 
 def _claimed(
@@ -223,8 +258,11 @@ def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str, nonce
         ahead = record.cursor if record.cursor - now <= AHEAD_MAX else now
         return _moved(task, record, max(now, ahead), claimant, "changed")
 
+    if due < oldest:
+        return _missed(before, task, record, oldest, claimant)
+
     def is_lost(at: datetime) -> bool:
-        return at < oldest or next_after(task, at - _INSTANT) != at
+        return next_after(task, at - _INSTANT) != at
 
     if is_lost(due):
         lost = takewhile(is_lost, occurrences_between(before, record.cursor, until))
@@ -284,7 +322,7 @@ def _written(
     before: TaskRecord | None,
     now: datetime,
     cursor: datetime,
-    state: Literal["idle", "claimed", "sent", "skipped"],
+    state: TaskState,
     claimant: str,
 ) -> TaskRecord:
     needed_until = max(next_after(task, cursor), now) + TASK_RETENTION
@@ -332,7 +370,7 @@ class RunRecord:
     """The item of one occurrence: which message was dispatched for it, when, and how it ended."""
 
     message_id: str
-    state: Literal["dispatched", "done", "abandoned"]
+    state: RunState
     dispatched_at: datetime
 
 
@@ -382,7 +420,9 @@ def still_running(run: RunRecord | None, sent_at: datetime | None, now: datetime
     """
     if run is not None and run.state != "dispatched":
         return False
-    last = max((t for t in (sent_at, run and run.dispatched_at) if t), default=None)
+    times = (sent_at, run and run.dispatched_at)
+    # A time far ahead was written by a wrong clock, or by another program.
+    last = max((t for t in times if t and t <= now + AHEAD_MAX), default=None)
     return last is not None and now - last < OVERLAP_MAX
 
 

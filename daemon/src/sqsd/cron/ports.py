@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sqsd.contract import Occurrence
 from sqsd.cron.lease import LeaseRecord
-from sqsd.cron.occurrence import RunRecord, TaskRecord
+from sqsd.cron.occurrence import RunRecord, TaskRecord, UnreadableTask
 
 
 class TableApi(Protocol):
@@ -50,11 +50,13 @@ class LeaderTable(Protocol):
     async def release_lease(self, holder: str, term: int) -> bool:
         """Free the lease if `holder` holds it in `term`."""
 
-    async def read_task(self, name: str) -> TaskRecord | None:
+    async def read_task(self, name: str) -> TaskRecord | UnreadableTask | None:
         """Return a task's item, or None if there is none."""
 
-    async def write_task(self, name: str, record: TaskRecord, expected_version: int | None) -> bool:
-        """Write a task's item if it has `expected_version`; None: if none exists."""
+    async def write_task(
+        self, name: str, record: TaskRecord, expected_version: int | UnreadableTask | None
+    ) -> bool:
+        """Write a task's item if it has the expected version; None: if none exists."""
 
     async def read_run(self, occurrence: Occurrence) -> RunRecord | None:
         """Return the item of an occurrence, or None if there is none."""

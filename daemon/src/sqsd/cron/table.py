@@ -4,23 +4,40 @@ Three kinds of items share the table's one key: `lease`, `task#NAME` and `run#NA
 first has no time-to-live, so that DynamoDB never deletes a lease. Only `GetItem`, `PutItem` and
 `UpdateItem` are called. No call is repeated here: what a lost answer means is decided by the
 callers' state machines.
+
+No item is trusted to be of this daemon's making: what cannot be used is replaced by the next write,
+which is conditional on what was read as every other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar, cast, get_args
 
 from sqsd.base.errors import AwsError, AwsUnreachable, SqsdError
-from sqsd.contract import LEADER_TABLE_KEY, LEADER_TABLE_TTL, Occurrence
-from sqsd.cron.lease import FREE, LEASE_ID, LeaseRecord
-from sqsd.cron.occurrence import RUN_RETENTION, RunRecord, TaskRecord, run_id, task_id
+from sqsd.contract import LEADER_TABLE_KEY, LEADER_TABLE_TTL, Occurrence, is_nonce
+from sqsd.cron.lease import FREE, LEASE_ID, LEASE_SECONDS_MAX, UNKNOWN, LeaseRecord
+from sqsd.cron.occurrence import (
+    RUN_RETENTION,
+    RunRecord,
+    RunState,
+    TaskRecord,
+    TaskState,
+    UnreadableTask,
+    run_id,
+    task_id,
+)
 from sqsd.cron.ports import TableApi
 from sqsd.cron.table_log import TableLog
 
 #: Error code of a write whose condition does not hold.
 _REFUSED: Final = "ConditionalCheckFailedException"
+
+#: Largest version or term that is believed; a larger one is replaced, for sums with it may fail.
+_COUNTER_MAX: Final = 10**15
+#: Years in which a time of an item can lie, so that sums with it stay in the calendar.
+_YEARS: Final = range(1970, 9000)
 
 _Result = TypeVar("_Result")
 Item = Mapping[str, Mapping[str, Any]]
@@ -58,7 +75,7 @@ class DynamoDbLeaderTable:
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
     ) -> LeaseRecord | None:
         """Make `holder` the holder in a new term if the item is as `seen`, or absent if None."""
-        before = seen or LeaseRecord(version=0, term=0, holder=FREE, lease_seconds=0)
+        before = seen or LeaseRecord(version=0, term=0, holder=FREE, lease_seconds=lease_seconds)
         values = {
             "version": _number(before.version + 1),
             "term": _number(before.term + 1),
@@ -68,8 +85,12 @@ class DynamoDbLeaderTable:
         condition = "attribute_not_exists(#key)"
         expected: dict[str, Mapping[str, Any]] = {}
         if seen is not None:
-            condition = "#version = :seen_version AND #term = :seen_term"
-            expected = {":seen_version": _number(seen.version), ":seen_term": _number(seen.term)}
+            counters = seen.unreadable or {
+                "version": _number(seen.version),
+                "term": _number(seen.term),
+            }
+            condition = " AND ".join(_unchanged(name, value) for name, value in counters.items())
+            expected = {f":seen_{name}": value for name, value in counters.items() if value}
         return await self._update(LEASE_ID, _set(values), condition, values | expected, _lease)
 
     async def renew_lease(self, holder: str, lease_seconds: float, term: int) -> LeaseRecord | None:
@@ -107,21 +128,29 @@ class DynamoDbLeaderTable:
 
     # ---- tasks
 
-    async def read_task(self, name: str) -> TaskRecord | None:
+    async def read_task(self, name: str) -> TaskRecord | UnreadableTask | None:
         """Return a task's item, or None if there is none."""
         return await self._get(task_id(name), _task)
 
-    async def write_task(self, name: str, record: TaskRecord, expected_version: int | None) -> bool:
-        """Write a task's item if it has `expected_version`; None: if none exists."""
+    async def write_task(
+        self, name: str, record: TaskRecord, expected_version: int | UnreadableTask | None
+    ) -> bool:
+        """Write a task's item if it has the expected version; None: if none exists."""
         request: dict[str, Any] = {
             "Item": {LEADER_TABLE_KEY: {"S": task_id(name)}, **_task_values(record)},
             "ConditionExpression": "attribute_not_exists(#key)",
             "ExpressionAttributeNames": {"#key": LEADER_TABLE_KEY},
         }
         if expected_version is not None:
-            request["ConditionExpression"] = "#version = :expected"
+            version = (
+                expected_version.raw_version
+                if isinstance(expected_version, UnreadableTask)
+                else _number(expected_version)
+            )
+            request["ConditionExpression"] = _unchanged("version", version)
             request["ExpressionAttributeNames"] = {"#version": "version"}
-            request["ExpressionAttributeValues"] = {":expected": _number(expected_version)}
+            if version is not None:
+                request["ExpressionAttributeValues"] = {":seen_version": version}
         return await self._call("PutItem", request, lambda _: True) or False
 
     # ---- occurrences
@@ -167,7 +196,7 @@ class DynamoDbLeaderTable:
 
     # ---- calls
 
-    async def _get(self, key: str, parse: Callable[[Item], _Result]) -> _Result | None:
+    async def _get(self, key: str, parse: Callable[[Item], _Result | None]) -> _Result | None:
         request = {"Key": {LEADER_TABLE_KEY: {"S": key}}, "ConsistentRead": True}
 
         def parse_item(answer: Mapping[str, Any]) -> _Result | None:
@@ -182,7 +211,7 @@ class DynamoDbLeaderTable:
         expression: str,
         condition: str | None,
         values: Item,
-        parse: Callable[[Item], _Result],
+        parse: Callable[[Item], _Result | None],
     ) -> _Result | None:
         """Make one `UpdateItem`; return the item after it, or None if `condition` did not hold.
 
@@ -252,13 +281,61 @@ def _number(value: float) -> dict[str, str]:
     return {"N": repr(value)}
 
 
+def _unchanged(name: str, value: Mapping[str, Any] | None) -> str:
+    """Return the condition that an attribute is as it was read: `value`, or None if it was not."""
+    return f"attribute_not_exists(#{name})" if value is None else f"#{name} = :seen_{name}"
+
+
+# ---- items; a program with access to the table may have written anything
+
+
 def _lease(item: Item) -> LeaseRecord:
+    version, term = _counter(item.get("version")), _counter(item.get("term"))
+    readable = version is not None and term is not None
     return LeaseRecord(
-        version=int(item["version"]["N"]),
-        term=int(item["term"]["N"]),
-        holder=item["holder"]["S"],
-        lease_seconds=float(item["lease_seconds"]["N"]),
+        version=version or 0,
+        term=term or 0,
+        holder=UNKNOWN if (holder := _text(item, "holder")) is None else holder,
+        lease_seconds=_lease_seconds(item),
+        unreadable=None if readable else {name: item.get(name) for name in ("version", "term")},
     )
+
+
+def _lease_seconds(item: Item) -> float:
+    try:
+        seconds = float(item["lease_seconds"]["N"])
+    except (KeyError, ValueError):
+        return LEASE_SECONDS_MAX
+    return seconds if 0 < seconds <= LEASE_SECONDS_MAX else LEASE_SECONDS_MAX
+
+
+def _counter(value: Mapping[str, Any] | None) -> int | None:
+    """Return a version or a term, or None if it is none that this daemon wrote."""
+    try:
+        number = int(value["N"]) if value is not None else -1
+    except (KeyError, ValueError):
+        return None
+    return number if 0 <= number <= _COUNTER_MAX else None
+
+
+def _text(item: Item, name: str) -> str | None:
+    value = item.get(name, {}).get("S")
+    return value if isinstance(value, str) else None
+
+
+def _time(item: Item, name: str) -> datetime | None:
+    """Return a time in UTC, or None if there is none that this daemon can have written."""
+    try:
+        time = datetime.fromisoformat(_text(item, name) or "")
+        known = time.tzinfo is not None and time.year in _YEARS
+    except ValueError:
+        return None
+    return time.astimezone(UTC) if known else None
+
+
+def _nonce(item: Item, name: str) -> str | None:
+    text = _text(item, name)
+    return text if text is not None and is_nonce(text) else None
 
 
 def _task_values(record: TaskRecord) -> dict[str, Mapping[str, Any]]:
@@ -281,24 +358,29 @@ def _task_values(record: TaskRecord) -> dict[str, Mapping[str, Any]]:
     return values
 
 
-def _task(item: Item) -> TaskRecord:
-    def time(name: str) -> datetime | None:
-        return datetime.fromisoformat(item[name]["S"]) if name in item else None
-
-    def text(name: str) -> str | None:
-        return str(item[name]["S"]) if name in item else None
-
+def _task(item: Item) -> TaskRecord | UnreadableTask:
+    version, cursor = _counter(item.get("version")), _time(item, "cursor")
+    schedule, claimant = _text(item, "schedule"), _text(item, "claimant")
+    state = _text(item, "state")
+    if (
+        version is None
+        or cursor is None
+        or schedule is None
+        or claimant is None
+        or state not in get_args(TaskState)
+    ):
+        return UnreadableTask(version, item.get("version"), f"{dict(item)!r:.200}")
     return TaskRecord(
-        version=int(item["version"]["N"]),
-        schedule=item["schedule"]["S"],
-        cursor=datetime.fromisoformat(item["cursor"]["S"]),
-        state=item["state"]["S"],
-        claimant=item["claimant"]["S"],
-        expires_at=int(item[LEADER_TABLE_TTL]["N"]),
-        nonce=text("nonce"),
-        sent_nonce=text("sent_nonce"),
-        sent=time("sent"),
-        sent_at=time("sent_at"),
+        version=version,
+        schedule=schedule,
+        cursor=cursor,
+        state=cast("TaskState", state),
+        claimant=claimant,
+        expires_at=_counter(item.get(LEADER_TABLE_TTL)) or 0,
+        nonce=_nonce(item, "nonce"),
+        sent_nonce=_nonce(item, "sent_nonce"),
+        sent=_time(item, "sent"),
+        sent_at=_time(item, "sent_at"),
     )
 
 
@@ -311,9 +393,14 @@ def _run_values(message_id: str, state: str, now: datetime) -> dict[str, Mapping
     }
 
 
-def _run(item: Item) -> RunRecord:
+def _run(item: Item) -> RunRecord | None:
+    """Return the item of an occurrence, or None if it says nothing that can be used."""
+    message_id, dispatched_at = _text(item, "message_id"), _time(item, "dispatched_at")
+    state = _text(item, "state")
+    if message_id is None or dispatched_at is None:
+        return None
+    if state not in get_args(RunState):
+        return None
     return RunRecord(
-        message_id=item["message_id"]["S"],
-        state=item["state"]["S"],
-        dispatched_at=datetime.fromisoformat(item["dispatched_at"]["S"]),
+        message_id=message_id, state=cast("RunState", state), dispatched_at=dispatched_at
     )

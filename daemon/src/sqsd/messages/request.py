@@ -25,8 +25,6 @@ _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 _YEARS: Final = range(1970, 9000)
-#: A nonce as a scheduler makes it; `\Z`, for `$` also accepts a line end after it.
-_NONCE: Final = re.compile(rf"[0-9a-f]{{{contract.NONCE_DIGITS}}}\Z")
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 # Ends of one header line with the start of the next: they are the same for every message.
@@ -183,7 +181,7 @@ def occurrence_of(message: Message) -> Occurrence | None:
     such as those of Elastic Beanstalk's daemon, become the same request but are no occurrence.
     """
     nonce = _text(message, contract.ATTRIBUTE_NONCE)
-    if nonce is None or _NONCE.match(nonce) is None:
+    if nonce is None or not contract.is_nonce(nonce):
         return None
     task = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
     if not 1 <= len(task) <= contract.TASK_NAME_MAX_LETTERS:
