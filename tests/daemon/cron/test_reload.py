@@ -280,3 +280,17 @@ def test_the_guard_uses_the_tasks_of_a_file_that_was_replaced() -> None:
         await instance.drain()
 
     run_virtually(scenario())
+
+
+def test_of_very_many_problems_the_first_are_logged() -> None:
+    async def scenario() -> None:
+        instance = Instance(TICK)
+        await asyncio.sleep(1)
+        instance.file.text = "version: 1\ncron:\n" + f"  - {BAD}\n" * 500
+        await asyncio.sleep(10)
+        (event,) = instance.recorded.of(events.CRON_INVALID)
+        assert len(event["problems"]) == 21
+        assert event["problems"][-1].endswith("more problems: run `sqsd check`")
+        await instance.drain()
+
+    run_virtually(scenario())

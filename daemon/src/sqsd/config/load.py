@@ -132,7 +132,14 @@ def _read(path: Path, notes: list[str], problems: list[str]) -> dict[str, Any]:
     if path.suffix not in (".yaml", ".yml"):
         return contract.parse_document(text, str(path))
     try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            # A few lines of aliases can stand for gigabytes.
+            raise InvalidSettings(
+                ["YAML aliases (*name) are not accepted; write each value out"], str(path)
+            )
         document = yaml.safe_load(text)
+    except RecursionError as error:
+        raise InvalidSettings(["not YAML of settings: nested too deeply"], str(path)) from error
     except yaml.YAMLError as error:
         raise InvalidSettings([f"not YAML: {' '.join(str(error).split())}"], str(path)) from error
     if not isinstance(document, dict):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
@@ -26,12 +27,26 @@ from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
 from sqsd.cron.notations import without_quotes
 from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
 
+#: Longest file, in bytes of UTF-8: 128 KiB, some 2,000 tasks. A daemon reads the file beside its
+#: work, and this much takes a second or two on a small machine.
+FILE_MAX_BYTES: Final = 131_072
+#: Longest text that can be a number, a truth value or nothing, in characters.
+_SCALAR_MAX: Final = 40
+#: Longest part of a line that is quoted in a problem, in characters.
+_QUOTED_MAX: Final = 200
+#: Longest description of a problem, in characters; it may quote a value.
+_MESSAGE_MAX: Final = 600
+#: Most zones of one file for which a similar name is searched: each takes milliseconds.
+_ZONES_SEARCHED: Final = 20
+
 #: Beginning of the tags of YAML's own types.
 _TAG: Final = "tag:yaml.org,2002:"
 #: Keys that a task must have: Elastic Beanstalk's.
 _REQUIRED: Final = ("name", "url", "schedule")
 #: Keys that a task may have: this project's.
 _OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
+#: Keys that mean something somewhere in the file.
+_KNOWN: Final = frozenset({"version", "cron", *_REQUIRED, *_OURS})
 #: Names of our keys in other programs, too different to count as a misspelling.
 _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
@@ -96,17 +111,25 @@ class _Reader:
         self._lines = text.splitlines()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        #: What each mapping has with `<<` merged, by the node's identity; empty while it is merged.
+        self._merged: dict[int, dict[str, yaml.Node]] = {}
+        self._unknown_zones: dict[str, str] = {}
 
     def read(self) -> list[Task]:
         """Return the valid tasks, and collect the problems."""
+        size = len(self._text.encode("utf-8", "surrogatepass"))
+        if size > FILE_MAX_BYTES:
+            self._note_at(1, 1, _too_long(size))
+            return []
         try:
-            root = yaml.compose(self._text, Loader=yaml.SafeLoader)
+            return self._read_root(yaml.compose(self._text, Loader=yaml.SafeLoader))
         except yaml.YAMLError as error:
             self._not_yaml(error)
-            return []
         except RecursionError:
             self._note_at(1, 1, "not a cron.yaml: lists or mappings are nested too deeply")
-            return []
+        return []
+
+    def _read_root(self, root: yaml.Node | None) -> list[Task]:
         if root is None:
             self._note_at(1, 1, "the file is empty; write `version: 1` and a list `cron`")
             return []
@@ -184,9 +207,30 @@ class _Reader:
                 entries[name] = value
             elif meant := _meant(name, known):
                 self._note(key, f"unknown key `{name}`; probably `{meant}` was meant")
-        for key, value in _merged(node):
-            entries.setdefault(key, value)
+        for source in _sources(node):
+            for name, value in self._all_entries(source).items():
+                entries.setdefault(name, value)
         return {name: value for name, value in entries.items() if name in known}
+
+    def _all_entries(self, node: yaml.MappingNode) -> dict[str, yaml.Node]:
+        """Return the keys of a mapping that a task may have, with `<<` merged, nearest first.
+
+        Each mapping is merged once, however many aliases lead to it; one that merges itself adds
+        nothing to itself.
+        """
+        found = self._merged.get(id(node))
+        if found is not None:
+            return found
+        found = self._merged[id(node)] = {}
+        entries: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in _KNOWN:
+                entries.setdefault(key.value, value)
+        for source in _sources(node):
+            for name, value in self._all_entries(source).items():
+                entries.setdefault(name, value)
+        found.update(entries)
+        return found
 
     # ---- values
 
@@ -270,9 +314,15 @@ class _Reader:
         try:
             zone_of(name)
         except (ValueError, ZoneInfoNotFoundError, OSError):
-            self._note(node, _zone_problem(name))
+            self._note(node, self._zone_problem(name))
             return None
         return name
+
+    def _zone_problem(self, name: str) -> str:
+        if name not in self._unknown_zones:
+            searched = len(self._unknown_zones) < _ZONES_SEARCHED
+            self._unknown_zones[name] = _zone_problem(name, searched=searched)
+        return self._unknown_zones[name]
 
     def _overlap(self, node: yaml.Node) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.value in ("allow", "skip"):
@@ -281,8 +331,9 @@ class _Reader:
         return None
 
     def _enabled(self, node: yaml.Node) -> bool | None:
-        if node.tag == _TAG + "bool":
-            return bool(_constructed(node))
+        value = _constructed(node) if node.tag == _TAG + "bool" else None
+        if isinstance(value, bool):
+            return value
         self._note(node, f"enabled must be true or false, got {_shown(node)}")
         return None
 
@@ -316,7 +367,7 @@ class _Reader:
 
     def _problem(self, line: int, column: int, message: str) -> Problem:
         text = self._lines[line - 1] if line <= len(self._lines) else ""
-        return Problem(line, column, text, message)
+        return Problem(line, column, text[:_QUOTED_MAX], message[:_MESSAGE_MAX])
 
     def _long_dash_hint(self) -> str:
         for number, line in enumerate(self._lines, 1):
@@ -341,27 +392,23 @@ class _Reader:
         self._note_at(line, column, f"not YAML: {reason}{hint}")
 
 
-def _merged(
-    node: yaml.MappingNode, seen: set[int] | None = None
-) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield what `<<` merges into a mapping, nearest first.
-
-    Each source is read once: a second time would bring no new key. So a mapping that merges itself
-    ends, and so do aliases of aliases that would expand to more than any machine holds.
-    """
-    seen = {id(node)} if seen is None else seen
+def _sources(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
+    """Yield the mappings that `<<` names in a mapping, each once, in their order."""
+    seen = set()
     for key, value in node.value:
         if key.tag != _TAG + "merge":
             continue
-        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        for source in sources:
-            if not isinstance(source, yaml.MappingNode) or id(source) in seen:
-                continue
-            seen.add(id(source))
-            for name, inner in source.value:
-                if isinstance(name, yaml.ScalarNode) and name.tag != _TAG + "merge":
-                    yield name.value, inner
-            yield from _merged(source, seen)
+        for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            if isinstance(source, yaml.MappingNode) and id(source) not in seen:
+                seen.add(id(source))
+                yield source
+
+
+def _too_long(size: int) -> str:
+    return (
+        f"the file has {size} bytes, must have at most {FILE_MAX_BYTES}; leave out what is no task,"
+        " or distribute the tasks over several tiers"
+    )
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str | None:
@@ -395,25 +442,38 @@ def _url_problem(url: str) -> str | None:
     return None
 
 
-def _zone_problem(name: str) -> str:
+@lru_cache(maxsize=1)
+def _zones() -> dict[str, str]:
+    """Return all zones by their names in lower case, and by the last parts of these."""
     zones = available_timezones()
-    if not zones:
+    by_plain = {zone.lower(): zone for zone in zones}
+    return by_plain | {
+        zone.lower().rpartition("/")[2]: zone for zone in sorted(zones) if "/" in zone
+    }
+
+
+def _zone_problem(name: str, *, searched: bool) -> str:
+    by_plain = _zones()
+    if not by_plain:
         return (
             f'timezone "{name}" cannot be looked up: this machine has no time zone database;'
             " install tzdata"
         )
-    by_plain = {zone.lower(): zone for zone in zones}
-    by_plain |= {zone.lower().rpartition("/")[2]: zone for zone in sorted(zones) if "/" in zone}
-    close = get_close_matches(name.strip().lower().replace(" ", "_"), by_plain, n=1)
+    close: list[str] = []
+    if searched:
+        plain = name[:_QUOTED_MAX].strip().lower().replace(" ", "_")
+        close = get_close_matches(plain, by_plain, n=1)
     meant = f"; probably {by_plain[close[0]]} was meant" if close else ", such as Europe/Berlin"
     return f'timezone "{name}" is not an IANA name{meant}'
 
 
 def _constructed(node: yaml.Node) -> Any:
-    """Return the Python value of a scalar, or None if its text does not fit its tag."""
+    """Return the Python value of a short scalar, or None if its text does not fit its tag."""
+    if not isinstance(node, yaml.ScalarNode) or len(node.value) > _SCALAR_MAX:
+        return None
     try:
         return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, KeyError):
         return None
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sqsd.cron.cron_yaml import InvalidCronFile, Problem, parse_cron_yaml, read_cron_yaml
+from sqsd.cron.cron_yaml import (
+    FILE_MAX_BYTES,
+    InvalidCronFile,
+    Problem,
+    parse_cron_yaml,
+    read_cron_yaml,
+)
 from sqsd.cron.schedule import Schedule
 
 #: Problem of a file with an enabled task on an instance without a leader table.
@@ -41,7 +47,7 @@ class CronFile:
     def read(self) -> tuple[Schedule, tuple[Problem, ...]]:
         """Return the valid tasks of the file, and every problem in it."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = _read_text(self._path)
         except (OSError, UnicodeDecodeError) as error:
             return Schedule(), (_unreadable(self._path, error),)
         return read_cron_yaml(text)
@@ -54,10 +60,19 @@ def checked_schedule(path: Path) -> Schedule:
         InvalidCronFile: the file has problems (it names every one), or cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidCronFile((_unreadable(path, error),), str(path)) from error
     return parse_cron_yaml(text, str(path))
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a file, of which no more is read than is needed to refuse it."""
+    with path.open("rb") as file:
+        content = file.read(FILE_MAX_BYTES + 1)
+    # A longer file is refused for its length, wherever the cut is.
+    errors = "replace" if len(content) > FILE_MAX_BYTES else "strict"
+    return content.decode("utf-8", errors)
 
 
 def _unreadable(path: Path, error: Exception) -> Problem:

@@ -26,6 +26,8 @@ _POLL_SECONDS: Final = 5.0
 _UNCHANGED_SECONDS: Final = 1.0
 #: Time in which the leader records that no task is enabled before the scheduler ends, in seconds.
 _RECORD_SECONDS: Final = 2.0
+#: Most problems of a file that are logged and shown on the status page.
+_PROBLEMS_SHOWN: Final = 20
 #: Time from one log line about a file's problems to the next, in seconds.
 _PROBLEMS_SECONDS: Final = 60.0
 
@@ -156,7 +158,10 @@ class CronReloader:
         """Read the file; return whether its schedule is in force now."""
         schedule, problems = self._file.read()
         usable = bool(schedule.tasks) or not problems
-        self._problems = tuple(map(str, problems))
+        self._problems = tuple(map(str, problems[:_PROBLEMS_SHOWN]))
+        if len(problems) > _PROBLEMS_SHOWN:
+            more = len(problems) - _PROBLEMS_SHOWN
+            self._problems += (f"and {more} more problems: run `sqsd check`",)
         if usable:
             self._schedule = schedule
         # At the start no tasks are nothing to report; later they are news.
