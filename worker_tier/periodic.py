@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -21,7 +22,8 @@ class PeriodicTask:
         schedule: a cron expression of five fields, such as `*/5 * * * *`.
         timezone: time zone of the schedule, such as `Europe/Berlin`. Default: UTC.
         overlap: `allow` or `skip` an occurrence while the one before still runs. Default: `allow`.
-        catch_up: seconds by which a missed occurrence may still be late. Default: 300.
+        catch_up: seconds by which a missed occurrence may still be late, or `latest` to send the
+            newest missed occurrence only. Default: 300.
         enabled: whether occurrences are sent. Default: True.
         jitter: seconds over which tasks are spread: each is sent a fixed delay after its time,
             which follows from its name and is at most this. Default: 0.
@@ -33,7 +35,7 @@ class PeriodicTask:
     schedule: str
     timezone: str | None = None
     overlap: str | None = None
-    catch_up: int | None = None
+    catch_up: int | Literal["latest"] | None = None
     enabled: bool | None = None
     jitter: int | None = None
     description: str | None = None

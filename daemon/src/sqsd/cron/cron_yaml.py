@@ -25,7 +25,7 @@ import yaml
 from sqsd.contract import CRON_FILE_NAME, TASK_NAME_MAX_LETTERS
 from sqsd.cron.expression import Expression, InvalidExpression, parse_expression
 from sqsd.cron.notations import without_quotes
-from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, Schedule, Task, zone_of
+from sqsd.cron.schedule import CATCH_UP_MAX, JITTER_MAX, CatchUp, Schedule, Task, zone_of
 
 #: Longest file, in bytes of UTF-8: 128 KiB, some 2,000 tasks. A daemon reads the file beside its
 #: work, and this much takes a second or two on a small machine.
@@ -241,7 +241,7 @@ class _Reader:
             "schedule": self._schedule,
             "timezone": self._timezone,
             "overlap": self._overlap,
-            "catch_up": lambda node: self._seconds(node, "catch_up", CATCH_UP_MAX),
+            "catch_up": self._catch_up,
             "enabled": self._enabled,
             "jitter": lambda node: self._seconds(node, "jitter", JITTER_MAX),
             "description": lambda node: node.value if isinstance(node, yaml.ScalarNode) else "",
@@ -337,12 +337,18 @@ class _Reader:
         self._note(node, f"enabled must be true or false, got {_shown(node)}")
         return None
 
-    def _seconds(self, node: yaml.Node, key: str, high: int) -> int | None:
+    def _catch_up(self, node: yaml.Node) -> CatchUp | None:
+        if isinstance(node, yaml.ScalarNode) and node.value == "latest":
+            return "latest"
+        return self._seconds(node, "catch_up", CATCH_UP_MAX, "latest, or ")
+
+    def _seconds(self, node: yaml.Node, key: str, high: int, other: str = "") -> int | None:
         value = _constructed(node) if node.tag == _TAG + "int" else None
         if isinstance(value, int) and 0 <= value <= high:
             return value
         self._note(
-            node, f"{key} must be a whole number of seconds from 0 to {high}, got {_shown(node)}"
+            node,
+            f"{key} must be {other}a whole number of seconds from 0 to {high}, got {_shown(node)}",
         )
         return None
 

@@ -23,7 +23,8 @@ a POST, when
 A message sent at a time when no scheduler could have made a copy is no duplicate: it was sent on
 purpose (a redrive from the dead-letter queue, a test by hand), and is dispatched.
 
-**Missed.** An occurrence later than `catch_up` is dropped and counted, never sent. A task without
+**Missed.** An occurrence later than `catch_up` is dropped and counted, never sent; with `latest`
+one that a newer one follows is. A task without
 an item is new: its times begin now. The times of a task whose schedule was changed also begin now,
 once what the former schedule left is dealt with, and so do those of a task that was disabled.
 """
@@ -45,6 +46,7 @@ from sqsd.cron.schedule import (
     CATCH_UP_MAX,
     JITTER_MAX,
     Task,
+    newest_between,
     next_after,
     occurrences_between,
     zone_of,
@@ -218,10 +220,36 @@ def next_step(
     due = next_after(task, record.cursor)
     if due + delay_of(task) > now:
         return WaitUntil(due + delay_of(task))
-    oldest = now - window_of(task)
+    oldest = _oldest_wanted(task, task, record.cursor, now)
     if due < oldest:
         return _missed(task, task, record, oldest, claimant)
     return _claimed(task, record, now, due, claimant, nonce)
+
+
+def _oldest_wanted(scheduled: Task, task: Task, after: datetime, now: datetime) -> datetime:
+    """Return the time from which on occurrences of `task` are sent at `now`.
+
+    Args:
+        scheduled: the task with the schedule by which occurrences fell due: the one of `task`, or
+            its former one.
+        after: the occurrence last dealt with.
+    """
+    oldest = now - window_of(task)
+    if task.catch_up != "latest":
+        return oldest
+    until = now - delay_of(task)
+    for _ in range(MISSED_COUNTED):
+        newest = newest_between(scheduled, after, until)
+        if newest is None or newest < oldest:
+            break
+        if _is_due_at(task, newest):
+            return newest
+        until = newest - _INSTANT
+    return oldest
+
+
+def _is_due_at(task: Task, at: datetime) -> bool:
+    return next_after(task, at - _INSTANT) == at
 
 
 def _missed(
@@ -250,7 +278,6 @@ def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str, nonce
     """
     before = _scheduled_before(task, record.schedule)
     until = now - delay_of(task)
-    oldest = now - window_of(task)
     due = None if before is None else next(occurrences_between(before, record.cursor, until), None)
     if before is None or due is None:
         # A cursor a little ahead was written by an instance whose clock is ahead, and stays; one
@@ -258,14 +285,13 @@ def _changed(task: Task, record: TaskRecord, now: datetime, claimant: str, nonce
         ahead = record.cursor if record.cursor - now <= AHEAD_MAX else now
         return _moved(task, record, max(now, ahead), claimant, "changed")
 
+    oldest = _oldest_wanted(before, task, record.cursor, now)
     if due < oldest:
         return _missed(before, task, record, oldest, claimant)
 
-    def is_lost(at: datetime) -> bool:
-        return next_after(task, at - _INSTANT) != at
-
-    if is_lost(due):
-        lost = takewhile(is_lost, occurrences_between(before, record.cursor, until))
+    if not _is_due_at(task, due):
+        times = occurrences_between(before, record.cursor, until)
+        lost = takewhile(lambda at: not _is_due_at(task, at), times)
         dropped = list(islice(lost, MISSED_COUNTED))
         return _moved(task, record, dropped[-1], claimant, "missed", len(dropped))
     return _claimed(task, record, now, due, claimant, nonce)
@@ -282,7 +308,9 @@ def _scheduled_before(task: Task, schedule: str) -> Task | None:
 
 
 def _finish_claim(task: Task, record: TaskRecord, now: datetime, claimant: str) -> Step:
-    if record.cursor < now - window_of(task):
+    # With `latest` a claim is also too late once the next occurrence is due.
+    before = record.cursor - _INSTANT
+    if record.cursor < _oldest_wanted(task, task, before, now):
         return _moved(task, record, record.cursor, claimant, "missed", 1)
     if record.claimant == claimant:
         return Send(record)
@@ -354,7 +382,8 @@ def delay_of(task: Task) -> timedelta:
 
 def window_of(task: Task) -> timedelta:
     """Return how long after its scheduled time an occurrence may still be sent."""
-    return delay_of(task) + max(timedelta(seconds=task.catch_up), GRACE)
+    catch_up = CATCH_UP_MAX if task.catch_up == "latest" else task.catch_up
+    return delay_of(task) + max(timedelta(seconds=catch_up), GRACE)
 
 
 def copies_end(scheduled: datetime, window: timedelta) -> datetime:

@@ -31,11 +31,14 @@ from cronsim import CronSim
 from sqsd.cron.expression import CronExpression, Expression, Interval
 
 Overlap = Literal["allow", "skip"]
+CatchUp = int | Literal["latest"]
 
 #: Default of `catch_up`, in seconds (Elastic Beanstalk's figure).
 CATCH_UP_DEFAULT: Final = 300
 #: Largest `catch_up`, in seconds.
 CATCH_UP_MAX: Final = 86_400
+#: First stretch of time in which the newest occurrence is looked for; each further one is doubled.
+_SEARCH: Final = timedelta(minutes=1)
 #: Largest `jitter`, in seconds.
 JITTER_MAX: Final = 3_600
 
@@ -52,7 +55,8 @@ class Task:
         overlap: `skip` drops an occurrence while the one before it has not been answered with 200.
             Default: `allow`, as in EB.
         catch_up: seconds after its time during which a missed occurrence is still enqueued, 0 to
-            86,400. Default: 300, EB's figure.
+            86,400. Default: 300, EB's figure. With `latest` only the newest missed occurrence is
+            enqueued, if it is no older than 86,400 s.
         enabled: False disables the task without removing it. Default: True.
         jitter: seconds, 0 to 3,600, over which tasks are spread by their names: each is enqueued by
             a fixed delay of up to `jitter` after its time. Default: 0.
@@ -64,7 +68,7 @@ class Task:
     schedule: Expression
     timezone: str = "UTC"
     overlap: Overlap = "allow"
-    catch_up: int = CATCH_UP_DEFAULT
+    catch_up: CatchUp = CATCH_UP_DEFAULT
     enabled: bool = True
     jitter: int = 0
     description: str = ""
@@ -104,6 +108,23 @@ def next_after(task: Task, at: datetime) -> datetime:
 def occurrences_between(task: Task, after: datetime, until: datetime) -> Iterator[datetime]:
     """Yield the times in UTC at which `task` is due, later than `after`, `until` at the latest."""
     return takewhile(lambda due: due <= until, _occurrences(task.schedule, task.timezone, after))
+
+
+def newest_between(task: Task, after: datetime, until: datetime) -> datetime | None:
+    """Return the last time in UTC at which `task` is due, later than `after`, or None.
+
+    Args:
+        until: the time itself counts.
+    """
+    stretch = _SEARCH
+    while True:
+        start = max(after, until - stretch)
+        newest = None
+        for newest in occurrences_between(task, start, until):  # noqa: B007
+            pass
+        if newest is not None or start == after:
+            return newest
+        stretch *= 2
 
 
 # Cached, because a scheduler asks for the same time until it has come.
