@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from aws_cdk.assertions import Annotations as AnnotationAssertions
@@ -26,6 +27,7 @@ from worker_tier import (
     PeriodicTask,
     WorkerTier,
 )
+from worker_tier.periodic import as_yaml
 from worker_tier_bootstrap.user_data import CRON_PATH, files_in_user_data
 
 TASK = PeriodicTask(name="nightly", url="/nightly", schedule="0 2 * * *", timezone="Asia/Shanghai")
@@ -37,6 +39,12 @@ def test_tasks_as_values_become_the_cron_yaml_of_the_instances() -> None:
     (task,) = parse_cron_yaml(text, "cron.yaml").tasks
     assert (task.name, task.enabled) == ("nightly", True)
     assert template.all("AWS::DynamoDB::GlobalTable")
+
+
+@pytest.mark.parametrize("catch_up", ["latest", 0, 86_400])
+def test_a_task_as_a_value_may_catch_up_as_in_the_file(catch_up: int | Literal["latest"]) -> None:
+    (task,) = parse_cron_yaml(as_yaml([replace(TASK, catch_up=catch_up)])).tasks
+    assert task.catch_up == catch_up
 
 
 def test_a_task_as_a_value_has_every_key_of_the_file() -> None:

@@ -170,7 +170,11 @@ class CronReloader:
                 events.CRON_LOADED,
                 tasks=[task.name for task in schedule.enabled],
                 file=self._file.name,
-                **({"warnings": list(schedule.warnings)} if schedule.warnings else {}),
+                **(
+                    {"warnings": list(schedule.warnings[:_PROBLEMS_SHOWN])}
+                    if schedule.warnings
+                    else {}
+                ),
             )
         if self.tasks and self._make_scheduler is None:
             self._problems = (*self._problems, NO_LEADER_TABLE)
