@@ -17,13 +17,13 @@ from sqsd.aws.credentials import Keys
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sigv4 import Signer
 from sqsd.aws.sqs import SqsQueue
-from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials
+from sqsd.base.errors import AwsError, AwsUnreachable, NoCredentials, SqsdError
 from sqsd.http.http1 import Answer, Failure
 from sqsd.testing.clock import EPOCH, FakeClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import RECEIVE, Broken, FakeSqs, Refusal
 from sqsd.testing.queue_server import SqsServer
-from tests.fakes.scripted_application import free_port
+from tests.fakes.scripted_application import ScriptedApplication, answering, free_port
 from tests.fakes.world import until
 
 
@@ -332,3 +332,16 @@ async def test_tls_trusts_the_configured_bundle_alone(
         assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
         api.close()
         await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000])
+async def test_brackets_within_brackets_are_a_call_that_failed(
+    api_for: Callable[..., JsonApi], status: int, body: bytes
+) -> None:
+    head = b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+    async with ScriptedApplication(answering(head + body)) as server:
+        api = api_for(server.port)
+        with pytest.raises(SqsdError, match="not JSON" if status == 200 else "HTTP400"):
+            await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        api.close()

@@ -92,3 +92,12 @@ def test_a_scheduled_time_out_of_all_reason_is_passed_on_and_not_computed_with(a
     request = build(attributes=cron(at=at))
     assert request.scheduled_at is None
     assert value(request, "x-aws-sqsd-scheduled-at") == at.encode()
+
+
+@pytest.mark.parametrize(
+    "milliseconds", [-1, -(10**18), 253_402_300_800_000, 2**63 - 1, 10**30], ids=str
+)
+def test_a_time_outside_the_calendar_is_posted_as_the_epoch(milliseconds: int) -> None:
+    request = build(sent_at=milliseconds, first_received_at=milliseconds)
+    assert value(request, contract.HEADER_SENT_AT) == b"1970-01-01T00:00:00Z"
+    assert value(request, contract.HEADER_FIRST_RECEIVED_AT) == b"1970-01-01T00:00:00Z"

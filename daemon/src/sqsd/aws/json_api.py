@@ -220,7 +220,7 @@ class JsonApi:
     def _document(self, action: str, answer: Answer) -> dict[str, Any]:
         try:
             document = _decode(answer.body) if answer.body else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: a thousand nested brackets
             raise AwsUnreachable(action, f"the answer is not JSON: {error}") from error
         if not isinstance(document, dict):
             raise AwsUnreachable(action, "the answer is not a JSON object")
@@ -232,7 +232,7 @@ class JsonApi:
             assert isinstance(document, dict)
             code = str(document.get("__type") or document.get("code") or "")
             text = str(document.get("message") or document.get("Message") or "")
-        except (ValueError, AssertionError):
+        except (ValueError, RecursionError, AssertionError):
             code, text = "", answer.body[:200].decode("utf-8", "replace")
         code = code.rpartition("#")[2] or f"HTTP{answer.status}"
         if code in _KEY_ERRORS:
@@ -247,7 +247,7 @@ class JsonApi:
             return
         try:
             theirs = parsedate_to_datetime(found[1].decode("ascii", "replace")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         offset = theirs - self._clock.time()
         # A Date header has whole seconds, so a smaller difference may not be one.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final
 
 from sqsd.aws.hints import hint_for_queue
 from sqsd.aws.ports import AwsApi, TimedApi
-from sqsd.base.errors import AwsError
+from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.base.ports import Clock, EventLog
 from sqsd.contract import (
     ATTRIBUTE_FIRST_MESSAGE_ID,
@@ -33,6 +33,13 @@ _SYSTEM_ATTRIBUTES: Final = [
     "ApproximateFirstReceiveTimestamp",
     "MessageGroupId",
 ]
+#: Last millisecond of the year 9999, the last one that a `datetime` can hold, in milliseconds.
+_LAST_MILLISECOND: Final = 253_402_300_799_999
+#: Most of a message id that is read, in characters; SQS's own limit.
+_LONGEST_ID: Final = 100
+#: Most of an unreadable value that is logged, in characters.
+_LONGEST_SHOWN: Final = 80
+_NOTHING: Final[dict[str, Any]] = {}
 #: System attributes that some of `extra_headers` are made of.
 _EXTRA_SYSTEM_ATTRIBUTES: Final = ["MessageDeduplicationId", "AWSTraceHeader"]
 
@@ -78,8 +85,8 @@ class SqsQueue:
     async def receive(self, limit: int, wait_seconds: int) -> list[Message]:
         """Receive at most `limit` (1 to 10) messages; wait `wait_seconds` (0 to 20) for the first.
 
-        Messages with a damaged body (wrong MD5) are left to their visibility timeout, as botocore
-        does.
+        An entry that cannot be read, or whose body does not have the MD5 that SQS gave, is logged
+        as `message.damaged` and left to its visibility timeout.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: nothing was received, as far as is known.
@@ -89,13 +96,15 @@ class SqsQueue:
         timeout = wait_seconds + _POLL_MARGIN
         answer = await _call(self._polls, "ReceiveMessage", request, timeout=timeout)
         entries = answer.get("Messages") or ()
+        if not isinstance(entries, (list, tuple)):
+            raise AwsUnreachable("ReceiveMessage", "Messages in the answer is not a list")
         messages = []
         for entry in entries:
-            message = _message(entry, asked_at)
-            if message is None:
-                self._log.emit(events.MESSAGE_DAMAGED, message_id=entry["MessageId"])
-            else:
-                messages.append(message)
+            try:
+                messages.append(_message(entry, asked_at))
+            except ValueError as error:
+                message_id = _printable_id(entry)
+                self._log.emit(events.MESSAGE_DAMAGED, message_id=message_id, reason=str(error))
         return messages
 
     @property
@@ -207,11 +216,22 @@ class SqsQueue:
         # The fate of an entry that SQS does not mention is unknown: it is tried again.
         missing = Refused(f"{action}: the answer does not mention this entry")
         results: list[Refused | None] = [missing] * len(entries)
-        for entry in answer.get("Successful") or ():
-            results[int(entry["Id"])] = None
-        for entry in answer.get("Failed") or ():
-            results[int(entry["Id"])] = _refused(action, entry)
+        for position, _ in _results(answer, "Successful", len(entries)):
+            results[position] = None
+        for position, entry in _results(answer, "Failed", len(entries)):
+            results[position] = _refused(action, entry)
         return results
+
+
+def _results(
+    answer: Mapping[str, Any], name: str, entries: int
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield position and result of each entry in a batch's answer; skip what names no entry."""
+    listed = answer.get(name)
+    for result in listed if isinstance(listed, list) else ():
+        entry_id = result.get("Id") if isinstance(result, dict) else None
+        if entry_id in _POSITIONS[:entries]:
+            yield int(entry_id), result
 
 
 def _refused(action: str, entry: Mapping[str, Any]) -> Refused:
@@ -242,33 +262,101 @@ def is_fifo(url: str) -> bool:
     return url.endswith(".fifo")
 
 
-def _message(entry: Mapping[str, Any], asked_at: float) -> Message | None:
-    body = entry["Body"].encode("utf-8", "surrogatepass")
+def _message(entry: Any, asked_at: float) -> Message:
+    """Read one entry of a receive.
+
+    Raises:
+        ValueError: it cannot be read; the text names the part and what is wrong with it.
+    """
+    if not isinstance(entry, dict):
+        raise ValueError(f"the entry is {_shown(entry)}, not an object")
+    message_id = _printable_id(entry)
+    if message_id is None:
+        raise ValueError(f"MessageId is {_shown(entry.get('MessageId'))}")
+    body = _required(entry, "Body").encode("utf-8", "surrogatepass")
     expected = entry.get("MD5OfBody")
     if expected is not None and md5(body, usedforsecurity=False).hexdigest() != expected:
-        return None
-    system = entry.get("Attributes") or {}
-    user = entry.get("MessageAttributes")
+        raise ValueError("the body does not have the MD5 that SQS gave")
+    system = _object(entry, "Attributes")
+    count = _number(system, "ApproximateReceiveCount")
+    if count is not None and count < 0:
+        raise ValueError(f"ApproximateReceiveCount is {count}")
     return Message(
-        entry["MessageId"],
-        entry["ReceiptHandle"],
+        message_id,
+        _required(entry, "ReceiptHandle"),
         body,
-        int(system.get("ApproximateReceiveCount") or 1),
-        system.get("SenderId") or "",
-        _number(system.get("SentTimestamp")),
-        _number(system.get("ApproximateFirstReceiveTimestamp")),
+        1 if count is None else count,
+        _text(system, "SenderId") or "",
+        _milliseconds(system, "SentTimestamp"),
+        _milliseconds(system, "ApproximateFirstReceiveTimestamp"),
         asked_at,
-        system.get("MessageGroupId"),
-        {name: _attribute(value) for name, value in user.items()} if user else {},
-        system.get("MessageDeduplicationId"),
-        system.get("AWSTraceHeader"),
+        _text(system, "MessageGroupId"),
+        {
+            name: _attribute(name, value)
+            for name, value in _object(entry, "MessageAttributes").items()
+        },
+        _text(system, "MessageDeduplicationId"),
+        _text(system, "AWSTraceHeader"),
     )
 
 
-def _attribute(value: Mapping[str, Any]) -> Attribute:
+def _attribute(name: str, value: Any) -> Attribute:
+    if not isinstance(value, dict):
+        raise ValueError(f"message attribute {_shown(name)} is {_shown(value)}")
     return Attribute(
-        value.get("DataType") or "", value.get("StringValue"), value.get("BinaryValue")
+        _text(value, "DataType") or "", _text(value, "StringValue"), _text(value, "BinaryValue")
     )
+
+
+def _printable_id(entry: Any) -> str | None:
+    """Return the id of an entry, or None if it has none that can be printed."""
+    message_id = entry.get("MessageId") if isinstance(entry, dict) else None
+    if isinstance(message_id, str) and message_id.isascii() and message_id.isprintable():
+        return message_id[:_LONGEST_ID] or None
+    return None
+
+
+def _object(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = entry.get(name) or _NOTHING
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {_shown(value)}, not an object")
+    return value
+
+
+def _required(entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {_shown(value)}, not a text")
+    return value
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str | None:
+    value = entry.get(name)
+    return value if value is None else _required(entry, name)
+
+
+def _number(entry: Mapping[str, Any], name: str) -> int | None:
+    value = entry.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, (str, int)):
+        try:
+            return int(value)
+        except ValueError:  # its text would quote the value, however long
+            pass
+    raise ValueError(f"{name} is {_shown(value)}, not a whole number")
+
+
+def _milliseconds(entry: Mapping[str, Any], name: str) -> int | None:
+    """Return milliseconds since 1970, or None for a time before that or after the year 9999."""
+    value = _number(entry, name)
+    return value if value is not None and 0 <= value <= _LAST_MILLISECOND else None
+
+
+def _shown(value: object) -> str:
+    """Return a value for the log, cut: a sender may have written it."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
 
 
 def _sendable(attribute: Attribute) -> dict[str, str]:
@@ -276,7 +364,3 @@ def _sendable(attribute: Attribute) -> dict[str, str]:
     if attribute.value is None:
         return {"DataType": attribute.data_type, "BinaryValue": attribute.binary or ""}
     return {"DataType": attribute.data_type, "StringValue": attribute.value}
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text else None

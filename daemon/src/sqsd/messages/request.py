@@ -25,6 +25,8 @@ _UNSENDABLE: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_TARGET: Final = re.compile("[^!-~]")
 _ISO: Final = "%Y-%m-%dT%H:%M:%SZ"
 _YEARS: Final = range(1970, 9000)
+#: Last second of the year 9999, the last one that a `datetime` can hold, in seconds since 1970.
+_LAST_SECOND: Final = 253_402_300_799
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
 # Ends of one header line with the start of the next: they are the same for every message.
@@ -205,11 +207,16 @@ def header_name(attribute_name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _seconds_text(seconds: int) -> str:
+    if not 0 <= seconds <= _LAST_SECOND:
+        seconds = 0
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _seconds(milliseconds: int | None) -> str:
-    """Return UTC in whole seconds, rounded down; the epoch for None, as in EB."""
+    """Return UTC in whole seconds, rounded down.
+
+    Returns the epoch for None, as in EB, and for a time before 1970 or after the year 9999.
+    """
     return _seconds_text((milliseconds or 0) // 1000)
 
 

@@ -149,7 +149,11 @@ COUNTERS: Final = (
     ("expired", "messages_expired", "Messages deleted unposted, past retention_period."),
     ("duplicates", "messages_duplicate", "Deliveries of messages that were held or done here."),
     ("overdue", "messages_overdue", "Messages answered 200 after their visibility had ended."),
-    ("damaged", "messages_damaged", "Messages whose body did not match its checksum."),
+    (
+        "damaged",
+        "messages_damaged",
+        "Messages that could not be read, or whose body did not match its checksum.",
+    ),
     ("attributes_skipped", "attributes_skipped", "Message attributes that became no header."),
     ("retries", "retries", "Dispatched messages that had been received before."),
     ("heartbeats", "heartbeats", "Visibility extensions that SQS confirmed."),
