@@ -208,6 +208,11 @@ class SqsdProps(TypedDict, total=False):
     """Headers to send besides Elastic Beanstalk's, such as `traceparent`; docs/configuration.md
     lists them. Default: none."""
 
+    attribute_header_bytes: int | None
+    """Most bytes of names and values of the headers made of message attributes, 1 024 to 1 048 576;
+    attributes beyond it are left out and logged. Default: 65 536. Set it below your server's limit
+    on headers."""
+
     via_sns: bool | None
     """Whether to POST the `Message` of an SNS envelope as the body. Default: False. Set True for a
     subscription without raw message delivery."""

@@ -140,7 +140,8 @@ def test_case_5_binary_attributes_become_no_header_and_are_spoken_of(data_type: 
 
 def test_case_6_ten_attributes_and_a_value_of_100_kB_are_all_sent() -> None:
     attributes = {f"a{n}": text("v") for n in range(9)} | {"long": text("z" * 100_000)}
-    request = build(attributes=attributes)
+    builder = RequestBuilder(SqsdOptions(attribute_header_bytes=110_000), "work")
+    request = build(builder, attributes=attributes)
     assert (
         len([name for name, _ in parsed(request)[1] if name.startswith("x-aws-sqsd-attr-")]) == 10
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import process_time
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sqsd import contract
-from sqsd.messages.request import Request, header_name
+from sqsd.contract import SqsdOptions
+from sqsd.messages.request import Request, RequestBuilder, header_name
 from tests.daemon.messages.requests import PLAIN, build, cron, parsed, text, value, values
 
 NASTY = st.text(
@@ -22,6 +24,14 @@ NASTY = st.text(
 )
 HUGE = "\r\n%\0" * 25_000
 NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True), NASTY.filter(bool))
+
+
+def limited(limit_bytes: int) -> RequestBuilder:
+    return RequestBuilder(SqsdOptions(attribute_header_bytes=limit_bytes), "work")
+
+
+#: Takes every attribute that SQS does.
+UNLIMITED = limited(1_048_576)
 
 
 def decoded(request: Request, header: str, sent: bytes) -> str:
@@ -38,7 +48,7 @@ def test_no_attribute_injects_a_header_and_each_value_decodes_to_itself(
     given_attributes: dict[str, str],
 ) -> None:
     attributes = {name: text(value) for name, value in given_attributes.items()}
-    request = build(attributes=attributes)
+    request = build(UNLIMITED, attributes=attributes)
     last = {
         header_name(name): value
         for name, value in given_attributes.items()
@@ -58,7 +68,7 @@ def test_no_attribute_injects_a_header_and_each_value_decodes_to_itself(
 @given(path=NASTY, name=NASTY, at=NASTY, sender=NASTY)
 @example(path=HUGE, name=HUGE, at=HUGE, sender="x")
 def test_no_scheduled_message_forges_a_request(path: str, name: str, at: str, sender: str) -> None:
-    request = build(attributes=cron(path=path, name=name, at=at), sender_id=sender)
+    request = build(UNLIMITED, attributes=cron(path=path, name=name, at=at), sender_id=sender)
     head, headers, body = parsed(request)
     names = [header for header, _ in headers]
     ordinary = [header for header, _ in parsed(build())[1]]
@@ -101,3 +111,68 @@ def test_a_time_outside_the_calendar_is_posted_as_the_epoch(milliseconds: int) -
     request = build(sent_at=milliseconds, first_received_at=milliseconds)
     assert value(request, contract.HEADER_SENT_AT) == b"1970-01-01T00:00:00Z"
     assert value(request, contract.HEADER_FIRST_RECEIVED_AT) == b"1970-01-01T00:00:00Z"
+
+
+#: Letters of a hostile value, by what makes each slow to encode.
+SLOW = {"controls": "\r", "percent": "%\n", "surrogates": "\ud800", "wide": "é\0", "plain": "a"}
+
+
+@pytest.mark.parametrize("letters", SLOW.values(), ids=SLOW)
+def test_a_message_of_one_mebibyte_of_attributes_is_encoded_in_no_time(letters: str) -> None:
+    attributes = {f"a{n}": text(letters * (125_000 // len(letters))) for n in range(8)}
+    began = process_time()
+    request = build(attributes=attributes)
+    # The limit is 64 KiB, and no attribute fits. Encoding them took 1 to 2 s.
+    assert process_time() - began < 0.1
+    assert [name for name, _ in parsed(request)[1] if name.startswith("x-aws-sqsd-attr-")] == []
+    assert len(request.skipped) == 8
+    assert all("attribute_header_bytes (65536)" in reason for reason in request.skipped)
+
+
+@pytest.mark.parametrize("letters", SLOW.values(), ids=SLOW)
+def test_the_largest_limit_is_encoded_in_less_than_a_heartbeats_tick(letters: str) -> None:
+    value_sent = letters * (1_000_000 // len(letters.encode("utf-8", "surrogatepass")))
+    began = process_time()
+    request = build(UNLIMITED, attributes={"a": text(value_sent)})
+    assert process_time() - began < 0.8
+    assert request.skipped == ()
+    assert b"X-Aws-Sqsd-Attr-A: " in request.head
+
+
+@pytest.mark.parametrize(
+    ("sizes", "limit_bytes", "sent"),
+    [
+        ((1_000, 1_000), 2_004, (0, 1)),  # each name has two bytes
+        ((1_000, 1_001), 2_004, (0,)),
+        ((2_000, 100, 100), 1_024, (1, 2)),  # what fits after one that did not is sent
+        ((1_022,), 1_024, (0,)),
+        ((1_023,), 1_024, ()),
+        ((0,) * 10, 1_024, tuple(range(10))),
+    ],
+)
+def test_attributes_that_fit_are_sent_and_the_others_are_logged(
+    sizes: tuple[int, ...], limit_bytes: int, sent: tuple[int, ...]
+) -> None:
+    attributes = {f"a{n}": text("v" * size) for n, size in enumerate(sizes)}
+    request = build(limited(limit_bytes), attributes=attributes)
+    names = {name for name, _ in parsed(request)[1]}
+    assert names >= {f"x-aws-sqsd-attr-a{n}" for n in sent}
+    assert len(request.skipped) == len(sizes) - len(sent)
+
+
+def test_the_limit_counts_bytes_of_utf_8() -> None:
+    request = build(limited(1_024), attributes={"a": text("é" * 511), "b": text("é" * 512)})
+    assert values(request, "X-Aws-Sqsd-Attr-A") == ["é".encode() * 511]
+    assert values(request, "X-Aws-Sqsd-Attr-B") == []
+
+
+@pytest.mark.parametrize("letters", ["x", "é", "\r", "\ud800", "𝄞"])
+@pytest.mark.parametrize("which", ["path", "name", "at"])
+def test_what_a_scheduled_message_says_is_cut_to_the_limit(which: str, letters: str) -> None:
+    long = ("/" if which == "path" else "") + letters * 250_000
+    began = process_time()
+    request = build(attributes=cron(**{which: long}))
+    assert process_time() - began < 0.2
+    assert len(request.head) < 4 * 2 * 65_536  # a path is a target and a header
+    parsed(request)
+    assert any("cut" in reason for reason in request.skipped)

@@ -133,6 +133,12 @@ class SqsdOptions:
     extra_headers: tuple[str, ...] = _option(
         (), check.list_of(check.one_of(*EXTRA_HEADERS)), "headers sent besides EB's"
     )
+    attribute_header_bytes: int = _option(
+        65_536,
+        check.whole_number(1_024, 1_048_576),
+        "most bytes of names and values of the headers made of message attributes; attributes"
+        " beyond it are left out and logged",
+    )
     via_sns: bool = _option(False, check.boolean, "POST the Message of an SNS envelope as the body")
     signing_key_file: str | None = _option(
         None,

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from sqsd import contract
 from sqsd.contract import Occurrence, SqsdOptions
 from sqsd.messages.extra_headers import Extras
-from sqsd.messages.message import Message
+from sqsd.messages.message import Attribute, Message
 from sqsd.messages.sns import unwrap
 
 #: Characters not allowed in a header value: controls except tab, and those without a UTF-8 form.
@@ -29,6 +29,12 @@ _YEARS: Final = range(1970, 9000)
 _LAST_SECOND: Final = 253_402_300_799
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
+#: Attributes of the daemon's own that become headers. They come first where there is a limit.
+_RESERVED: Final = (
+    contract.ATTRIBUTE_SCHEDULED_TIME,
+    contract.ATTRIBUTE_PATH,
+    contract.ATTRIBUTE_TASK_NAME,
+)
 # Ends of one header line with the start of the next: they are the same for every message.
 _RECEIVE_COUNT: Final = f"\r\n{contract.HEADER_RECEIVE_COUNT}: "
 _FIRST_RECEIVED_AT: Final = f"\r\n{contract.HEADER_FIRST_RECEIVED_AT}: "
@@ -60,6 +66,7 @@ class RequestBuilder:
 
     def __init__(self, options: SqsdOptions, queue_name: str, extras: Extras | None = None) -> None:
         self.extras = extras
+        self._attribute_bytes = options.attribute_header_bytes
         self._http_path = options.http_path
         self._via_sns = options.via_sns
         port = "" if options.http_port == 80 else f":{options.http_port}"
@@ -89,12 +96,12 @@ class RequestBuilder:
             path, body = self._http_path, message.body
             head = self._head(message, path, path, sender, "", len(body))
             return Request(head, body, path, None, None, ())
-        headers = _AttributeHeaders(message)
+        headers = _AttributeHeaders(message, self._attribute_bytes)
         sender = headers.value(contract.HEADER_SENDER_ID, sender)
         if self.extras is not None:
             headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
-        scheduled_time = _text(message, contract.ATTRIBUTE_SCHEDULED_TIME)
-        named_path = _text(message, contract.ATTRIBUTE_PATH)
+        scheduled_time = headers.reserved(contract.ATTRIBUTE_SCHEDULED_TIME)
+        named_path = headers.reserved(contract.ATTRIBUTE_PATH)
         if scheduled_time is None:
             shown = self._http_path
             if named_path is not None:
@@ -103,7 +110,7 @@ class RequestBuilder:
             head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
             return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
         path = self._http_path if named_path is None else named_path
-        task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
+        task_name = headers.reserved(contract.ATTRIBUTE_TASK_NAME) or ""
         scheduled_at = _moment(scheduled_time)
         shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
         headers.scheduled = (
@@ -115,6 +122,7 @@ class RequestBuilder:
         shown = headers.value(contract.HEADER_PATH, path)
         target = _target(path)
         head = self._head(message, target, shown, sender, headers.render(target, b""), 0)
+        task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
         return Request(head, b"", path, task_name, scheduled_at, tuple(headers.skipped))
 
     def _head(
@@ -131,30 +139,72 @@ class RequestBuilder:
 
 
 class _AttributeHeaders:
-    """Collects `X-Aws-Sqsd-Attr-*` lines, with the encoded and the skipped attributes."""
+    """Collects `X-Aws-Sqsd-Attr-*` lines, with the encoded and the skipped attributes.
 
-    def __init__(self, message: Message) -> None:
+    Args:
+        limit_bytes: most bytes of names and values of all headers that are made of attributes,
+            before they are encoded. A sender decides on their size, and encoding takes time.
+    """
+
+    def __init__(self, message: Message, limit_bytes: int) -> None:
         self.skipped: list[str] = []
         self.scheduled = ""
         self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
+        self._limit_bytes = limit_bytes
+        self._left_bytes = limit_bytes
         self._encoded: dict[str, None] = {}  # an insertion-ordered set
         self._lines: dict[str, str] = {}
-        for name, attribute in message.attributes.items():
-            if name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX):
-                continue
-            if attribute.value is None or not attribute.data_type.startswith(("String", "Number")):
-                self.skipped.append(
-                    f"Message attribute {name} omitted from HTTP header:"
-                    f" unsupported data type {attribute.data_type}"
-                )
-                continue
-            header = header_name(name)
-            if header in self._lines:  # the last one wins, as in EB, and that is logged
-                self.skipped.append(
-                    f"Message attribute {name} replaces another in HTTP header {header}:"
-                    " header names have no case"
-                )
-            self._lines[header] = self.value(header, attribute.value)
+        self._reserved: dict[str, str] = {}
+        attributes = message.attributes
+        for name in _RESERVED:
+            if name in attributes:
+                self._reserve(name, attributes[name].value)
+        for name, attribute in attributes.items():
+            if not name.startswith(contract.RESERVED_ATTRIBUTE_PREFIX):
+                self._add(name, attribute)
+
+    def reserved(self, name: str) -> str | None:
+        """Return the value of an attribute of the daemon's own, cut to the limit, or None."""
+        return self._reserved.get(name)
+
+    def _reserve(self, name: str, value: str | None) -> None:
+        if value is None:
+            return
+        needed = _utf8_bytes(value)
+        if needed > self._left_bytes:
+            # A character has four bytes at most.
+            value = value[: self._left_bytes if value.isascii() else self._left_bytes // 4]
+            self.skipped.append(
+                f"Message attribute {name} cut to {len(value)} characters: {self._over_the_limit()}"
+            )
+        self._left_bytes = max(0, self._left_bytes - needed)
+        self._reserved[name] = value
+
+    def _add(self, name: str, attribute: Attribute) -> None:
+        value = attribute.value
+        if value is None or not attribute.data_type.startswith(("String", "Number")):
+            self.skipped.append(
+                f"Message attribute {name} omitted from HTTP header:"
+                f" unsupported data type {attribute.data_type}"
+            )
+            return
+        needed = _utf8_bytes(name) + _utf8_bytes(value)
+        if needed > self._left_bytes:
+            self.skipped.append(
+                f"Message attribute {name} omitted from HTTP header: {self._over_the_limit()}"
+            )
+            return
+        self._left_bytes -= needed
+        header = header_name(name)
+        if header in self._lines:  # the last one wins, as in EB, and that is logged
+            self.skipped.append(
+                f"Message attribute {name} replaces another in HTTP header {header}:"
+                " header names have no case"
+            )
+        self._lines[header] = self.value(header, value)
+
+    def _over_the_limit(self) -> str:
+        return f"attributes exceed attribute_header_bytes ({self._limit_bytes})"
 
     def value(self, name: str, value: str) -> str:
         """Return a value as its header can carry it; remember the header if it is encoded."""
@@ -238,19 +288,35 @@ def _moment(scheduled_time: str) -> datetime | None:
 
 
 def _target(path: str) -> str:
-    encoded = _NOT_IN_TARGET.sub(lambda found: _encode_letter(found[0]), path)
-    return encoded if encoded.startswith("/") else "/" + encoded
+    if _NOT_IN_TARGET.search(path) is not None:
+        path = path.encode("utf-8", "surrogatepass").decode("latin-1").translate(_TARGET_TABLE)
+    return path if path.startswith("/") else "/" + path
 
 
 def _percent_encode(value: str) -> str:
     """Encode the characters not allowed, and `%` itself, so that decoding restores the value."""
-    return _UNSENDABLE.sub(lambda found: _encode_letter(found[0]), value.replace("%", "%25"))
+    return value.translate(_VALUE_TABLE)
 
 
 def _encode_letter(letter: str) -> str:
     return "".join(f"%{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
 
 
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def _text(message: Message, name: str) -> str | None:
     attribute = message.attributes.get(name)
     return None if attribute is None else attribute.value
+
+
+#: Percent-encoded form of each character not allowed in a header value, and of `%`.
+_VALUE_TABLE: Final = {
+    code: _encode_letter(chr(code))
+    for code in (*range(9), *range(10, 32), 0x25, 0x7F, *range(0xD800, 0xE000))
+}
+#: Percent-encoded form of each byte not allowed in a request target.
+_TARGET_TABLE: Final = {
+    byte: f"%{byte:02X}" for byte in range(256) if not ord("!") <= byte <= ord("~")
+}
