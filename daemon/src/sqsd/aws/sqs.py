@@ -10,6 +10,7 @@ from sqsd.aws.hints import hint_for_queue
 from sqsd.aws.ports import AwsApi, TimedApi
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.base.ports import Clock, EventLog
+from sqsd.base.shortened import shortened
 from sqsd.contract import (
     ATTRIBUTE_FIRST_MESSAGE_ID,
     ATTRIBUTE_REASON,
@@ -355,8 +356,7 @@ def _milliseconds(entry: Mapping[str, Any], name: str) -> int | None:
 
 def _shown(value: object) -> str:
     """Return a value for the log, cut: a sender may have written it."""
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
+    return shortened(repr(value), _LONGEST_SHOWN)
 
 
 def _sendable(attribute: Attribute) -> dict[str, str]:

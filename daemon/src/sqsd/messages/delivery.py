@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
+from sqsd.base.shortened import shortened
 from sqsd.contract import SqsdOptions, events
 from sqsd.messages.in_flight import InFlightMessage
 from sqsd.messages.message import Message
@@ -15,6 +16,8 @@ from sqsd.messages.ports import Application
 from sqsd.messages.request import Request, RequestBuilder
 from sqsd.messages.runtime import Runtime
 
+#: Longest name of a periodic task that is logged and shown, in characters.
+_LONGEST_TASK_NAME: Final = 256
 #: Takes the end of a dispatch; called exactly once for each, from the event loop.
 Answered = Callable[[InFlightMessage, Outcome | Suppressed], None]
 
@@ -80,7 +83,8 @@ class ApplicationDelivery:
             self._log.emit(
                 events.MESSAGE_ATTRIBUTE_SKIPPED, message_id=message.message_id, reason=reason
             )
-        in_flight.task_name = request.task_name
+        if request.task_name is not None:  # a sender chose it, and every event has it
+            in_flight.task_name = shortened(request.task_name, _LONGEST_TASK_NAME)
         return request
 
     def post(self, in_flight: InFlightMessage, request: Request, answered: Answered) -> None:

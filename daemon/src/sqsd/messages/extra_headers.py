@@ -22,6 +22,8 @@ from sqsd import contract
 from sqsd.messages.message import Message
 
 TRACE_PARENT: Final = "traceparent"
+#: Longest trace header that is passed on, in characters. W3C's has 55, and X-Ray's about 100.
+_LONGEST_TRACE: Final = 1_024
 
 
 class Extras:
@@ -62,7 +64,12 @@ def _deadline(_: Message, hidden_until: float) -> str:
 
 def _trace_parent(message: Message, _: float) -> str | None:
     attribute = message.attributes.get(TRACE_PARENT)
-    return None if attribute is None else attribute.value
+    return None if attribute is None else _trace(attribute.value)
+
+
+def _trace(value: str | None) -> str | None:
+    """Return a trace header, or None for one that is too long to be any."""
+    return value if value is not None and len(value) <= _LONGEST_TRACE else None
 
 
 _VALUES: Final[dict[str, Callable[[Message, float], str | None]]] = {
@@ -70,6 +77,6 @@ _VALUES: Final[dict[str, Callable[[Message, float], str | None]]] = {
     "X-Aws-Sqsd-Visibility-Deadline": _deadline,
     "X-Aws-Sqsd-Message-Group-Id": lambda message, _: message.group_id,
     "X-Aws-Sqsd-Message-Deduplication-Id": lambda message, _: message.deduplication_id,
-    "X-Amzn-Trace-Id": lambda message, _: message.trace_header,
+    "X-Amzn-Trace-Id": lambda message, _: _trace(message.trace_header),
     TRACE_PARENT: _trace_parent,
 }

@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 from sqsd import contract
+from sqsd.base.shortened import shortened
 from sqsd.contract import Occurrence, SqsdOptions
 from sqsd.messages.extra_headers import Extras
 from sqsd.messages.message import Attribute, Message
@@ -29,6 +30,11 @@ _YEARS: Final = range(1970, 9000)
 _LAST_SECOND: Final = 253_402_300_799
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
+#: Longest name of an attribute that becomes a header, and longest part of a name or type that is
+#: logged, in characters; SQS's own limit on names, which those of an SNS envelope may exceed.
+_LONGEST_NAME: Final = 256
+#: Most attributes of one message that are logged as skipped; the rest is a number.
+_MOST_SKIPS: Final = 10
 #: Attributes of the daemon's own that become headers. They come first where there is a limit.
 _RESERVED: Final = (
     contract.ATTRIBUTE_SCHEDULED_TIME,
@@ -108,7 +114,7 @@ class RequestBuilder:
                 shown = headers.value(contract.HEADER_PATH, named_path)
             lines = headers.render(self._http_path, message.body)
             head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
-            return Request(head, message.body, self._http_path, None, None, tuple(headers.skipped))
+            return Request(head, message.body, self._http_path, None, None, headers.skipped)
         path = self._http_path if named_path is None else named_path
         task_name = headers.reserved(contract.ATTRIBUTE_TASK_NAME) or ""
         scheduled_at = _moment(scheduled_time)
@@ -123,7 +129,7 @@ class RequestBuilder:
         target = _target(path)
         head = self._head(message, target, shown, sender, headers.render(target, b""), 0)
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
-        return Request(head, b"", path, task_name, scheduled_at, tuple(headers.skipped))
+        return Request(head, b"", path, task_name, scheduled_at, headers.skipped)
 
     def _head(
         self, message: Message, target: str, path: str, sender: str, extra: str, length: int
@@ -147,7 +153,8 @@ class _AttributeHeaders:
     """
 
     def __init__(self, message: Message, limit_bytes: int) -> None:
-        self.skipped: list[str] = []
+        self._skipped: list[str] = []
+        self._skips = 0
         self.scheduled = ""
         self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
         self._limit_bytes = limit_bytes
@@ -174,34 +181,40 @@ class _AttributeHeaders:
         if needed > self._left_bytes:
             # A character has four bytes at most.
             value = value[: self._left_bytes if value.isascii() else self._left_bytes // 4]
-            self.skipped.append(
-                f"Message attribute {name} cut to {len(value)} characters: {self._over_the_limit()}"
-            )
+            self._skip(name, f"cut to {len(value)} characters: {self._over_the_limit()}")
         self._left_bytes = max(0, self._left_bytes - needed)
         self._reserved[name] = value
 
     def _add(self, name: str, attribute: Attribute) -> None:
         value = attribute.value
         if value is None or not attribute.data_type.startswith(("String", "Number")):
-            self.skipped.append(
-                f"Message attribute {name} omitted from HTTP header:"
-                f" unsupported data type {attribute.data_type}"
-            )
+            kind = shortened(attribute.data_type, _LONGEST_NAME)
+            self._skip(name, f"omitted from HTTP header: unsupported data type {kind}")
+            return
+        if len(name) > _LONGEST_NAME:
+            self._skip(name, f"omitted from HTTP header: longer than {_LONGEST_NAME} characters")
             return
         needed = _utf8_bytes(name) + _utf8_bytes(value)
         if needed > self._left_bytes:
-            self.skipped.append(
-                f"Message attribute {name} omitted from HTTP header: {self._over_the_limit()}"
-            )
+            self._skip(name, f"omitted from HTTP header: {self._over_the_limit()}")
             return
         self._left_bytes -= needed
         header = header_name(name)
         if header in self._lines:  # the last one wins, as in EB, and that is logged
-            self.skipped.append(
-                f"Message attribute {name} replaces another in HTTP header {header}:"
-                " header names have no case"
-            )
+            self._skip(name, f"replaces another in HTTP header {header}: header names have no case")
         self._lines[header] = self.value(header, value)
+
+    def _skip(self, name: str, what: str) -> None:
+        """Note what became of an attribute; of thousands, only the first ones."""
+        self._skips += 1
+        if self._skips <= _MOST_SKIPS:
+            self._skipped.append(f"Message attribute {shortened(name, _LONGEST_NAME)} {what}")
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """A sentence for each attribute that became no header, ten at most, and their number."""
+        more = self._skips - len(self._skipped)
+        return (*self._skipped, f"{more} more message attributes") if more else tuple(self._skipped)
 
     def _over_the_limit(self) -> str:
         return f"attributes exceed attribute_header_bytes ({self._limit_bytes})"

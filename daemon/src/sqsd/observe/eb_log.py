@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqsd import __version__, contract
+from sqsd.base.shortened import shortened
 from sqsd.contract import events
 from sqsd.contract.events import STOPPING
 from sqsd.messages.outcome import Broken, Unreachable
@@ -86,7 +87,7 @@ def _released(values: Values) -> list[str]:
     ruby_name = RUBY_ERRORS.get(str(values.get("reason")))
     if ruby_name is not None:
         return [f"socket-err: {of} {ruby_name} - {seconds:.3f}"]
-    return [f"release: {of} {shortened(values.get('reason'))}"]
+    return [f"release: {of} {brief(values.get('reason'))}"]
 
 
 def _expired(values: Values) -> list[str]:
@@ -120,21 +121,21 @@ def _cron_loaded(values: Values) -> list[str]:
 def _cron_invalid(values: Values) -> list[str]:
     file = values.get("file", contract.CRON_FILE_NAME)
     return [
-        f"schedule-parser: Failed of parsing file '{file}', because: {shortened(problem)}"
+        f"schedule-parser: Failed of parsing file '{file}', because: {brief(problem)}"
         for problem in values.get("problems", ())
     ]
 
 
 def _cron_failed(values: Values) -> list[str]:
-    reason = shortened(values.get("reason", ""))
+    reason = brief(values.get("reason", ""))
     if values.get("task") is None:  # a defect, not a failure of one task; EB's daemon ends after it
         return [f"scheduler: fatal error, because: {reason}"]
-    name = shortened(values["task"])
+    name = brief(values["task"])
     return [f"scheduler: failed to send message for job '{name}', because: {reason}"]
 
 
 def _cron_repaired(values: Values) -> list[str]:
-    return [f"scheduler: Sending missed message for '{shortened(values.get('task', ''))}'"]
+    return [f"scheduler: Sending missed message for '{brief(values.get('task', ''))}'"]
 
 
 def _cron_enqueued(values: Values) -> list[str]:
@@ -173,7 +174,7 @@ def _lease_released(values: Values) -> list[str]:
     task = values.get("task")
     if task is None:
         return [demoted]
-    why = f"failed to send message for job '{shortened(task)}'"
+    why = f"failed to send message for job '{brief(task)}'"
     return [f"scheduler: dropping leader, due to {why}", demoted]
 
 
@@ -185,7 +186,7 @@ _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
     events.MESSAGE_RELEASED: _released,
     events.MESSAGE_EXPIRED: _expired,
     events.MESSAGE_ATTRIBUTE_SKIPPED: lambda values: [
-        f"attribute skipped: {shortened(values.get('reason'))}"
+        f"attribute skipped: {brief(values.get('reason'))}"
     ],
     events.CRON_LOADED: _cron_loaded,
     events.CRON_INVALID: _cron_invalid,
@@ -211,17 +212,16 @@ def _generic_line(event: str, values: Values) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = shortened(value)
+    text = brief(value)
     if isinstance(value, str) and (not text or " " in text or '"' in text or "=" in text):
         escaped = text.replace('"', '\\"')
         return f'"{escaped}"'
     return text
 
 
-def shortened(value: object) -> str:
+def brief(value: object) -> str:
     """Return `str(value)`, cut to 500 characters."""
-    text = str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+    return shortened(str(value), _LONGEST_VALUE)
 
 
 def _escape(found: re.Match[str]) -> str:

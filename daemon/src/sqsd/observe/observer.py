@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.redact import redact
+from sqsd.base.shortened import shortened
 from sqsd.contract import events
 from sqsd.observe.counts import MessageCounts, Values, counter
 from sqsd.observe.metrics import Metrics
@@ -45,6 +46,8 @@ _FAILURES: Final = frozenset(
         events.TRACING_FAILED,
     }
 )
+#: Longest value of an event, in characters. The longest hints have half of that.
+_LONGEST_VALUE: Final = 2_000
 #: Failures that `/status` shows, at most.
 _MOST_FAILURES: Final = 20
 
@@ -108,6 +111,9 @@ class Observer:
         reason = values.get("reason")
         if isinstance(reason, str):  # it may quote a request to AWS, secrets included
             values["reason"] = redact(reason)
+        for name, value in values.items():
+            if isinstance(value, str):  # an error may quote a message as a whole
+                values[name] = shortened(value, _LONGEST_VALUE)
         if event in _FAILURES:
             self.failures.append((self._clock.time(), event, values))
         if event not in _NOT_WRITTEN:

@@ -8,7 +8,7 @@ from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Outcome
 from sqsd.messages.ports import Application
 from sqsd.messages.request import Request
-from sqsd.observe.eb_log import EbLog, shortened
+from sqsd.observe.eb_log import EbLog, brief
 
 
 class PostLog:
@@ -26,7 +26,7 @@ class PostLog:
         self._target = target
 
     def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
-        self._log.line(f"message: sent to {self._target}{shortened(request.path)}")
+        self._log.line(f"message: sent to {self._target}{brief(request.path)}")
         self._application.post(request, done)
 
     def abort(self) -> None:

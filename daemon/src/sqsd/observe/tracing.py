@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from sqsd.base.shortened import shortened
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Outcome
 from sqsd.messages.ports import Application
@@ -28,6 +29,8 @@ _ASKS_FOR_TRACES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_TRACES_EXPORTER",
 )
+#: Longest value of a span's attribute that a sender chose, in characters.
+_LONGEST_VALUE: Final = 256
 #: The message id in the head of a request.
 _MESSAGE_ID: Final = re.compile(rb"\r\nX-Aws-Sqsd-Msgid: ([^\r\n]*)\r\n")
 #: The trace context in the head of a request: from the message attribute, or from the header that
@@ -156,13 +159,13 @@ class TracedApplication:
         found = _MESSAGE_ID.search(request.head)
         attributes: dict[str, Any] = {
             **self._attributes,
-            "url.path": request.path,
+            "url.path": shortened(request.path, _LONGEST_VALUE),
             "messaging.message.body.size": len(request.body),
         }
         if found is not None:
             attributes["messaging.message.id"] = found[1].decode("utf-8", "replace")
         if request.task_name is not None:
-            attributes["sqsd.task"] = request.task_name
+            attributes["sqsd.task"] = shortened(request.task_name, _LONGEST_VALUE)
         if parent is None:
             return self._tracer.start_span(self._name, kind=self._kind, attributes=attributes)
         # The conventions ask for a link to the message's creation, and allow it as the parent.
