@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from typing import Any
 
 import pytest
 
+from sqsd.base.descriptors import Descriptors
 from sqsd.contract import events
 from sqsd.supervisor import STOPPED_CLEAN, STOPPED_SHORT, Supervisor
 from sqsd.testing.clock import in_virtual_time
@@ -234,3 +236,22 @@ async def test_an_application_that_is_down_is_no_reason_to_restart_the_daemon() 
     assert s.notified.states.count("WATCHDOG=1") >= 49
     s.supervisor.stop("SIGTERM")
     assert await s.result() == STOPPED_CLEAN
+
+
+@in_virtual_time
+async def test_a_lack_of_file_descriptors_is_no_defect_and_is_logged_once_a_minute() -> None:
+    s = Supervised()
+    descriptors = Descriptors(s.tier.clock, s.tier.log)
+    s.supervisor._descriptors = descriptors
+    await s.tier.clock.advance(1)
+    error = OSError(errno.EMFILE, "Too many open files")
+    for _ in range(1_000):
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "socket.accept() out of system resource", "exception": error}
+        )
+    os.kill(os.getpid(), signal.SIGTERM)
+    await s.tier.clock.advance(5)
+    assert await s.result() == STOPPED_CLEAN
+    assert s.tier.log.of(events.DAEMON_FAILED) == []
+    assert len(s.tier.log.of(events.DESCRIPTORS_SHORT)) == 1
+    descriptors.close()

@@ -19,6 +19,7 @@ from sqsd.aws.hints import PICKY_PROXY, hint_for_leader_table
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.clock import SystemClock
+from sqsd.base.descriptors import Descriptors
 from sqsd.config.signing_key import read_signing_key
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
 from sqsd.cron.duplicates import DuplicateGuard
@@ -90,7 +91,10 @@ class _Parts:
         self._log = self._observability.log
         self._session = botocore.session.Session()
         self._credentials = CredentialSource(self._session)
-        self._application = LocalApplication(settings.options, self._proxy_noticed)
+        self._descriptors = Descriptors(self._clock, self._log)
+        self._application = LocalApplication(
+            settings.options, self._proxy_noticed, self._descriptors
+        )
         self._proxies: set[str] = set()
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
@@ -113,6 +117,7 @@ class _Parts:
             target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
             http_connections=options.http_connections,
         )
+        self._descriptors.check(options.http_connections)
         companions = self._observability.companions(
             dispatcher, self._application, lambda: () if periodic is None else periodic.tasks
         )
@@ -124,6 +129,7 @@ class _Parts:
             log=self._log,
             notify=self._notifier.notify,
             watchdog_seconds=watchdog_seconds(),
+            descriptors=self._descriptors,
             companions=companions if lifecycle is None else [lifecycle, *companions],
         )
 
@@ -134,6 +140,7 @@ class _Parts:
             api.close()
         if self._imds is not None:
             self._imds.close()
+        self._descriptors.close()
         self._observability.close()
 
     def _dispatching(self, first: SqsQueue, duplicates: Duplicates | None) -> Dispatching:
@@ -267,6 +274,7 @@ class _Parts:
             service=service,
             region=region,
             prefix=prefix,
+            descriptors=self._descriptors,
         )
         self._apis.append(api)
         return api

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from sqsd.base.backoff import doubled
+from sqsd.base.descriptors import Descriptors, is_exhausted
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.waits import first_of
 from sqsd.contract import events
@@ -55,6 +56,7 @@ class Supervisor:
         notify: sends systemd a state such as `READY=1`.
         watchdog_seconds: longest time between two signs of life that systemd accepts, or None if
             it expects none.
+        descriptors: logs that there is no file descriptor left, or None to take that for a defect.
         companions: the status server, reports of metrics, the watch on the instance's lifecycle.
     """
 
@@ -67,6 +69,7 @@ class Supervisor:
         log: EventLog,
         notify: Callable[[str], None],
         watchdog_seconds: float | None,
+        descriptors: Descriptors | None = None,
         companions: Sequence[Companion] = (),
     ) -> None:
         self._dispatcher = dispatcher
@@ -75,6 +78,7 @@ class Supervisor:
         self._log = log
         self._notify = notify
         self._watchdog_seconds = watchdog_seconds
+        self._descriptors = descriptors
         self._companions = companions
         #: Set once a second signal or a defect cuts the drain short.
         self._forced = asyncio.Event()
@@ -239,6 +243,9 @@ class Supervisor:
     def _handle_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an unexpected exception and stop: systemd starts the process again."""
         error = context.get("exception")
+        if self._descriptors is not None and is_exhausted(error):
+            self._descriptors.note()
+            return
         self._log.emit(
             events.DAEMON_FAILED,
             reason=f"{context.get('message')}: {type(error).__name__}: {error}",

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqsd.aws.credentials import CredentialSource, Endpoint, Keys
 from sqsd.aws.sigv4 import Signer
+from sqsd.base.descriptors import Descriptors
 from sqsd.base.errors import AwsError, AwsUnreachable
 from sqsd.base.ports import Clock
 from sqsd.http.http1 import Answer, Connection, Failure
@@ -68,6 +69,7 @@ class JsonApi:
     Args:
         version: of the JSON protocol, `1.0` for SQS and DynamoDB.
         prefix: of the X-Amz-Target header, such as `AmazonSQS`.
+        descriptors: frees file descriptors when there is none left, or None to do nothing then.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class JsonApi:
         region: str,
         prefix: str,
         version: str = "1.0",
+        descriptors: Descriptors | None = None,
     ) -> None:
         content_type = f"application/x-amz-json-{version}"
         self._endpoint = endpoint
@@ -91,6 +94,9 @@ class JsonApi:
             f"POST {endpoint.path} HTTP/1.1\r\nHost: {endpoint.host_header}\r\n"
             f"Content-Type: {content_type}\r\nUser-Agent: worker-tier-sqsd\r\n"
         )
+        self._descriptors = descriptors
+        if descriptors is not None:
+            descriptors.when_short(self._close_idle)
         self._loop = asyncio.get_running_loop()
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -127,9 +133,13 @@ class JsonApi:
 
     def close(self) -> None:
         """Close every connection; calls under way end as `AwsUnreachable`."""
-        for connection in [*self._idle, *self._busy]:
+        for connection in [*self._busy]:
             connection.abort()
-        self._idle.clear()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().abort()
 
     def _send(
         self, connection: Connection, request: bytes, seconds: float
@@ -202,19 +212,25 @@ class JsonApi:
     async def _connect(self, action: str) -> Connection:
         endpoint = self._endpoint
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, keep_body=True),
-                endpoint.host,
-                endpoint.port,
-                ssl=endpoint.tls,
-                server_hostname=endpoint.host if endpoint.tls else None,
-            )
+            if self._descriptors is None:
+                return await self._connect_once()
+            return await self._descriptors.connected(self._connect_once)
         except OSError as error:
             if isinstance(error, TimeoutError):
                 raise
             raise AwsUnreachable(
                 action, f"cannot connect to {endpoint.host}:{endpoint.port}: {error}"
             ) from error
+
+    async def _connect_once(self) -> Connection:
+        endpoint = self._endpoint
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self._loop, keep_body=True),
+            endpoint.host,
+            endpoint.port,
+            ssl=endpoint.tls,
+            server_hostname=endpoint.host if endpoint.tls else None,
+        )
         return connection
 
     def _document(self, action: str, answer: Answer) -> dict[str, Any]:

@@ -15,6 +15,8 @@ DAEMON_DRAINING: Final = "daemon.draining"
 DAEMON_STOPPED: Final = "daemon.stopped"
 DAEMON_FORCED: Final = "daemon.forced"
 DAEMON_FAILED: Final = "daemon.failed"
+#: The process has no file descriptor left, or its limit on them is too low.
+DESCRIPTORS_SHORT: Final = "descriptors.short"
 # ---- messages
 MESSAGE_DELETED: Final = "message.deleted"
 MESSAGE_RELEASED: Final = "message.released"

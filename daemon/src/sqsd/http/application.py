@@ -12,6 +12,7 @@ from functools import partial
 from math import ceil
 from typing import Final
 
+from sqsd.base.descriptors import Descriptors, is_exhausted
 from sqsd.contract import USER_AGENT, SqsdOptions
 from sqsd.http.http1 import Answer, Connection, Failure
 from sqsd.messages.gate import Probe
@@ -62,12 +63,19 @@ class LocalApplication:
         options: host, port, timeouts and `health_path` of the application.
         proxy_noticed: called with the `Server` header of a proxy that is known to drop headers,
             each time a probe gets a response from it.
+        descriptors: frees file descriptors when there is none left, or None to do nothing then.
     """
 
     def __init__(
-        self, options: SqsdOptions, proxy_noticed: Callable[[str], None] = lambda name: None
+        self,
+        options: SqsdOptions,
+        proxy_noticed: Callable[[str], None] = lambda name: None,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self._proxy_noticed = proxy_noticed
+        self._descriptors = descriptors
+        if descriptors is not None:
+            descriptors.when_short(self._close_idle)
         self._host = options.http_host
         self._port = options.http_port
         self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
@@ -113,6 +121,9 @@ class LocalApplication:
     def close(self) -> None:
         """Abort every request, and close the idle connections."""
         self.abort()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().abort()
 
@@ -185,8 +196,7 @@ class LocalApplication:
         elif error is None:
             self._send(task.result(), request, done, fresh=True)
         elif isinstance(error, OSError):
-            late = isinstance(error, TimeoutError)
-            done(Unreachable.CONNECT_TIMEOUT if late else Unreachable.REFUSED)
+            done(_unreachable(error))
         else:
             raise error
 
@@ -197,19 +207,30 @@ class LocalApplication:
             TimeoutError: there was none after `connect_timeout` seconds.
             OSError: every address refused; this is the first refusal.
         """
-        refused: OSError | None = None
         async with asyncio.timeout(self._connect_timeout):
-            for address in self._addresses:
-                try:
-                    _, connection = await self._loop.create_connection(
-                        lambda: Connection(self._loop, keep_body=False), address, self._port
-                    )
-                except OSError as error:
-                    refused = refused or error
-                else:
-                    return connection
+            if self._descriptors is None:
+                return await self._connect_to_any()
+            return await self._descriptors.connected(self._connect_to_any)
+
+    async def _connect_to_any(self) -> Connection:
+        refused: OSError | None = None
+        for address in self._addresses:
+            try:
+                _, connection = await self._loop.create_connection(
+                    lambda: Connection(self._loop, keep_body=False), address, self._port
+                )
+            except OSError as error:
+                refused = refused or error
+            else:
+                return connection
         assert refused is not None
         raise refused
+
+
+def _unreachable(error: OSError) -> Unreachable:
+    if isinstance(error, TimeoutError):
+        return Unreachable.CONNECT_TIMEOUT
+    return Unreachable.NO_DESCRIPTOR if is_exhausted(error) else Unreachable.REFUSED
 
 
 def _answered(answer: Answer) -> Answered:

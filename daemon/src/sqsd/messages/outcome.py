@@ -26,6 +26,7 @@ class Unreachable(Enum):
 
     REFUSED = "connection refused"
     CONNECT_TIMEOUT = "connect timeout"
+    NO_DESCRIPTOR = "this process has no file descriptor left"
 
 
 class Broken(Enum):

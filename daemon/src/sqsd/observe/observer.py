@@ -27,6 +27,7 @@ _FAILURES: Final = frozenset(
         events.CRON_INVALID,
         events.CRON_MISSED,
         events.DAEMON_FAILED,
+        events.DESCRIPTORS_SHORT,
         events.GATE_CLOSED,
         events.GATE_WAITING,
         events.LEASE_FAILED,
