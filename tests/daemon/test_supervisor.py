@@ -85,7 +85,7 @@ class Supervised:
             return await self.code
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @in_virtual_time
 async def test_a_signal_drains_and_ends_clean(number: signal.Signals) -> None:
     s = Supervised(scheduler := Scheduler())
@@ -255,3 +255,18 @@ async def test_a_lack_of_file_descriptors_is_no_defect_and_is_logged_once_a_minu
     assert s.tier.log.of(events.DAEMON_FAILED) == []
     assert len(s.tier.log.of(events.DESCRIPTORS_SHORT)) == 1
     descriptors.close()
+
+
+@in_virtual_time
+async def test_under_nohup_the_end_of_the_terminal_does_not_end_the_daemon() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        s = Supervised()
+        await s.tier.clock.advance(1)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await s.tier.clock.advance(5)
+        assert s.tier.log.of(events.DAEMON_DRAINING) == []
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await s.result() == STOPPED_CLEAN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +30,8 @@ from sqsd.operator import cli as operator_cli
 
 #: Exit code for settings or arguments that cannot be used.
 UNUSABLE: Final = 2
+#: Longest time from the end of the daemon to the end of its process, in seconds.
+_EXIT_SECONDS: Final = 1.0
 #: What `ArgumentParser.add_subparsers` returns; argparse's type is private.
 Subparsers = Any
 
@@ -64,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def add_commands(commands: Subparsers) -> None:
     """Add the commands of the daemon to the parser of `sqsd`."""
     for name, command, meaning in (
-        ("run", _run, "dispatch messages until SIGTERM or SIGINT; a second one forces"),
+        ("run", _run, "dispatch messages until SIGTERM, SIGINT or SIGHUP; a second one forces"),
         ("check", _check, "read the settings and print every problem in them"),
     ):
         sub = commands.add_parser(name, help=meaning, description=meaning)
@@ -158,7 +162,20 @@ def _run(chosen: argparse.Namespace) -> int:
     # What the imports made lives as long as the process; the collector need not scan it again.
     gc.freeze()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(daemon.run(read, _directory(path)))
+        code = runner.run(daemon.run(read, _directory(path)))
+        _exit_soon(code)
+        return code
+
+
+def _exit_soon(code: int) -> None:
+    """Have the process exit after `_EXIT_SECONDS`, if it has not ended by then.
+
+    A thread that asks a resolver which does not answer cannot be stopped, and both the event loop
+    and the interpreter would wait for it. Every message is settled and the log is written.
+    """
+    timer = threading.Timer(_EXIT_SECONDS, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
 
 
 def _draft(chosen: argparse.Namespace) -> tuple[settings.Draft, Path | None]:

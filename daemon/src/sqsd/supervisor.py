@@ -96,7 +96,9 @@ class Supervisor:
         """Run until a signal. Returns the exit code: whether every message was finished."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._handle_defect)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # started by nohup: it is to outlive its terminal
             loop.add_signal_handler(number, self.stop, signal.Signals(number).name)
         background = [
             self._task(self._notify_watchdog(), "watchdog"),
