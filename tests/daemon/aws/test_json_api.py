@@ -345,3 +345,26 @@ async def test_brackets_within_brackets_are_a_call_that_failed(
         with pytest.raises(SqsdError, match="not JSON" if status == 200 else "HTTP400"):
             await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
         api.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "code"),
+    [
+        ("x-amzn-errortype: AccessDenied", b"{}", "AccessDenied"),
+        ("X-Amzn-ErrorType: AccessDenied:http://internal.amazon.com/coral/", b"{}", "AccessDenied"),
+        ("x-amzn-errortype: com.amazonaws.sqs#AccessDenied", b"<html>", "AccessDenied"),
+        ("x-amzn-errortype: Other", b'{"__type": "a#AccessDenied"}', "AccessDenied"),
+        ("x-amzn-errortype: ", b"{}", "HTTP403"),
+        ("x-other: AccessDenied", b"", "HTTP403"),
+    ],
+)
+async def test_an_error_may_be_named_in_a_header_alone(
+    api_for: Callable[..., JsonApi], header: str, body: bytes, code: str
+) -> None:
+    head = f"HTTP/1.1 403 x\r\n{header}\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with ScriptedApplication(answering(head.encode() + body)) as server:
+        api = api_for(server.port)
+        with pytest.raises(AwsError) as refused:
+            await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        assert refused.value.code == code
+        api.close()

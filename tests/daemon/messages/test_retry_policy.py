@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.contract import InvalidSettings, SqsdOptions
+from sqsd.contract import InvalidSettings, SqsdOptions, events
 from sqsd.messages.outcome import (
     Answered,
     Broken,
@@ -17,6 +17,8 @@ from sqsd.messages.outcome import (
     Unreachable,
     settle,
 )
+from sqsd.testing.clock import in_virtual_time
+from tests.fakes.running_tier import RunningTier
 
 FAILURES: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Answered, st.sampled_from([201, 302, 400, 404, 500])), st.sampled_from(Broken)
@@ -119,3 +121,27 @@ def test_delays_that_contradict_something_are_refused_all_at_once() -> None:
     with pytest.raises(InvalidSettings) as caught:
         SqsdOptions(status_delays=("409=1", "409=2", "204=5", "200=1"), delete_statuses=("204",))
     assert len(caught.value.problems) == 3
+
+
+@in_virtual_time
+async def test_without_a_delay_one_message_is_not_posted_many_times_a_second() -> None:
+    async with RunningTier(error_visibility_timeout=0, max_retries=100) as tier:
+        tier.application.answers(500)
+        sent_at = tier.clock.monotonic()
+        tier.sqs.send("fails")
+        await tier.clock.advance(0.5)
+        assert len(tier.application.posted) == 4  # at once, as asked for
+        await tier.clock.advance(9.5)
+        assert 12 <= len(tier.application.posted) <= tier.clock.monotonic() - sent_at + 4
+
+
+@in_virtual_time
+async def test_a_dead_letter_is_logged_once_and_counts_as_no_deleted_message() -> None:
+    async with RunningTier(dead_letter_statuses=("422",)) as tier:
+        tier.application.answers(422)
+        sent = tier.sqs.send("hopeless")
+        await tier.clock.advance(2)
+        assert tier.sqs.deleted == [sent]
+        assert tier.log.of(events.MESSAGE_DELETED) == []
+        (line,) = tier.log.of(events.MESSAGE_DEAD_LETTERED)
+        assert (line["message_id"], line["status"]) == (sent, 422)

@@ -72,7 +72,7 @@ FAILED = {"message_id": "m-1", "receive_count": 3, "dispatch_seconds": 0.5, "app
         (
             events.MESSAGE_EXPIRED,
             {"message_id": "m-1", "age_seconds": 345_700},
-            ["expired-msg: m-1 was first received 345700 seconds ago. deleting"],
+            ["expired-msg: m-1 was first received 345700 seconds ago. deleting - 0.000"],
         ),
         (
             events.MESSAGE_ATTRIBUTE_SKIPPED,
@@ -235,14 +235,12 @@ def test_no_value_makes_a_second_line(text: str) -> None:
         assert len(lines) == 1
 
 
-def test_each_post_is_announced_when_it_is_made_with_the_path_it_goes_to() -> None:
+def test_each_post_is_announced_when_it_is_made_with_http_path_as_in_eb() -> None:
     posted: list[Request] = []
 
     class Application:
         def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
-            assert stream.getvalue().endswith(
-                "Z message: sent to http://localhost:80/periodic/report\n"
-            )
+            assert stream.getvalue().endswith("Z message: sent to http://localhost:80/work\n")
             posted.append(request)
 
         def abort(self) -> None:
@@ -254,7 +252,7 @@ def test_each_post_is_announced_when_it_is_made_with_the_path_it_goes_to() -> No
     stream = io.StringIO()
     request = Request(b"", b"", "/periodic/report", None, None, ())
     log = EbLog(stream, lambda: AT)
-    PostLog(Application(), log, "http://localhost:80").post(request, lambda _: None)
+    PostLog(Application(), log, "http://localhost:80/work").post(request, lambda _: None)
     assert posted == [request]
 
 

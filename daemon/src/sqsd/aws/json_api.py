@@ -58,6 +58,10 @@ _CLOCK_ERRORS: Final = frozenset(
 _REPEATED: Final = "ReceiveMessage"
 #: Time between two readings of AWS's clock, in seconds.
 _CLOCK_SECONDS: Final = 60.0
+#: The name of an error, without a namespace before `#` and a URL after `:`.
+_ERROR_TYPE: Final = re.compile(
+    rb"\r\nx-amzn-errortype:[ \t]*([A-Za-z0-9_.#]{1,200})[^\r\n]*\r\n", re.IGNORECASE
+)
 _DATE: Final = re.compile(rb"\r\ndate:[ \t]*([^\r\n]+)\r\n", re.IGNORECASE)
 
 
@@ -246,10 +250,10 @@ class JsonApi:
         try:
             document = _decode(answer.body)
             assert isinstance(document, dict)
-            code = str(document.get("__type") or document.get("code") or "")
+            code = str(document.get("__type") or document.get("code") or "") or _error_type(answer)
             text = str(document.get("message") or document.get("Message") or "")
         except (ValueError, RecursionError, AssertionError):
-            code, text = "", answer.body[:200].decode("utf-8", "replace")
+            code, text = _error_type(answer), answer.body[:200].decode("utf-8", "replace")
         code = code.rpartition("#")[2] or f"HTTP{answer.status}"
         if code in _KEY_ERRORS:
             self._credentials.forget(keys)
@@ -268,3 +272,9 @@ class JsonApi:
         offset = theirs - self._clock.time()
         # A Date header has whole seconds, so a smaller difference may not be one.
         self._clock_offset = offset if abs(offset) > 2 else 0.0
+
+
+def _error_type(answer: Answer) -> str:
+    """Return the error's name from the header that some errors have it in alone, or nothing."""
+    found = _ERROR_TYPE.search(answer.head)
+    return "" if found is None else found[1].decode("latin-1")

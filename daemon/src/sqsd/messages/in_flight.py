@@ -42,6 +42,7 @@ class InFlightMessage:
         "heartbeat_pending",
         "hidden_until",
         "hideable_until",
+        "is_dead_letter",
         "message",
         "next_heartbeat_at",
         "release_after",
@@ -68,6 +69,8 @@ class InFlightMessage:
         self.hidden_until = message.received_at
         #: End of the 12 hours for which SQS hides one delivery.
         self.hideable_until = message.received_at + LONGEST_HIDDEN_SECONDS
+        #: Whether the dead-letter queue has a copy, so that a delete is not the end of the work.
+        self.is_dead_letter = False
         #: Seconds for which a RELEASING message stays hidden.
         self.release_after = 0
 

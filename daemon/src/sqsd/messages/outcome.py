@@ -77,6 +77,11 @@ APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503, 504})
 BACKOFF: Final = "backoff"
 #: SQS's longest visibility timeout, in seconds; also the longest time one delivery may be hidden.
 LONGEST_VISIBILITY: Final = 43_200
+#: Receives after which a failed message may be visible at once, with error_visibility_timeout 0.
+_PROMPT_RECEIVES: Final = 3
+#: Least wait after each further receive, in seconds. The message would be POSTed as fast as SQS
+#: delivers it, until it is a dead letter.
+_LEAST_RETRY_SECONDS: Final = 1
 #: First wait with `retry_policy: backoff` if error_visibility_timeout is unset, in seconds.
 _BACKOFF_SECONDS: Final = 2
 #: Longest wait with `retry_policy: backoff`, in seconds.
@@ -139,6 +144,8 @@ def down_seconds(options: SqsdOptions) -> int:
 def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
     if options.retry_policy == BACKOFF:
         return _backoff_seconds(options, receive_count, jitter)
+    if options.error_visibility_timeout == 0 and receive_count > _PROMPT_RECEIVES:
+        return _LEAST_RETRY_SECONDS
     return options.error_visibility_timeout
 
 

@@ -384,6 +384,7 @@ class MessageState:
     def dead_lettered(self, in_flight: InFlightMessage, reason: str, now: float) -> list[Action]:
         """The dead-letter queue has a copy: now, and not before, the original may be deleted."""
         values = log_fields(in_flight, reason=reason)
+        in_flight.is_dead_letter = True
         actions: list[Action] = [LogEvent(events.MESSAGE_DEAD_LETTERED, values, in_flight)]
         self._delete(in_flight, actions)
         self._run_next_of_group(in_flight, now, actions)

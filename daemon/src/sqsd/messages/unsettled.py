@@ -52,6 +52,8 @@ class Unsettled:
         message_id = message.message_id
         self.messages.pop(message_id, None)
         self.undeleted.pop(message_id, None)
+        if in_flight.is_dead_letter:  # `message.dead_lettered` says all that became of it
+            return []
         seconds = now - in_flight.answered_at if in_flight.answered_at else 0.0
         values = log_fields(in_flight, delete_seconds=round(seconds, 6))
         return [LogEvent(events.MESSAGE_DELETED, values)]

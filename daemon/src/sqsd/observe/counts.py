@@ -19,7 +19,6 @@ _COUNTED: Final = {
     events.MESSAGE_EXPIRED: "expired",
     events.MESSAGE_DUPLICATE: "duplicates",
     events.MESSAGE_DAMAGED: "damaged",
-    events.MESSAGE_DEAD_LETTERED: "dead_lettered",
     events.MESSAGE_OVERDUE: "overdue",
     events.MESSAGE_ATTRIBUTE_SKIPPED: "attributes_skipped",
     events.CRON_SUPPRESSED: "cron_suppressed",
@@ -38,6 +37,7 @@ class MessageCounts:
         self.handlers: dict[str, Callable[[Values], None]] = {
             events.MESSAGE_RELEASED: self._released,
             events.MESSAGE_DELETE_FAILED: self._delete_failed,
+            events.MESSAGE_DEAD_LETTERED: self._dead_lettered,
             events.HEARTBEAT_SENT: self._heartbeat,
             **{event: counter(metrics, name) for event, name in _COUNTED.items()},
         }
@@ -61,6 +61,12 @@ class MessageCounts:
 
     def _delete_failed(self, values: Values) -> None:
         self._metrics.delete_failed += 1
+        status = values.get("status")
+        if status is not None:
+            self._dispatched(values, status // 100)
+
+    def _dead_lettered(self, values: Values) -> None:
+        self._metrics.dead_lettered += 1
         status = values.get("status")
         if status is not None:
             self._dispatched(values, status // 100)

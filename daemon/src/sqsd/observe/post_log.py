@@ -8,7 +8,7 @@ from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Outcome
 from sqsd.messages.ports import Application
 from sqsd.messages.request import Request
-from sqsd.observe.eb_log import EbLog, brief
+from sqsd.observe.eb_log import EbLog
 
 
 class PostLog:
@@ -17,7 +17,8 @@ class PostLog:
     Args:
         application: the application that is called.
         log: where the line goes.
-        target: the application's address, such as `http://localhost:80`; the line adds the path.
+        target: the application's address and `http_path`, such as `http://localhost:80/`. EB shows
+            that path for periodic tasks too, whose requests go to others.
     """
 
     def __init__(self, application: Application, log: EbLog, target: str) -> None:
@@ -26,7 +27,7 @@ class PostLog:
         self._target = target
 
     def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
-        self._log.line(f"message: sent to {self._target}{brief(request.path)}")
+        self._log.line(f"message: sent to {self._target}")
         self._application.post(request, done)
 
     def abort(self) -> None:
