@@ -146,6 +146,10 @@ class SqsdProps(TypedDict, total=False):
     """`Content-Type` of every POST, except those of periodic tasks. Elastic Beanstalk: `MimeType`.
     Default: `application/json`."""
 
+    user_agent: str | None
+    """`User-Agent` of every request. Default: `aws-sqsd/3.0.5 (worker-tier)`. Applications and
+    frameworks that serve Elastic Beanstalk test that it begins with `aws-sqsd`."""
+
     http_connections: int | None
     """POSTs at one time on an instance, 1 to 100. Elastic Beanstalk: `HttpConnections`. Default:
     50. Lower it to what the application works on at once: more only wait inside it."""

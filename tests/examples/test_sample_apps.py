@@ -21,7 +21,7 @@ from tools.local_aws.ports import free_port
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 MESSAGE_HEADERS = {
     "Content-Type": "application/json",
-    "User-Agent": "aws-sqsd/3.0.4",
+    "User-Agent": "aws-sqsd/3.0.5",
     "X-Aws-Sqsd-Msgid": "5f6b2c0e-0000-4000-8000-000000000000",
     "X-Aws-Sqsd-Receive-Count": "1",
 }

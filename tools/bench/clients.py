@@ -143,7 +143,7 @@ def wrk_command(scenario: Scenario, place: Place, body: str, seconds: int) -> li
     script = place.directory / "post.lua"
     headers: dict[str, Any] = {
         "Content-Type": "application/json",
-        "User-Agent": "aws-sqsd/3.0.4 (worker-tier)",
+        "User-Agent": "aws-sqsd/3.0.5 (worker-tier)",
         "X-Aws-Sqsd-Msgid": "00000000-0000-4000-8000-000000000000",
         "X-Aws-Sqsd-Receive-Count": "1",
         "X-Aws-Sqsd-First-Received-At": "2026-01-01T00:00:00Z",

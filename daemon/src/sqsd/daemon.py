@@ -313,7 +313,7 @@ def _extras(options: SqsdOptions) -> Extras | None:
     secret = read_signing_key(options.signing_key_file)
     if secret is None and not options.extra_headers:
         return None
-    return Extras(options.extra_headers, secret)
+    return Extras(options.extra_headers, secret, options)
 
 
 def _endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:

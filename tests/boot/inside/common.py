@@ -76,7 +76,7 @@ def test_a_message_reaches_the_application_with_elastic_beanstalks_headers(scene
     assert headers["host"] == "localhost"
     assert headers["x-aws-sqsd-msgid"] == id
     assert headers["x-aws-sqsd-receive-count"] == "1"
-    assert headers["user-agent"].startswith("aws-sqsd/3.0.4")
+    assert headers["user-agent"].startswith("aws-sqsd/3.0.5")
     assert headers["x-aws-sqsd-path"] == "/"
     assert headers["x-aws-sqsd-attr-with.dots_and_underscores"] == "yes"
     # nginx stands between

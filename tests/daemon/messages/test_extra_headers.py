@@ -62,11 +62,22 @@ EVERYTHING = message(
 )
 
 
+#: Extra headers that need nothing that a sender may leave out.
+OF_EVERY_MESSAGE = (
+    "X-Aws-Sqsd-Receipt-Handle",
+    "X-Aws-Sqsd-Visibility-Deadline",
+    "X-Aws-Sqsd-Receives-Left",
+    "X-Aws-Sqsd-Request-Deadline",
+)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("X-Aws-Sqsd-Receipt-Handle", "handle"),
         ("X-Aws-Sqsd-Visibility-Deadline", "2026-01-01T00:05:00Z"),
+        ("X-Aws-Sqsd-Receives-Left", "9"),
+        ("X-Aws-Sqsd-Request-Deadline", "2026-01-01T00:04:59Z"),
         ("X-Aws-Sqsd-Message-Group-Id", "g"),
         ("X-Aws-Sqsd-Message-Deduplication-Id", "d"),
         ("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793"),
@@ -77,9 +88,7 @@ def test_each_extra_header_is_sent_when_it_is_named_and_only_then(name: str, val
     assert header(sent(EVERYTHING, name), name) == value
     others = [other for other in contract.EXTRA_HEADERS if other != name]
     assert header(sent(EVERYTHING, *others), name) is None
-    assert header(sent(message(), name), name) == (
-        value if name in ("X-Aws-Sqsd-Receipt-Handle", "X-Aws-Sqsd-Visibility-Deadline") else None
-    )
+    assert header(sent(message(), name), name) == (value if name in OF_EVERY_MESSAGE else None)
 
 
 def test_every_extra_header_that_the_contract_has_can_be_made() -> None:
@@ -124,3 +133,40 @@ def test_a_scheduled_request_is_signed_with_its_own_path_and_its_empty_body() ->
     text = f"{int(AT)}.POST./nightly%20report.".encode()
     expected = hmac.new(SECRET, text, hashlib.sha256).hexdigest()
     assert header(head, "X-Aws-Sqsd-Signature") == f"t={int(AT)},v1={expected}"
+
+
+@pytest.mark.parametrize(
+    ("max_retries", "receive_count", "left"),
+    [(10, 1, "9"), (10, 9, "1"), (10, 10, "0"), (10, 11, "0"), (1, 1, "0"), (100, 1, "99")],
+)
+def test_receives_left_is_zero_on_the_last_attempt(
+    max_retries: int, receive_count: int, left: str
+) -> None:
+    options = SqsdOptions(max_retries=max_retries)
+    extras = Extras((contract.HEADER_RECEIVES_LEFT,), None, options)
+    lines = extras.lines(message(receive_count=receive_count), "/", b"", AT, UNTIL)
+    assert lines == [(contract.HEADER_RECEIVES_LEFT, left)]
+
+
+@pytest.mark.parametrize(
+    ("inactivity_timeout", "deadline"),
+    [(1, "2026-01-01T00:00:01Z"), (299, "2026-01-01T00:04:59Z"), (36_000, "2026-01-01T10:00:00Z")],
+)
+def test_the_request_deadline_is_when_inactivity_ends_it(
+    inactivity_timeout: int, deadline: str
+) -> None:
+    options = SqsdOptions(inactivity_timeout=inactivity_timeout)
+    extras = Extras((contract.HEADER_REQUEST_DEADLINE,), None, options)
+    lines = extras.lines(message(), "/", b"", AT, UNTIL)
+    assert lines == [(contract.HEADER_REQUEST_DEADLINE, deadline)]
+
+
+def test_the_user_agent_is_an_option() -> None:
+    builder = RequestBuilder(SqsdOptions(user_agent="aws-sqsd/2.4"), "work")
+    assert b"\r\nUser-Agent: aws-sqsd/2.4\r\n" in builder.build(message()).head
+
+
+@pytest.mark.parametrize("wrong", ["", " aws-sqsd", "a\r\nX-Forged: 1", "é", None, 3])
+def test_a_user_agent_that_is_no_header_is_refused(wrong: Any) -> None:
+    with pytest.raises(contract.InvalidSettings, match="user_agent"):
+        SqsdOptions(user_agent=wrong)

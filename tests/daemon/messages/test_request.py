@@ -23,7 +23,7 @@ def test_an_ordinary_message_is_posted_byte_for_byte() -> None:
     assert request.head == (
         b"POST / HTTP/1.1\r\n"
         b"Content-Type: application/json\r\n"
-        b"User-Agent: aws-sqsd/3.0.4 (worker-tier)\r\n"
+        b"User-Agent: aws-sqsd/3.0.5 (worker-tier)\r\n"
         b"X-Aws-Sqsd-Msgid: 7d0d3a4c-7d3c-4f6f-9a57-0a1f0b6c2f11\r\n"
         b"X-Aws-Sqsd-Receive-Count: 1\r\n"
         b"X-Aws-Sqsd-First-Received-At: 2023-11-14T22:13:21Z\r\n"
@@ -51,7 +51,7 @@ def test_attributes_stand_between_the_sender_and_the_host_in_the_order_of_the_qu
     assert request.head == (
         b"POST /jobs?kind=a HTTP/1.1\r\n"
         b"Content-Type: text/plain\r\n"
-        b"User-Agent: aws-sqsd/3.0.4 (worker-tier)\r\n"
+        b"User-Agent: aws-sqsd/3.0.5 (worker-tier)\r\n"
         b"X-Aws-Sqsd-Msgid: 7d0d3a4c-7d3c-4f6f-9a57-0a1f0b6c2f11\r\n"
         b"X-Aws-Sqsd-Receive-Count: 7\r\n"
         b"X-Aws-Sqsd-First-Received-At: 2023-11-14T22:13:21Z\r\n"
@@ -75,7 +75,7 @@ def test_a_scheduled_message_goes_to_its_own_path_with_an_empty_body() -> None:
     assert request.head == (
         b"POST /scheduled HTTP/1.1\r\n"
         b"Content-Type: application/json\r\n"
-        b"User-Agent: aws-sqsd/3.0.4 (worker-tier)\r\n"
+        b"User-Agent: aws-sqsd/3.0.5 (worker-tier)\r\n"
         b"X-Aws-Sqsd-Msgid: 7d0d3a4c-7d3c-4f6f-9a57-0a1f0b6c2f11\r\n"
         b"X-Aws-Sqsd-Receive-Count: 1\r\n"
         b"X-Aws-Sqsd-First-Received-At: 2023-11-14T22:13:21Z\r\n"

@@ -37,7 +37,7 @@ FAILED = {"message_id": "m-1", "receive_count": 3, "dispatch_seconds": 0.5, "app
         (
             events.DAEMON_STARTED,
             {"queue": QUEUE, "version": "1"},
-            ["init: initializing aws-sqsd 3.0.4 (worker-tier 0.1.0)", f"start: polling {QUEUE}"],
+            ["init: initializing aws-sqsd 3.0.5 (worker-tier 0.1.0)", f"start: polling {QUEUE}"],
         ),
         (
             events.MESSAGE_RELEASED,

@@ -55,7 +55,7 @@ async def test_in_ebs_format_the_log_reads_as_on_elastic_beanstalk() -> None:
         code, out, _ = await ended(process)
         assert code == 0
         texts = [line.split(" ", 1)[1] for line in out.splitlines()]
-        assert texts[0].startswith("init: initializing aws-sqsd 3.0.4")
+        assert texts[0].startswith("init: initializing aws-sqsd 3.0.5")
         assert texts[1].startswith("start: polling http://127.0.0.1:")
         assert f"message: sent to http://localhost:{w.app_port}/" in texts
         assert texts[-1] == "stop: stopping the daemon"

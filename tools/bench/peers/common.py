@@ -27,7 +27,7 @@ def headers(message: Any) -> dict[str, str]:
     about = message["Attributes"]
     return {
         "Content-Type": "application/json",
-        "User-Agent": "aws-sqsd/3.0.4",
+        "User-Agent": "aws-sqsd/3.0.5",
         "X-Aws-Sqsd-Msgid": message["MessageId"],
         "X-Aws-Sqsd-Receive-Count": about["ApproximateReceiveCount"],
         "X-Aws-Sqsd-First-Received-At": _time(about["ApproximateFirstReceiveTimestamp"]),

@@ -41,6 +41,11 @@ def media_type(value: Any) -> str | None:
     return None if legal else "a content type such as application/json, without control characters"
 
 
+def header_value(value: Any) -> str | None:
+    legal = isinstance(value, str) and value.strip() == value != "" and is_header_text(value)
+    return None if legal else "a text without control characters, and no blanks around it"
+
+
 def one_of(*allowed: str) -> Check:
     return lambda value: None if value in allowed else " or ".join(allowed)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from sqsd.contract import checks as check
-from sqsd.contract.wire import EXTRA_HEADERS
+from sqsd.contract.wire import EXTRA_HEADERS, USER_AGENT
 
 #: Options of the application or the whole process: all queues of a daemon share their values.
 SHARED_OPTIONS: Final = frozenset(
@@ -63,6 +63,9 @@ class SqsdOptions:
     )
     http_port: int = _option(80, check.whole_number(1, 65_535), "port on localhost; EB has only 80")
     mime_type: str = _option("application/json", check.media_type, "Content-Type sent", "MimeType")
+    user_agent: str = _option(
+        USER_AGENT, check.header_value, "User-Agent sent; some applications test how it begins"
+    )
     http_connections: int = _option(
         50, check.whole_number(1, 100), "POSTs at one time on an instance", "HttpConnections"
     )

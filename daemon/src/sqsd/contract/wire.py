@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 # ---- the request an application sees -----------------------------------------------------------
 
-#: EB 3.0.4's product token first: frameworks test that the header starts with `aws-sqsd`.
-USER_AGENT: Final = "aws-sqsd/3.0.4 (worker-tier)"
+#: Default of the option `user_agent`. EB 3.0.5's product token first: frameworks test that the
+#: header starts with `aws-sqsd`.
+USER_AGENT: Final = "aws-sqsd/3.0.5 (worker-tier)"
 HEADER_MESSAGE_ID: Final = "X-Aws-Sqsd-Msgid"
 HEADER_RECEIVE_COUNT: Final = "X-Aws-Sqsd-Receive-Count"
 HEADER_FIRST_RECEIVED_AT: Final = "X-Aws-Sqsd-First-Received-At"
@@ -31,6 +32,8 @@ ACCEPT_ENCODING: Final = "gzip, compressed"
 #: Ours: each is sent only if the option `extra_headers` names it.
 HEADER_RECEIPT_HANDLE: Final = "X-Aws-Sqsd-Receipt-Handle"
 HEADER_VISIBILITY_DEADLINE: Final = "X-Aws-Sqsd-Visibility-Deadline"
+HEADER_RECEIVES_LEFT: Final = "X-Aws-Sqsd-Receives-Left"
+HEADER_REQUEST_DEADLINE: Final = "X-Aws-Sqsd-Request-Deadline"
 HEADER_MESSAGE_GROUP_ID: Final = "X-Aws-Sqsd-Message-Group-Id"
 HEADER_MESSAGE_DEDUPLICATION_ID: Final = "X-Aws-Sqsd-Message-Deduplication-Id"
 HEADER_XRAY_TRACE: Final = "X-Amzn-Trace-Id"
@@ -38,6 +41,8 @@ HEADER_TRACE_PARENT: Final = "traceparent"
 EXTRA_HEADERS: Final = (
     HEADER_RECEIPT_HANDLE,
     HEADER_VISIBILITY_DEADLINE,
+    HEADER_RECEIVES_LEFT,
+    HEADER_REQUEST_DEADLINE,
     HEADER_MESSAGE_GROUP_ID,
     HEADER_MESSAGE_DEDUPLICATION_ID,
     HEADER_XRAY_TRACE,

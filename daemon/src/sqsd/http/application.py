@@ -13,7 +13,7 @@ from math import ceil
 from typing import Final
 
 from sqsd.base.descriptors import Descriptors, is_exhausted
-from sqsd.contract import USER_AGENT, SqsdOptions
+from sqsd.contract import SqsdOptions
 from sqsd.http.http1 import Answer, Connection, Failure
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import (
@@ -78,6 +78,7 @@ class LocalApplication:
             descriptors.when_short(self._close_idle)
         self._host = options.http_host
         self._port = options.http_port
+        self._user_agent = options.user_agent
         self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
         self._health_path = options.health_path
         self._connect_timeout = float(options.connect_timeout)
@@ -144,7 +145,7 @@ class LocalApplication:
         port = "" if self._port == 80 else f":{self._port}"
         request = (
             f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
-            f"User-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"
+            f"User-Agent: {self._user_agent}\r\nConnection: close\r\n\r\n"
         )
         try:
             async with asyncio.timeout(seconds):

@@ -78,7 +78,7 @@ class RequestBuilder:
         port = "" if options.http_port == 80 else f":{options.http_port}"
         self._first = (
             f"Content-Type: {options.mime_type}\r\n"
-            f"User-Agent: {contract.USER_AGENT}\r\n"
+            f"User-Agent: {options.user_agent}\r\n"
             f"{contract.HEADER_MESSAGE_ID}: "
         )
         self._queue = f"Z\r\n{contract.HEADER_QUEUE}: {queue_name}\r\n{contract.HEADER_PATH}: "
