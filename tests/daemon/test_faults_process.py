@@ -178,3 +178,19 @@ async def test_a_hostile_message_costs_its_neighbours_nothing() -> None:
         assert sorted(w.sqs.deleted) == sorted([hostile, forged, *others])
         assert of(lines, events.DAEMON_FAILED) == []
         assert nested.encode() in w.application.bodies
+
+
+async def test_an_application_that_redirects_to_https_is_named_once_for_many_messages() -> None:
+    async with world() as w:
+        w.application.status = lambda body: 302
+        w.application.headers = b"Location: https://example.com/login?token=s\r\n"
+        process = await start(w)
+        for n in range(5):
+            w.sqs.send(str(n))
+        await until(lambda: w.application.posts == 5)
+        _, lines = await stopped(process)
+        (line,) = of(lines, events.APPLICATION_REDIRECTS)
+        assert line["reason"] == "the application redirects to https"
+        assert (line["status"], line["location"]) == (302, "https://example.com/login")
+        assert "User-Agent aws-sqsd" in line["hint"]
+        assert len(of(lines, events.MESSAGE_RELEASED)) == 5

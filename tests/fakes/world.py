@@ -26,6 +26,7 @@ class Application:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.status: Callable[[bytes], int] = lambda body: 200
+        self.headers = b""
         self.bodies: list[bytes] = []
         self.posts = 0
         self.began = 0
@@ -59,7 +60,9 @@ class Application:
                     await asyncio.sleep(self.seconds)
                     self.posts += 1
                     status = self.status(body)
-                writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
+                writer.write(
+                    b"HTTP/1.1 %d Said\r\n%bContent-Length: 0\r\n\r\n" % (status, self.headers)
+                )
 
 
 class World:

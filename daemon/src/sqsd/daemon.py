@@ -15,11 +15,12 @@ from botocore.exceptions import BotoCoreError
 
 from sqsd import __version__
 from sqsd.aws.credentials import CredentialSource, Endpoint, resolve_endpoint
-from sqsd.aws.hints import PICKY_PROXY, hint_for_leader_table
+from sqsd.aws.hints import PICKY_PROXY, REDIRECT, hint_for_leader_table
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.clock import SystemClock
 from sqsd.base.descriptors import Descriptors
+from sqsd.base.throttle import LogThrottle
 from sqsd.config.signing_key import read_signing_key
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
 from sqsd.cron.duplicates import DuplicateGuard
@@ -93,8 +94,9 @@ class _Parts:
         self._credentials = CredentialSource(self._session)
         self._descriptors = Descriptors(self._clock, self._log)
         self._application = LocalApplication(
-            settings.options, self._proxy_noticed, self._descriptors
+            settings.options, self._proxy_noticed, self._descriptors, self._redirected
         )
+        self._redirects = LogThrottle()
         self._proxies: set[str] = set()
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
@@ -283,6 +285,19 @@ class _Parts:
         if name not in self._proxies:
             self._proxies.add(name)
             self._log.emit(events.PROXY_NOTICED, proxy=name, hint=PICKY_PROXY)
+
+    def _redirected(self, status: int, location: str) -> None:
+        times = self._redirects.admits(self._clock.monotonic())
+        if times:
+            where = "https" if location.lower().startswith("https:") else location or "nowhere"
+            self._log.emit(
+                events.APPLICATION_REDIRECTS,
+                status=status,
+                location=location,
+                times=times,
+                reason=f"the application redirects to {where}",
+                hint=REDIRECT,
+            )
 
     def _ready(self) -> None:
         self._log.emit(events.DAEMON_READY)

@@ -8,7 +8,8 @@ from email.utils import formatdate
 
 import pytest
 
-from sqsd.http.application import retry_after_seconds
+from sqsd.contract import SqsdOptions
+from sqsd.http.application import LocalApplication, retry_after_seconds
 from sqsd.http.http1 import Connection
 from sqsd.messages.outcome import Answered, Broken, Outcome, Unreachable
 from tests.daemon.http.posters import (
@@ -17,6 +18,7 @@ from tests.daemon.http.posters import (
     read_and_close,
     read_and_hang,
     read_and_reset,
+    request,
 )
 from tests.fakes.scripted_application import (
     OK,
@@ -270,3 +272,40 @@ async def test_one_connection_serves_requests_with_different_limits(
         async with asyncio.timeout(10):
             assert await p.post() == Broken.INACTIVE
         assert server.connections == 1
+
+
+def redirect(status: int, *headers: str) -> bytes:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"HTTP/1.1 {status} x\r\n{lines}Content-Length: 0\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "noticed"),
+    [
+        (redirect(301, "Location: https://x/login?token=s"), [(301, "https://x/login")]),
+        (redirect(302, "location:https://x#part"), [(302, "https://x")]),
+        (redirect(303, "Location: /other"), [(303, "/other")]),
+        (redirect(307, "Location: " + "a" * 9_000), [(307, "a" * 200)]),
+        (redirect(308), [(308, "")]),
+        (redirect(302, "Location: ?only=query"), [(302, "")]),
+        (redirect(304, "Location: https://x"), []),
+        (redirect(200, "Location: https://x"), []),
+        (redirect(201, "Location: https://x"), []),
+        (redirect(500, "Location: https://x"), []),
+    ],
+)
+async def test_a_redirect_is_noticed_with_its_location_and_is_a_failure(
+    answer: bytes, noticed: list[tuple[int, str]]
+) -> None:
+    found: list[tuple[int, str]] = []
+    async with ScriptedApplication(answering(answer)) as server:
+        application = LocalApplication(
+            SqsdOptions(http_port=server.port),
+            redirected=lambda status, location: found.append((status, location)),
+        )
+        result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        application.post(request(), result.set_result)
+        assert await result == Answered(int(answer[9:12]))
+        assert found == noticed
+        assert len(server.requests) == 1
+        application.close()

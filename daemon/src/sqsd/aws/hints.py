@@ -32,6 +32,12 @@ PICKY_PROXY: Final = (
     " above inactivity_timeout; add_header Via '1.1 worker-tier' always, once that is done, ends"
     " this line"
 )
+#: What to do about an application that redirects POSTs.
+REDIRECT: Final = (
+    "a redirect is not followed and counts as a failure: the daemon speaks plain HTTP on this"
+    " machine, so exempt its requests (User-Agent aws-sqsd) from a redirect to https or to a login,"
+    " or set http_path to the path that answers itself"
+)
 
 
 def hint_for_keys(code: str) -> str | None:

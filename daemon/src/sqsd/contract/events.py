@@ -34,6 +34,7 @@ QUEUE_RECOVERED: Final = "queue.recovered"
 GATE_CLOSED: Final = "gate.closed"
 GATE_OPENED: Final = "gate.opened"
 GATE_WAITING: Final = "gate.waiting"
+APPLICATION_REDIRECTS: Final = "application.redirects"
 PROXY_NOTICED: Final = "proxy.noticed"
 #: Counted and never written: one for each batch of visibility extensions.
 HEARTBEAT_SENT: Final = "heartbeat.sent"

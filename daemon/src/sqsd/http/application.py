@@ -39,6 +39,10 @@ _PICKY_PROXY: Final = re.compile(
 )
 #: The `Via` header of the nginx that the bootstrap sets up, which passes all headers on.
 _OWN_PROXY: Final = re.compile(rb"\r\nvia:[^\r\n]*worker-tier", re.IGNORECASE)
+#: Statuses that send a browser elsewhere; a message that is answered so has failed.
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+#: The `Location` header of a redirect, without query and fragment, which may hold secrets.
+_LOCATION: Final = re.compile(rb"\r\nlocation:[ \t]*([!\"$->@-~]{1,200})", re.IGNORECASE)
 #: Deadline of a probe whose GET need not be answered, seconds; a proxy without an application
 #: answers at once.
 _OPTIONAL_GET_SECONDS: Final = 1.0
@@ -64,6 +68,7 @@ class LocalApplication:
         proxy_noticed: called with the `Server` header of a proxy that is known to drop headers,
             each time a probe gets a response from it.
         descriptors: frees file descriptors when there is none left, or None to do nothing then.
+        redirected: called with status and location each time a POST is answered by a redirect.
     """
 
     def __init__(
@@ -71,8 +76,10 @@ class LocalApplication:
         options: SqsdOptions,
         proxy_noticed: Callable[[str], None] = lambda name: None,
         descriptors: Descriptors | None = None,
+        redirected: Callable[[int, str], None] = lambda status, location: None,
     ) -> None:
         self._proxy_noticed = proxy_noticed
+        self._redirected = redirected
         self._descriptors = descriptors
         if descriptors is not None:
             descriptors.when_short(self._close_idle)
@@ -168,6 +175,10 @@ class LocalApplication:
         if found is not None and _OWN_PROXY.search(answer.head) is None:
             self._proxy_noticed(found[1].decode("ascii"))
 
+    def _report_redirect(self, answer: Answer) -> None:
+        found = _LOCATION.search(answer.head)
+        self._redirected(answer.status, "" if found is None else found[1].decode("ascii"))
+
     def _send(self, connection: Connection, request: Request, done: Done, *, fresh: bool) -> None:
         busy = self._busy
         busy.add(connection)
@@ -177,6 +188,8 @@ class LocalApplication:
             if type(result) is Answer:
                 if connection.reusable:
                     self._idle.append(connection)
+                if result.status in _REDIRECTS:
+                    self._report_redirect(result)
                 done(_answered(result))
             elif result is Failure.UNSENT and not fresh:
                 # The server had closed the idle connection: not one byte reached it.

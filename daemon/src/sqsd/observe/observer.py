@@ -22,6 +22,7 @@ _NOT_WRITTEN: Final = frozenset({events.HEARTBEAT_SENT, events.CRON_RECALLED})
 #: Events that `/status` shows among the newest failures.
 _FAILURES: Final = frozenset(
     {
+        events.APPLICATION_REDIRECTS,
         events.COMPANION_FAILED,
         events.CRON_FAILED,
         events.CRON_INVALID,
