@@ -230,8 +230,9 @@ class SqsdProps(TypedDict, total=False):
     With False `inactivity_timeout` must be below `visibility_timeout`, as in Elastic Beanstalk."""
 
     drain_timeout: Duration | None
-    """How long requests in flight may take to finish when an instance stops, 0 to 7 200 s. Default:
-    300 s. EC2 ends a Spot instance after 120 s in any case."""
+    """How long requests in flight may take to finish when an instance stops, 0 to 172 800 s (48
+    hours). Default: 300 s. EC2 ends a Spot instance after 120 s in any case. Above 3 hours 20
+    minutes the deletion of a stack takes longer; docs/configuration.md says how much."""
 
     drain_on_rebalance: bool | None
     """Whether to drain on EC2's rebalance recommendation too, not only on a Spot interruption

@@ -58,7 +58,9 @@ def test_the_daemon_starts_after_all_it_posts_to_and_so_stops_before() -> None:
     assert "\nAfter=web.service worker.service\n" in drop_in
 
 
-@pytest.mark.parametrize(("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230)])
+@pytest.mark.parametrize(
+    ("drain", "stop"), [(0, 30), (300, 330), (7_200, 7_230), (172_800, 172_830)]
+)
 def test_the_daemon_is_not_killed_before_its_drain_ends(drain: int, stop: int) -> None:
     unit = units.sqsd_unit(proxy(drain_timeout=drain), None, DEBIAN)
     assert f"TimeoutStopSec={stop}\n" in unit

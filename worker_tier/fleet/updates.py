@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
 from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Duration
@@ -15,6 +16,8 @@ _MIN_HEARTBEAT_SECONDS: Final = 30
 #: heartbeats. Without heartbeats, because the daemon is dead or may no longer call, Auto Scaling
 #: terminates the instance after this time.
 _HEARTBEAT_SECONDS: Final = 120
+#: Auto Scaling ends a hook after a hundred times its heartbeat timeout, and after 48 hours.
+_MOST_RENEWALS: Final = 100
 #: Time that the daemon needs besides draining, in seconds: to notice the hook, to flush deletes.
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
 #: CloudFormation's upper limit of the pause of a rolling update, in seconds.
@@ -25,10 +28,12 @@ def hook_heartbeat_seconds(drain_timeout: int) -> int:
     """Return the hook's heartbeat timeout, in seconds.
 
     It is how long Auto Scaling waits for a terminating instance whose daemon is silent. ADR 13 says
-    why it is not the whole drain.
+    why it is not the whole drain. It grows only with drains that two minutes cannot be renewed for:
+    those above 3 hours 20 minutes, less a margin.
     """
     wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
-    return max(_MIN_HEARTBEAT_SECONDS, min(_HEARTBEAT_SECONDS, wanted))
+    renewable = ceil(wanted / _MOST_RENEWALS)
+    return max(_MIN_HEARTBEAT_SECONDS, min(_HEARTBEAT_SECONDS, wanted), renewable)
 
 
 def termination_hook(

@@ -27,7 +27,7 @@ EB_OPTIONS = {
 RANGES = {name: limits for name, _, limits in EB_OPTIONS.values() if limits} | {
     "http_port": (1, 65_535),
     "wait_time_seconds": (0, 20),
-    "drain_timeout": (0, 7_200),
+    "drain_timeout": (0, 172_800),
 }
 #: With these no combination of other options is wrong.
 HARMLESS = {

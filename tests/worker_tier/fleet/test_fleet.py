@@ -121,7 +121,7 @@ def test_a_leaving_instance_is_waited_for_from_the_first_one_on(group: dict[str,
     assert hook["HeartbeatTimeout"] == 120
 
 
-@given(st.integers(0, 7_200))
+@given(st.integers(0, 11_940))
 def test_a_silent_daemon_holds_up_a_deletion_for_two_minutes_and_one_that_beats_is_waited_for(
     drain: int,
 ) -> None:
@@ -130,6 +130,25 @@ def test_a_silent_daemon_holds_up_a_deletion_for_two_minutes_and_one_that_beats_
     # several beats may be lost, and Auto Scaling's hundred renewals outlast the longest drain
     assert heartbeat >= 3 * HEARTBEAT_SECONDS
     assert 100 * heartbeat > drain
+
+
+@pytest.mark.parametrize(
+    ("drain", "heartbeat"),
+    [
+        (7_200, 120),
+        (11_940, 120),  # 3 h 19 min, and a minute's margin: a hundred renewals of two minutes
+        (11_941, 121),
+        (14 * 3_600, 505),
+        (172_800, 1_729),
+    ],
+)
+def test_the_hook_s_heartbeat_grows_only_with_drains_that_two_minutes_cannot_serve(
+    drain: int, heartbeat: int
+) -> None:
+    assert hook_heartbeat_seconds(drain) == heartbeat
+    # Auto Scaling's limits: two hours for a heartbeat, 48 hours for a hook
+    assert heartbeat <= 7_200
+    assert min(100 * heartbeat, 172_800) >= drain
 
 
 def test_every_drain_that_the_contract_takes_can_be_renewed_for() -> None:

@@ -153,7 +153,7 @@ class SqsdOptions:
     )
     drain_timeout: int = _option(
         300,
-        check.whole_number(0, 7_200),
+        check.whole_number(0, 172_800),
         "seconds that requests in flight get when the daemon stops",
     )
     drain_on_rebalance: bool = _option(
