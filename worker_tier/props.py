@@ -135,8 +135,12 @@ class SqsdProps(TypedDict, total=False):
     `/`."""
 
     http_host: str | None
-    """Host that the daemon POSTs to, and the `Host` header. Default: `localhost`. Sign requests
-    (`signing_key_file`) when the application is elsewhere."""
+    """Host that the daemon connects to, in plain HTTP. Default: `localhost`. Another machine needs
+    signed requests (`signing_key_file`), and `cdk synth` warns of it."""
+
+    host_header: str | None
+    """`Host` header of every request, for applications that serve several hosts. Default:
+    `http_host`, with `http_port` unless that is 80."""
 
     http_port: int | None
     """Port that the daemon POSTs to, 1 to 65 535. Default: 80, where nginx stands before the

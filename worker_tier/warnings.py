@@ -12,12 +12,18 @@ from aws_cdk import Annotations
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from sqsd.contract import is_loopback
 from worker_tier.periodic import Tasks
 from worker_tier.props import CommonProps
 from worker_tier.queues.existing_queue import place_warnings
 
 #: Time between EC2's interruption notice and the end of a Spot instance, s.
 _SPOT_NOTICE_SECONDS: Final = 120
+#: What follows from an `http_host` that is not loopback.
+_OFF_THIS_MACHINE: Final = (
+    "so bodies and attributes of all messages leave the instance in plain HTTP, and only their"
+    " signature shows who sent them; for another Host header set host_header instead"
+)
 
 
 def add_warnings(
@@ -32,6 +38,7 @@ def add_warnings(
     for name, text in [
         *_application_warnings(props),
         *_permission_warnings(props, role_takes_policies),
+        *_host_warnings(props),
         *_scale_in_warnings(props),
         *_spot_warnings(props),
         *_queue_warnings(tier, props),
@@ -69,6 +76,12 @@ def _permission_warnings(
             " allow CloudWatch Logs, CloudWatch, and Auto Scaling's service-linked role;"
             " docs/stack.md has the statements",
         )
+
+
+def _host_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
+    host = props.get("http_host")
+    if host is not None and not is_loopback(host):
+        yield "http-host", f"http_host is {host}, {_OFF_THIS_MACHINE}"
 
 
 def _scale_in_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:

@@ -57,6 +57,10 @@ def test_an_ordinary_tier_warns_of_nothing() -> None:
         ),
         (lambda stack: {"scale_in_protection": True}, "keeps deployments waiting"),
         (
+            lambda stack: {"http_host": "10.0.0.7", "signing_key_file": "/etc/key"},
+            "leave the instance in plain HTTP",
+        ),
+        (
             lambda stack: {
                 "capacity": WorkerCapacity.spot([ec2.InstanceType("t4g.small")]),
                 "drain_timeout": Duration.minutes(10),

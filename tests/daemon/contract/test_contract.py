@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd.contract import InvalidSettings, SqsdOptions, TierResources, TierSettings
+from sqsd.messages.request import RequestBuilder
+from tests.daemon.messages.requests import PLAIN
 
 #: Elastic Beanstalk's names, defaults and ranges, from its developer guide's general options.
 EB_OPTIONS = {
@@ -312,3 +314,41 @@ def test_settings_of_another_release_are_read_without_what_only_that_one_knows()
 def test_settings_of_another_release_must_have_what_is_always_needed() -> None:
     with pytest.raises(InvalidSettings, match="queue_url"):
         TierSettings.from_other_release('{"region": "eu-west-1", "tier_name": "tier"}', "old.json")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3"])
+def test_requests_to_this_machine_need_no_signature(host: str) -> None:
+    assert options(http_host=host).http_host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["app", "10.0.0.7", "128.0.0.1", "127.0.0.1.example.com", "localhost.example.com"]
+)
+def test_requests_that_leave_this_machine_must_be_signed(host: str) -> None:
+    with pytest.raises(InvalidSettings, match="host_header"):
+        options(http_host=host)
+    assert options(http_host=host, signing_key_file="/etc/key").http_host == host
+
+
+@pytest.mark.parametrize(
+    ("chosen", "header"),
+    [
+        ({}, "localhost"),
+        ({"http_port": 8080}, "localhost:8080"),
+        ({"http_host": "127.0.0.1"}, "127.0.0.1"),
+        ({"host_header": "example.com"}, "example.com"),
+        ({"host_header": "example.com:8443", "http_port": 8080}, "example.com:8443"),
+    ],
+)
+def test_the_host_header_is_that_of_the_address_unless_it_is_chosen(
+    chosen: dict[str, Any], header: str
+) -> None:
+    assert options(**chosen).host == header
+    head = RequestBuilder(options(**chosen), "work").build(PLAIN).head
+    assert f"\r\nHost: {header}\r\n".encode() in head
+
+
+@pytest.mark.parametrize("wrong", ["", "a b", "a\r\nX-Forged: 1", "http://a", "a@b", "é", 3])
+def test_a_host_header_that_is_none_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidSettings, match="host_header"):
+        options(host_header=wrong)

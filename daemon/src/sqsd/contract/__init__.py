@@ -5,6 +5,7 @@ it owns them. Standard library only, because `cdk synth` and the bootstrap impor
 What only constructs and bootstrap share (`instance.json`) is in `worker_tier_bootstrap.contract`.
 """
 
+from sqsd.contract.checks import is_loopback
 from sqsd.contract.names import (
     ENQUEUE_ACTIONS,
     LEADER_TABLE_ACTIONS,
@@ -115,6 +116,7 @@ __all__ = [
     "SqsdOptions",
     "TierResources",
     "TierSettings",
+    "is_loopback",
     "is_nonce",
     "parse_document",
 ]

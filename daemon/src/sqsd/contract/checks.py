@@ -41,6 +41,16 @@ def media_type(value: Any) -> str | None:
     return None if legal else "a content type such as application/json, without control characters"
 
 
+def is_loopback(name: str) -> bool:
+    """Return whether a host is this machine, so that what is sent to it does not leave it."""
+    return name == "localhost" or re.fullmatch(r"127(\.[0-9]{1,3}){3}", name) is not None
+
+
+def host_header(value: Any) -> str | None:
+    legal = isinstance(value, str) and value and is_header_text(value)
+    return None if legal and not set(value) & set(" /@,") else "a host name, with :port if need be"
+
+
 def header_value(value: Any) -> str | None:
     legal = isinstance(value, str) and value.strip() == value != "" and is_header_text(value)
     return None if legal else "a text without control characters, and no blanks around it"

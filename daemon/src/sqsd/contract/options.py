@@ -18,6 +18,7 @@ from sqsd.contract.wire import EXTRA_HEADERS, USER_AGENT
 SHARED_OPTIONS: Final = frozenset(
     {
         "http_host",
+        "host_header",
         "http_port",
         "http_connections",
         "connect_timeout",
@@ -59,7 +60,12 @@ class SqsdOptions:
     http_host: str = _option(
         "localhost",
         check.host,
-        "where the application is; sign requests when it is not on localhost",
+        "where the daemon connects, in plain HTTP; not on loopback only with signing_key_file",
+    )
+    host_header: str | None = _option(
+        None,
+        check.or_none(check.host_header),
+        "Host header sent; null for http_host, with http_port unless that is 80",
     )
     http_port: int = _option(80, check.whole_number(1, 65_535), "port on localhost; EB has only 80")
     mime_type: str = _option("application/json", check.media_type, "Content-Type sent", "MimeType")
@@ -175,6 +181,13 @@ class SqsdOptions:
         "loopback port of /healthz, /readyz, /metrics and /status; null for none",
     )
 
+    @property
+    def host(self) -> str:
+        """Value of the Host header."""
+        if self.host_header is not None:
+            return self.host_header
+        return self.http_host if self.http_port == 80 else f"{self.http_host}:{self.http_port}"
+
     def __post_init__(self) -> None:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         wrong = {name for name in values if value_problems({name: values[name]})}
@@ -209,11 +222,22 @@ class SqsdOptions:
                 f"visibility_timeout ({self.visibility_timeout} s) must be 2 s or more with"
                 " heartbeat, which renews it at half its length; raise it or turn heartbeat off"
             )
+        if usable("http_host", "signing_key_file"):
+            problems += self._unsigned_off_this_machine()
         if usable("delete_statuses", "dead_letter_statuses", "status_delays"):
             problems += self._statuses_that_contradict_each_other()
         if usable("retention_period", "visibility_timeout", "max_retries"):
             problems += self._too_short_a_retention()
         return problems
+
+    def _unsigned_off_this_machine(self) -> list[str]:
+        if check.is_loopback(self.http_host) or self.signing_key_file is not None:
+            return []
+        return [
+            f"http_host ({self.http_host}) is where the daemon connects, in plain HTTP, and it is"
+            " not this machine, so the application cannot know who POSTs: set signing_key_file; for"
+            " another Host header set host_header instead"
+        ]
 
     def _statuses_that_contradict_each_other(self) -> list[str]:
         problems = []

@@ -83,10 +83,10 @@ class LocalApplication:
         self._descriptors = descriptors
         if descriptors is not None:
             descriptors.when_short(self._close_idle)
-        self._host = options.http_host
+        self._host_header = options.host
         self._port = options.http_port
         self._user_agent = options.user_agent
-        self._addresses = _LOOPBACK if self._host == "localhost" else (self._host,)
+        self._addresses = _LOOPBACK if options.http_host == "localhost" else (options.http_host,)
         self._health_path = options.health_path
         self._connect_timeout = float(options.connect_timeout)
         self._inactivity = float(options.inactivity_timeout)
@@ -149,9 +149,8 @@ class LocalApplication:
             return True
         must_answer = how is Probe.ANSWER or self._health_path is not None
         seconds = self._connect_timeout if must_answer else _OPTIONAL_GET_SECONDS
-        port = "" if self._port == 80 else f":{self._port}"
         request = (
-            f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host}{port}\r\n"
+            f"GET {self._health_path or '/'} HTTP/1.1\r\nHost: {self._host_header}\r\n"
             f"User-Agent: {self._user_agent}\r\nConnection: close\r\n\r\n"
         )
         try:

@@ -75,7 +75,6 @@ class RequestBuilder:
         self._attribute_bytes = options.attribute_header_bytes
         self._http_path = options.http_path
         self._via_sns = options.via_sns
-        port = "" if options.http_port == 80 else f":{options.http_port}"
         self._first = (
             f"Content-Type: {options.mime_type}\r\n"
             f"User-Agent: {options.user_agent}\r\n"
@@ -83,7 +82,7 @@ class RequestBuilder:
         )
         self._queue = f"Z\r\n{contract.HEADER_QUEUE}: {queue_name}\r\n{contract.HEADER_PATH}: "
         self._last = (
-            f"Host: {options.http_host}{port}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
+            f"Host: {options.host}\r\nAccept-Encoding: {contract.ACCEPT_ENCODING}\r\n"
             "Content-Length: "
         )
 
