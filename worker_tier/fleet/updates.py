@@ -25,15 +25,13 @@ MAX_PAUSE_SECONDS: Final = 3_600
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
-    """Return the hook's heartbeat timeout, in seconds.
+    """Return how long Auto Scaling waits for an instance whose daemon is silent, in seconds.
 
-    It is how long Auto Scaling waits for a terminating instance whose daemon is silent. ADR 13 says
-    why it is not the whole drain. It grows only with drains that two minutes cannot be renewed for:
-    those above 3 hours 20 minutes, less a margin.
+    It grows only with drains that two minutes cannot be renewed for (ADR 13).
     """
     wanted = drain_timeout + _HEARTBEAT_MARGIN_SECONDS
-    renewable = ceil(wanted / _MOST_RENEWALS)
-    return max(_MIN_HEARTBEAT_SECONDS, min(_HEARTBEAT_SECONDS, wanted), renewable)
+    shortest = max(_MIN_HEARTBEAT_SECONDS, ceil(wanted / _MOST_RENEWALS))
+    return max(shortest, min(_HEARTBEAT_SECONDS, wanted))
 
 
 def termination_hook(
