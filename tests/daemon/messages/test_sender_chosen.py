@@ -38,6 +38,11 @@ def task_attributes(name: str) -> dict[str, Any]:
     }
 
 
+def sent_by_a_scheduler(name: str) -> dict[str, Any]:
+    nonce = {"DataType": "String", "StringValue": "0" * 32}
+    return {**task_attributes(name), contract.ATTRIBUTE_NONCE: nonce}
+
+
 @in_virtual_time
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_long_task_name_is_cut_in_each_log_line_and_posted_whole(status: int) -> None:
@@ -57,9 +62,9 @@ async def test_two_long_task_names_that_begin_alike_are_two_tasks() -> None:
     claimed = []
 
     class Duplicates:
-        async def is_duplicate(self, task: str, *_: Any) -> bool:
-            claimed.append(task)
-            return claimed.count(task) > 1
+        async def is_duplicate(self, occurrence: contract.Occurrence, *_: Any) -> bool:
+            claimed.append(occurrence.task)
+            return claimed.count(occurrence.task) > 1
 
         async def completed(self, *_: Any) -> None:
             """Nothing is recorded."""
@@ -68,10 +73,10 @@ async def test_two_long_task_names_that_begin_alike_are_two_tasks() -> None:
             """Nothing is recorded."""
 
     async with RunningTier(duplicates=Duplicates()) as tier:
-        tier.sqs.send("", attributes=task_attributes("n" * 1_000 + "1"))
-        tier.sqs.send("", attributes=task_attributes("n" * 1_000 + "2"))
+        tier.sqs.send("", attributes=sent_by_a_scheduler("n" * 255 + "1"))
+        tier.sqs.send("", attributes=sent_by_a_scheduler("n" * 255 + "2"))
         await tier.clock.advance(1)
-        assert len(tier.application.posted) == 2
+        assert len(tier.application.posted) == len(claimed) == 2
 
 
 @pytest.mark.parametrize(

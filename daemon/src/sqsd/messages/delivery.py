@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from sqsd.base.shortened import shortened
-from sqsd.contract import SqsdOptions, events
+from sqsd.contract import TASK_NAME_MAX_LETTERS, SqsdOptions, events
 from sqsd.messages.in_flight import InFlightMessage
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Broken, Outcome, Suppressed
@@ -16,8 +16,6 @@ from sqsd.messages.ports import Application
 from sqsd.messages.request import Request, RequestBuilder
 from sqsd.messages.runtime import Runtime
 
-#: Longest name of a periodic task that is logged and shown, in characters.
-_LONGEST_TASK_NAME: Final = 256
 #: Takes the end of a dispatch; called exactly once for each, from the event loop.
 Answered = Callable[[InFlightMessage, Outcome | Suppressed], None]
 
@@ -84,7 +82,7 @@ class ApplicationDelivery:
                 events.MESSAGE_ATTRIBUTE_SKIPPED, message_id=message.message_id, reason=reason
             )
         if request.task_name is not None:  # a sender chose it, and every event has it
-            in_flight.task_name = shortened(request.task_name, _LONGEST_TASK_NAME)
+            in_flight.task_name = shortened(request.task_name, TASK_NAME_MAX_LETTERS)
         return request
 
     def post(self, in_flight: InFlightMessage, request: Request, answered: Answered) -> None:
