@@ -210,7 +210,7 @@ class SqsdProps(TypedDict, total=False):
 
     health_path: str | None
     """Path of a GET that answers 2xx when the application can take messages. Default: none; the
-    application's port must accept, and a proxy must not answer with 502, 503 or 504."""
+    application's port must accept, and a proxy must not answer with 502 or 503."""
 
     extra_headers: Sequence[str] | None
     """Headers to send besides Elastic Beanstalk's, such as `traceparent`; docs/configuration.md

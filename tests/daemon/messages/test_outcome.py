@@ -12,6 +12,7 @@ from sqsd.messages.outcome import (
     Answered,
     Broken,
     Delete,
+    Hold,
     Outcome,
     Release,
     Unreachable,
@@ -69,16 +70,35 @@ def test_retry_after_means_nothing_on_other_statuses() -> None:
     assert settle(Answered(500, 7), SqsdOptions()) == Release(None, "HTTP 500")
 
 
-@pytest.mark.parametrize("outcome", [*Unreachable, *map(Answered, (502, 503, 504))])
-def test_a_message_that_met_no_application_comes_back_soon(outcome: Outcome) -> None:
-    reason = outcome.value if isinstance(outcome, Unreachable) else f"HTTP {outcome.status}"  # type: ignore[union-attr]
-    assert settle(outcome, SqsdOptions()) == Release(1, reason)
-    assert settle(outcome, SqsdOptions(error_visibility_timeout=30)) == Release(30, reason)
-    backoff = SqsdOptions(retry_policy="backoff")
-    assert settle(outcome, backoff, receive_count=9) == Release(1, reason)
+@pytest.mark.parametrize("outcome", Unreachable)
+@pytest.mark.parametrize("delay", [None, 0, 30])
+@pytest.mark.parametrize("policy", ["eb", "backoff"])
+def test_a_message_that_met_no_application_is_held(
+    outcome: Unreachable, delay: int | None, policy: str
+) -> None:
+    options = SqsdOptions(error_visibility_timeout=delay, retry_policy=policy)
+    assert settle(outcome, options, receive_count=9) == Hold(outcome.value)
+
+
+@pytest.mark.parametrize("outcome", [*map(Answered, (502, 503)), Broken.UNANSWERED])
+def test_a_sign_of_no_application_is_a_failure_like_any_unless_that_is_proven(
+    outcome: Answered | Broken,
+) -> None:
+    reason = outcome.value if isinstance(outcome, Broken) else f"HTTP {outcome.status}"
+    options = SqsdOptions(error_visibility_timeout=30)
+    assert settle(outcome, SqsdOptions()) == Release(None, reason, unless_down=True)
+    assert settle(outcome, options) == Release(30, reason, unless_down=True)
+
+
+@pytest.mark.parametrize("outcome", [*map(Answered, (500, 504)), Broken.CLOSED, Broken.INACTIVE])
+def test_no_other_failure_is_a_sign_of_no_application(outcome: Answered | Broken) -> None:
+    settled = settle(outcome, SqsdOptions())
+    assert isinstance(settled, Release)
+    assert (settled.after_seconds, settled.unless_down) == (None, False)
 
 
 @given(outcome=OUTCOMES)
 def test_only_no_connection_and_a_proxys_statuses_concern_the_application(outcome: Outcome) -> None:
-    proxy = isinstance(outcome, Answered) and outcome.status in (502, 503, 504)
-    assert is_application_down(outcome) == (proxy or isinstance(outcome, Unreachable))
+    proxy = isinstance(outcome, Answered) and outcome.status in (502, 503)
+    silent = outcome is Broken.UNANSWERED
+    assert is_application_down(outcome) == (proxy or silent or isinstance(outcome, Unreachable))

@@ -144,7 +144,7 @@ async def test_what_every_queue_holds_for_the_application_starts_within_one_limi
         tier.send("second", 3)
         await tier.clock.advance(0.5)
         held = [Counter(f.state for f in p.messages())[State.HELD] for p in tier.dispatchers.parts]
-        assert held == [3, 3, 0]
+        assert held == [3, 3, 1]
         posted = len(tier.application.posted)
         tier.application.up = True
         tier.application.seconds = 1.0

@@ -33,12 +33,13 @@ from tests.daemon.messages.queue_model import Stored, take, visible
 WALL = 1_800_000_000.0
 RETENTION = 3_600
 FAILURES: list[Outcome] = [
-    *(Answered(status) for status in (500, 204, 422, 502)),
+    *(Answered(status) for status in (500, 204, 422, 502, 503, 504)),
     Answered(429, retry_after=43_200),
     Answered(503, retry_after=5),
     Unreachable.REFUSED,
     Broken.INACTIVE,
     Broken.CLOSED,
+    Broken.UNANSWERED,
 ]
 #: Why a message is released that was not started.
 UNTRIED = ("the daemon is stopping", "the application does not answer")
@@ -114,6 +115,11 @@ class Dispatching(RuleBasedStateMachine):
     def probe(self, alive: bool) -> None:
         self.state.gate.probed(alive)
 
+    @precondition(lambda self: self.state.gate.is_open and self.state.gate.unproven)
+    @rule(alive=st.booleans())
+    def probe_suspicion(self, alive: bool) -> None:
+        self.state.gate.suspicion_probed(alive)
+
     # ---- receiving, in two halves
 
     @rule(limit=st.integers(1, 10))
@@ -179,9 +185,10 @@ class Dispatching(RuleBasedStateMachine):
         in_flight = self.running.pop(message_id)
         if outcome == Answered(200):
             self.done.add(message_id)
-        elif outcome != Answered(422):  # hidden while it is being dead_lettered
-            self.failed.add(in_flight)
         self._do(self.state.answered(in_flight, outcome, self.now))
+        waits = in_flight.state in (State.HELD, State.SUSPICIOUS)
+        if outcome not in (Answered(200), Answered(422)) and not waits:
+            self.failed.add(in_flight)  # with 422 it is hidden while it is being dead-lettered
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())

@@ -45,7 +45,7 @@ async def test_successes_are_counted_with_their_durations() -> None:
         (204, 2, "HTTP 204"),
         (Broken.INACTIVE, 0, Broken.INACTIVE.value),
         (Broken.CLOSED, 0, Broken.CLOSED.value),
-        (Unreachable.REFUSED, 0, Unreachable.REFUSED.value),
+        (Broken.UNANSWERED, 0, Broken.UNANSWERED.value),
     ],
 )
 def test_a_failure_is_counted_by_reason_and_class(
@@ -63,6 +63,18 @@ def test_a_failure_is_counted_by_reason_and_class(
             assert sum(h.count for h in world.metrics.app) == world.metrics.released
 
     run()
+
+
+@in_virtual_time
+async def test_a_request_without_a_connection_is_counted_and_is_no_release() -> None:
+    async with World().running() as world:
+        await world.clock.advance(1)
+        world.application.answers(Unreachable.REFUSED)
+        world.application.up = False
+        world.sqs.send("work")
+        await world.clock.advance(5)
+        assert world.metrics.app[0].count == 1
+        assert world.metrics.released == 0
 
 
 @in_virtual_time

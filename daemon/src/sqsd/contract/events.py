@@ -20,6 +20,7 @@ DESCRIPTORS_SHORT: Final = "descriptors.short"
 # ---- messages
 MESSAGE_DELETED: Final = "message.deleted"
 MESSAGE_RELEASED: Final = "message.released"
+MESSAGE_HELD: Final = "message.held"
 MESSAGE_DEAD_LETTERED: Final = "message.dead_lettered"
 MESSAGE_EXPIRED: Final = "message.expired"
 MESSAGE_DUPLICATE: Final = "message.duplicate"

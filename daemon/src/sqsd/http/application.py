@@ -50,7 +50,8 @@ _OPTIONAL_GET_SECONDS: Final = 1.0
 _BROKEN: Final = {
     Failure.INACTIVE: Broken.INACTIVE,
     Failure.CLOSED: Broken.CLOSED,
-    Failure.UNSENT: Broken.CLOSED,
+    Failure.UNANSWERED: Broken.UNANSWERED,
+    Failure.UNSENT: Broken.UNANSWERED,
     Failure.MALFORMED: Broken.MALFORMED,
     Failure.ABORTED: Broken.CUT,
 }

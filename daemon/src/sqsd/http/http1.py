@@ -222,6 +222,7 @@ class Failure(Enum):
 
     INACTIVE = "no byte for too long"
     CLOSED = "connection closed without a complete answer"
+    UNANSWERED = "connection closed without one byte of an answer"
     UNSENT = "connection closed before the request left"
     MALFORMED = "the answer was not HTTP"
     ABORTED = "given up here"
@@ -366,7 +367,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is not None:
             unsent = exc is None and self._nothing_taken()
-            self._finish(Failure.UNSENT if unsent else Failure.CLOSED)
+            ended = Failure.CLOSED if self._answered else Failure.UNANSWERED
+            self._finish(Failure.UNSENT if unsent else ended)
         self._close()
 
     # ---- inside

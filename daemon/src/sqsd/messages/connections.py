@@ -30,7 +30,7 @@ class Share(Protocol):
         """Return how many more messages may be asked for, by all receives opened now."""
 
     def free(self) -> int:
-        """Return how many more messages the application may be given, by all queues."""
+        """Return how many more messages this queue may give the application."""
 
     def wait_seconds(self, longest: int) -> int:
         """Return how long a receive that is opened now may wait, at most `longest` seconds."""
@@ -88,9 +88,18 @@ class ConnectionPool:
         usages = [share.usage() for share in self._shares]
         return fair_share.capacity(self.gate.limit, usages, position)
 
-    def free(self) -> int:
-        """Return how many more messages the application may be given."""
-        return self.gate.limit - sum(share.state.running for share in self._shares)
+    def free(self, position: int) -> int:
+        """Return how many more messages the queue at `position` may give the application.
+
+        One connection is left for each other queue that holds messages and has none running.
+        """
+        running = [share.state.running for share in self._shares]
+        waiting = sum(
+            share.state.may_hold and not running[other]
+            for other, share in enumerate(self._shares)
+            if other != position
+        )
+        return self.gate.limit - sum(running) - waiting
 
     def wake(self) -> None:
         """Let every queue take its next step."""
@@ -149,7 +158,7 @@ class QueueShare:
         return min(own, self._pool.capacity(self._position)) if own else 0
 
     def free(self) -> int:
-        return self._pool.free()
+        return self._pool.free(self._position)
 
     def wait_seconds(self, longest: int) -> int:
         return longest if self._demand.is_quiet else min(longest, _SHORT_WAIT_SECONDS)

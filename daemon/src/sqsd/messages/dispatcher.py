@@ -247,11 +247,16 @@ class Dispatcher:
         await self._settled(self._settler.release(changes))
 
     async def _extend_visibility(self) -> None:
-        """Extend the visibility of messages, in batches, as it comes due; never returns."""
+        """Extend the visibility of messages, in batches, as it comes due; never returns.
+
+        Messages that were held for long enough are released at the same pace.
+        """
         tick = min(1.0, max(0.1, self._options.visibility_timeout / 10))
         while True:
             await self._clock.sleep(tick)
             now = self._clock.monotonic()
+            if self._state.may_hold:
+                self._step_alone()
             due = self._state.heartbeats(now)
             for start in range(0, len(due), BATCH_ENTRIES):
                 extended = self._settler.extend(due[start : start + BATCH_ENTRIES], now)

@@ -1,22 +1,28 @@
 """The gate: nothing is received while the application is down, so that no receive is wasted.
 
 Promise: once the gate is closed, no receive is begun before the application answers again. Messages
-that open long polls bring are held until it opens, or, once no receive is open, released. Not
-promised: messages in flight when the application goes away are received once in vain.
+that open long polls bring are held until it opens, or, once no receive is open, released. A message
+that met no application is held too, and costs no further receive.
 
 A message that the application answers with 500 never closes the gate. A refused connection is
-certain and closes it at once. A proxy's 502, 503 or 504 is a suspicion, because one poison message
-can kill a worker process too: the application is probed, and the gate closes if the probe fails, or
-if several *distinct* messages met such an answer in a row.
+proof and closes it at once. A proxy's 502 or 503, and a connection that ended without one byte, are
+a suspicion, because one poison message can kill a worker process too: the application is probed,
+and the gate closes if the probe fails, or if several *distinct* messages met the like in a row. A
+504 is no suspicion: it means that the application takes long.
+
+A message that raised suspicion is *unproven* until the next proof: a probe, an answer to any
+message, or a refused connection. Only then it is decided whether the message failed or met no
+application.
 
 How the application is probed (`Probe`) depends on what is known. A proxy accepts connections for an
-application that is not there, and answers a GET with 502, 503 or 504. So before the gate has ever
+application that is not there, and answers a GET with 502 or 503. So before the gate has ever
 opened, after a refused connection and under suspicion, the probe sends a GET and fails on those
-answers; it does not fail on silence, because an application need not have a page. After a proxy's
-50x to several messages only an answer counts.
+answers; it does not fail on silence, because an application need not have a page. After suspicion
+from several messages only an answer counts.
 
 The gate opens slowly: for one message (for each queue, with several), and for twice as many with
-each success, so that a starting application does not meet all requests at once.
+each success, so that a starting application does not meet all requests at once. It widens with time
+too, for an application whose first jobs take hours.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from typing import Final
 
 from sqsd.base.backoff import doubled
 
-#: Distinct messages in a row that must meet a proxy's 502, 503 or 504 before the gate closes.
+#: Distinct messages in a row that must raise suspicion before the gate closes.
 DISTINCT_MESSAGES: Final = 3
 #: Probes in a row that must succeed before the gate opens.
 PROBES_TO_OPEN: Final = 2
@@ -35,13 +41,16 @@ PROBES_TO_OPEN: Final = 2
 FIRST_PROBE_SECONDS: Final = 0.25
 #: Longest wait between failed probes, in seconds.
 LONGEST_PROBE_SECONDS: Final = 5.0
+#: Time after which an open gate widens without an answer, in seconds. Doubled seven times, from 1
+#: to the 100 connections that are the most, the limit is full within 10 s.
+WIDEN_SECONDS: Final = 1.4
 
 
 class Probe(Enum):
     """How to find out whether the application is there; the value is what proves it."""
 
     PORT = "its port accepts"
-    LENIENT_GET = "its port accepts, and no proxy answers a GET with 502, 503 or 504"
+    LENIENT_GET = "its port accepts, and no proxy answers a GET with 502 or 503"
     ANSWER = "it answers a GET"
 
 
@@ -63,40 +72,66 @@ class Gate:
     narrowest: int = 1
     _good_probes: int = 0
     _failed_probes: int = 0
-    #: Ids of messages that met a proxy without an application, since the application's last answer.
+    #: Ids of messages that raised suspicion since the application's last answer.
     suspects: set[str] = field(default_factory=set)
+    #: Ids of messages that raised suspicion and wait for proof.
+    unproven: set[str] = field(default_factory=set)
+    #: Whether the newest proof was that there is no application.
+    proven_down: bool = False
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.narrowest
 
     def answered(self) -> None:
         """The application answered a message, with any status: let more messages through."""
-        if self.suspects:
+        if self.suspects or self.unproven:
             self.suspects.clear()
+            self._prove(down=False)
         if self.limit < self.connections:
             self.limit = min(self.connections, self.limit * 2)
 
     def application_down(self, message_id: str, *, certain: bool) -> bool:
-        """A message found no application. Returns whether this closes the gate."""
+        """A message met a sign of no application, or proof if `certain`.
+
+        Returns: whether this closes the gate.
+        """
+        if certain:
+            self._prove(down=True)
         if not self.is_open:
             return False
         self.suspects.add(message_id)
         if not certain and len(self.suspects) < DISTINCT_MESSAGES:
             return False
         self._close(Probe.LENIENT_GET if certain else Probe.ANSWER)
+        self.proven_down = certain
         return True
 
     @property
     def is_suspicious(self) -> bool:
-        """The gate is open, but the newest answer was a proxy's without an application."""
+        """The gate is open, but the newest end of a request was a sign of no application."""
         return self.is_open and bool(self.suspects)
 
     def suspicion_probed(self, alive: bool) -> bool:
         """Take the result of a probe made under suspicion. Returns whether this closes the gate."""
+        if self.unproven:
+            self._prove(down=not alive)
         if alive or not self.is_suspicious:
             return False
         self._close(Probe.LENIENT_GET)
         return True
+
+    def widen(self) -> bool:
+        """Let more messages through because the application has been up for `WIDEN_SECONDS` more.
+
+        Returns: whether the gate is as wide as it gets, or closed.
+        """
+        if self.is_open and not self.unproven:
+            self.limit = min(self.connections, self.limit * 2)
+        return not self.is_open or self.limit >= self.connections
+
+    def _prove(self, *, down: bool) -> None:
+        self.proven_down = down
+        self.unproven.clear()
 
     def _close(self, probe: Probe) -> None:
         self.is_open = False
@@ -111,6 +146,7 @@ class Gate:
 
         Returns: seconds until the next probe, or None if the gate is open now.
         """
+        self._prove(down=not alive)
         if not alive:
             self._good_probes = 0
             self._failed_probes += 1

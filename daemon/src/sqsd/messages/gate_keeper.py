@@ -9,7 +9,7 @@ from typing import Final
 from sqsd.base.tasks import Tasks
 from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
-from sqsd.messages.gate import Gate, Probe
+from sqsd.messages.gate import WIDEN_SECONDS, Gate, Probe
 from sqsd.messages.ports import Application
 from sqsd.messages.runtime import Runtime
 
@@ -21,14 +21,17 @@ _HINT: Final = (
     "the application does not answer, so nothing is received: start it, or correct http_port or"
     " health_path"
 )
-_PROXY_ALONE: Final = "a proxy answered for the application, and again when that was probed"
+_PROBE_FAILED: Final = (
+    "a proxy answered for the application, or nothing did, and again when that was probed"
+)
 
 
 class GateKeeper:
     """Opens and closes one gate. At most one probe is under way, however many queues wait.
 
     Args:
-        opened: called each time the gate has opened.
+        changed: called when the gate has opened or widened, and after each proof that a message
+            waited for.
     """
 
     def __init__(
@@ -36,28 +39,33 @@ class GateKeeper:
         gate: Gate,
         application: Application,
         runtime: Runtime,
-        opened: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self._gate = gate
         self._application = application
         self._runtime = runtime
-        self._opened = opened
+        self._changed = changed
         self._tasks = Tasks()
         self._task: asyncio.Task[None] | None = None
+        self._widening: asyncio.Task[None] | None = None
         self._next_suspicion_probe_at = 0.0
 
     def check(self) -> None:
         """Probe until the gate is open, if it is closed; probe once, if it is suspicious.
 
-        Under suspicion at most one probe a second is made, and none while another is under way.
+        Under suspicion at most one probe a second is made, and none while another is under way. For
+        that second the result counts for every message that waits for proof.
         """
         if self._task is not None:
             return
-        if not self._gate.is_open:
+        gate = self._gate
+        if not gate.is_open:
             self._task = self._tasks.start(self._open(), "gate")
-        elif self._gate.is_suspicious:
+        elif gate.is_suspicious or gate.unproven:
             now = self._runtime.clock.monotonic()
-            if now >= self._next_suspicion_probe_at:
+            if now < self._next_suspicion_probe_at:
+                gate.suspicion_probed(alive=True)  # else the gate would be closed
+            else:
                 self._next_suspicion_probe_at = now + _SUSPICION_PROBE_SECONDS
                 self._task = self._tasks.start(self._probe_suspicion(), "probe")
 
@@ -71,9 +79,9 @@ class GateKeeper:
         finally:
             self._task = None
         if self._gate.suspicion_probed(alive):
-            self._runtime.log.emit(events.GATE_CLOSED, reason=_PROXY_ALONE)
-        if not self._gate.is_open:  # an answer may have closed it in the meantime
-            self.check()
+            self._runtime.log.emit(events.GATE_CLOSED, reason=_PROBE_FAILED)
+        self.check()  # the gate may be closed now, or another message wait for proof
+        self._changed()
 
     async def _open(self) -> None:
         clock = self._runtime.clock
@@ -85,6 +93,7 @@ class GateKeeper:
                 wait = self._gate.probed(alive)
                 if wait is None:
                     break
+                self._changed()
                 seconds = clock.monotonic() - closed_at
                 if seconds >= _UNLOGGED_SECONDS and throttle.admits(clock.monotonic()):
                     self._runtime.log.emit(
@@ -94,4 +103,14 @@ class GateKeeper:
         finally:
             self._task = None
         self._runtime.log.emit(events.GATE_OPENED)
-        self._opened()
+        if self._widening is not None:
+            self._widening.cancel()
+        self._widening = self._tasks.start(self._widen(), "widen")
+        self._changed()
+
+    async def _widen(self) -> None:
+        await self._runtime.clock.sleep(WIDEN_SECONDS)
+        while not self._gate.widen():
+            self._changed()
+            await self._runtime.clock.sleep(WIDEN_SECONDS)
+        self._changed()

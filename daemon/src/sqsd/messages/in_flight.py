@@ -8,7 +8,7 @@ from zlib import crc32
 
 from sqsd.contract import events
 from sqsd.messages.message import Message
-from sqsd.messages.outcome import LONGEST_VISIBILITY
+from sqsd.messages.outcome import LONGEST_VISIBILITY, Release
 
 #: Longest time from a receive for which a delivery is hidden, in seconds. SQS allows 12 hours; the
 #: rest is for the change itself, with its retries, to reach SQS.
@@ -21,6 +21,7 @@ class State(Enum):
     WAITING = "waiting"
     RUNNING = "running"
     HELD = "held"
+    SUSPICIOUS = "waiting for a probe of the application"
     DELETING = "deleting"
     RELEASING = "releasing"
     DEAD_LETTERING = "on its way to the dead-letter queue"
@@ -40,12 +41,14 @@ class InFlightMessage:
         "dwell_seconds",
         "heartbeat_failures",
         "heartbeat_pending",
+        "held_since",
         "hidden_until",
         "hideable_until",
         "is_dead_letter",
         "message",
         "next_heartbeat_at",
         "release_after",
+        "release_if_up",
         "state",
         "status",
         "task_name",
@@ -71,6 +74,10 @@ class InFlightMessage:
         self.hideable_until = message.received_at + LONGEST_HIDDEN_SECONDS
         #: Whether the dead-letter queue has a copy, so that a delete is not the end of the work.
         self.is_dead_letter = False
+        #: When this delivery first met no application, or None.
+        self.held_since: float | None = None
+        #: How a SUSPICIOUS message is released if the application is up.
+        self.release_if_up: Release | None = None
         #: Seconds for which a RELEASING message stays hidden.
         self.release_after = 0
 

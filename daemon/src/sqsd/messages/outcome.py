@@ -34,6 +34,7 @@ class Broken(Enum):
 
     INACTIVE = "no byte for inactivity_timeout"
     CLOSED = "connection closed without a complete answer"
+    UNANSWERED = "connection closed without one byte of an answer"
     MALFORMED = "the answer was not HTTP"
     CUT = "stopped before the answer came"
     DEFECT = "the daemon could not make a request of it"
@@ -55,9 +56,20 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Try again later: after so many seconds, or, if None, when the visibility timeout ends."""
+    """Try again later: after so many seconds, or, if None, when the visibility timeout ends.
+
+    With `unless_down` that needs proof that the application is up; without the message is held.
+    """
 
     after_seconds: int | None
+    reason: str
+    unless_down: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """There is no application: the message is posted again once there is one."""
+
     reason: str
 
 
@@ -68,11 +80,12 @@ class DeadLetter:
     reason: str
 
 
-Settlement = Delete | Release | DeadLetter
+Settlement = Delete | Release | Hold | DeadLetter
 
 _DONE: Final = Delete()
-#: Statuses with which a proxy reports a missing application. They do not concern the message.
-APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503, 504})
+#: Statuses with which a proxy reports a missing application; an application may send them too.
+#: 504 is not one of them: the proxy has an application, which may still be doing the work.
+APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503})
 #: Value of `retry_policy` and `status_delays` for waits that double.
 BACKOFF: Final = "backoff"
 #: SQS's longest visibility timeout, in seconds; also the longest time one delivery may be hidden.
@@ -86,21 +99,23 @@ _LEAST_RETRY_SECONDS: Final = 1
 _BACKOFF_SECONDS: Final = 2
 #: Longest wait with `retry_policy: backoff`, in seconds.
 _LONGEST_BACKOFF: Final = 3_600
-#: Delay of a message that met a missing application, in seconds: another instance may have one.
+#: Delay of a message that is released for lack of an application, in seconds: another instance
+#: may have one.
 _DOWN_RELEASE_SECONDS: Final = 1
 
 
 def settle(
     outcome: Outcome, options: SqsdOptions, *, receive_count: int = 1, jitter: float = 1.0
 ) -> Settlement:
-    """Decide what becomes of a message: 200 deletes it, all else releases it.
+    """Decide what becomes of a message: 200 deletes it, all else releases or holds it.
 
     A release uses `error_visibility_timeout`; if that is unset, the visibility of the message is
     not changed, as EB was seen to do. `Retry-After` on 429 and 503 takes precedence over either.
-    Without an application (no connection, or a proxy's 502, 503 or 504) the message is not to blame
-    and is visible again soon. The options `retry_policy`, `status_delays`, `delete_statuses` and
-    `dead_letter_statuses` change this. Source: EB developer guide, "Elastic Beanstalk worker
-    environments".
+    Without a connection the message is not to blame and is held. A 502, a 503 and a connection that
+    ended without one byte leave open whether there is an application: the message is held if there
+    is none, and else a failure like any. The options `retry_policy`, `status_delays`,
+    `delete_statuses` and `dead_letter_statuses` change this. Source: EB developer guide, "Elastic
+    Beanstalk worker environments".
 
     Args:
         receive_count: of this delivery, from 1.
@@ -116,14 +131,18 @@ def settle(
         case Answered(status=(429 | 503) as status, retry_after=int(seconds)):
             return Release(min(seconds, LONGEST_VISIBILITY), f"HTTP {status}")
         case Answered(status=status) if how := _delay_of(status, options.status_delays):
-            after = _backoff_seconds(options, receive_count, jitter) if how == BACKOFF else int(how)
-            return Release(after, f"HTTP {status}")
+            delay = _backoff_seconds(options, receive_count, jitter) if how == BACKOFF else int(how)
+            return Release(delay, f"HTTP {status}")
         case Answered(status=status) if status in APPLICATION_DOWN_STATUSES:
-            return Release(down_seconds(options), f"HTTP {status}")
+            after = _retry_seconds(options, receive_count, jitter)
+            return Release(after, f"HTTP {status}", unless_down=True)
         case Answered(status=status):
             return Release(_retry_seconds(options, receive_count, jitter), f"HTTP {status}")
         case Unreachable():
-            return Release(down_seconds(options), outcome.value)
+            return Hold(outcome.value)
+        case Broken.UNANSWERED:
+            after = _retry_seconds(options, receive_count, jitter)
+            return Release(after, outcome.value, unless_down=True)
         case Broken():
             return Release(_retry_seconds(options, receive_count, jitter), outcome.value)
         case _:
@@ -136,7 +155,7 @@ def describe(outcome: Outcome) -> str:
 
 
 def down_seconds(options: SqsdOptions) -> int:
-    """Return for how long to release a message that met, or would meet, a missing application."""
+    """Return for how long to release a message that was held for lack of an application."""
     after = options.error_visibility_timeout
     return _DOWN_RELEASE_SECONDS if after is None else after
 
@@ -169,9 +188,9 @@ def status_is_in(status: int, statuses: tuple[str, ...]) -> bool:
 
 
 def is_application_down(outcome: Outcome) -> bool:
-    """Return whether the outcome concerns the application rather than the message."""
+    """Return whether the outcome is a sign, or with `Unreachable` proof, of no application."""
     match outcome:
-        case Unreachable():
+        case Unreachable() | Broken.UNANSWERED:
             return True
         case Answered(status=status):
             return status in APPLICATION_DOWN_STATUSES

@@ -3,6 +3,9 @@
     received --> WAITING --> RUNNING --200--> DELETING --> gone
        |  (its group is busy)   |
        |                        +--any other outcome--> RELEASING --> gone
+       |                        +--no connection--> HELD
+       |                        +--502, 503, no byte--> SUSPICIOUS --application up--> RELEASING
+       |                        |                                 +--application down--> HELD
        |                        +--dead_letter_statuses--> DEAD_LETTERING --> DELETING --> gone
        +--> DELETING (expired, or answered 200 before) and RELEASING (too late)
        +--> HELD (drain, closed gate) --no receive is open--> RELEASING --> gone
@@ -15,8 +18,11 @@ Promised, under any order of events:
 - one message id is never RUNNING twice at one time in this process;
 - of a FIFO message group, one message runs at a time, in the order received;
 - a visibility change that failure asks for is not overtaken by a heartbeat of the same message;
-- no more than `http_connections` messages are WAITING, HELD or RUNNING (with several queues, in
-  all).
+- a message is released sooner than its visibility timeout ends only where an option or the
+  application says so, or untried; one that met no application is held, and is posted first
+  when the gate opens;
+- no more than `http_connections` messages are WAITING, HELD, SUSPICIOUS or RUNNING (with several
+  queues, in all).
 
 Not promised: that SQS delivers a message once. Two instances may hold copies (standard queues),
 and a message whose visibility ran out may run elsewhere. The application must be idempotent.
@@ -55,6 +61,7 @@ from sqsd.messages.outcome import (
     Answered,
     DeadLetter,
     Delete,
+    Hold,
     Outcome,
     Release,
     Unreachable,
@@ -66,6 +73,8 @@ from sqsd.messages.outcome import (
 from sqsd.messages.polling import Receive
 from sqsd.messages.unsettled import Unsettled
 
+#: A proxy's status for an application that takes long. It says nothing about whether there is one.
+_GATEWAY_TIMEOUT: Final = 504
 #: Least visibility timeout set on a duplicate delivery of a message in process, in seconds.
 _DUPLICATE_SECONDS: Final = 1
 #: Why a message is released that another consumer may have received by now.
@@ -74,6 +83,9 @@ _TOO_LATE: Final = "received too late to start"
 _GROUP_RELEASED: Final = "an earlier message of its group is released"
 _STOPPING: Final = "the daemon is stopping"
 _APPLICATION_DOWN: Final = "the application does not answer"
+#: Shortest time for which a message that met no application is held before another instance may
+#: have it, in seconds; at least its visibility timeout. A restart or a deployment takes less.
+_HOLD_SECONDS: Final = 900
 
 
 class MessageState:
@@ -94,7 +106,7 @@ class MessageState:
         self._options = options
         # A message may have come at the very end of a long poll: the wait there is no delay.
         self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
-        #: WAITING, HELD and RUNNING messages: each occupies a connection.
+        #: WAITING, HELD, SUSPICIOUS and RUNNING messages: each occupies a connection.
         self._in_flight: dict[str, InFlightMessage] = {}
         self._unsettled = Unsettled()
         self._groups = MessageGroups()
@@ -102,7 +114,7 @@ class MessageState:
         #: FIFO: until when at least two receives are open that ask for more than one message.
         #: Each would bring a group that is visible again before, and cost all of it a receive.
         self._wide_receives_until = 0.0
-        #: Some messages may be HELD, so `settle_held` may have something to do.
+        #: Some messages may be HELD or SUSPICIOUS, so `settle_held` may have something to do.
         self.may_hold = False
 
     # ---- questions
@@ -276,11 +288,48 @@ class MessageState:
                 self._unsettled.messages[in_flight.message.message_id] = in_flight
                 # Its group waits: if this fails, the message must not be overtaken.
                 actions.append(DeadLetterMessage(in_flight, reason))
-            case Release(after_seconds=after, reason=reason):
-                if after is not None and self.fifo and self._groups.waiting_for(in_flight):
-                    after = max(after, ceil(self._wide_receives_until - now))
-                self._release_group(in_flight, after, reason, now, actions)
+            case Hold(reason=reason):
+                self._hold_for_application(in_flight, reason, now, actions)
+            case Release() if settlement.unless_down and self._may_hold_for_application(in_flight):
+                self._suspect(in_flight, settlement)
+            case Release():
+                self._release_failed_message(in_flight, settlement, now, actions)
         return actions
+
+    def _may_hold_for_application(self, in_flight: InFlightMessage) -> bool:
+        """Return whether a message that was sent to the application may be held once it is down.
+
+        Once in a delivery: the message may be what ends the application each time.
+        """
+        return in_flight.held_since is None and not self.draining
+
+    def _suspect(self, in_flight: InFlightMessage, release: Release) -> None:
+        """Decide with the next proof whether a message failed or met no application."""
+        in_flight.state = State.SUSPICIOUS
+        in_flight.release_if_up = release
+        message_id = in_flight.message.message_id
+        self._in_flight[message_id] = in_flight
+        self.gate.unproven.add(message_id)
+        self.may_hold = True
+
+    def _hold_for_application(
+        self, in_flight: InFlightMessage, reason: str, now: float, actions: list[Action]
+    ) -> None:
+        if in_flight.held_since is None:
+            in_flight.held_since = now
+        actions.append(LogEvent(events.MESSAGE_HELD, log_fields(in_flight, reason=reason)))
+        in_flight.status = None  # this request is logged; what follows is about another
+        in_flight.dispatched_at = 0.0
+        in_flight.answered_at = 0.0
+        self._hold(in_flight)
+
+    def _release_failed_message(
+        self, in_flight: InFlightMessage, release: Release, now: float, actions: list[Action]
+    ) -> None:
+        after = release.after_seconds
+        if after is not None and self.fifo and self._groups.waiting_for(in_flight):
+            after = max(after, ceil(self._wide_receives_until - now))
+        self._release_group(in_flight, after, release.reason, now, actions)
 
     def suppressed(self, in_flight: InFlightMessage, now: float) -> list[Action]:
         """A RUNNING message was not sent, as it is a copy of a scheduled one: it is deleted."""
@@ -298,7 +347,7 @@ class MessageState:
             certain = type(outcome) is Unreachable
             if self.gate.application_down(in_flight.message.message_id, certain=certain):
                 actions.append(LogEvent(events.GATE_CLOSED, {"reason": describe(outcome)}))
-        elif type(outcome) is Answered:
+        elif type(outcome) is Answered and outcome.status != _GATEWAY_TIMEOUT:
             self.gate.answered()
 
     def _run_next_of_group(
@@ -449,18 +498,40 @@ class MessageState:
     def settle_held(self, free: int, now: float) -> list[Action]:
         """Start up to `free` held messages if the gate is open; else release them in time.
 
-        They are released once no receive is open. Before that an open receive would bring them
-        back, each time one receive nearer to the dead-letter queue.
+        They are released once no receive is open and it is proven that there is no application.
+        Before that an open receive would bring them
+        back, each time one receive nearer to the dead-letter queue. What was SUSPICIOUS and is
+        proven by now is held or released first.
         """
+        return self._settle_suspicious(now) + self._settle_held(free, now)
+
+    def _settle_suspicious(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        gate = self.gate
+        for in_flight in self._in_state(State.SUSPICIOUS):
+            release = in_flight.release_if_up
+            assert release is not None
+            if self.draining:
+                gate.unproven.discard(in_flight.message.message_id)
+            elif in_flight.message.message_id in gate.unproven:
+                continue
+            elif gate.proven_down:
+                self._hold_for_application(in_flight, release.reason, now, actions)
+                continue
+            self._release_failed_message(in_flight, release, now, actions)
+        return actions
+
+    def _settle_held(self, free: int, now: float) -> list[Action]:
         if self.gate.is_open and not self.draining:
             return self._start_held(free, now)
-        if not self._receives:
+        if not self._receives and (self.draining or self.gate.proven_down):
             return self._release_held(now)
         return []
 
     def _start_held(self, free: int, now: float) -> list[Action]:
         actions: list[Action] = []
-        held = self._held_messages()
+        held = self._in_state(State.HELD)
+        held.sort(key=lambda in_flight: in_flight.held_since is None)  # stable: tried ones first
         free = max(0, free)
         for in_flight in held[:free]:
             if visibility.is_nearly_over(in_flight, self._options, now):
@@ -468,7 +539,7 @@ class MessageState:
             else:
                 visibility.started_late(in_flight, self._options, now)
                 self._run(in_flight, now, actions)
-        self.may_hold = len(held) > free
+        self.may_hold = len(held) > free or bool(self._in_state(State.SUSPICIOUS))
         return actions
 
     def _release_held(self, now: float) -> list[Action]:
@@ -476,22 +547,30 @@ class MessageState:
         after, reason = 0, _STOPPING
         if not self.draining:
             after, reason = down_seconds(self._options), _APPLICATION_DOWN
-        for in_flight in self._held_messages():
+        for in_flight in self._in_state(State.HELD):
             group = (in_flight, *self._groups.waiting_for(in_flight))
-            if self.draining or not any(map(self._is_last_receive, group)):
+            if self.draining or not (
+                self._is_held_for_application(in_flight, now)
+                or any(map(self._is_last_receive, group))
+            ):
                 self._release_group(in_flight, after, reason, now, actions)
-        self.may_hold = bool(self._held_messages())
+        self.may_hold = bool(self._in_state(State.HELD) or self._in_state(State.SUSPICIOUS))
         return actions
+
+    def _is_held_for_application(self, in_flight: InFlightMessage, now: float) -> bool:
+        """Return whether a message met no application so shortly ago that it waits for one here."""
+        since = in_flight.held_since
+        return since is not None and now < since + max(
+            _HOLD_SECONDS, self._options.visibility_timeout
+        )
 
     def _hold(self, in_flight: InFlightMessage) -> None:
         in_flight.state = State.HELD
         self._in_flight[in_flight.message.message_id] = in_flight
         self.may_hold = True
 
-    def _held_messages(self) -> list[InFlightMessage]:
-        return [
-            in_flight for in_flight in self._in_flight.values() if in_flight.state is State.HELD
-        ]
+    def _in_state(self, state: State) -> list[InFlightMessage]:
+        return [in_flight for in_flight in self._in_flight.values() if in_flight.state is state]
 
     def _is_last_receive(self, in_flight: InFlightMessage) -> bool:
         """Return whether a release would have the message dead-lettered without a try."""

@@ -36,6 +36,7 @@ class MessageCounts:
         self._metrics = metrics
         self.handlers: dict[str, Callable[[Values], None]] = {
             events.MESSAGE_RELEASED: self._released,
+            events.MESSAGE_HELD: self._request_ended,
             events.MESSAGE_DELETE_FAILED: self._delete_failed,
             events.MESSAGE_DEAD_LETTERED: self._dead_lettered,
             events.HEARTBEAT_SENT: self._heartbeat,
@@ -53,6 +54,9 @@ class MessageCounts:
 
     def _released(self, values: Values) -> None:
         self._metrics.release(values["reason"])
+        self._request_ended(values)
+
+    def _request_ended(self, values: Values) -> None:
         status = values.get("status")
         if status is not None:
             self._dispatched(values, status // 100)

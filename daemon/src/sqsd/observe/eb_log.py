@@ -34,6 +34,7 @@ RUBY_ERRORS: Final = {
     Unreachable.CONNECT_TIMEOUT.value: "Errno::ETIMEDOUT",
     Broken.INACTIVE.value: "Errno::ETIMEDOUT",
     Broken.CLOSED.value: "Errno::ECONNRESET",
+    Broken.UNANSWERED.value: "Errno::ECONNRESET",
     Broken.MALFORMED.value: "Could not parse data entirely",
 }
 
@@ -185,6 +186,7 @@ _LINES: Final[Mapping[str, Callable[[Values], list[str]]]] = {
     events.DAEMON_STOPPED: _stopped,
     events.MESSAGE_DELETED: lambda values: [],
     events.MESSAGE_RELEASED: _released,
+    events.MESSAGE_HELD: _released,
     events.MESSAGE_EXPIRED: _expired,
     events.MESSAGE_ATTRIBUTE_SKIPPED: lambda values: [
         f"attribute skipped: {brief(values.get('reason'))}"

@@ -39,6 +39,7 @@ _FAILURES: Final = frozenset(
         events.MESSAGE_DEAD_LETTERED,
         events.MESSAGE_DELETE_FAILED,
         events.MESSAGE_EXPIRED,
+        events.MESSAGE_HELD,
         events.MESSAGE_OVERDUE,
         events.MESSAGE_RELEASED,
         events.MESSAGE_RELEASE_FAILED,

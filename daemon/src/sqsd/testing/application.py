@@ -24,11 +24,15 @@ class FakeApplication:
     def __init__(self) -> None:
         self._outcomes: deque[Outcome | None] = deque([Answered(200)])
         self._running: dict[str, Callable[[Outcome], None]] = {}
-        self._failing: set[bytes] = set()
+        self._failing: dict[bytes, Outcome] = {}
         #: Time that each request takes, seconds.
         self.seconds = 0.01
         #: Whether probes find the application up.
         self.up = True
+        #: Whether it answers a GET; without an answer only `Probe.ANSWER` finds it down.
+        self.answers_probes = True
+        #: Whether probes get no result for ever.
+        self.probes_hang = False
         #: All requests, oldest first.
         self.posted: list[Request] = []
         #: All probes, oldest first.
@@ -47,7 +51,12 @@ class FakeApplication:
 
     def fail(self, *bodies: str) -> None:
         """Answer 500 to messages with one of these bodies, whatever `answers` says."""
-        self._failing.update(body.encode() for body in bodies)
+        self.fails_with(500, *bodies)
+
+    def fails_with(self, outcome: Outcome | int, *bodies: str) -> None:
+        """End the requests of messages with one of these bodies so, whatever `answers` says."""
+        chosen = Answered(outcome) if isinstance(outcome, int) else outcome
+        self._failing.update((body.encode(), chosen) for body in bodies)
 
     @property
     def running(self) -> list[str]:
@@ -69,8 +78,7 @@ class FakeApplication:
         self._running[message_id] = done
         self.most_at_once = max(self.most_at_once, len(self._running))
         outcome = self._outcomes.popleft() if len(self._outcomes) > 1 else self._outcomes[0]
-        if request.body in self._failing:
-            outcome = Answered(500)
+        outcome = self._failing.get(request.body, outcome)
         if outcome is not None:
             asyncio.get_running_loop().call_later(self.seconds, self.finish, message_id, outcome)
 
@@ -89,4 +97,6 @@ class FakeApplication:
         """Return whether the application is up."""
         self.probes.append(how)
         await asyncio.sleep(0)
-        return self.up
+        if self.probes_hang:
+            await asyncio.get_running_loop().create_future()
+        return self.up and (self.answers_probes or how is not Probe.ANSWER)
