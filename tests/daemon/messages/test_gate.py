@@ -10,6 +10,7 @@ from sqsd.messages.gate import (
     DISTINCT_MESSAGES,
     LONGEST_PROBE_SECONDS,
     PROBES_TO_OPEN,
+    WIDEN_SECONDS,
     Gate,
     Probe,
 )
@@ -129,3 +130,27 @@ def test_few_connections_are_enough_for_it_to_work(connections: int) -> None:
     gate = opened(connections)
     gate.answered()
     assert gate.limit == connections
+
+
+@pytest.mark.parametrize("connections", [1, 2, 7, 50, 64, 65, 100])
+def test_an_open_gate_is_full_within_ten_seconds_without_an_answer(connections: int) -> None:
+    gate = opened(connections)
+    seconds = WIDEN_SECONDS
+    while not gate.widen():
+        seconds += WIDEN_SECONDS
+    assert (gate.limit, gate.is_open) == (connections, True)
+    assert seconds <= 10
+
+
+def test_a_gate_does_not_widen_while_it_is_closed_or_unproven() -> None:
+    gate = opened()
+    gate.application_down("a", certain=False)
+    gate.unproven.add("a")
+    assert not gate.widen()
+    assert gate.limit == 1
+    gate.suspicion_probed(alive=True)
+    assert not gate.widen()
+    assert gate.limit == 2
+    gate.application_down("b", certain=True)
+    assert gate.widen()
+    assert (gate.limit, gate.is_open) == (1, False)
