@@ -336,8 +336,7 @@ class Dispatching(RuleBasedStateMachine):
     def _check_post(self, in_flight: InFlightMessage) -> None:
         message = in_flight.message
         assert self._is_open()
-        last = not self.fifo and message.receive_count >= self.options.max_retries
-        assert not self.state.draining or last
+        assert not self.state.draining or self._has_no_receive_left(message)
         assert message.message_id not in self.running, "one id runs twice at one time"
         assert message.message_id not in self.done, "posted though it was done"
         if self.fifo:
@@ -348,6 +347,14 @@ class Dispatching(RuleBasedStateMachine):
             running = {self._of(message_id).group for message_id in self.running}
             assert mine.group not in running, "two of a group at one time"
         self.running[message.message_id] = in_flight
+
+    def _has_no_receive_left(self, message: Message) -> bool:
+        """Whether a release of this message would have one dead-lettered untried."""
+        here = [
+            f.message for f in self.state.messages() if f.state in (State.RUNNING, State.WAITING)
+        ]
+        group = [m for m in here if self.fifo and m.group_id == message.group_id]
+        return any(m.receive_count >= self.options.max_retries for m in (message, *group))
 
     def _assert_not_settling(self, in_flight: InFlightMessage) -> None:
         pending = [
@@ -389,6 +396,7 @@ class Dispatching(RuleBasedStateMachine):
         if not hasattr(self, "state"):
             return
         self.state.drain()
+        self.state.end_drain()
         for receive in take(self.receives):
             self.state.receive_ended(receive)
         self._do(self.state.settle_held(0, self.now))

@@ -153,6 +153,7 @@ class Dispatcher:
         finally:
             heartbeat.cancel()
             self._state.drain()  # after a cancellation: nothing more is started
+            self._state.end_drain()
             await self._close()
 
     def pause(self) -> None:
@@ -176,6 +177,9 @@ class Dispatcher:
         """Wait at most `drain_timeout` for the messages in flight; then cut their requests."""
         in_time = await within(self._options.drain_timeout, self._drained.wait())
         cut = not in_time and self._state.running > 0
+        if not in_time:
+            self._state.end_drain()
+            self._step_alone()
         if cut:  # not otherwise: the requests of another queue, which still drains, would be cut
             self._delivery.abort()
         if not await within(_SETTLE_SECONDS, self._all_recorded()):

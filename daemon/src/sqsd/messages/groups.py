@@ -11,6 +11,7 @@ queue.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
@@ -47,9 +48,13 @@ class MessageGroups:
         return len(group) == 1
 
     def waiting_for(self, first: InFlightMessage) -> list[InFlightMessage]:
-        """Return the messages that wait for the first of their group, in order."""
+        """Return the messages that wait for the first of their group, in order.
+
+        There are none for a message that is not the first of its group.
+        """
         group_id = first.message.group_id
-        return [] if group_id is None else list(self._groups.get(group_id, ()))[1:]
+        group = None if group_id is None else self._groups.get(group_id)
+        return list(group)[1:] if group and group[0] is first else []
 
     def done(self, first: InFlightMessage) -> InFlightMessage | None:
         """Remove the first message of a group. Returns the next one, which is the first now."""
@@ -79,9 +84,10 @@ class MessageGroups:
             self._visible_at[group_id] = visible_at
             self._expected.pop(group_id, None)
             heappush(self._upcoming, (visible_at, group_id))
-        waiting = self.waiting_for(first)
-        self._groups.pop(group_id, None)
-        return waiting
+        group = self._groups.get(group_id)
+        if not group or group[0] is not first:  # it was dropped when a drain began
+            return []
+        return list(self._groups.pop(group_id))[1:]
 
     def may_bring_released(self, now: float, wait_seconds: float) -> bool:
         """Return whether a receive that waits so long from `now` may bring a released group."""
@@ -97,8 +103,13 @@ class MessageGroups:
             del self._visible_at[group_id]
         return False
 
-    def drop_waiting(self) -> None:
-        """Remove every message that waits for the first of its group; the first ones stay."""
+    def drop_waiting(self, is_last: Callable[[InFlightMessage], bool]) -> list[InFlightMessage]:
+        """Remove the messages that wait, except those up to the last one for which `is_last` holds.
+
+        Returns: what was removed. The first of each group stays.
+        """
+        dropped = []
         for group in self._groups.values():
-            while len(group) > 1:
-                group.pop()
+            while len(group) > 1 and not is_last(group[-1]):
+                dropped.append(group.pop())
+        return dropped

@@ -75,6 +75,9 @@ from sqsd.messages.unsettled import Unsettled
 
 #: A proxy's status for an application that takes long. It says nothing about whether there is one.
 _GATEWAY_TIMEOUT: Final = 504
+#: Most `max_retries` with which FIFO queues are asked for one message at a time: what is released
+#: with a failing first message of its group would not be tried.
+_FEW_RECEIVES: Final = 2
 #: Least visibility timeout set on a duplicate delivery of a message in process, in seconds.
 _DUPLICATE_SECONDS: Final = 1
 #: Why a message is released that another consumer may have received by now.
@@ -101,6 +104,8 @@ class MessageState:
         self.fifo = fifo
         self.gate = gate
         self.draining = False
+        #: Nothing more is tried, not even what has no receive left.
+        self._drain_is_over = False
         #: Nothing is to be received for now, though the application is up.
         self.paused = False
         self._options = options
@@ -114,6 +119,8 @@ class MessageState:
         #: FIFO: until when at least two receives are open that ask for more than one message.
         #: Each would bring a group that is visible again before, and cost all of it a receive.
         self._wide_receives_until = 0.0
+        #: FIFO: ids of messages of the receive at hand that are tried in spite of a drain.
+        self._tried_in_drain: set[str] = set()
         #: Some messages may be HELD or SUSPICIOUS, so `settle_held` may have something to do.
         self.may_hold = False
 
@@ -155,7 +162,10 @@ class MessageState:
     def receive_limit(self, now: float) -> int:
         """Return how many messages one receive may ask for, 1 to 10."""
         wait_seconds = self._options.wait_time_seconds + 1
-        if self.fifo and self._groups.may_bring_released(now, wait_seconds):
+        if self.fifo and (
+            self._options.max_retries <= _FEW_RECEIVES
+            or self._groups.may_bring_released(now, wait_seconds)
+        ):
             return 1
         return BATCH_ENTRIES
 
@@ -183,9 +193,25 @@ class MessageState:
     def received(self, messages: Iterable[Message], now: float, wall_time: float) -> list[Action]:
         """An open receive brought `messages`."""
         actions: list[Action] = []
+        if self.draining and self.fifo:
+            messages = self._note_tried(messages)
         for message in messages:
             self._receive(message, now, wall_time, actions)
+        self._tried_in_drain.clear()
         return actions
+
+    def _note_tried(self, messages: Iterable[Message]) -> list[Message]:
+        """Note which messages of a receive are tried though the daemon stops.
+
+        Of each group these are all up to the last one that has no receive left.
+        """
+        received = list(messages)
+        groups: set[str | None] = set()
+        for message in reversed(received):
+            if message.group_id in groups or message.receive_count >= self._options.max_retries:
+                groups.add(message.group_id)
+                self._tried_in_drain.add(message.message_id)
+        return received
 
     def _note_wide_receives(self) -> None:
         if self.fifo:
@@ -213,7 +239,9 @@ class MessageState:
             values = log_fields(in_flight, age_seconds=age)
             actions.append(LogEvent(events.MESSAGE_EXPIRED, values, in_flight))
             self._delete(in_flight, actions)
-        elif self.draining and (self.fifo or not self._is_last_receive(in_flight)):
+        elif self.draining and not (
+            message_id in self._tried_in_drain if self.fifo else self._is_last_receive(in_flight)
+        ):
             self._hold(in_flight)
         elif now - message.received_at > self._longest_receive:
             # The answer took so long that a copy may be delivered before this one is done.
@@ -246,7 +274,7 @@ class MessageState:
             self._run_or_hold(in_flight, now, actions)
 
     def _run_or_hold(self, in_flight: InFlightMessage, now: float, actions: list[Action]) -> None:
-        if self.gate.is_open:
+        if self.gate.is_open and not self._drain_is_over:
             self._run(in_flight, now, actions)
         else:
             self._hold(in_flight)
@@ -488,12 +516,21 @@ class MessageState:
         self.paused = False
 
     def drain(self) -> None:
-        """Start nothing more: hold what has not started, until `settle_held` releases it."""
+        """Receive nothing more, and hold what has not started, until `settle_held` releases it.
+
+        What has no receive left is tried all the same, and in its group what comes before it, until
+        `end_drain`: released, it would be dead-lettered untried.
+        """
         self.draining = True
-        for in_flight in self._in_flight.values():
-            if in_flight.state is State.WAITING:
+        dropped = set(self._groups.drop_waiting(self._is_last_receive))
+        for in_flight in list(self._in_flight.values()):  # in the order received
+            if in_flight in dropped:
                 self._hold(in_flight)
-        self._groups.drop_waiting()
+
+    def end_drain(self) -> None:
+        """Try nothing more: `drain_timeout` has passed, or the end is forced."""
+        self._drain_is_over = True
+        self.may_hold = True
 
     def settle_held(self, free: int, now: float) -> list[Action]:
         """Start up to `free` held messages if the gate is open; else release them in time.
@@ -503,7 +540,10 @@ class MessageState:
         back, each time one receive nearer to the dead-letter queue. What was SUSPICIOUS and is
         proven by now is held or released first.
         """
-        return self._settle_suspicious(now) + self._settle_held(free, now)
+        actions = self._settle_suspicious(now) + self._settle_held(free, now)
+        waiting = (State.HELD, State.SUSPICIOUS)
+        self.may_hold = any(f.state in waiting for f in self._in_flight.values())
+        return actions
 
     def _settle_suspicious(self, now: float) -> list[Action]:
         actions: list[Action] = []
@@ -523,14 +563,24 @@ class MessageState:
 
     def _settle_held(self, free: int, now: float) -> list[Action]:
         if self.gate.is_open and not self.draining:
-            return self._start_held(free, now)
-        if not self._receives and (self.draining or self.gate.proven_down):
-            return self._release_held(now)
-        return []
-
-    def _start_held(self, free: int, now: float) -> list[Action]:
+            return self._start_held(self._in_state(State.HELD), free, now)
         actions: list[Action] = []
-        held = self._in_state(State.HELD)
+        if self.gate.is_open and not self._drain_is_over:
+            actions = self._start_held(self._held_without_receives(), free, now)
+        if not self._receives and (self.draining or self.gate.proven_down):
+            actions += self._release_held(now)
+        return actions
+
+    def _held_without_receives(self) -> list[InFlightMessage]:
+        """Return held messages of which a release would dead-letter one of their group untried."""
+        return [
+            in_flight
+            for in_flight in self._in_state(State.HELD)
+            if any(map(self._is_last_receive, (in_flight, *self._groups.waiting_for(in_flight))))
+        ]
+
+    def _start_held(self, held: list[InFlightMessage], free: int, now: float) -> list[Action]:
+        actions: list[Action] = []
         held.sort(key=lambda in_flight: in_flight.held_since is None)  # stable: tried ones first
         free = max(0, free)
         for in_flight in held[:free]:
@@ -539,7 +589,6 @@ class MessageState:
             else:
                 visibility.started_late(in_flight, self._options, now)
                 self._run(in_flight, now, actions)
-        self.may_hold = len(held) > free or bool(self._in_state(State.SUSPICIOUS))
         return actions
 
     def _release_held(self, now: float) -> list[Action]:
@@ -547,14 +596,13 @@ class MessageState:
         after, reason = 0, _STOPPING
         if not self.draining:
             after, reason = down_seconds(self._options), _APPLICATION_DOWN
+        no_receives_left = set(self._held_without_receives())
+        may_try = not self.draining or (self.gate.is_open and not self._drain_is_over)
         for in_flight in self._in_state(State.HELD):
-            group = (in_flight, *self._groups.waiting_for(in_flight))
-            if self.draining or not (
-                self._is_held_for_application(in_flight, now)
-                or any(map(self._is_last_receive, group))
-            ):
+            if may_try and in_flight in no_receives_left:
+                continue
+            if self.draining or not self._is_held_for_application(in_flight, now):
                 self._release_group(in_flight, after, reason, now, actions)
-        self.may_hold = bool(self._in_state(State.HELD) or self._in_state(State.SUSPICIOUS))
         return actions
 
     def _is_held_for_application(self, in_flight: InFlightMessage, now: float) -> bool:

@@ -215,6 +215,10 @@ class FakeSqs:
         """Return how often a message was received."""
         return self._messages[message_id].receive_count
 
+    def set_receive_count(self, message_id: str, count: int) -> None:
+        """Set how often a message was received, as if other consumers had received it."""
+        self._messages[message_id].receive_count = count
+
     def expose(self, message_id: str) -> None:
         """Make a message visible at once, as when SQS delivers it twice."""
         self._messages[message_id].visible_at = self.clock.monotonic()
