@@ -126,9 +126,12 @@ class SqsQueue:
         return await self._batch("DeleteMessageBatch", entries)
 
     async def change_visibility(
-        self, changes: Sequence[tuple[Message, int]]
+        self, changes: Sequence[tuple[Message, int]], *, timeout: float | None = None
     ) -> list[Refused | None]:
         """Hide each of at most ten messages for 0 to 43,200 seconds from now.
+
+        Args:
+            timeout: deadline of the call in seconds, or None for 10 s.
 
         Returns: for each why it failed, or None if confirmed.
 
@@ -139,13 +142,14 @@ class SqsQueue:
             {
                 "Id": position,
                 "ReceiptHandle": message.receipt_handle,
-                "VisibilityTimeout": seconds,
+                "VisibilityTimeout": hidden_for,
             }
-            for position, (message, seconds) in zip(
+            for position, (message, hidden_for) in zip(
                 _POSITIONS[: len(changes)], changes, strict=True
             )
         ]
-        return await self._batch("ChangeMessageVisibilityBatch", entries)
+        seconds = _CALL_SECONDS if timeout is None else timeout
+        return await self._batch("ChangeMessageVisibilityBatch", entries, seconds)
 
     async def send(
         self,
@@ -210,10 +214,10 @@ class SqsQueue:
         await _call(self._control, "SendMessage", request, timeout=_CALL_SECONDS)
 
     async def _batch(
-        self, action: str, entries: Sequence[Mapping[str, Any]]
+        self, action: str, entries: Sequence[Mapping[str, Any]], timeout: float = _CALL_SECONDS
     ) -> list[Refused | None]:
         request = {"QueueUrl": self.url, "Entries": entries}
-        answer = await _call(self._control, action, request, timeout=_CALL_SECONDS)
+        answer = await _call(self._control, action, request, timeout=timeout)
         # The fate of an entry that SQS does not mention is unknown: it is tried again.
         missing = Refused(f"{action}: the answer does not mention this entry")
         results: list[Refused | None] = [missing] * len(entries)

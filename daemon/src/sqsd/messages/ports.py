@@ -32,9 +32,12 @@ class Queue(Protocol):
         """Send a copy to the dead-letter queue, with the reason as an attribute."""
 
     async def change_visibility(
-        self, changes: Sequence[tuple[Message, int]]
+        self, changes: Sequence[tuple[Message, int]], *, timeout: float | None = None
     ) -> list[Refused | None]:
         """Hide each of at most ten messages for a number of seconds from now.
+
+        Args:
+            timeout: deadline of the call in seconds, or None for that of any call.
 
         Returns: for each why it failed, or None if confirmed.
         """

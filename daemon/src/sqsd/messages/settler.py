@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 from sqsd.base.errors import SqsdError
 from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
+from sqsd.messages import visibility
 from sqsd.messages.in_flight import (
     Action,
     ChangeVisibility,
@@ -88,9 +89,14 @@ class Settler:
     async def extend(
         self, due: Sequence[tuple[InFlightMessage, int]], now: float
     ) -> AsyncIterator[list[Action]]:
-        """Extend the visibility of at most ten messages; `now` is when that became due."""
+        """Extend the visibility of at most ten messages; `now` is when that became due.
+
+        The deadline follows the visibility that is left, so that a call that hangs loses none.
+        """
         changes = [(in_flight.message, seconds) for in_flight, seconds in due]
-        results = await self._results(self._queue.change_visibility(changes), len(changes))
+        timeout = visibility.call_seconds((in_flight for in_flight, _ in due), now)
+        call = self._queue.change_visibility(changes, timeout=timeout)
+        results = await self._results(call, len(changes))
         if (refused := next(filter(None, results), None)) is not None:
             self._log_failure(refused.reason)
         confirmed = [result is None for result in results]

@@ -13,6 +13,7 @@ extended once, when it starts, to restore the visibility that it lost.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil, inf
 from typing import Final
 
@@ -20,10 +21,16 @@ from sqsd.base.backoff import doubled
 from sqsd.contract import SqsdOptions
 from sqsd.messages.in_flight import InFlightMessage, State
 
-#: Shortest wait before a failed extension is tried again, in seconds; doubled with each failure.
+#: First wait before a failed extension is tried again, in seconds; doubled with each failure.
 _RETRY_SECONDS: Final = 1.0
-#: Longest such wait, as a share of the visibility timeout.
+#: Longest such wait, and the first one where that is shorter, as a share of the visibility timeout.
 _RETRY_SHARE: Final = 0.1
+#: Deadline of an extension, as a share of the visibility that is left: a call that hangs leaves
+#: time for two more.
+_CALL_SHARE: Final = 1 / 3
+#: Shortest and longest deadline of an extension, in seconds.
+_SHORTEST_CALL_SECONDS: Final = 0.3
+_LONGEST_CALL_SECONDS: Final = 10.0
 #: Least visibility left for a late start, in seconds: the extension must reach SQS within it.
 _MARGIN_SECONDS: Final = 2.0
 #: The same for short visibility timeouts, as a share of them. The smaller one counts.
@@ -68,6 +75,12 @@ def extension_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: flo
     return in_flight.hideable_seconds(options.visibility_timeout, now)
 
 
+def call_seconds(extended: Iterable[InFlightMessage], now: float) -> float:
+    """Return the deadline of a call that extends these messages, in seconds from `now`."""
+    left = min(in_flight.hidden_until for in_flight in extended) - now
+    return min(max(left * _CALL_SHARE, _SHORTEST_CALL_SECONDS), _LONGEST_CALL_SECONDS)
+
+
 def extension_ended(
     in_flight: InFlightMessage, options: SqsdOptions, seconds: int, asked_at: float, *, ok: bool
 ) -> None:
@@ -78,8 +91,9 @@ def extension_ended(
         in_flight.heartbeat_failures = 0
         in_flight.next_heartbeat_at = asked_at + seconds / 2 if options.heartbeat else inf
         return
-    longest = max(_RETRY_SECONDS, options.visibility_timeout * _RETRY_SHARE)
-    pause = doubled(_RETRY_SECONDS, in_flight.heartbeat_failures, longest)
+    share = options.visibility_timeout * _RETRY_SHARE
+    first, longest = min(_RETRY_SECONDS, share), max(_RETRY_SECONDS, share)
+    pause = doubled(first, in_flight.heartbeat_failures, longest)
     in_flight.heartbeat_failures += 1
     in_flight.next_heartbeat_at = asked_at + pause
 

@@ -51,6 +51,6 @@ class ObservedQueue:
         return await self._queue.delete(messages)
 
     async def change_visibility(
-        self, changes: Sequence[tuple[Message, int]]
+        self, changes: Sequence[tuple[Message, int]], *, timeout: float | None = None
     ) -> list[Refused | None]:
-        return await self._queue.change_visibility(changes)
+        return await self._queue.change_visibility(changes, timeout=timeout)
