@@ -231,7 +231,7 @@ class MessageState:
         dwell_seconds = 0.0 if sent_at is None else max(0.0, wall_time - sent_at / 1000)
         in_flight = InFlightMessage(message, now, dwell_seconds)
         visibility.delivered(in_flight, self._options)
-        if message_id in self._unsettled.undeleted:
+        if self._unsettled.is_done(message_id):
             values = log_fields(in_flight, reason="answered 200")
             actions.append(LogEvent(events.MESSAGE_DUPLICATE, values))
             self._delete(in_flight, actions)

@@ -18,19 +18,35 @@ from sqsd.messages.message import Message
 
 #: Most ids of undeleted messages that are remembered.
 _REMEMBERED: Final = 10_000
+#: Ids of deleted messages that are remembered: at least so many, at most twice as many.
+_REMEMBERED_DELETED: Final = 5_000
+#: Time before the end of its visibility from which a delete may have come too late, in seconds.
+_LATE_SECONDS: Final = 2.0
 
 
 class Unsettled:
     """Stores the messages that are DELETING, DEAD_LETTERING or RELEASING.
 
-    It also remembers the ids of messages that are done and could not be deleted: SQS delivers them
-    again, and they must not run again.
+    It also remembers the ids of messages that are done: SQS may deliver them again, and they must
+    not run again. Those that could not be deleted, or whose delete may have come after another
+    delivery and then has no effect, are remembered apart, and so for longer.
     """
 
     def __init__(self) -> None:
         self.messages: dict[str, InFlightMessage] = {}
-        #: Ids of messages that were answered 200 and whose delete failed, oldest first.
+        #: Ids of messages that are done and may still be in the queue, oldest first.
         self.undeleted: dict[str, None] = {}
+        #: Ids of messages that were deleted, in two generations: a set is cheaper than an order.
+        self._deleted: set[str] = set()
+        self._deleted_before: set[str] = set()
+
+    def is_done(self, message_id: str) -> bool:
+        """Return whether a message is done, as far as that is remembered."""
+        return (
+            message_id in self._deleted
+            or message_id in self._deleted_before
+            or message_id in self.undeleted
+        )
 
     def releasing_of(self, group: str | None) -> InFlightMessage | None:
         """Return a message of this FIFO group that is RELEASING, or None."""
@@ -51,7 +67,10 @@ class Unsettled:
             return [DeleteMessage(in_flight)]
         message_id = message.message_id
         self.messages.pop(message_id, None)
-        self.undeleted.pop(message_id, None)
+        if now > in_flight.hidden_until - _LATE_SECONDS:
+            self._remember_undeleted(message_id)
+        else:
+            self._remember_deleted(message_id)
         if in_flight.is_dead_letter:  # `message.dead_lettered` says all that became of it
             return []
         seconds = now - in_flight.answered_at if in_flight.answered_at else 0.0
@@ -62,10 +81,21 @@ class Unsettled:
         """A delete was given up. The message is delivered again, and recognized then."""
         message_id = in_flight.message.message_id
         self.messages.pop(message_id, None)
+        self._remember_undeleted(message_id)
+        return [LogEvent(events.MESSAGE_DELETE_FAILED, log_fields(in_flight, reason=reason))]
+
+    def _remember_undeleted(self, message_id: str) -> None:
         self.undeleted[message_id] = None
         while len(self.undeleted) > _REMEMBERED:
             del self.undeleted[next(iter(self.undeleted))]
-        return [LogEvent(events.MESSAGE_DELETE_FAILED, log_fields(in_flight, reason=reason))]
+
+    def _remember_deleted(self, message_id: str) -> None:
+        self._deleted.add(message_id)
+        if self.undeleted:
+            self.undeleted.pop(message_id, None)
+        if len(self._deleted) >= _REMEMBERED_DELETED:
+            self._deleted_before = self._deleted
+            self._deleted = set()
 
     def released(self, in_flight: InFlightMessage, message: Message, now: float) -> list[Action]:
         """SQS changed the visibility by the receipt handle of `message`.
