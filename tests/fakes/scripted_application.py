@@ -38,6 +38,12 @@ class Peer:
         self._requests.append(head + body)
         return head + body
 
+    async def read_head(self) -> None:
+        """Read the head of a request, and leave its body where it is: the kernel takes little."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        await self._reader.readuntil(b"\r\n\r\n")
+
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()

@@ -81,6 +81,38 @@ async def test_the_answer_of_the_application_is_the_outcome(
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"413 Too Large", b"500 Oops"])
+@pytest.mark.parametrize("kibibytes", [512, 1_024, 8_192])
+async def test_an_answer_before_the_body_was_taken_frees_no_connection_for_the_next_request(
+    posters: list[Poster], status: bytes, kibibytes: int
+) -> None:
+    finished = asyncio.Event()
+
+    async def answer_early(peer: Peer) -> None:
+        await peer.read_head()
+        await peer.write(b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status)
+        await finished.wait()
+
+    async with ScriptedApplication(answer_early, answering(OK)) as server:
+        p = poster(posters, server.port)
+        assert await p.post(bytes(1_024 * kibibytes)) == Answered(int(status[:3]))
+        async with asyncio.timeout(2):
+            assert await p.post(b"next") == Answered(200)
+        assert server.connections == 2
+        finished.set()
+
+
+@pytest.mark.parametrize("kibibytes", [1, 20, 1_024, 4_096])
+async def test_a_long_body_that_was_taken_leaves_the_connection_to_the_next_request(
+    posters: list[Poster], kibibytes: int
+) -> None:
+    async with ScriptedApplication() as server:
+        p = poster(posters, server.port)
+        for _ in range(3):
+            assert await p.post(bytes(1_024 * kibibytes)) == Answered(200)
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize("script", [read_and_close, read_and_reset])
 async def test_a_request_that_was_read_and_not_answered_is_not_posted_again(
     posters: list[Poster], script: Script

@@ -14,7 +14,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sqsd.http.tcp_state import tcp_state
+from sqsd.http.tcp_state import tcp_state, unacknowledged_bytes
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)")
@@ -29,6 +29,9 @@ _LONGEST_CACHED_HEAD: Final = 1024
 _BODILESS: Final = frozenset({204, 304})
 #: Bytes read at one time where the body is wanted, such as that of ten messages.
 _BODY_BUFFER: Final = 64 * 1024
+#: Length of a request from which its answer may come before the peer has taken it, bytes. A
+#: kernel takes shorter ones at once.
+_LONG_REQUEST: Final = 16 * 1024
 #: Bytes read at one time where the body is dropped.
 _DROP_BUFFER: Final = 16 * 1024
 
@@ -255,6 +258,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answered = False
         self._earlier_bytes = 0
         self._sent_bytes = 0
+        self._is_long = False
         #: Loop time at which the last answer was complete, seconds.
         self.idle_since = 0.0
 
@@ -297,6 +301,7 @@ class Connection(asyncio.BufferedProtocol):
         self._last_byte = self._loop.time()
         self._earlier_bytes = self._sent_bytes
         self._sent_bytes += len(request)
+        self._is_long = len(request) > _LONG_REQUEST
         self._parser.reset()
         transport.write(request)
         # One timer serves many requests: when it fires, it checks the last byte and is set again.
@@ -351,7 +356,9 @@ class Connection(asyncio.BufferedProtocol):
         if complete:
             self._done = None
             self.idle_since = now
-            if not parser.keep_alive:
+            if self._is_long and self._is_sending():
+                self._close(abort=True)
+            elif not parser.keep_alive:
                 self._close()
             done(Answer(parser.status, parser.head, parser.body))
 
@@ -399,6 +406,17 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.abort()
             else:
                 self._transport.close()
+
+    def _is_sending(self) -> bool:
+        """Return whether the peer answered before it took all of the request.
+
+        The rest would stand before the next request, which might wait for it for ever.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        sock = transport.get_extra_info("socket")
+        return transport.get_write_buffer_size() > 0 or unacknowledged_bytes(sock) > 0
 
     def _nothing_taken(self) -> bool:
         """Return whether the peer had closed before the request came, and cannot have acted on it.

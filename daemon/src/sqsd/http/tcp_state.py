@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import struct
+import termios
 from typing import Final, NamedTuple
 
 
@@ -32,3 +34,14 @@ def tcp_state(sock: socket.socket | None) -> TcpState | None:
     if len(info) < _BYTES_ACKED_AT + 8:
         return None
     return TcpState(info[0] == _TCP_CLOSE, struct.unpack_from("=Q", info, _BYTES_ACKED_AT)[0])
+
+
+def unacknowledged_bytes(sock: socket.socket | None) -> int:
+    """Return how many written bytes the peer's kernel has not taken yet, or 0 if unknown."""
+    if sock is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return 0
+    return int(struct.unpack("=i", answer)[0])
