@@ -121,6 +121,23 @@ async def test_a_second_signal_forces() -> None:
     assert s.tier.sqs.deleted == []
 
 
+@pytest.mark.parametrize("signals", [0, 2])
+@in_virtual_time
+async def test_an_instance_that_goes_away_releases_what_it_cuts_at_once(signals: int) -> None:
+    s = Supervised(drain_timeout=10)
+    s.tier.application.answers(None)
+    sent = s.tier.sqs.send("endless")
+    await s.tier.clock.advance(2)
+    s.supervisor.drain_and_stay("Spot interruption")
+    for _ in range(signals):
+        await s.tier.clock.advance(1)
+        s.supervisor.stop("SIGTERM")
+    await s.tier.clock.advance(25)
+    assert s.tier.sqs.hidden_for(sent) == 0
+    s.supervisor.exit()
+    assert await s.result() == STOPPED_SHORT
+
+
 @in_virtual_time
 async def test_requests_cut_by_drain_timeout_show_in_the_exit_code() -> None:
     s = Supervised(drain_timeout=10)

@@ -163,7 +163,8 @@ class Supervisor:
         self._dispatcher.resume()
 
     def drain_and_stay(self, reason: str) -> None:
-        """Drain, and let the process stay until a signal, or `exit`."""
+        """Drain, and let the process stay until a signal, or `exit`: the machine goes away."""
+        self._dispatcher.host_is_leaving()
         if not self._stopping:
             self._stays = True
             self._drain(reason)

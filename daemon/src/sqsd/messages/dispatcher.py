@@ -163,6 +163,9 @@ class Dispatcher:
         self._state.resume()
         self._step(())
 
+    def host_is_leaving(self) -> None:
+        self._state.host_is_leaving = True
+
     def drain(self) -> None:
         """Receive nothing more, release what has not started, finish the rest; `run` returns."""
         if self._state.draining:
@@ -199,6 +202,9 @@ class Dispatcher:
         await self._connections.leave()
         await self._cancel_receives()
         self._step_alone()
+        if self._state.running:  # the end was forced: these messages are released as after a drain
+            self._delivery.abort()
+            await asyncio.sleep(0)  # requests without a connection yet end a round later
         await self._delivery.close()
         await self._tasks.close()
         self._deletes.stop_lingering()

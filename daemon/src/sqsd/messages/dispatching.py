@@ -91,6 +91,9 @@ class Dispatching(Protocol):
     def resume(self) -> None:
         """Receive again."""
 
+    def host_is_leaving(self) -> None:
+        """The machine goes away: messages whose requests are cut are released at once."""
+
     def drain(self) -> None:
         """Receive nothing more, release what has not started, finish the rest; `run` returns."""
 

@@ -62,6 +62,10 @@ class SeveralQueues:
         for part in self.parts:
             part.resume()
 
+    def host_is_leaving(self) -> None:
+        for part in self.parts:
+            part.host_is_leaving()
+
     def drain(self) -> None:
         for part in self.parts:
             part.drain()

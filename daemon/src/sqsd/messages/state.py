@@ -59,6 +59,7 @@ from sqsd.messages.in_flight import (
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import (
     Answered,
+    Broken,
     DeadLetter,
     Delete,
     Hold,
@@ -104,6 +105,8 @@ class MessageState:
         self.fifo = fifo
         self.gate = gate
         self.draining = False
+        #: The machine goes away, and the application with it.
+        self.host_is_leaving = False
         #: Nothing more is tried, not even what has no receive left.
         self._drain_is_over = False
         #: Nothing is to be received for now, though the application is up.
@@ -321,8 +324,22 @@ class MessageState:
             case Release() if settlement.unless_down and self._may_hold_for_application(in_flight):
                 self._suspect(in_flight, settlement)
             case Release():
+                if outcome is Broken.CUT:
+                    settlement = self._release_of_cut(in_flight, settlement, now)
                 self._release_failed_message(in_flight, settlement, now, actions)
         return actions
+
+    def _release_of_cut(self, in_flight: InFlightMessage, release: Release, now: float) -> Release:
+        """Return how to release a message whose request was cut, and may still run.
+
+        At once only if the host leaves, and the application with it.
+        """
+        after = release.after_seconds
+        if self.host_is_leaving:
+            after = 0
+        elif after is None:
+            after = max(0, ceil(in_flight.hidden_until - now))
+        return Release(after, release.reason)
 
     def _may_hold_for_application(self, in_flight: InFlightMessage) -> bool:
         """Return whether a message that was sent to the application may be held once it is down.
