@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
+from collections import Counter
 
 import pytest
 
 from sqsd import contract
-from tests.scenarios.harness import Tier, eventually
+from tests.scenarios.harness import HANG_UP, Tier, eventually
 
 pytestmark = pytest.mark.local_aws
 
@@ -215,3 +217,21 @@ def test_nothing_is_received_while_the_application_is_down(tier: Tier) -> None:
     tier.application.start()
     eventually(lambda: tier.counts() == NOTHING_LEFT)
     assert {p.headers["x-aws-sqsd-receive-count"] for p in tier.application.posts} == {"1"}
+
+
+@pytest.mark.parametrize("statuses", [(503,), (504,), (200, 502), (HANG_UP, 500)])
+def test_a_queue_of_failures_spends_no_more_receives_than_elastic_beanstalk(
+    tier: Tier, statuses: tuple[int, ...]
+) -> None:
+    visibility_timeout = 5
+    turn = itertools.count()
+    tier.application.answer = lambda *_: (statuses[next(turn) % len(statuses)], 0.0)
+    tier.set_up()
+    began = time.monotonic()
+    tier.start_daemon(visibility_timeout=visibility_timeout, inactivity_timeout=4)
+    tier.send(*(f"message {n}" for n in range(200)))
+    eventually(lambda: len(set(tier.application.began)) == 200)
+    time.sleep(2 * visibility_timeout)
+    most = 1 + int((time.monotonic() - began) / visibility_timeout)
+    assert max(Counter(tier.application.began).values()) <= most
+    assert tier.counts()["dead"] == 0
