@@ -200,6 +200,11 @@ class SqsdProps(TypedDict, total=False):
     """Response statuses that move a message to the dead-letter queue at once, such as `422` or
     `4xx`. Default: none. Use it for messages that can never succeed."""
 
+    backpressure_statuses: Sequence[str] | None
+    """Response statuses with which the application asks for a message again later, such as `429`:
+    the message is held, and posted again after `Retry-After`, or after a growing pause. No receive
+    is spent. Default: none."""
+
     status_delays: Sequence[str] | None
     """Delay by response status, in seconds or `backoff`, such as `409=30` or `5xx=backoff`; other
     statuses follow `retry_policy`. Default: none."""

@@ -39,6 +39,7 @@ CHOSEN: dict[str, Any] = {option.name: chosen(option) for option in fields(SqsdO
     "visibility_timeout": 42,
     "status_port": 7_000,
     "dead_letter_statuses": ("410", "422"),
+    "backpressure_statuses": ("429",),
     "mime_type": "text/plain; charset=utf-8",
 }
 #: What names of durations end in; these options are `Duration` in the constructs.

@@ -35,6 +35,8 @@ RETENTION = 3_600
 FAILURES: list[Outcome] = [
     *(Answered(status) for status in (500, 204, 422, 502, 503, 504)),
     Answered(429, retry_after=43_200),
+    Answered(409),
+    Answered(409, retry_after=43_000),
     Answered(503, retry_after=5),
     Unreachable.REFUSED,
     Broken.INACTIVE,
@@ -92,6 +94,7 @@ class Dispatching(RuleBasedStateMachine):
             heartbeat=heartbeat,
             retention_period=RETENTION,
             dead_letter_statuses=("422",),
+            backpressure_statuses=("409",),
             wait_time_seconds=wait,
             max_retries=retries,
         )
@@ -186,7 +189,7 @@ class Dispatching(RuleBasedStateMachine):
         if outcome == Answered(200):
             self.done.add(message_id)
         self._do(self.state.answered(in_flight, outcome, self.now))
-        waits = in_flight.state in (State.HELD, State.SUSPICIOUS)
+        waits = in_flight.state in (State.HELD, State.SUSPICIOUS, State.POSTPONED)
         if outcome not in (Answered(200), Answered(422)) and not waits:
             self.failed.add(in_flight)  # with 422 it is hidden while it is being dead-lettered
 

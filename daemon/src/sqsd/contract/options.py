@@ -125,6 +125,12 @@ class SqsdOptions:
         check.list_of(check.status),
         "statuses that send a message to the dead-letter queue at once",
     )
+    backpressure_statuses: tuple[str, ...] = _option(
+        (),
+        check.list_of(check.status),
+        "statuses with which the application asks for a message again later, such as 429: it is"
+        " held and posted again after Retry-After, or after a growing pause",
+    )
     status_delays: tuple[str, ...] = _option(
         (),
         check.list_of(check.status_delay),
@@ -224,7 +230,10 @@ class SqsdOptions:
             )
         if usable("http_host", "signing_key_file"):
             problems += self._unsigned_off_this_machine()
-        if usable("delete_statuses", "dead_letter_statuses", "status_delays"):
+        statuses = ("delete_statuses", "dead_letter_statuses", "status_delays")
+        if usable(*statuses, "backpressure_statuses"):
+            problems += self._statuses_that_contradict_backpressure()
+        if usable(*statuses):
             problems += self._statuses_that_contradict_each_other()
         if usable("retention_period", "visibility_timeout", "max_retries"):
             problems += self._too_short_a_retention()
@@ -263,6 +272,22 @@ class SqsdOptions:
             )
         if "200" in delayed:
             problems.append("status_delays must not hold 200, which means success; leave it out")
+        return problems
+
+    def _statuses_that_contradict_backpressure(self) -> list[str]:
+        problems = []
+        if {"200", "2xx"} & set(self.backpressure_statuses):
+            problems.append(
+                "backpressure_statuses must not hold 200, which means success, got"
+                f" {self.backpressure_statuses!r}"
+            )
+        delayed = (delay.partition("=")[0] for delay in self.status_delays)
+        others = {*delayed, *self.delete_statuses, *self.dead_letter_statuses}
+        if both := sorted(others & set(self.backpressure_statuses)):
+            problems.append(
+                f"{', '.join(both)} in backpressure_statuses cannot be in delete_statuses,"
+                " dead_letter_statuses or status_delays too; leave it out of one"
+            )
         return problems
 
     def _too_short_a_retention(self) -> list[str]:

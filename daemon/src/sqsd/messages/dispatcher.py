@@ -27,6 +27,7 @@ from sqsd.messages.in_flight import (
     InFlightMessage,
     LogEvent,
     Post,
+    State,
 )
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Outcome, Suppressed
@@ -244,6 +245,8 @@ class Dispatcher:
         gate = self._state.gate
         if (gate.suspects or not gate.is_open) and not self._state.draining:
             self._connections.keeper.check()
+        if in_flight.state is State.POSTPONED:
+            self._connections.keeper.widen()
         self._step(actions)
 
     async def _settled(self, results: AsyncIterator[list[Action]]) -> None:

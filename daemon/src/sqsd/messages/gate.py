@@ -120,6 +120,12 @@ class Gate:
         self._close(Probe.LENIENT_GET)
         return True
 
+    def busy(self) -> None:
+        """The application answered that it has too much to do: let half as many through."""
+        self.suspects.clear()
+        self._prove(down=False)
+        self.limit = max(self.narrowest, self.limit // 2)
+
     def widen(self) -> bool:
         """Let more messages through because the application has been up for `WIDEN_SECONDS` more.
 

@@ -105,8 +105,14 @@ class GateKeeper:
         self._runtime.log.emit(events.GATE_OPENED)
         if self._widening is not None:
             self._widening.cancel()
-        self._widening = self._tasks.start(self._widen(), "widen")
+        self._widening = None
+        self.widen()
         self._changed()
+
+    def widen(self) -> None:
+        """Widen an open gate with time, if it has become narrower and that is not under way."""
+        if self._widening is None or self._widening.done():
+            self._widening = self._tasks.start(self._widen(), "widen")
 
     async def _widen(self) -> None:
         await self._runtime.clock.sleep(WIDEN_SECONDS)

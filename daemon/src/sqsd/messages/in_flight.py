@@ -22,6 +22,7 @@ class State(Enum):
     RUNNING = "running"
     HELD = "held"
     SUSPICIOUS = "waiting for a probe of the application"
+    POSTPONED = "waiting because the application was busy"
     DELETING = "deleting"
     RELEASING = "releasing"
     DEAD_LETTERING = "on its way to the dead-letter queue"
@@ -47,6 +48,8 @@ class InFlightMessage:
         "is_dead_letter",
         "message",
         "next_heartbeat_at",
+        "post_at",
+        "postponed",
         "release_after",
         "release_if_up",
         "state",
@@ -76,8 +79,13 @@ class InFlightMessage:
         self.is_dead_letter = False
         #: When this delivery first met no application, or None.
         self.held_since: float | None = None
-        #: How a SUSPICIOUS message is released if the application is up.
+        #: How a SUSPICIOUS message is released if the application is up, and a POSTPONED one if it
+        #: cannot be held.
         self.release_if_up: Release | None = None
+        #: When a POSTPONED message is posted again.
+        self.post_at = 0.0
+        #: How often this delivery was POSTPONED.
+        self.postponed = 0
         #: Seconds for which a RELEASING message stays hidden.
         self.release_after = 0
 

@@ -74,13 +74,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class PostAgain:
+    """The application is busy: hold the message and post it again after so many seconds.
+
+    `release` is what becomes of it where it cannot be held for so long.
+    """
+
+    after_seconds: int
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Another try is of no use: the message belongs in the dead-letter queue now."""
 
     reason: str
 
 
-Settlement = Delete | Release | Hold | DeadLetter
+Settlement = Delete | Release | Hold | PostAgain | DeadLetter
 
 _DONE: Final = Delete()
 #: Statuses with which a proxy reports a missing application; an application may send them too.
@@ -97,6 +108,10 @@ _PROMPT_RECEIVES: Final = 3
 _LEAST_RETRY_SECONDS: Final = 1
 #: First wait with `retry_policy: backoff` if error_visibility_timeout is unset, in seconds.
 _BACKOFF_SECONDS: Final = 2
+#: First and longest wait of a message that met a status of `backpressure_statuses` without
+#: `Retry-After`, in seconds; the first is also the least that `Retry-After` can ask for.
+_BUSY_SECONDS: Final = 1
+_LONGEST_BUSY_SECONDS: Final = 60
 #: Longest wait with `retry_policy: backoff`, in seconds.
 _LONGEST_BACKOFF: Final = 3_600
 #: Delay of a message that is released for lack of an application, in seconds: another instance
@@ -105,7 +120,12 @@ _DOWN_RELEASE_SECONDS: Final = 1
 
 
 def settle(
-    outcome: Outcome, options: SqsdOptions, *, receive_count: int = 1, jitter: float = 1.0
+    outcome: Outcome,
+    options: SqsdOptions,
+    *,
+    receive_count: int = 1,
+    jitter: float = 1.0,
+    postponed: int = 0,
 ) -> Settlement:
     """Decide what becomes of a message: 200 deletes it, all else releases or holds it.
 
@@ -114,11 +134,12 @@ def settle(
     Without a connection the message is not to blame and is held. A 502, a 503 and a connection that
     ended without one byte leave open whether there is an application: the message is held if there
     is none, and else a failure like any. The options `retry_policy`, `status_delays`,
-    `delete_statuses` and `dead_letter_statuses` change this. Source: EB developer guide, "Elastic
-    Beanstalk worker environments".
+    `delete_statuses`, `dead_letter_statuses` and `backpressure_statuses` change this. Source: EB
+    developer guide, "Elastic Beanstalk worker environments".
 
     Args:
         receive_count: of this delivery, from 1.
+        postponed: how often this delivery met a status of `backpressure_statuses` before.
         jitter: 0 to 1, so that messages which failed together do not come back together.
     """
     match outcome:
@@ -128,6 +149,8 @@ def settle(
             return _DONE
         case Answered(status=status) if status_is_in(status, options.dead_letter_statuses):
             return DeadLetter(f"HTTP {status}")
+        case Answered(status=status) if status_is_in(status, options.backpressure_statuses):
+            return _post_again(outcome, options, receive_count, jitter, postponed)
         case Answered(status=(429 | 503) as status, retry_after=int(seconds)):
             return Release(min(seconds, LONGEST_VISIBILITY), f"HTTP {status}")
         case Answered(status=status) if how := _delay_of(status, options.status_delays):
@@ -166,6 +189,18 @@ def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> i
     if options.error_visibility_timeout == 0 and receive_count > _PROMPT_RECEIVES:
         return _LEAST_RETRY_SECONDS
     return options.error_visibility_timeout
+
+
+def _post_again(
+    answer: Answered, options: SqsdOptions, receive_count: int, jitter: float, postponed: int
+) -> PostAgain:
+    reason = f"HTTP {answer.status}"
+    if answer.retry_after is None:
+        pause = doubled(_BUSY_SECONDS, postponed, _LONGEST_BUSY_SECONDS)
+        failed = _retry_seconds(options, receive_count, jitter)
+        return PostAgain(round(pause), Release(failed, reason))
+    seconds = min(answer.retry_after, LONGEST_VISIBILITY)
+    return PostAgain(max(_BUSY_SECONDS, seconds), Release(seconds, reason))
 
 
 def _backoff_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int:

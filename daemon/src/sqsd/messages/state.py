@@ -6,6 +6,7 @@
        |                        +--no connection--> HELD
        |                        +--502, 503, no byte--> SUSPICIOUS --application up--> RELEASING
        |                        |                                 +--application down--> HELD
+       |                        +--backpressure_statuses--> POSTPONED --after a pause--> RUNNING
        |                        +--dead_letter_statuses--> DEAD_LETTERING --> DELETING --> gone
        +--> DELETING (expired, or answered 200 before) and RELEASING (too late)
        +--> HELD (drain, closed gate) --no receive is open--> RELEASING --> gone
@@ -21,8 +22,8 @@ Promised, under any order of events:
 - a message is released sooner than its visibility timeout ends only where an option or the
   application says so, or untried; one that met no application is held, and is posted first
   when the gate opens;
-- no more than `http_connections` messages are WAITING, HELD, SUSPICIOUS or RUNNING (with several
-  queues, in all).
+- no more than `http_connections` messages are WAITING, HELD, SUSPICIOUS, POSTPONED or RUNNING
+  (with several queues, in all).
 
 Not promised: that SQS delivers a message once. Two instances may hold copies (standard queues),
 and a message whose visibility ran out may run elsewhere. The application must be idempotent.
@@ -35,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 from sqsd.contract import BATCH_ENTRIES, SqsdOptions, events
 from sqsd.messages import visibility
@@ -64,12 +65,14 @@ from sqsd.messages.outcome import (
     Delete,
     Hold,
     Outcome,
+    PostAgain,
     Release,
     Unreachable,
     describe,
     down_seconds,
     is_application_down,
     settle,
+    status_is_in,
 )
 from sqsd.messages.polling import Receive
 from sqsd.messages.unsettled import Unsettled
@@ -114,7 +117,7 @@ class MessageState:
         self._options = options
         # A message may have come at the very end of a long poll: the wait there is no delay.
         self._longest_receive = options.wait_time_seconds + options.visibility_timeout / 2
-        #: WAITING, HELD, SUSPICIOUS and RUNNING messages: each occupies a connection.
+        #: WAITING, HELD, SUSPICIOUS, POSTPONED and RUNNING messages: each occupies a connection.
         self._in_flight: dict[str, InFlightMessage] = {}
         self._unsettled = Unsettled()
         self._groups = MessageGroups()
@@ -124,7 +127,7 @@ class MessageState:
         self._wide_receives_until = 0.0
         #: FIFO: ids of messages of the receive at hand that are tried in spite of a drain.
         self._tried_in_drain: set[str] = set()
-        #: Some messages may be HELD or SUSPICIOUS, so `settle_held` may have something to do.
+        #: Some messages may be HELD, SUSPICIOUS or POSTPONED, for `settle_held` to settle.
         self.may_hold = False
 
     # ---- questions
@@ -309,6 +312,7 @@ class MessageState:
             self._options,
             receive_count=in_flight.message.receive_count,
             jitter=jitter(in_flight.message),
+            postponed=in_flight.postponed,
         )
         match settlement:
             case Delete():
@@ -319,6 +323,8 @@ class MessageState:
                 self._unsettled.messages[in_flight.message.message_id] = in_flight
                 # Its group waits: if this fails, the message must not be overtaken.
                 actions.append(DeadLetterMessage(in_flight, reason))
+            case PostAgain():
+                self._postpone(in_flight, settlement, now, actions)
             case Hold(reason=reason):
                 self._hold_for_application(in_flight, reason, now, actions)
             case Release() if settlement.unless_down and self._may_hold_for_application(in_flight):
@@ -362,11 +368,32 @@ class MessageState:
     ) -> None:
         if in_flight.held_since is None:
             in_flight.held_since = now
-        actions.append(LogEvent(events.MESSAGE_HELD, log_fields(in_flight, reason=reason)))
+        self._log_held(in_flight, actions, reason=reason)
+        self._hold(in_flight)
+
+    def _postpone(
+        self, in_flight: InFlightMessage, again: PostAgain, now: float, actions: list[Action]
+    ) -> None:
+        """Hold a message until the application is less busy, or release it if that is too long."""
+        in_flight.post_at = now + again.after_seconds
+        ends = in_flight.hideable_until if self._options.heartbeat else in_flight.hidden_until
+        if self.draining or in_flight.post_at >= ends:
+            self._release_failed_message(in_flight, again.release, now, actions)
+            return
+        in_flight.postponed += 1
+        in_flight.release_if_up = again.release
+        self._log_held(
+            in_flight, actions, reason=again.release.reason, after_seconds=again.after_seconds
+        )
+        in_flight.state = State.POSTPONED
+        self._in_flight[in_flight.message.message_id] = in_flight
+        self.may_hold = True
+
+    def _log_held(self, in_flight: InFlightMessage, actions: list[Action], **more: Any) -> None:
+        actions.append(LogEvent(events.MESSAGE_HELD, log_fields(in_flight, **more)))
         in_flight.status = None  # this request is logged; what follows is about another
         in_flight.dispatched_at = 0.0
         in_flight.answered_at = 0.0
-        self._hold(in_flight)
 
     def _release_failed_message(
         self, in_flight: InFlightMessage, release: Release, now: float, actions: list[Action]
@@ -388,7 +415,10 @@ class MessageState:
     def _update_gate(
         self, in_flight: InFlightMessage, outcome: Outcome, actions: list[Action]
     ) -> None:
-        if is_application_down(outcome):
+        busy = self._options.backpressure_statuses
+        if busy and type(outcome) is Answered and status_is_in(outcome.status, busy):
+            self.gate.busy()
+        elif is_application_down(outcome):
             certain = type(outcome) is Unreachable
             if self.gate.application_down(in_flight.message.message_id, certain=certain):
                 actions.append(LogEvent(events.GATE_CLOSED, {"reason": describe(outcome)}))
@@ -557,8 +587,11 @@ class MessageState:
         back, each time one receive nearer to the dead-letter queue. What was SUSPICIOUS and is
         proven by now is held or released first.
         """
-        actions = self._settle_suspicious(now) + self._settle_held(free, now)
-        waiting = (State.HELD, State.SUSPICIOUS)
+        actions = self._settle_suspicious(now)
+        again = self._settle_postponed(free, now)
+        started = sum(isinstance(action, Post) for action in again)
+        actions += again + self._settle_held(free - started, now)
+        waiting = (State.HELD, State.SUSPICIOUS, State.POSTPONED)
         self.may_hold = any(f.state in waiting for f in self._in_flight.values())
         return actions
 
@@ -577,6 +610,34 @@ class MessageState:
                 continue
             self._release_failed_message(in_flight, release, now, actions)
         return actions
+
+    def _settle_postponed(self, free: int, now: float) -> list[Action]:
+        """Post again, in the order of their times, what has waited for a busy application."""
+        actions: list[Action] = []
+        postponed = self._in_state(State.POSTPONED)
+        if self.draining:
+            for in_flight in postponed:
+                self._release_postponed(in_flight, now, actions)
+            return actions
+        due = [in_flight for in_flight in postponed if in_flight.post_at <= now]
+        due.sort(key=lambda in_flight: in_flight.post_at)
+        if not self.gate.is_open:
+            for in_flight in due:
+                in_flight.held_since = in_flight.held_since or now
+                self._hold(in_flight)
+            return actions
+        return self._start_held(due, free, now)
+
+    def _release_postponed(
+        self, in_flight: InFlightMessage, now: float, actions: list[Action]
+    ) -> None:
+        """Release a message that the application asked for later, for the time that is left."""
+        release = in_flight.release_if_up
+        assert release is not None
+        after = max(0, ceil(in_flight.post_at - now))
+        if release.after_seconds is None:
+            after = max(after, visibility.remaining_seconds(in_flight, self._options, now) or 0)
+        self._release_failed_message(in_flight, Release(after, release.reason), now, actions)
 
     def _settle_held(self, free: int, now: float) -> list[Action]:
         if self.gate.is_open and not self.draining:
