@@ -190,7 +190,8 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
         await tier.warm_up()
         before = len(tier.application.probes)
         tier.application.answers(503)
-        tier.sqs.send("busy")
+        for n in range(20):
+            tier.sqs.send(f"busy {n}")
         await tier.clock.advance(10)
         assert len(tier.application.posted) > 100
         assert tier.dispatcher.gate_is_open
@@ -199,7 +200,7 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
 
 @in_virtual_time
 async def test_a_poison_message_never_closes_the_gate() -> None:
-    async with RunningTier(error_visibility_timeout=0, max_receives=200) as tier:
+    async with RunningTier(error_visibility_timeout=0, max_receives=50) as tier:
         tier.application.answers(502)
         tier.sqs.send("poison")
         await tier.clock.advance(60)
