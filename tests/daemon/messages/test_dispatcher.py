@@ -190,10 +190,9 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
         await tier.warm_up()
         before = len(tier.application.probes)
         tier.application.answers(503)
-        for n in range(20):
-            tier.sqs.send(f"busy {n}")
+        tier.sqs.send("busy")
         await tier.clock.advance(10)
-        assert len(tier.application.posted) > 100
+        assert len(tier.application.posted) > 11
         assert tier.dispatcher.gate_is_open
         assert 9 <= len(tier.application.probes) - before <= 11
 
