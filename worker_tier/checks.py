@@ -222,7 +222,8 @@ def _figures(
 def _scaling(props: CommonProps) -> WorkerScaling:
     if props.get("single_instance"):
         return WorkerScaling.none()
-    return props.get("scaling") or WorkerScaling()
+    chosen = props.get("scaling")
+    return WorkerScaling() if chosen is None else chosen
 
 
 def _count(

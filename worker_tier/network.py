@@ -89,5 +89,5 @@ def add_vpc_endpoints(
         endpoint = vpc.add_interface_endpoint(
             id, service=interface, subnets=subnets, open=clients is None
         )
-        for client in clients or ():
+        for client in () if clients is None else clients:
             endpoint.connections.allow_default_port_from(client)

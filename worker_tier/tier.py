@@ -85,11 +85,11 @@ class WorkerTier(Construct):
         #: Group, launch template, role and security group of the instances.
         self.fleet = self._new_fleet(props)
         #: Where the daemons' lines go.
-        self.log_group = props.get("log_group") or self._new_log_group(props)
+        self.log_group = self._log_group(props)
         location = props.get("daemon_location")
         #: The bundle of the daemon, as instances fetch it, or None with `daemon_location`.
         self.daemon_asset = pack_daemon(self) if location is None else None
-        daemon = location or location_of(self.daemon_asset)
+        daemon = location_of(self.daemon_asset) if location is None else location
         grant_dispatch(
             self.fleet, self.queues, dead_letters=bool(self.options.dead_letter_statuses)
         )
@@ -167,8 +167,10 @@ class WorkerTier(Construct):
         instances = instance_props(props)
         application = props.get("application")
         if application is not None and application.kind == CONTAINER:
-            hops = instances.get("http_put_response_hop_limit") or _HOPS_FROM_CONTAINER
-            instances["http_put_response_hop_limit"] = hops
+            hops = instances.get("http_put_response_hop_limit")
+            instances["http_put_response_hop_limit"] = (
+                _HOPS_FROM_CONTAINER if hops is None else hops
+            )
         return WorkerFleet(
             self,
             "Fleet",
@@ -183,13 +185,18 @@ class WorkerTier(Construct):
             instance_warmup=self._plan.warmup,
         )
 
-    def _new_log_group(self, props: CommonProps) -> logs.ILogGroup:
+    def _log_group(self, props: CommonProps) -> logs.ILogGroup:
+        given = props.get("log_group")
+        return self._new_log_group(props) if given is None else given
+
+    def _new_log_group(self, props: CommonProps) -> logs.LogGroup:
+        retention = props.get("log_retention")
         return logs.LogGroup(
             self,
             "Logs",
             encryption_key=self._key,
             removal_policy=RemovalPolicy.DESTROY,
-            retention=props.get("log_retention") or logs.RetentionDays.ONE_MONTH,
+            retention=logs.RetentionDays.ONE_MONTH if retention is None else retention,
         )
 
     def _install(self, application: WorkerApplication | None) -> Application | None:
@@ -225,6 +232,7 @@ class WorkerTier(Construct):
         )
 
     def _new_monitoring(self, props: CommonProps) -> Monitoring:
+        actions = props.get("alarm_actions")
         return Monitoring(
             self,
             "Monitoring",
@@ -232,7 +240,7 @@ class WorkerTier(Construct):
             silence_alarms=self._plan.min_capacity > 0 and self.metrics.reported,
             instance_warmup=self._plan.warmup,
             oldest_message_age=props.get("oldest_message_age"),
-            alarm_actions=props.get("alarm_actions") or (),
+            alarm_actions=() if actions is None else actions,
         )
 
     def _new_leader_table(self) -> LeaderTable:

@@ -11,14 +11,12 @@ from aws_cdk import (
     Aws,
     IStableStringProducer,
     Lazy,
-    Size,
     Stack,
     Validations,
 )
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
@@ -79,14 +77,12 @@ class WorkerFleet(Construct):
             roles=self._attached_roles,
         )
         #: The security group of the instances.
-        self.security_group = props.get("security_group") or self._new_security_group(props["vpc"])
+        self.security_group = self._security_group(props)
         self._connections = ec2.Connections(security_groups=[self.security_group])
         #: One version for each change of user data or machine image.
         self.launch_template = self._new_launch_template(props)
         #: The topic that every launch and termination is published to, failed ones included.
-        self.notifications_topic: sns.ITopic = props.get("notifications_topic") or self._new_topic(
-            props.get("encryption_key")
-        )
+        self.notifications_topic = self._topic(props)
         #: The instances.
         self.auto_scaling_group = self._new_group(props)
         self._change_group_resource(props)
@@ -96,17 +92,27 @@ class WorkerFleet(Construct):
         self.auto_scaling_group.node.add_dependency(self.policy)
 
     def _role(self, props: InstanceProps) -> iam.IRole:
-        principal = props.get("instance_principal") or iam.ServicePrincipal("ec2.amazonaws.com")
-        role: iam.IRole = props.get("role") or iam.Role(self, "Role", assumed_by=principal)
+        given = props.get("role")
+        role = self._new_role(props) if given is None else given
         if props.get("session_manager"):
             _allow_session_manager(role)
         return role
+
+    def _new_role(self, props: InstanceProps) -> iam.IRole:
+        principal = props.get("instance_principal")
+        if principal is None:
+            principal = iam.ServicePrincipal("ec2.amazonaws.com")
+        return iam.Role(self, "Role", assumed_by=principal)
 
     @property
     def _attached_roles(self) -> list[iam.IRole]:
         return [self.role] if self.role_takes_policies else []
 
-    def _new_security_group(self, vpc: ec2.IVpc) -> ec2.ISecurityGroup:
+    def _security_group(self, props: WorkerFleetProps) -> ec2.ISecurityGroup:
+        given = props.get("security_group")
+        return self._new_security_group(props["vpc"]) if given is None else given
+
+    def _new_security_group(self, vpc: ec2.IVpc) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(
             self,
             "SecurityGroup",
@@ -116,19 +122,14 @@ class WorkerFleet(Construct):
         )
 
     def _new_launch_template(self, props: WorkerFleetProps) -> ec2.LaunchTemplate:
+        hops = props.get("http_put_response_hop_limit")
         return ec2.LaunchTemplate(
             self,
             "LaunchTemplate",
             associate_public_ip_address=props.get("associate_public_ip_address"),
-            block_devices=[
-                _root_volume(
-                    self.machine_image.root_device,
-                    props.get("root_volume_size") or Size.gibibytes(LEAST_VOLUME_GIBIBYTES),
-                    props.get("root_volume_type") or ec2.EbsDeviceVolumeType.GP3,
-                )
-            ],
+            block_devices=[_root_volume(self.machine_image.root_device, props)],
             detailed_monitoring=props.get("detailed_monitoring") is not False,
-            http_put_response_hop_limit=props.get("http_put_response_hop_limit") or 1,
+            http_put_response_hop_limit=1 if hops is None else hops,
             instance_type=next(iter(self._capacity.instance_types), None),
             machine_image=self.machine_image.image(self._capacity.processor()),
             require_imdsv2=True,
@@ -165,7 +166,7 @@ class WorkerFleet(Construct):
                 autoscaling.TerminationPolicy.OLDEST_LAUNCH_TEMPLATE,
                 autoscaling.TerminationPolicy.DEFAULT,
             ],
-            update_policy=props.get("update_policy") or _update_policy(props),
+            update_policy=_update_policy(props),
         )
 
     def _change_group_resource(self, props: WorkerFleetProps) -> None:
@@ -239,7 +240,12 @@ class WorkerFleet(Construct):
     def _group_resource(self) -> autoscaling.CfnAutoScalingGroup:
         return cast(autoscaling.CfnAutoScalingGroup, self.auto_scaling_group.node.default_child)
 
-    def _new_topic(self, key: kms.IKey | None) -> sns.Topic:
+    def _topic(self, props: WorkerFleetProps) -> sns.ITopic:
+        given = props.get("notifications_topic")
+        return self._new_topic(props) if given is None else given
+
+    def _new_topic(self, props: WorkerFleetProps) -> sns.Topic:
+        key = props.get("encryption_key")
         topic = sns.Topic(self, "Notifications", enforce_ssl=True, master_key=key)
         # People subscribe to it, so alarms may publish to it too.
         allow_alarms_to_publish(topic)
@@ -307,8 +313,13 @@ def _problems(props: WorkerFleetProps) -> list[str]:
 
 
 def _capacity(props: InstanceProps) -> WorkerCapacity:
-    instance_type = props.get("instance_type") or ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
-    return props.get("capacity") or WorkerCapacity.on_demand(instance_type)
+    capacity = props.get("capacity")
+    if capacity is not None:
+        return capacity
+    instance_type = props.get("instance_type")
+    if instance_type is None:
+        instance_type = ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
+    return WorkerCapacity.on_demand(instance_type)
 
 
 def _machine_image(props: InstanceProps) -> WorkerMachineImage:
@@ -318,6 +329,9 @@ def _machine_image(props: InstanceProps) -> WorkerMachineImage:
 
 
 def _update_policy(props: WorkerFleetProps) -> autoscaling.UpdatePolicy:
+    given = props.get("update_policy")
+    if given is not None:
+        return given
     return one_at_a_time(
         min_capacity=props["min_capacity"],
         max_capacity=props["max_capacity"],
@@ -357,13 +371,15 @@ def _acknowledge(construct: IConstruct, id: str, reason: str) -> None:
     Validations.of(construct).acknowledge(Acknowledgment(id=id, reason=reason))
 
 
-def _root_volume(device: str, size: Size, volume_type: ec2.EbsDeviceVolumeType) -> ec2.BlockDevice:
+def _root_volume(device: str, props: InstanceProps) -> ec2.BlockDevice:
+    size = props.get("root_volume_size")
+    volume_type = props.get("root_volume_type")
     return ec2.BlockDevice(
         device_name=device,
         volume=ec2.BlockDeviceVolume.ebs(
-            int(size.to_gibibytes()),
+            LEAST_VOLUME_GIBIBYTES if size is None else int(size.to_gibibytes()),
             delete_on_termination=True,
             encrypted=True,
-            volume_type=volume_type,
+            volume_type=ec2.EbsDeviceVolumeType.GP3 if volume_type is None else volume_type,
         ),
     )

@@ -64,7 +64,7 @@ class Monitoring(Construct):
         self._metrics = metrics
         self._silence_alarms = silence_alarms
         self._actions = list(alarm_actions)
-        warmup = instance_warmup or Duration.minutes(2)
+        warmup = Duration.minutes(2) if instance_warmup is None else instance_warmup
         self._boot_minutes = min(_LONGEST_BOOT_MINUTES, ceil(warmup.to_seconds() / 60))
         #: The alarms by name, which is also the construct id: `DeadLetters`, `OldestMessage`,
         #: `NoWorker`, `NoLeader`, `Unhealthy`. An alarm that has nothing to watch is missing.

@@ -94,6 +94,8 @@ class WorkerQueues(Construct):
             redrive = sqs.DeadLetterQueue(
                 queue=dead_letters, max_receive_count=props["max_retries"]
             )
+        wait = props.get("receive_message_wait_time")
+        allowed = props.get("redrive_allow_policy")
         return sqs.Queue(
             self,
             "Queue",
@@ -108,13 +110,15 @@ class WorkerQueues(Construct):
             data_key_reuse=props.get("data_key_reuse"),
             enforce_ssl=props.get("enforce_ssl") is not False,
             max_message_size_bytes=props.get("max_message_size_bytes"),
-            receive_message_wait_time=props.get("receive_message_wait_time")
-            or Duration.seconds(_LONG_POLL_SECONDS),
-            redrive_allow_policy=props.get("redrive_allow_policy")
-            or sqs.RedriveAllowPolicy(redrive_permission=sqs.RedrivePermission.DENY_ALL),
+            receive_message_wait_time=Duration.seconds(_LONG_POLL_SECONDS)
+            if wait is None
+            else wait,
+            redrive_allow_policy=_allow_policy(sqs.RedrivePermission.DENY_ALL)
+            if allowed is None
+            else allowed,
             retention_period=props["retention_period"],
             visibility_timeout=props["visibility_timeout"],
-            removal_policy=props.get("removal_policy") or RemovalPolicy.DESTROY,
+            removal_policy=_removal_policy(props),
         )
 
     def _new_dead_letter_queue(self, props: WorkerQueuesProps) -> sqs.Queue:
@@ -122,6 +126,7 @@ class WorkerQueues(Construct):
 
         Naming the work queue would make the two depend on each other.
         """
+        retention = props.get("dead_letter_retention_period")
         return sqs.Queue(
             self,
             "DeadLetterQueue",
@@ -130,12 +135,11 @@ class WorkerQueues(Construct):
             encryption_master_key=props.get("encryption_key"),
             data_key_reuse=props.get("data_key_reuse"),
             enforce_ssl=props.get("enforce_ssl") is not False,
-            retention_period=props.get("dead_letter_retention_period")
-            or Duration.days(DEAD_LETTER_RETENTION_DAYS),
-            redrive_allow_policy=sqs.RedriveAllowPolicy(
-                redrive_permission=sqs.RedrivePermission.ALLOW_ALL
-            ),
-            removal_policy=props.get("removal_policy") or RemovalPolicy.DESTROY,
+            retention_period=Duration.days(DEAD_LETTER_RETENTION_DAYS)
+            if retention is None
+            else retention,
+            redrive_allow_policy=_allow_policy(sqs.RedrivePermission.ALLOW_ALL),
+            removal_policy=_removal_policy(props),
         )
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
@@ -221,7 +225,7 @@ class WorkerQueues(Construct):
             InvalidProps: the work queue is imported, so its policy is out of reach; or it is a FIFO
                 queue and the topic is a standard topic.
         """
-        owner = scope or self
+        owner = self if scope is None else scope
         if problem := self._subscription_problem(topic):
             raise InvalidProps(owner.node.path, [problem])
         self.queue.add_to_resource_policy(
@@ -264,3 +268,12 @@ def _encryption(props: WorkerQueuesProps) -> sqs.QueueEncryption:
     if props.get("encryption_key") is None:
         return sqs.QueueEncryption.SQS_MANAGED
     return sqs.QueueEncryption.KMS
+
+
+def _removal_policy(props: WorkerQueuesProps) -> RemovalPolicy:
+    given = props.get("removal_policy")
+    return RemovalPolicy.DESTROY if given is None else given
+
+
+def _allow_policy(permission: sqs.RedrivePermission) -> sqs.RedriveAllowPolicy:
+    return sqs.RedriveAllowPolicy(redrive_permission=permission)
