@@ -16,7 +16,8 @@ from worker_tier.fleet.updates import MAX_PAUSE_SECONDS
 from worker_tier.monitoring.alarms import age_problems
 from worker_tier.options import sqsd_options
 from worker_tier.periodic import Tasks, read_tasks
-from worker_tier.props import CommonProps, TierProps, name_problems, sqsd_props
+from worker_tier.props import CommonProps, TierProps, sqsd_props
+from worker_tier.props_types import checked_props
 from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue
 from worker_tier.queues.existing_queue import account_problem, described
@@ -64,7 +65,8 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
     Raises:
         InvalidProps: with every problem found.
     """
-    problems = name_problems(props, TierProps, "WorkerTier")
+    problems: list[str] = []
+    props = checked_props(props, TierProps, "WorkerTier", problems)
     options = _options(props, problems)
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
     problems += _metrics_problems(scope, props) + _action_problems(props)
@@ -267,7 +269,7 @@ def _tasks(props: CommonProps, min_capacity: int, problems: list[str]) -> Tasks:
 def _alarms(props: CommonProps) -> bool:
     """Return whether there are alarms for people."""
     chosen = props.get("alarms")
-    return not props.get("single_instance") if chosen is None else bool(chosen)
+    return not props.get("single_instance") if chosen is None else chosen
 
 
 def _metrics_problems(scope: Construct, props: CommonProps) -> list[str]:

@@ -10,7 +10,7 @@ A group is what one part takes, so that a tier on another host can combine other
 
 # Annotations are evaluated on purpose: without that `Required` is not seen at run time.
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Required, TypedDict, TypeVar, cast
 
@@ -500,13 +500,14 @@ def names_of(group: type[Any]) -> Collection[str]:
     return cast(Collection[str], group.__annotations__.keys())
 
 
-def name_problems(given: Collection[str], taken: type[Any], construct: str) -> list[str]:
+def name_problems(given: Mapping[str, Any], taken: type[Any], construct: str) -> list[str]:
     """Return a problem for each prop that a construct does not take, and for each that is missing.
 
-    A type checker reports both; this is for people who run none.
+    A type checker reports both; this is for people who run none. A required prop that is None is
+    missing, because there is no default that None could mean.
 
     Args:
-        given: the names of the props that were given.
+        given: the props that were given.
         taken: the TypedDict that lists the construct's props.
         construct: the construct's class, by name.
     """
@@ -517,7 +518,9 @@ def name_problems(given: Collection[str], taken: type[Any], construct: str) -> l
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"help({construct}) lists all props"
             problems.append(f"{name} is not a prop of {construct}; {hint}")
-    missing = [name for name in known if name in taken.__required_keys__ and name not in given]
+    missing = [
+        name for name in known if name in taken.__required_keys__ and given.get(name) is None
+    ]
     return problems + [
         f"{name} is missing, and {construct} needs it; pass {name}=..." for name in missing
     ]

@@ -13,8 +13,11 @@ UNRESOLVED: Final = (
 )
 
 
-def duration_seconds(name: str, value: Duration, problems: list[str]) -> int | None:
+def duration_seconds(name: str, value: object, problems: list[str]) -> int | None:
     """Return a duration in whole seconds, or None, and append a problem, if it has none."""
+    if not isinstance(value, Duration):
+        problems.append(f"{name} must be a Duration, got {value!r}; pass Duration.seconds(...)")
+        return None
     if value.is_unresolved():
         problems.append(f"{name} {UNRESOLVED}")
         return None
@@ -45,7 +48,7 @@ def in_range(name: str, value: object, low: int, high: int, problems: list[str])
 def seconds_in_range(
     name: str, value: Duration | None, low: int, high: int, problems: list[str]
 ) -> int | None:
-    """Return a duration in whole seconds, or None if it is None or, unusable."""
+    """Return a duration in whole seconds, or None if it is None or unusable."""
     if value is None:
         return None
     seconds = duration_seconds(name, value, problems)

@@ -43,6 +43,7 @@ from worker_tier.props import (
     queue_props,
 )
 from worker_tier.props_help import with_props
+from worker_tier.props_types import checked_props
 from worker_tier.queues.queues import WorkerQueues
 from worker_tier.scaling.scaling import QueueScaling
 from worker_tier.warnings import add_warnings
@@ -141,9 +142,10 @@ class WorkerTier(Construct):
             InvalidProps: with every setting that cannot be honoured, by name and with the reason.
         """
         problems: list[str] = []
+        usable = checked_props(props, SettingsProps, "WorkerTier", problems)
         place = Construct(scope, f"{id}Settings")
-        converted = convert(place, settings, props, problems)
-        if "vpc" not in converted.props:
+        converted = convert(place, settings, usable, problems)
+        if "vpc" not in converted.props and props.get("vpc") is None:
             problems.append("vpc is needed: pass it, or set aws:ec2:vpc:VPCId and :Subnets")
         if problems:
             raise InvalidProps(f"{scope.node.path}/{id}", problems)
@@ -582,7 +584,7 @@ class WorkerTier(Construct):
 
 
 # For `help(WorkerTier)`; reading the descriptions takes about 2 ms of an import of seconds.
-WorkerTier.__doc__ = with_props(WorkerTier.__doc__)
+WorkerTier.__doc__ = with_props(WorkerTier.__doc__, TierProps)
 
 
 def _name_of(tier: Construct) -> str:

@@ -26,7 +26,9 @@ from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
 from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
 from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image
 from worker_tier.fleet.updates import awaited, one_at_a_time, termination_hook
-from worker_tier.props import InstanceProps, WorkerFleetProps, name_problems
+from worker_tier.props import InstanceProps, WorkerFleetProps
+from worker_tier.props_help import with_props
+from worker_tier.props_types import checked_props
 from worker_tier_bootstrap.user_data import Signal
 
 #: First line of every script that instances boot by.
@@ -304,12 +306,16 @@ class WorkerFleet(Construct):
         }
 
 
+# For `help(WorkerFleet)`.
+WorkerFleet.__doc__ = with_props(WorkerFleet.__doc__, WorkerFleetProps)
+
+
 def _problems(props: WorkerFleetProps) -> list[str]:
-    return [
-        *name_problems(props, WorkerFleetProps, "WorkerFleet"),
-        *fleet_problems(props),
-        *warmup_problems(props.get("instance_warmup")),
-    ]
+    problems: list[str] = []
+    usable = checked_props(props, WorkerFleetProps, "WorkerFleet", problems)
+    problems += fleet_problems(usable)
+    problems += warmup_problems(usable.get("instance_warmup"))
+    return problems
 
 
 def _capacity(props: InstanceProps) -> WorkerCapacity:

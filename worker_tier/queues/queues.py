@@ -14,7 +14,9 @@ from constructs import Construct
 from sqsd.contract import ENQUEUE_ACTIONS
 from worker_tier.encryption import allow_service_to_send, grant_key
 from worker_tier.errors import InvalidProps
-from worker_tier.props import WorkerQueuesProps, name_problems
+from worker_tier.props import WorkerQueuesProps
+from worker_tier.props_help import with_props
+from worker_tier.props_types import checked_props
 from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.queues.existing_queue import ExistingQueue, described
@@ -45,9 +47,10 @@ class WorkerQueues(Construct):
 
     def __init__(self, scope: Construct, id: str, **props: Unpack[WorkerQueuesProps]) -> None:
         super().__init__(scope, id)
-        problems = name_problems(props, WorkerQueuesProps, "WorkerQueues")
-        retention_period = props.get("retention_period")
-        problems += queue_problems(self, props, retention_period=retention_period)
+        problems: list[str] = []
+        usable = checked_props(props, WorkerQueuesProps, "WorkerQueues", problems)
+        retention_period = usable.get("retention_period")
+        problems += queue_problems(self, usable, retention_period=retention_period)
         if problems:
             raise InvalidProps(self.node.path, problems)
         given = props.get("queue")
@@ -262,6 +265,10 @@ class WorkerQueues(Construct):
                 " topic; subscribe where the queue is made"
             )
         return None
+
+
+# For `help(WorkerQueues)`.
+WorkerQueues.__doc__ = with_props(WorkerQueues.__doc__, WorkerQueuesProps)
 
 
 def _encryption(props: WorkerQueuesProps) -> sqs.QueueEncryption:

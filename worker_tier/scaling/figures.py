@@ -220,7 +220,7 @@ def _positive(
 ) -> float | None:
     if value is None:
         return default
-    if value.is_unresolved():
+    if not isinstance(value, Duration) or value.is_unresolved():
         duration_seconds(name, value, problems)  # reports the problem
         return None
     seconds = value.to_seconds(integral=False)
