@@ -9,6 +9,7 @@ from typing import Literal
 
 import yaml
 
+from sqsd.contract import CRON_FILE_NAME
 from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 
 
@@ -54,7 +55,7 @@ class Tasks:
     """
 
     text: str | None = None
-    source: str = "cron.yaml"
+    source: str = CRON_FILE_NAME
     enabled: bool = False
     added: tuple[PeriodicTask, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -161,7 +161,9 @@ def test_a_leader_that_renews_its_lease_lives(
         leader_table=here.leader_table,
     )
     assert print_leader(OperatorAws(resources).lease, renewed) == 0
-    assert "the lease was renewed meanwhile" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert re.search(r"^\S+ leads \(term 1\)$", printed, re.MULTILINE)
+    assert "the lease was renewed meanwhile" in printed
     # and when it is not renewed, that is printed
     daemon.kill()
     assert print_leader(OperatorAws(resources).lease, lambda _: None) == 1

@@ -69,7 +69,7 @@ class DynamoDbLeaderTable:
 
     async def read_lease(self) -> LeaseRecord | None:
         """Return the lease, or None if there is no item."""
-        return await self._get(LEASE_ID, _lease)
+        return await self._get(LEASE_ID, lease_record)
 
     async def acquire_lease(
         self, holder: str, lease_seconds: float, seen: LeaseRecord | None
@@ -91,7 +91,9 @@ class DynamoDbLeaderTable:
             }
             condition = " AND ".join(_unchanged(name, value) for name, value in counters.items())
             expected = {f":seen_{name}": value for name, value in counters.items() if value}
-        return await self._update(LEASE_ID, _set(values), condition, values | expected, _lease)
+        return await self._update(
+            LEASE_ID, _set(values), condition, values | expected, lease_record
+        )
 
     async def renew_lease(self, holder: str, lease_seconds: float, term: int) -> LeaseRecord | None:
         """Add one to the lease's version if `holder` holds it in `term`."""
@@ -106,7 +108,7 @@ class DynamoDbLeaderTable:
             "SET #version = #version + :one, #lease_seconds = :lease_seconds",
             "#holder = :holder AND #term = :term",
             values,
-            _lease,
+            lease_record,
         )
 
     async def release_lease(self, holder: str, term: int) -> bool:
@@ -122,7 +124,7 @@ class DynamoDbLeaderTable:
             "SET #holder = :free, #version = #version + :one",
             "#holder = :holder AND #term = :term",
             values,
-            _lease,
+            lease_record,
         )
         return freed is not None
 
@@ -289,7 +291,8 @@ def _unchanged(name: str, value: Mapping[str, Any] | None) -> str:
 # ---- items; a program with access to the table may have written anything
 
 
-def _lease(item: Item) -> LeaseRecord:
+def lease_record(item: Item) -> LeaseRecord:
+    """Read the lease from its item; what no daemon of ours wrote is replaced by safe values."""
     version, term = _counter(item.get("version")), _counter(item.get("term"))
     readable = version is not None and term is not None
     return LeaseRecord(

@@ -82,14 +82,13 @@ class ApplicationDelivery:
                 events.MESSAGE_ATTRIBUTE_SKIPPED, message_id=message.message_id, reason=reason
             )
         if request.task_name is not None:  # a sender chose it, and every event has it
-            in_flight.task_name = shortened(request.task_name, TASK_NAME_MAX_LETTERS)
+            in_flight.named(shortened(request.task_name, TASK_NAME_MAX_LETTERS))
         return request
 
     def post(self, in_flight: InFlightMessage, request: Request, answered: Answered) -> None:
         """Send the request of a message."""
         self._application.post(request, partial(answered, in_flight))
-        # The request of the last message of ten is made after nine others.
-        in_flight.dispatched_at = self._clock.monotonic()
+        in_flight.posted(self._clock.monotonic())
 
     def given_up(self, message: Message) -> None:
         """Nothing is recorded about messages."""

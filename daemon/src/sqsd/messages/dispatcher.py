@@ -240,7 +240,7 @@ class Dispatcher:
         if isinstance(outcome, Suppressed):
             self._step(self._state.suppressed(in_flight, now))
             return
-        self._receiver.polling.answered(now - in_flight.dispatched_at)
+        self._receiver.answered(now - in_flight.dispatched_at)
         actions = self._state.answered(in_flight, outcome, now)
         gate = self._state.gate
         if (gate.suspects or not gate.is_open) and not self._state.draining:

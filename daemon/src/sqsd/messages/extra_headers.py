@@ -24,7 +24,6 @@ from sqsd import contract
 from sqsd.contract import SqsdOptions
 from sqsd.messages.message import Message
 
-TRACE_PARENT: Final = "traceparent"
 #: Longest trace header that is passed on, in characters. W3C's has 55, and X-Ray's about 100.
 _LONGEST_TRACE: Final = 1_024
 
@@ -83,7 +82,7 @@ def _moment(at: float) -> str:
 
 
 def _trace_parent(delivery: _Delivery) -> str | None:
-    attribute = delivery.message.attributes.get(TRACE_PARENT)
+    attribute = delivery.message.attributes.get(contract.HEADER_TRACE_PARENT)
     return None if attribute is None else _trace(attribute.value)
 
 
@@ -100,5 +99,5 @@ _VALUES: Final[dict[str, Callable[[_Delivery], str | None]]] = {
     contract.HEADER_MESSAGE_GROUP_ID: lambda delivery: delivery.message.group_id,
     contract.HEADER_MESSAGE_DEDUPLICATION_ID: lambda delivery: delivery.message.deduplication_id,
     contract.HEADER_XRAY_TRACE: lambda delivery: _trace(delivery.message.trace_header),
-    TRACE_PARENT: _trace_parent,
+    contract.HEADER_TRACE_PARENT: _trace_parent,
 }

@@ -89,6 +89,14 @@ class InFlightMessage:
         #: Seconds for which a RELEASING message stays hidden.
         self.release_after = 0
 
+    def named(self, task: str) -> None:
+        """The message is that of a periodic task."""
+        self.task_name = task
+
+    def posted(self, now: float) -> None:
+        """The request was handed to the application: the last of ten is made after nine others."""
+        self.dispatched_at = now
+
     def hideable_seconds(self, seconds: int, now: float) -> int:
         """Return `seconds`, or as many of them as SQS still allows for this delivery."""
         return max(0, min(seconds, int(self.hideable_until - now)))

@@ -92,6 +92,10 @@ class Receiver:
             return Receive(decision.limit, self._wait_seconds(), now)
         return decision.seconds
 
+    def answered(self, seconds: float) -> None:
+        """A request took `seconds`."""
+        self.polling.answered(seconds)
+
     async def receive(self, receive: Receive) -> Sequence[Message]:
         """Make one receive. Returns its messages: none after a failure, which is logged."""
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqsd.base.shortened import shortened
+from sqsd.contract import HEADER_ATTRIBUTE_PREFIX, HEADER_MESSAGE_ID, HEADER_TRACE_PARENT
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Outcome
 from sqsd.messages.ports import Application
@@ -32,16 +33,18 @@ _ASKS_FOR_TRACES: Final = (
 #: Longest value of a span's attribute that a sender chose, in characters.
 _LONGEST_VALUE: Final = 256
 #: The message id in the head of a request.
-_MESSAGE_ID: Final = re.compile(rb"\r\nX-Aws-Sqsd-Msgid: ([^\r\n]*)\r\n")
+_MESSAGE_ID: Final = re.compile(rb"\r\n%b: ([^\r\n]*)\r\n" % HEADER_MESSAGE_ID.encode())
 #: The trace context in the head of a request: from the message attribute, or from the header that
 #: `extra_headers` makes of it.
 _PARENT: Final = re.compile(
-    rb"\r\n(?:X-Aws-Sqsd-Attr-)?traceparent: "
-    rb"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})\r\n",
+    rb"\r\n(?:%b)?%b: ([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})\r\n"
+    % (HEADER_ATTRIBUTE_PREFIX.encode(), HEADER_TRACE_PARENT.encode()),
     re.IGNORECASE,
 )
 #: A `traceparent` header that the request had before the span.
-_REPLACED_HEADER: Final = re.compile(rb"\r\ntraceparent: [^\r\n]*(?=\r\n)", re.IGNORECASE)
+_REPLACED_HEADER: Final = re.compile(
+    rb"\r\n%b: [^\r\n]*(?=\r\n)" % HEADER_TRACE_PARENT.encode(), re.IGNORECASE
+)
 
 
 class TracingUnavailable(Exception):
@@ -194,7 +197,7 @@ def _parent(head: bytes) -> tuple[Any, Any] | None:
     found = _PARENT.search(head)
     if found is None:
         return None
-    carrier = {"traceparent": found[1].decode("ascii")}
+    carrier = {HEADER_TRACE_PARENT: found[1].decode("ascii")}
     context = TraceContextTextMapPropagator().extract(carrier)
     origin = get_current_span(context).get_span_context()
     return (context, origin) if origin.is_valid else None
@@ -203,7 +206,7 @@ def _parent(head: bytes) -> tuple[Any, Any] | None:
 def _context_header(span: Span) -> bytes:
     context = span.get_span_context()
     return (
-        f"\r\ntraceparent: 00-{context.trace_id:032x}-{context.span_id:016x}"
+        f"\r\n{HEADER_TRACE_PARENT}: 00-{context.trace_id:032x}-{context.span_id:016x}"
         f"-{int(context.trace_flags):02x}"
     ).encode()
 

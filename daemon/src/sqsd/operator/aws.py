@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from sqsd.aws import hints
 from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, AwsUnreachable, NoCredentials
 from sqsd.contract import BATCH_ENTRIES, LEADER_TABLE_KEY, TierResources
-from sqsd.cron.lease import LEASE_ID
+from sqsd.cron.lease import LEASE_ID, LeaseRecord
+from sqsd.cron.table import lease_record
 from sqsd.operator.dead_letters import DeadLetter
 
 #: Visibility timeout of the messages that are listed, seconds; they are released at the end.
@@ -122,8 +123,8 @@ class OperatorAws:
             )
         return str(answer["MessageId"])
 
-    def lease(self) -> Mapping[str, Any] | None:
-        """Return the lease in the leader table, attribute -> value, or None if there is none."""
+    def lease(self) -> LeaseRecord | None:
+        """Return the lease in the leader table, or None if there is none."""
         table = self._resources.leader_table
         dynamodb = _client(self._session, "dynamodb", self._resources.region)
         with _translated_errors("GetItem", str(table), "dynamodb"):
@@ -131,7 +132,7 @@ class OperatorAws:
                 TableName=table, Key={LEADER_TABLE_KEY: {"S": LEASE_ID}}, ConsistentRead=True
             )
         item = answer.get("Item")
-        return None if item is None else {n: next(iter(v.values())) for n, v in item.items()}
+        return None if item is None else lease_record(item)
 
     def _attribute(self, url: str, name: str) -> str | None:
         with _translated_errors("GetQueueAttributes", url):

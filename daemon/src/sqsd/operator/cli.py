@@ -19,6 +19,7 @@ from sqsd.base.errors import SqsdError
 from sqsd.config import load as settings
 from sqsd.config.resource_checks import resource_problems
 from sqsd.contract import InvalidSettings, TierResources
+from sqsd.cron.lease import FREE, LeaseRecord
 from sqsd.operator.dead_letters import list_letters, show_letter
 
 if TYPE_CHECKING:
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
 
 #: Resources that flags may name.
 _RESOURCES: Final = ("queue_url", "dead_letter_queue_url", "leader_table", "region")
-#: Holder of a lease that was released.
-_FREE: Final = ""
 #: Fastest redrive that SQS allows, messages a second.
 _MOST_RATE: Final = 500
 #: What `ArgumentParser.add_subparsers` returns; argparse's type is private.
 Subparsers = Any
-#: Duration of a lease whose item does not say, seconds.
-_DEFAULT_LEASE_SECONDS: Final = 10.0
 
 
 def add_commands(commands: Subparsers) -> None:
@@ -236,32 +233,31 @@ def _leader(request: _Request) -> int:
     return print_leader(request.aws.lease, time.sleep)
 
 
-def print_leader(
-    lease: Callable[[], Mapping[str, Any] | None], sleep: Callable[[float], None]
-) -> int:
+def print_leader(lease: Callable[[], LeaseRecord | None], sleep: Callable[[float], None]) -> int:
     """Print which daemon holds the lease. Returns 0 if the lease is held and renewed, else 1.
 
     The lease says how long it lasts but not since when, because clocks differ. So this waits for
     that long and compares versions.
 
     Args:
-        lease: returns the lease's item, or None if there is none.
+        lease: returns the lease, or None if there is none.
         sleep: waits for a number of seconds.
     """
     first = lease()
-    if first is None or first.get("holder", _FREE) == _FREE:
+    if first is None or first.holder == FREE:
         print("no daemon leads: the lease is free")
         return 1
-    seconds = float(first.get("lease_seconds", _DEFAULT_LEASE_SECONDS))
-    followers = first.get("fleet", "0")
-    print(f"{first['holder']} leads (term {first.get('term', '?')}, {followers} followers)")
-    sleep(seconds)
+    print(f"{first.holder} leads (term {first.term})")
+    sleep(first.lease_seconds)
     second = lease()
-    if second is not None and second.get("version") != first.get("version"):
-        if second.get("holder") != first["holder"]:
-            print(f"now the leader is {second.get('holder') or 'none'}")
+    if second is not None and second.version != first.version:
+        if second.holder != first.holder:
+            print(f"now the leader is {second.holder or 'none'}")
         else:
             print("it lives: the lease was renewed meanwhile")
         return 0
-    print(f"it has not renewed the lease in {seconds:g} s: another takes over, if one is up")
+    print(
+        f"it has not renewed the lease in {first.lease_seconds:g} s: another takes over, if one is"
+        " up"
+    )
     return 1

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from sqsd.contract import HEADER_MESSAGE_ID
 from sqsd.messages.gate import Probe
 from sqsd.messages.outcome import Answered, Broken, Outcome
 from sqsd.messages.request import Request
 
-_MESSAGE_ID: Final = re.compile(rb"\r\nX-Aws-Sqsd-Msgid: ([^\r\n]*)\r\n")
+_MESSAGE_ID: Final = re.compile(rb"\r\n%b: ([^\r\n]*)\r\n" % HEADER_MESSAGE_ID.encode())
 
 
 class FakeApplication:
