@@ -122,7 +122,7 @@ def test_yaml_is_read_as_data_is(value: Any) -> None:
         ("a: `{}`", 1, "not YAML: found character '`'", "in single quotes"),
         ("a: 1\n---\nb: 1", 2, "not YAML: but found another document", "remove the second `---`"),
         ("a: !!python/object:os.system x", 1, "a value of YAML's type python/object", "quotes"),
-        ("a: !x/y z", 1, "the tag !x/y is not known", "without it"),
+        ("a: !x/y z", 1, "a tag is no function of CloudFormation", "begins with ! in quotes"),
         ("? [a]\n: b", 1, "a key is a list or a mapping", "write a text"),
         ("a: 1\n<<: 3", 2, "`<<` must name a mapping", ""),
         ("a: !!binary aGk=", 1, "a value of YAML's type binary", ""),

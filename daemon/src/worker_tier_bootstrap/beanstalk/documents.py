@@ -31,6 +31,19 @@ _WRITTEN: Final = frozenset(_TAG + kind for kind in ("str", "int", "float", "tim
 _TRUE: Final = frozenset({"true", "yes", "on"})
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?")
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
+#: A name of a resource, of an attribute or of an option.
+_NAME: Final = re.compile(r"[A-Za-z0-9 :._-]{1,120}")
+#: The end of a message of PyYAML that quotes the document.
+_QUOTED: Final = re.compile(r"\b(alias|anchor|tag handle) ['\"].*", re.DOTALL)
+#: CloudFormation's functions, and Elastic Beanstalk's own.
+FUNCTIONS: Final = frozenset({"Ref", "Condition"}) | frozenset(
+    f"Fn::{name}"
+    for name in (
+        "And", "Base64", "Cidr", "Equals", "FindInMap", "ForEach", "GetAZs", "GetAtt",
+        "GetOptionSetting", "If", "ImportValue", "Join", "Length", "Not", "Or", "Select", "Split",
+        "Sub", "ToJsonString", "Transform",
+    )
+)  # fmt: skip
 _CONSTANTS: Final[Mapping[str, str | None]] = {"true": "true", "false": "false", "null": None}
 
 
@@ -126,18 +139,29 @@ def read_document(document: object) -> Node:
 
 
 def shown(node: Node) -> str:
-    """Return a part of a document in a few characters, for messages."""
+    """Return the kind of a part of a document, for messages.
+
+    A value may be a secret, so that the kind of a text is shown and never the text. A function is
+    shown by its name without its arguments, a mapping by its keys.
+    """
     match node:
         case Scalar(value=None):
             return "nothing"
         case Scalar(value=text):
-            return f"{text!r:.80}"
+            return f"a text of {len(text or '')} characters"
         case Items():
             return "a list"
         case Table(entries=()):
             return "an empty mapping"
+        case Table(entries=(Entry(key=key),)) if key in FUNCTIONS:
+            return key
         case _:
             return f"a mapping of {', '.join(node.keys()[:3])}"[:80]
+
+
+def shown_name(name: str) -> str:
+    """Return a name, such as a resource's, for messages; what cannot be one by its kind."""
+    return name if _NAME.fullmatch(name) else f"a text of {len(name)} characters"
 
 
 def _read_text(text: str) -> Node:
@@ -226,7 +250,7 @@ def _plain(value: object, place: Place) -> str | None:
             return value.isoformat().replace("+00:00", "Z")
         case _:
             raise UnreadableDocument(
-                f"a value is of the type {type(value).__name__}, got {value!r:.60}",
+                f"a value is of the type {type(value).__name__}",
                 "pass texts, numbers, lists and mappings",
                 place,
             )
@@ -374,11 +398,13 @@ class _Yaml(_Counter):
     def _function(self, node: yaml.Node, place: Place, depth: int) -> Node:
         """Return CloudFormation's short form, such as `!Ref Name`, as `{"Ref": "Name"}`."""
         name = node.tag.removeprefix("!")
-        if not name.isalnum():
-            raise UnreadableDocument(
-                f"the tag {node.tag} is not known here", "write the value without it", place
-            )
         key = name if name in ("Ref", "Condition") else f"Fn::{name}"
+        if key not in FUNCTIONS:
+            raise UnreadableDocument(
+                "a tag is no function of CloudFormation",
+                "write a value that begins with ! in quotes",
+                place,
+            )
         bare = type(node)(_bare_tag(node), node.value, node.start_mark, node.end_mark)
         value = self._untagged(bare, place.entry(key), self.depth(depth, place))
         if name == "GetAtt" and isinstance(value, Scalar) and value.value is not None:
@@ -445,7 +471,8 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> UnreadableDocument:
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     lines = text.splitlines()
     line = lines[(place.line or 1) - 1] if lines and (place.line or 1) <= len(lines) else ""
-    return UnreadableDocument(f"not YAML: {problem}", _yaml_hint(problem, line), place)
+    plain = _QUOTED.sub(r"\1", problem)
+    return UnreadableDocument(f"not YAML: {plain}", _yaml_hint(problem, line), place)
 
 
 def _yaml_hint(problem: str, line: str) -> str:

@@ -19,7 +19,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker_tier_bootstrap.beanstalk.documents import Entry, Items, Node, Scalar, Table, shown
+from worker_tier_bootstrap.beanstalk.documents import (
+    Entry,
+    Items,
+    Node,
+    Scalar,
+    Table,
+    shown,
+    shown_name,
+)
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 
 #: Where Elastic Beanstalk puts an entry that names no namespace.
@@ -233,7 +241,7 @@ def _one_of(sets: list[Node], found: Collected, place: Place) -> None:
 
 def _status(table: Table) -> str:
     parts = (table.get("DeploymentStatus"), table.get("EnvironmentName"))
-    texts = [part.value for part in parts if isinstance(part, Scalar) and part.value]
+    texts = [shown_name(part.value) for part in parts if isinstance(part, Scalar) and part.value]
     return " ".join(texts) or "one without a DeploymentStatus"
 
 
@@ -256,8 +264,9 @@ def _tier(root: Table, found: Collected) -> None:
     node = root.get("EnvironmentTier", "Tier")
     name = node.get("Name") if isinstance(node, Table) else None
     if isinstance(name, Scalar) and name.value not in (None, "Worker"):
+        kind = "WebServer" if name.value == "WebServer" else "different"
         found.pass_over(
-            f"the settings are those of a {name.value} environment, which has no queue",
+            f"the settings are those of a {kind} environment, which has no queue",
             "pass a worker environment's, or set the options of aws:elasticbeanstalk:sqsd",
             name.place,
         )
@@ -332,13 +341,18 @@ def _resource(entry: Entry, found: Collected) -> None:
     assert isinstance(table, Table)
     if (condition := table.get("Condition")) is not None:
         found.pass_over(
-            f"{entry.key} is made only on the condition {shown(condition)}, which is passed over",
+            f"{entry.key} is made only on the condition {_condition(condition)}, which is passed"
+            " over",
             "make the tier only where it is wanted",
             condition.place,
         )
     properties = table.get("Properties")
     node = properties.get("OptionSettings") if isinstance(properties, Table) else None
     _settings(node or Scalar(None, entry.place), "OptionSettings", found)
+
+
+def _condition(node: Node) -> str:
+    return shown_name(node.value) if isinstance(node, Scalar) and node.value else shown(node)
 
 
 def _entries(node: Node) -> tuple[Entry, ...]:

@@ -21,6 +21,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     UnreadableDocument,
     read_document,
     shown,
+    shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Place
 
@@ -132,9 +133,9 @@ class Resolver:
                 return self._function(node)
 
     def _scalar(self, text: str, place: Place) -> Text | None:
-        if dynamic := _DYNAMIC.search(text):
+        if _DYNAMIC.search(text):
             raise Unresolved(
-                f"{dynamic[0]} is a dynamic reference, and would put a secret into the template",
+                "{{resolve:...}} is a dynamic reference, and would put a secret into the template",
                 place,
             )
         whole = _BACKTICKS.fullmatch(text)
@@ -154,9 +155,9 @@ class Resolver:
         try:
             node = read_document(inner)
         except UnreadableDocument as error:
-            raise Unresolved(f"`{inner}` is {error.problem}", place) from None
+            raise Unresolved(f"what is in backticks is {error.problem}", place) from None
         if not isinstance(node, Table):
-            raise Unresolved(f"`{inner}` is not one function", place)
+            raise Unresolved("what is in backticks is not one function", place)
         return self._function(Table(node.entries, place))
 
     def _list(self, node: Items) -> Text:
@@ -180,7 +181,7 @@ class Resolver:
         if name in known:
             return known[name](argument)
         reason = _UNKNOWN.get(name, "it is not a function that is known here")
-        raise Unresolved(f"{name} ({_inside(argument)}) cannot be resolved: {reason}", node.place)
+        raise Unresolved(f"{shown_name(name)} cannot be resolved: {reason}", node.place)
 
     def _ref(self, argument: Node) -> Text | None:
         name = _literal(argument, "Ref")
@@ -192,14 +193,15 @@ class Resolver:
         else:
             name = _literal(argument, "Fn::GetAtt")
         if "." not in name:
-            raise Unresolved(f"Fn::GetAtt ({name}) names no attribute", argument.place)
+            raise Unresolved(f"Fn::GetAtt ({shown_name(name)}) names no attribute", argument.place)
         return self._named("Fn::GetAtt", name, argument.place)
 
     def _named(self, function: str, name: str, place: Place) -> Text:
         if name in set(Reference):
             return Text((Reference(name),))
         raise Unresolved(
-            f"{function} ({name}) cannot be resolved: only the environment's stack knows it",
+            f"{function} ({shown_name(name)}) cannot be resolved: only the environment's stack"
+            " knows it",
             place,
         )
 
@@ -249,7 +251,7 @@ class Resolver:
         texts = self._texts(rest, "Fn::Select")
         if not _INDEX.fullmatch(number) or int(number) >= len(texts):
             raise Unresolved(
-                f"Fn::Select has {len(texts)} items, got the index {number!r:.20}",
+                f"Fn::Select has {len(texts)} items, and its index is none of them",
                 argument.place,
             )
         return texts[int(number)]
@@ -260,17 +262,15 @@ class Resolver:
                 f"Fn::FindInMap takes three names, got {shown(argument)}", argument.place
             )
         found: Node | None = self.mappings
-        names = []
         for item in argument.items:
             text = self.text(item)
-            names.append(str(text))
             literal = None if text is None else text.literal
             known = isinstance(found, Table) and literal is not None
             found = found.get(literal) if known else None  # type: ignore[union-attr,arg-type]
         if found is None:
             raise Unresolved(
-                f"Fn::FindInMap ({', '.join(names)}) cannot be resolved: the document's Mappings"
-                " have no such literal names",
+                "Fn::FindInMap cannot be resolved: the document's Mappings have no such literal"
+                " names",
                 argument.place,
             )
         return self.text(found)
@@ -291,8 +291,8 @@ class Resolver:
         default = argument.get("DefaultValue")
         if default is None:
             raise Unresolved(
-                f"Fn::GetOptionSetting ({place}:{option}) cannot be resolved: the document does not"
-                " set it",
+                f"Fn::GetOptionSetting ({shown_name(f'{place}:{option}')}) cannot be resolved: the"
+                " document does not set it",
                 argument.place,
             )
         return self.text(default)
@@ -312,13 +312,6 @@ def _two(node: Node, function: str) -> tuple[Node, Node]:
 
 def _is_object(text: str) -> bool:
     return text.strip().startswith("{")
-
-
-def _inside(node: Node) -> str:
-    """Return the argument of a function in a few characters."""
-    if isinstance(node, Items):
-        return ", ".join(shown(item) for item in node.items[:3])[:80]
-    return shown(node)
 
 
 def _with_separator(separator: str, texts: list[Text]) -> Text:

@@ -72,7 +72,8 @@ class Option:
         lossless: values, in lower case without blanks, with which nothing is lost: Elastic
             Beanstalk's default, or what the tier does in any case.
         notice: what a person should read although a value is in `lossless`, or an empty text.
-        private: the value is a secret and is not shown.
+        public: the value is a number, one of some names, an id or a path and may be shown in
+            messages. All other values may hold secrets and are not shown.
     """
 
     outcome: Outcome
@@ -82,7 +83,7 @@ class Option:
     decided_by: tuple[str, ...] = ()
     lossless: tuple[str, ...] = ()
     notice: str = ""
-    private: bool = False
+    public: bool = False
 
     @property
     def effect(self) -> str:
@@ -98,7 +99,9 @@ class Option:
 
 def _becomes(prop: str, *, by: str = "") -> Option:
     names = by or (prop if prop.isidentifier() else "")
-    return Option(outcome=Outcome.HONOURED, becomes=prop, decided_by=tuple(names.split()))
+    return Option(
+        outcome=Outcome.HONOURED, becomes=prop, decided_by=tuple(names.split()), public=True
+    )
 
 
 def _over(reason: str, hint: str = "", *, lossless: tuple[str, ...] = (), by: str = "") -> Option:
@@ -108,6 +111,7 @@ def _over(reason: str, hint: str = "", *, lossless: tuple[str, ...] = (), by: st
         hint=hint,
         lossless=lossless,
         decided_by=tuple(by.split()),
+        public=True,
     )
 
 
@@ -118,7 +122,13 @@ def _refused(reason: str, hint: str, *, lossless: tuple[str, ...] = (), by: str 
         hint=hint,
         lossless=lossless,
         decided_by=tuple(by.split()),
+        public=True,
     )
+
+
+def _private(option: Option) -> Option:
+    """Return the row of an option whose value is free text, in which a secret may be."""
+    return replace(option, public=False)
 
 
 _SPOT: Final = "capacity=WorkerCapacity.spot(...)"
@@ -335,15 +345,18 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         )
     },
     PROPERTIES: {
-        "PORT": _becomes("port of the application"),
-        ANY_NAME: _becomes("environment of the application"),
+        "PORT": _private(_becomes("port of the application")),
+        ANY_NAME: _private(_becomes("environment of the application")),
     },
     SECRETS: {
-        ANY_NAME: _refused(
-            "values are not fetched from Secrets Manager or Parameter Store for the application",
-            f"pass the ARN as a property of {PROPERTIES}, let the application read the value when"
-            " it starts, and grant it to the tier, as in secret.grant_read(tier)",
-            by="secrets",
+        ANY_NAME: _private(
+            _refused(
+                "values are not fetched from Secrets Manager or Parameter Store for the"
+                " application",
+                f"pass the ARN as a property of {PROPERTIES}, let the application read the value"
+                " when it starts, and grant it to the tier, as in secret.grant_read(tier)",
+                by="secrets",
+            )
         )
     },
     LOGS: {
@@ -385,9 +398,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         _over("Elastic Beanstalk's own launch of the environment", lossless=_ANY),
     ),
     "aws:elasticbeanstalk:customoption": {
-        ANY_NAME: _over(
-            "only resources of .ebextensions read custom options, and none are made here",
-            "make the resources in the stack that holds the tier",
+        ANY_NAME: _private(
+            _over(
+                "only resources of .ebextensions read custom options, and none are made here",
+                "make the resources in the stack that holds the tier",
+            )
         )
     },
     ENVIRONMENT: {
@@ -408,10 +423,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     "aws:elasticbeanstalk:environment:proxy:staticfiles": _STATIC_FILES,
     "aws:elasticbeanstalk:healthreporting:system": {
-        "ConfigDocument": _over(
-            "enhanced health has no metrics here; the daemon has its own",
-            "see docs/observability.md for what replaces them",
-            lossless=_NO_METRICS,
+        "ConfigDocument": _private(
+            _over(
+                "enhanced health has no metrics here; the daemon has its own",
+                "see docs/observability.md for what replaces them",
+                lossless=_NO_METRICS,
+            )
         ),
         "EnhancedHealthAuthEnabled": _over("enhanced health is not used", lossless=_ANY),
         "HealthCheckSuccessThreshold": _over(
@@ -453,10 +470,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         )
     },
     "aws:elasticbeanstalk:sns:topics": {
-        "Notification Endpoint": _refused(
-            "the tier has a topic without subscribers",
-            "subscribe to tier.notifications_topic, and pass alarm_actions",
-            by="notifications_topic",
+        "Notification Endpoint": _private(
+            _refused(
+                "the tier has a topic without subscribers",
+                "subscribe to tier.notifications_topic, and pass alarm_actions",
+                by="notifications_topic",
+            )
         ),
         "Notification Protocol": _over("the tier has a topic without subscribers", lossless=_ANY),
         "Notification Topic ARN": _refused(
@@ -516,15 +535,16 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     ),
     DATABASE: _all(
         "DBAllocatedStorage, DBDeletionPolicy, DBEngine, DBEngineVersion, DBInstanceClass,"
-        " DBSnapshotIdentifier, DBUser, MultiAZDatabase",
+        " DBSnapshotIdentifier, MultiAZDatabase",
         _refused(_NO_DATABASE, _OWN_STACK),
     )
     | {
-        "DBPassword": replace(_refused(_NO_DATABASE, _OWN_STACK), private=True),
+        "DBPassword": _private(_refused(_NO_DATABASE, _OWN_STACK)),
+        "DBUser": _private(_refused(_NO_DATABASE, _OWN_STACK)),
         "HasCoupledDatabase": _refused(_NO_DATABASE, _OWN_STACK, lossless=("false",)),
     },
     "aws:cloudformation:template:parameter": {
-        ANY_NAME: _over("Elastic Beanstalk's inputs to its own template", lossless=_ANY)
+        ANY_NAME: _private(_over("Elastic Beanstalk's inputs to its own template", lossless=_ANY))
     },
     # ---- platforms
     PYTHON: {
@@ -552,10 +572,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     "aws:elasticbeanstalk:container:nodejs": {
         "GzipCompression": _over("the daemon does not read the bodies of answers", lossless=_ANY),
-        "NodeCommand": _refused(
-            "the bundle's Procfile or its package.json says what is started",
-            "write the command in a Procfile, such as `web: npm start`",
-            by=PROCFILE,
+        "NodeCommand": _private(
+            _refused(
+                "the bundle's Procfile or its package.json says what is started",
+                "write the command in a Procfile, such as `web: npm start`",
+                by=PROCFILE,
+            )
         ),
         "NodeVersion": _refused(
             "the Node.js of the system's packages is installed",
@@ -572,8 +594,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             "leave it out, or change php.ini with tier.add_user_data(...)",
             lossless=("on", "true", "1"),
         ),
-        "composer_options": _over(
-            "Composer is not run", "put vendor/ into the bundle, or run Composer in a Buildfile"
+        "composer_options": _private(
+            _over(
+                "Composer is not run", "put vendor/ into the bundle, or run Composer in a Buildfile"
+            )
         ),
         "display_errors": _over(
             "PHP's own setting, Off, is not changed", _USER_INI, lossless=("off", "false", "0")
@@ -593,11 +617,13 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         ),
     },
     "aws:elasticbeanstalk:container:tomcat:jvmoptions": {
-        "JVM Options": _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE),
-        "XX:MaxPermSize": _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("64m",)),
-        "Xms": _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",)),
-        "Xmx": _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",)),
-        ANY_NAME: _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE),
+        "JVM Options": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE)),
+        "XX:MaxPermSize": _private(
+            _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("64m",))
+        ),
+        "Xms": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",))),
+        "Xmx": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",))),
+        ANY_NAME: _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE)),
     },
     "aws:elasticbeanstalk:container:dotnet:apppool": _all(
         "Enable 32-bit Applications, Target Runtime", _refused(_NO_WINDOWS, _LEAVE_OUT)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from worker_tier_bootstrap.beanstalk import options, values
-from worker_tier_bootstrap.beanstalk.documents import Items, Node, Scalar, Table
+from worker_tier_bootstrap.beanstalk.documents import Items, Node, Scalar, Table, shown
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
 from worker_tier_bootstrap.beanstalk.functions import Reference, Resolver, Text, Unresolved
-from worker_tier_bootstrap.beanstalk.options import DATABASE, PROCFILE, PROPERTIES, SECRETS, Option
+from worker_tier_bootstrap.beanstalk.options import DATABASE, PROCFILE, PROPERTIES, Option
 from worker_tier_bootstrap.beanstalk.settings import Origin
 
 T = TypeVar("T")
@@ -25,7 +25,11 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """Is an option with the value that the document gives it."""
+    """Is an option with the value that the document gives it.
+
+    Args:
+        unread: the kind of a value that cannot be resolved, or an empty text.
+    """
 
     namespace: str
     option: str
@@ -33,6 +37,7 @@ class Given:
     text: Text
     row: Option
     place: Place
+    unread: str = ""
 
     @property
     def name(self) -> str:
@@ -41,9 +46,10 @@ class Given:
 
     @property
     def shown(self) -> str:
-        """Return the value for messages, unless it may be a secret."""
-        private = self.row.private or self.namespace in (PROPERTIES, SECRETS)
-        return "not shown" if private else f"{str(self.text)!r:.120}"
+        """Return the value for messages if its row says that it is public."""
+        if not self.row.public:
+            return "not shown"
+        return self.unread or f"{str(self.text)!r:.120}"
 
     @property
     def origin(self) -> Origin:
@@ -172,7 +178,10 @@ class Reader:
         try:
             text = self.resolver.text(setting.value)
         except Unresolved as error:
-            written = _given(setting, row, Text((_as_written(setting.value),)))
+            written = replace(
+                _given(setting, row, Text((_as_written(setting.value),))),
+                unread=shown(setting.value),
+            )
             self._unread(written, f"{written.name} cannot be honoured: {error.reason}")
             return
         if text is None or not text.parts:
@@ -182,7 +191,7 @@ class Reader:
             self.given[setting.key] = given
         else:
             reason = "it is known only when the stack is deployed"
-            self._unread(given, f"{given.name} ({text}) cannot be honoured: {reason}")
+            self._unread(given, f"{given.name} ({given.shown}) cannot be honoured: {reason}")
 
     def _unread(self, given: Given, message: str) -> None:
         """Report a value that is not known here, unless it does not matter."""
