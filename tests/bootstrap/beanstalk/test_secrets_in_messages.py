@@ -34,7 +34,7 @@ DOCUMENTS: dict[str, Any] = {
     "Fn::Base64": {PROPERTIES: {"A": {"Fn::Base64": MARKER}}},
     "Fn::Select": {PROPERTIES: {"A": {"Fn::Select": [MARKER, ["x"]]}}},
     "Fn::Join": {PROPERTIES: {"A": {"Fn::Join": ["", MARKER]}}},
-    "Fn::Split": {PROPERTIES: {"A": {"Fn::Join": ["", {"Fn::Split": [MARKER, ""]}]}}},
+    "Fn::Split": {PROPERTIES: {"A": {"Fn::Join": ["", {"Fn::Split": ["", MARKER]}]}}},
     "Fn::FindInMap": {PROPERTIES: {"A": {"Fn::FindInMap": ["A", "B", MARKER]}}},
     "a dynamic reference": {PROPERTIES: {"A": f"{{{{resolve:ssm:{MARKER}}}}}"}},
     "bytes": {PROPERTIES: {"A": MARKER.encode()}},

@@ -29,6 +29,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
+from worker_tier_bootstrap.beanstalk.functions import Resolver, Unresolved
 
 #: Where Elastic Beanstalk puts an entry that names no namespace.
 DEFAULT_NAMESPACE: Final = "aws:elasticbeanstalk:application:environment"
@@ -48,6 +49,12 @@ _KEYS: Final = {
     "value": "value",
     "resourcename": "resource",
     "resource": "resource",
+}
+#: What an entry's key names -> its name in messages.
+_MEANINGS: Final = {
+    "namespace": "namespace",
+    "option": "option name",
+    "resource": "ResourceName",
 }
 #: Keys of described environments and saved configurations that say nothing to be carried over.
 _ABOUT: Final = frozenset(
@@ -430,7 +437,18 @@ def _entry(item: Node, found: Collected) -> Setting | None:
 
 
 def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting | None:
-    option = _name(nodes.get("option"))
+    names: dict[str, str | None] = {}
+    for meaning in ("namespace", "option", "resource"):
+        try:
+            names[meaning] = _name(nodes.get(meaning), found.mappings)
+        except Unresolved as error:
+            found.refuse(
+                f"an entry's {_MEANINGS[meaning]} is not plain text: {error.reason}",
+                "write the name that the environment has",
+                error.place,
+            )
+            return None
+    option = names["option"]
     if option is None:
         found.refuse(
             f"an option setting without its optionname: {', '.join(item.keys()) or 'nothing'}",
@@ -439,16 +457,32 @@ def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting |
         )
         return None
     return Setting(
-        namespace=_name(nodes.get("namespace")) or DEFAULT_NAMESPACE,
+        namespace=names["namespace"] or DEFAULT_NAMESPACE,
         option=option,
-        resource=_name(nodes.get("resource")),
+        resource=names["resource"],
         value=nodes.get("value", Scalar(None, item.place)),
         place=item.place,
     )
 
 
-def _name(node: Node | None) -> str | None:
-    return node.name.strip() or None if isinstance(node, Scalar) and node.name else None
+def _name(node: Node | None, mappings: Table | None) -> str | None:
+    """Return a name of an entry, or None if it is absent or empty.
+
+    Raises:
+        Unresolved: it is a function whose text is not known at synth, or no text at all.
+    """
+    if node is None:
+        return None
+    if isinstance(node, Scalar) and "`" not in (node.name or ""):
+        return (node.name or "").strip() or None
+    if isinstance(node, Items):
+        raise Unresolved("it is a list", node.place)
+    text = Resolver(mappings=mappings).text(node)
+    if text is None:
+        return None
+    if text.literal is None:
+        raise Unresolved("it is known only when the stack is deployed", node.place)
+    return text.literal.strip() or None
 
 
 def _namespaces(root: Table, found: Collected) -> None:
