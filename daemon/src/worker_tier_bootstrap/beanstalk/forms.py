@@ -15,7 +15,7 @@ Sources: Elastic Beanstalk developer guide, "Option settings", "Saved configurat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,6 +55,7 @@ _MEANINGS: Final = {
     "namespace": "namespace",
     "option": "option name",
     "resource": "ResourceName",
+    "value": "value",
 }
 #: Keys of described environments and saved configurations that say nothing to be carried over.
 _ABOUT: Final = frozenset(
@@ -182,19 +183,23 @@ def collect(root: Node) -> Collected:
 
 
 def _document(root: Table, found: Collected) -> None:
-    for key, read in (
-        ("ConfigurationSettings", _described),
-        ("OptionSettings", _saved),
-        ("option_settings", _config_file),
-        ("settings", _saved),
-        ("setting", _terraform),
-        ("all_settings", _terraform),
-        ("Resources", _template),
-    ):
+    readers = {
+        "ConfigurationSettings": _described,
+        "OptionSettings": _saved,
+        "option_settings": _config_file,
+        "settings": _saved,
+        "setting": _terraform,
+        "all_settings": _terraform,
+        "Resources": _template,
+    }
+    for key, read in readers.items():
         node = root.get(key)
         if node is not None:
             mappings = root.get("Mappings")
             found.mappings = mappings if isinstance(mappings, Table) else None
+            _refuse_repeated(root, key, found)
+            if read not in (_saved, _config_file):  # these report every other key
+                _others(root, key, readers, found)
             read(root, node, found)
             return
     for key, hint in _OTHERS.items():
@@ -205,6 +210,24 @@ def _document(root: Table, found: Collected) -> None:
         _other_keys(root, found)
     else:
         _namespaces(root, found)
+
+
+def _others(root: Table, chosen: str, containers: Collection[str], found: Collected) -> None:
+    """Report other containers of option settings, which are not read beside the chosen one."""
+    for entry in root.entries:
+        if entry.key != chosen and entry.key in containers:
+            _unknown_key(entry, found)
+
+
+def _refuse_repeated(table: Table, key: str, found: Collected) -> None:
+    """Refuse a key that stands more than once in a mapping, of which the last would win."""
+    places = [entry.place for entry in table.entries if entry.key == key]
+    if len(places) > 1:
+        found.refuse(
+            f"{key} stands {len(places)} times in one mapping",
+            "write all of it under one key",
+            places[0],
+        )
 
 
 def _is_config_only(root: Table) -> bool:
@@ -243,6 +266,7 @@ def _one_of(sets: list[Node], found: Collected, place: Place) -> None:
         )
         return
     (table,) = tables
+    _refuse_repeated(table, "OptionSettings", found)
     _saved(table, table.get("OptionSettings") or Scalar(None, table.place), found)
 
 
@@ -261,10 +285,11 @@ def _saved(root: Table, node: Node, found: Collected) -> None:
             "add them in code, as in Tags.of(tier).add(...)",
             tags.place,
         )
+    name = "settings" if root.get("settings") is node else "OptionSettings"
     for entry in root.entries:
-        if entry.key not in _ABOUT | {"OptionSettings", "settings", "Tags"}:
+        if entry.key not in _ABOUT | {name, "Tags"}:
             _unknown_key(entry, found)
-    _settings(node, "settings" if root.get("OptionSettings") is None else "OptionSettings", found)
+    _settings(node, name, found)
 
 
 def _tier(root: Table, found: Collected) -> None:
@@ -340,10 +365,11 @@ def _template(root: Table, node: Node, found: Collected) -> None:
             node.place,
         )
         return
-    _resource(chosen[0], found)
+    _resource(chosen[0], resources, found)
 
 
-def _resource(entry: Entry, found: Collected) -> None:
+def _resource(entry: Entry, resources: list[Entry], found: Collected) -> None:
+    """Read an environment: the options of its template, and its own, which win."""
     table = entry.value
     assert isinstance(table, Table)
     if (condition := table.get("Condition")) is not None:
@@ -353,9 +379,49 @@ def _resource(entry: Entry, found: Collected) -> None:
             "make the tier only where it is wanted",
             condition.place,
         )
+    template = _template_of(entry, resources, found)
+    inherited = None if template is None else _own_options(template, found)
+    own = _own_options(entry, found)
+    if inherited is not None:
+        _settings(inherited, "OptionSettings", found)
+    if own is not None or inherited is None:
+        _settings(own or Scalar(None, entry.place), "OptionSettings", found)
+
+
+def _own_options(entry: Entry, found: Collected) -> Node | None:
+    """Return a resource's own OptionSettings, or None if it has none."""
+    table = entry.value
+    assert isinstance(table, Table)
+    _refuse_repeated(table, "Properties", found)
     properties = table.get("Properties")
-    node = properties.get("OptionSettings") if isinstance(properties, Table) else None
-    _settings(node or Scalar(None, entry.place), "OptionSettings", found)
+    if not isinstance(properties, Table):
+        return None
+    _refuse_repeated(properties, "OptionSettings", found)
+    node = properties.get("OptionSettings")
+    return None if node is None or _is_empty(node) else node
+
+
+def _template_of(entry: Entry, resources: list[Entry], found: Collected) -> Entry | None:
+    """Return the configuration template that an environment names, or None if it names none.
+
+    A name of a template that is not in the document is refused, for its options would be lost.
+    """
+    properties = entry.value.get("Properties") if isinstance(entry.value, Table) else None
+    node = properties.get("TemplateName") if isinstance(properties, Table) else None
+    if node is None or _is_empty(node) or _type(entry) == _TEMPLATE:
+        return None
+    reference = node.get("Ref") if isinstance(node, Table) else None
+    name = reference.value if isinstance(reference, Scalar) else None
+    for resource in resources:
+        if resource.key == name and _type(resource) == _TEMPLATE:
+            return resource
+    found.refuse(
+        f"{entry.key} has the options of a configuration template, TemplateName, that is not in the"
+        " document",
+        f"pass what `{_DESCRIBE}` prints, which has the options of both",
+        node.place,
+    )
+    return None
 
 
 def _condition(node: Node) -> str:
@@ -432,6 +498,13 @@ def _entry(item: Node, found: Collected) -> Setting | None:
         if meaning is None:
             _unknown_key(entry, found)
         else:
+            if meaning in nodes:
+                found.refuse(
+                    f"an entry has its {_MEANINGS[meaning]} more than once: {entry.key}",
+                    "write one entry for each option",
+                    entry.place,
+                )
+                return None
             nodes[meaning] = entry.value
     return _setting(item, nodes, found)
 
@@ -456,11 +529,24 @@ def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting |
             item.place,
         )
         return None
+    namespace = names["namespace"] or DEFAULT_NAMESPACE
+    if "value" not in nodes:
+        # Dumps list each option that has no value.
+        found.findings.append(
+            Finding(
+                outcome=Outcome.PASSED_OVER,
+                message=f"{namespace}:{option} is passed over: it has no value",
+                namespace=namespace,
+                option=option,
+                place=item.place,
+            )
+        )
+        return None
     return Setting(
-        namespace=names["namespace"] or DEFAULT_NAMESPACE,
+        namespace=namespace,
         option=option,
         resource=names["resource"],
-        value=nodes.get("value", Scalar(None, item.place)),
+        value=nodes["value"],
         place=item.place,
     )
 
