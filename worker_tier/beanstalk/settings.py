@@ -6,6 +6,7 @@ become props. A prop that code gives wins over a setting, with a warning that na
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -183,7 +184,7 @@ class Converted:
 
 def _add_action(tier: Tier, action: ScheduledAction) -> None:
     tier.scale_on_schedule(
-        action.name.replace("/", "-"),
+        _construct_id(action.name),
         schedule=autoscaling.Schedule.expression(action.recurrence),
         min_capacity=action.min_capacity,
         max_capacity=action.max_capacity,
@@ -191,6 +192,13 @@ def _add_action(tier: Tier, action: ScheduledAction) -> None:
         start_time=action.start_time,
         end_time=action.end_time,
     )
+
+
+def _construct_id(name: str) -> str:
+    """Return a construct's id for a name, in which no slash may stand, and for no other name."""
+    if "/" not in name:
+        return name
+    return f"{name.replace('/', '-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def convert(

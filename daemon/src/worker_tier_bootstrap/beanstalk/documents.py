@@ -44,6 +44,8 @@ FUNCTIONS: Final = frozenset({"Ref", "Condition"}) | frozenset(
         "Sub", "ToJsonString", "Transform",
     )
 )  # fmt: skip
+#: Half of a character of UTF-16, which JSON's and YAML's escapes can name.
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONSTANTS: Final[Mapping[str, str | None]] = {"true": "true", "false": "false", "null": None}
 
 
@@ -244,8 +246,10 @@ def _plain(value: object, place: Place) -> str | None:
             return None
         case bool():
             return "true" if value else "false"
-        case str() | int() | float():
-            return str(value)
+        case str():
+            return _text(str(value), place)
+        case int() | float():
+            return _digits(value, place)
         case datetime() | date():
             return value.isoformat().replace("+00:00", "Z")
         case _:
@@ -254,6 +258,35 @@ def _plain(value: object, place: Place) -> str | None:
                 "pass texts, numbers, lists and mappings",
                 place,
             )
+
+
+def _text(text: str, place: Place) -> str:
+    """Return a text that the CDK can hold.
+
+    Raises:
+        UnreadableDocument: it holds half of a character, which no encoding can write, or stands for
+            a list of the CDK, which is no text.
+    """
+    if _SURROGATE.search(text):
+        raise UnreadableDocument(
+            "a text holds half of a character, a surrogate", "write the whole character", place
+        )
+    if "#{Token[" in text:
+        raise UnreadableDocument(
+            "a text is a list of the CDK that is not known yet",
+            "write its items, or join them, as in Fn.join(...)",
+            place,
+        )
+    return text
+
+
+def _digits(number: float, place: Place) -> str:
+    try:
+        return str(number)
+    except ValueError:  # Python's limit for the digits of an integer
+        raise UnreadableDocument(
+            "a number has too many digits", "write a number that an option can have", place
+        ) from None
 
 
 class _Json(_Counter):
@@ -328,7 +361,7 @@ class _Json(_Counter):
             text, self._at = scanstring(self._text, self._at + 1, False)
         except ValueError as error:
             raise self._wrong(str(getattr(error, "msg", error)).lower()) from None
-        return str(text)
+        return _text(str(text), self._place(""))
 
     def _plain(self) -> str | None:
         for name, value in _CONSTANTS.items():
@@ -423,7 +456,7 @@ class _Yaml(_Counter):
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise UnreadableDocument("a key is a list or a mapping", "write a text", at)
-            key = str(key_node.value)
+            key = _text(str(key_node.value), at)
             if not key:
                 raise UnreadableDocument("a key of a mapping is empty", "name the option", at)
             value = self.node(value_node, place.entry(key).path, depth)
@@ -460,7 +493,7 @@ def _scalar(node: yaml.Node, place: Place) -> str | None:
     if node.tag == _TAG + "bool":
         return "true" if node.value.lower() in _TRUE else "false"
     if node.tag in _WRITTEN:
-        return str(node.value)
+        return _text(str(node.value), place)
     kind = node.tag.removeprefix(_TAG)
     raise UnreadableDocument(f"a value of YAML's type {kind}", "write a text in quotes", place)
 

@@ -222,8 +222,8 @@ def _capacity(reader: Reader) -> dict[str, Any]:
 
     asked = reader.peek(INSTANCES, "EnableSpot")
     listed = reader.peek(INSTANCES, "InstanceTypes")
-    one = take("InstanceType", str.strip, LAUNCH)
-    types = take("InstanceTypes", values.names) or (() if one is None else (one,))
+    one = take("InstanceType", values.instance_type, LAUNCH)
+    types = take("InstanceTypes", values.instance_types) or (() if one is None else (one,))
     _check_architectures(reader, types, listed)
     spot = take("EnableSpot", values.boolean)
     base = take("SpotFleetOnDemandBase", values.count)
@@ -375,14 +375,25 @@ def _action(reader: Reader, name: str | None, group: Mapping[str, Given]) -> Sch
         hint = "call tier.scale_on_schedule(...) when you want it"
         reader.findings.append(first.finding(Outcome.PASSED_OVER, message, hint, loses=True))
         return None
-    if name is None or "Recurrence" not in group:
-        lacks = "a Recurrence, so it runs once" if name else "a ResourceName"
+    lacks = _lacks(name, group)
+    if name is None or lacks:
         message = f"{what} cannot be honoured: it lacks {lacks}"
         hint = "give it one, or call tier.scale_on_schedule(...) in code"
         reader.findings.append(first.finding(Outcome.REFUSED, message, hint))
         return None
     reader.given |= {(SCHEDULE, option, None): given for option, given in group.items()}
     return _recurrent_action(reader, name)
+
+
+def _lacks(name: str | None, group: Mapping[str, Given]) -> str:
+    """Return what an action needs and does not have, or an empty text."""
+    if name is None:
+        return "a ResourceName"
+    if "Recurrence" not in group:
+        return "a Recurrence, so it runs once"
+    if group.keys().isdisjoint(("MinSize", "MaxSize", "DesiredCapacity")):
+        return "MinSize, MaxSize and DesiredCapacity, so it changes nothing"
+    return ""
 
 
 def _recurrent_action(reader: Reader, name: str) -> ScheduledAction:

@@ -31,6 +31,8 @@ STRATEGIES: Final = (
     "price-capacity-optimized",
 )
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,12}")
+#: A family with its generation and a size, as the CDK reads them.
+_INSTANCE_TYPE: Final = re.compile(r"[a-z]+[0-9]+[a-z-]*\.[a-z0-9-]+")
 #: A health check's target with a protocol and a port, such as `HTTP:80/health`.
 _TARGET: Final = re.compile(r"([A-Za-z]+):(\d+)(/.*)?")
 
@@ -76,6 +78,19 @@ def boolean(text: str) -> bool:
 def names(text: str) -> tuple[str, ...]:
     """Return the names between commas, without empty ones."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def instance_type(text: str) -> str:
+    """Return the name of an instance type that the CDK takes, such as `t3.small`."""
+    plain = text.strip()
+    if not _INSTANCE_TYPE.fullmatch(plain):
+        raise InvalidValue("must be an instance type, such as t3.small")
+    return plain
+
+
+def instance_types(text: str) -> tuple[str, ...]:
+    """Return the instance types between commas."""
+    return tuple(instance_type(name) for name in names(text))
 
 
 def change(text: str) -> tuple[int, bool]:
