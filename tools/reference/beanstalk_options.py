@@ -15,10 +15,16 @@ _INTRODUCTION: Final = """# Options of Elastic Beanstalk
 
 Generated from `worker_tier_bootstrap/beanstalk/options.py` by `make reference`.
 
+    from pathlib import Path
+
+    from aws_cdk import aws_ec2 as ec2
+    from worker_tier import WorkerApplication, WorkerMachineImage, WorkerTier
+
     WorkerTier.from_option_settings(
         self,
         "Worker",
         Path("saved.cfg.yml"),
+        vpc=ec2.Vpc.from_lookup(self, "Vpc", is_default=True),  # unless aws:ec2:vpc names one
         application=WorkerApplication.from_asset("app"),
         machine_image=WorkerMachineImage.amazon_linux_2023(),
     )
