@@ -500,12 +500,18 @@ def _scalar(node: yaml.Node, place: Place) -> str | None:
 
 def _not_yaml(error: yaml.YAMLError, text: str) -> UnreadableDocument:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+    position = getattr(error, "position", 0)  # of a character that YAML does not allow
+    place = Place(mark.line + 1, mark.column + 1) if mark else _place_of(position, text)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     lines = text.splitlines()
     line = lines[(place.line or 1) - 1] if lines and (place.line or 1) <= len(lines) else ""
     plain = _QUOTED.sub(r"\1", problem)
     return UnreadableDocument(f"not YAML: {plain}", _yaml_hint(problem, line), place)
+
+
+def _place_of(position: int, text: str) -> Place:
+    before = text[:position]
+    return Place(before.count("\n") + 1, position - before.rfind("\n"))
 
 
 def _yaml_hint(problem: str, line: str) -> str:

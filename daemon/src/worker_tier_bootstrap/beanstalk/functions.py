@@ -87,7 +87,7 @@ _EMPTY: Final = Text(())
 _BACKTICKS: Final = re.compile(r"`([^`]*)`")
 _VARIABLE: Final = re.compile(r"\$\{(!?)([^${}]*)\}")
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
-_DYNAMIC: Final = re.compile(r"\{\{resolve:[^}]*\}\}")
+_DYNAMIC: Final = "{{resolve:"
 #: Functions whose result depends on what only a deployment has.
 _UNKNOWN: Final = {
     "Condition": "a condition of the template is decided when it is deployed",
@@ -133,7 +133,7 @@ class Resolver:
                 return self._function(node)
 
     def _scalar(self, text: str, place: Place) -> Text | None:
-        if _DYNAMIC.search(text):
+        if "}}" in text.partition(_DYNAMIC)[2]:
             raise Unresolved(
                 "{{resolve:...}} is a dynamic reference, and would put a secret into the template",
                 place,

@@ -651,14 +651,14 @@ def row_of(namespace: str, option: str) -> Option | None:
     return rows.get(option) or rows.get(ANY_NAME)
 
 
-def unknown(namespace: str, option: str) -> Option:
-    """Return the row of an unknown option: refused, with the nearest known name."""
+def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:
+    """Return the row of an unknown option: refused, with the nearest known name if asked for."""
     rows = rows_of(namespace)
     if rows is None:
-        near = _nearest(namespace, list(OPTIONS))
+        near = _nearest(namespace, list(OPTIONS)) if suggest else None
         reason = "is not a namespace that is known here"
     else:
-        near = _nearest(option, list(rows))
+        near = _nearest(option, list(rows)) if suggest else None
         reason = "it is not an option that is known here"
     hint = f"the nearest name is {near}; correct it or leave it out" if near else "leave it out"
     return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)

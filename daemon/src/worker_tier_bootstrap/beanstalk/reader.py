@@ -20,6 +20,8 @@ T = TypeVar("T")
 Key = tuple[str, str, str | None]
 #: In the URL of a queue that Elastic Beanstalk made: it goes with the environment, a new one comes.
 _OWN_QUEUE: Final = "-AWSEBWorkerQueue-"
+#: Unknown names that get a suggestion; to look for one takes milliseconds.
+_MAX_SUGGESTIONS: Final = 20
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -86,6 +88,7 @@ class Reader:
         decided: props that are given in code, and `PROCFILE`.
         given: by namespace, option and, for scheduled actions, resource.
         origins: field of the typed settings -> the options that it was read from.
+        unknown_names: how many names were not in the table so far.
     """
 
     resolver: Resolver
@@ -93,6 +96,7 @@ class Reader:
     findings: list[Finding]
     given: dict[Key, Given] = field(default_factory=dict)
     origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
+    unknown_names: int = 0
 
     def add_all(self, collected: Collected) -> None:
         """Add a document's entries; the table decides on those that are not to be honoured."""
@@ -174,7 +178,7 @@ class Reader:
 
     def _add(self, setting: Setting) -> None:
         name = (setting.namespace, setting.option)
-        row = options.row_of(*name) or options.unknown(*name)
+        row = options.row_of(*name) or self._unknown(*name)
         try:
             text = self.resolver.text(setting.value)
         except Unresolved as error:
@@ -202,11 +206,16 @@ class Reader:
         else:
             self.findings.append(given.finding(Outcome.REFUSED, message, _value_hint(given)))
 
+    def _unknown(self, namespace: str, option: str) -> Option:
+        self.unknown_names += 1
+        suggest = self.unknown_names <= _MAX_SUGGESTIONS
+        return options.unknown(namespace, option, suggest=suggest)
+
     # ---- the table's outcomes
 
     def _refuse_namespace(self, namespace: str, settings: list[Setting]) -> None:
         names = ", ".join(setting.option for setting in settings)
-        row = options.unknown(namespace, "")
+        row = self._unknown(namespace, "")
         self.findings.append(
             Finding(
                 outcome=Outcome.REFUSED,
