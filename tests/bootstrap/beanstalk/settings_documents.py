@@ -685,7 +685,7 @@ option_settings:
         text="aws:elasticbeanstalk:command: {DeploymentPolicy: Rolling, BatchSizeType: Fixed,"
         " BatchSize: 30, Timeout: 900}\n",
         settings={"signal_timeout": 900, "deployment": ("Rolling", 1, "Fixed")},
-        refused=("BatchSize ('30') cannot be honoured: instances are replaced one at a time",),
+        refused=("BatchSize (30) cannot be honoured: instances are replaced one at a time",),
     ),
     Document(
         name="policies that are not what happens here",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aws_cdk import Token
+from aws_cdk.assertions import Annotations, Match
 from hypothesis import HealthCheck, given, settings
 
 from tests.bootstrap.beanstalk.test_malformed import entries, namespaces
+from tests.bootstrap.beanstalk.test_secrets_in_messages import DOCUMENTS, MARKER
 from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
-from worker_tier import InvalidProps, WorkerTier
+from worker_tier import InvalidProps, WorkerApplication, WorkerTier
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 SCHEDULE = "aws:autoscaling:scheduledaction"
@@ -52,6 +55,25 @@ def test_settings_of_any_shape_become_a_tier_or_are_refused_by_name(document: An
 )
 def test_what_would_end_in_a_traceback_is_refused(document: Any, words: str) -> None:
     assert any(words in problem for problem in problems_of(document))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS.keys())
+def test_a_secret_is_in_no_error_and_in_no_warning(document: Any, tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
+    stack = new_stack()
+    reported = ""
+    try:
+        WorkerTier.from_option_settings(
+            stack,
+            "Worker",
+            document,
+            vpc=vpc_of(stack),
+            application=WorkerApplication.from_asset(str(tmp_path)),
+        )
+    except InvalidProps as error:
+        reported = str(error)
+    warned = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    assert MARKER not in reported + "".join(str(entry.entry.data) for entry in warned)
 
 
 def test_names_of_scheduled_actions_that_differ_in_a_slash_are_two_actions() -> None:

@@ -315,7 +315,7 @@ def _refuse_batches(reader: Reader, policy: str, one_at_a_time: str) -> None:
     if str(given.text).strip() != one_at_a_time:
         del reader.given[COMMAND, "BatchSize", None]
         message = (
-            f"{given.name} ({given.shown}) cannot be honoured: instances are replaced one at a time"
+            f"{given.name} ({given.text}) cannot be honoured: instances are replaced one at a time"
         )
         hint = "set Fixed and 1, or pass update_policy"
         reader.findings.append(given.finding(Outcome.REFUSED, message, hint))
