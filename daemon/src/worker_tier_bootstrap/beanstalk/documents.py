@@ -47,6 +47,8 @@ FUNCTIONS: Final = frozenset({"Ref", "Condition"}) | frozenset(
 #: Half of a character of UTF-16, which JSON's and YAML's escapes can name.
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONSTANTS: Final[Mapping[str, str | None]] = {"true": "true", "false": "false", "null": None}
+#: How the CDK writes a list that is known only when the stack is deployed.
+_LIST_TOKEN: Final = re.compile(r"#\{Token\[[^\]]+\.\d+\]\}")
 
 
 class UnreadableDocument(ValueError):
@@ -271,7 +273,7 @@ def _text(text: str, place: Place) -> str:
         raise UnreadableDocument(
             "a text holds half of a character, a surrogate", "write the whole character", place
         )
-    if "#{Token[" in text:
+    if _LIST_TOKEN.search(text):
         raise UnreadableDocument(
             "a text is a list of the CDK that is not known yet",
             "write its items, or join them, as in Fn.join(...)",
