@@ -87,7 +87,11 @@ class Supervised:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @in_virtual_time
-async def test_a_signal_drains_and_ends_clean(number: signal.Signals) -> None:
+async def test_a_signal_drains_and_ends_clean(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as outside of nohup, wherever this test runs
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)
     s = Supervised(scheduler := Scheduler())
     s.tier.application.answers(None)
     sent = s.tier.sqs.send("work")

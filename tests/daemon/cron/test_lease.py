@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import example, given, settings, target
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sqsd.cron.lease import (
@@ -124,7 +124,7 @@ def not_three_in_a_row(numbers: set[int]) -> bool:
     return not any({n, n + 1, n + 2} <= numbers for n in numbers)
 
 
-@settings(max_examples=150)
+@settings(max_examples=500)
 @given(
     calls=calls_with_at_most_three_failures(),
     phase=st.floats(0.0, 1.0),
@@ -168,7 +168,6 @@ def test_the_only_follower_has_the_lease_in_time_though_three_calls_fail(
             state = ME.written(state, item, started)
         else:
             state = ME.read(state, before, now, next(spread))
-    target(now - renewed)
     # then the follower holds it within the lease + 5 s, with time left to read the task and send
     assert now - renewed <= 15.0 - 3 * 0.05
     assert ME.holds(state, now)

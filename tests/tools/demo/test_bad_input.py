@@ -74,7 +74,7 @@ def test_an_application_directory_without_anything_to_start(mark: str, tmp_path:
 def test_a_cron_yaml_with_mistakes_quotes_every_line(mark: str, tmp_path: Path) -> None:
     cron = (
         'version: 1\ncron:\n  - name: "a"\n    url: "/x"\n    schedule: "0 25 * * *"\n'
-        '  - name: "b"\n    url: "nowhere"\n    schedule: "* * * * *"\n'
+        '  - name: "b"\n    url: "http://nowhere"\n    schedule: "* * * * *"\n'
     )
     ended = run_demo(mark, "--app", app(tmp_path, cron=cron))
     assert_one_message(
