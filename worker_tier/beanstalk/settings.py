@@ -283,7 +283,7 @@ class _Merger:
         return props
 
     def _asked(self) -> Iterator[tuple[str, object]]:
-        """Yield prop and value of each setting, with None for what is not set.
+        """Yield prop and value of each setting, None for an option that is not set.
 
         `secrets` and `deployment` of the settings wait for props of these names.
         """
@@ -424,7 +424,7 @@ class _Merger:
 
 
 def _optional(make: Any, value: Any) -> Any:
-    """Return `make(value)`, or None for what is not set."""
+    """Return `make(value)`, or None if the option is not set."""
     return None if value is None else make(value)
 
 

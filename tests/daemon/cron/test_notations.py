@@ -21,7 +21,7 @@ def hint_of(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "notation", "schedule"),
     [
-        # a word processor's
+        # as a word processor writes it
         ("0 9 * * 1–5", "typographic", "0 9 * * 1-5"),
         ("0 9 * * 1—5", "typographic", "0 9 * * 1-5"),
         ("0 9 * * 1−5", "typographic", "0 9 * * 1-5"),

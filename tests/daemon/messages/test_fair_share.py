@@ -150,12 +150,12 @@ def test_a_busy_queue_reaches_its_share_as_connections_come_free(
     limit = data.draw(st.integers(len(weights), 100))
     late = data.draw(st.integers(0, len(weights) - 1))
     usages = [usage(weight) for weight in weights]
-    # given that the others have taken all but its poll, and take whatever they may again
+    # given other queues that use all connections but one, and receive again whenever they may
     usages[late] = usages[late]._replace(wanted=QUIET)
     for position in range(len(usages)):
         usages[position] = usages[position]._replace(in_flight=capacity(limit, usages, position))
     usages[late] = usages[late]._replace(wanted=ALL)
-    # when each running message ends once, one after another, and the others ask first
+    # when each running message ends once, in turn, and the other queues ask first
     for position in range(len(usages)):
         for _ in range(usages[position].in_flight):
             mine = usages[position]

@@ -1,4 +1,4 @@
-"""The summary: sums that are right, sentences that say what is not."""
+"""The summary of the demo: its sums are right, and what is missing is stated."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _KNOWN: Final = frozenset({"version", "cron", *_REQUIRED, *_OURS})
 _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
 
-#: Dashes that a word processor puts in the place of the hyphen of a list.
+#: Dashes that word processors write in place of the hyphen that begins a list entry.
 _LONG_DASHES: Final = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2022", "\u2212")
 
 

@@ -1,4 +1,4 @@
-"""Translates schedules that were written for another program, or in a word processor.
+"""Translates schedules written for another program, or changed by a word processor, to cron.yaml.
 
 Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
 dashes and typographic quotes, EventBridge (`rate`, `cron`), Quartz (seconds and years, `?`, days of
