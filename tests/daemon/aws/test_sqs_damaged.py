@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sqsd.aws.sqs import SqsQueue
 from sqsd.base.errors import AwsUnreachable
@@ -203,3 +205,43 @@ async def test_running_requests_survive_a_message_that_cannot_be_read() -> None:
         assert len(tier.log.of(events.MESSAGE_DAMAGED)) == 3
         assert tier.dispatcher.in_flight == 5
         assert tier.log.of(events.DAEMON_FAILED) == []
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+#: Places in an entry, each with the words of a log line of which one must name it.
+PLACES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+    (("Body",), ("Body", "MD5")),
+    (("ReceiptHandle",), ("ReceiptHandle",)),
+    (("MD5OfBody",), ("MD5",)),
+    (("Attributes",), ("Attributes",)),
+    (("MessageAttributes",), ("MessageAttributes", "message attribute")),
+    *((("Attributes", name), (name,)) for name in SYSTEM),
+    *((("MessageAttributes", "a", part), (part,)) for part in ("DataType", "StringValue")),
+    (("MessageAttributes", "a"), ("message attribute", "DataType", "StringValue", "BinaryValue")),
+]
+
+
+@given(place=st.sampled_from(PLACES), value=JSON_VALUES)
+async def test_any_value_in_any_place_is_read_or_logged_with_the_place(
+    place: tuple[tuple[str, ...], tuple[str, ...]], value: Any
+) -> None:
+    path, named = place
+    entry: dict[str, Any] = {
+        **GOOD,
+        "MD5OfBody": "92eb5ffee6ae2fec3ad71c777531578f",
+        "Attributes": dict(SYSTEM),
+        "MessageAttributes": {"a": {"DataType": "String", "StringValue": "v"}},
+    }
+    part = entry
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+    log = RecordingLog()
+    messages = await queue_on({"Messages": [entry]}, log).receive(10, 0)
+    if not messages:
+        ((_, values),) = log.events
+        assert any(name in values["reason"] for name in named), values["reason"]

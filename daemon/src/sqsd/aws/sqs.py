@@ -34,6 +34,10 @@ _SYSTEM_ATTRIBUTES: Final = [
     "ApproximateFirstReceiveTimestamp",
     "MessageGroupId",
 ]
+#: Those of them that are whole numbers.
+_NUMBERS: Final = frozenset(
+    {"SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"}
+)
 #: Last millisecond of the year 9999, the last one that a `datetime` can hold, in milliseconds.
 _LAST_MILLISECOND: Final = 253_402_300_799_999
 #: Most of a message id that is read, in characters; SQS's own limit.
@@ -270,47 +274,122 @@ def is_fifo(url: str) -> bool:
 def _message(entry: Any, asked_at: float) -> Message:
     """Read one entry of a receive.
 
+    One is read of every message, so the checks stand in one expression (0.4 us; one call for each
+    of them took 1.2 us). What is wrong is found out only where something is.
+
     Raises:
         ValueError: it cannot be read; the text names the part and what is wrong with it.
     """
+    try:
+        get = entry.get
+        message_id, handle, text = get("MessageId"), get("ReceiptHandle"), get("Body")
+        get_system = (get("Attributes") or _NOTHING).get
+        sender, group = get_system("SenderId"), get_system("MessageGroupId")
+        deduplication = get_system("MessageDeduplicationId")
+        trace = get_system("AWSTraceHeader")
+        count = _number(get_system("ApproximateReceiveCount"))
+        sent_at = _number(get_system("SentTimestamp"))
+        received_at = _number(get_system("ApproximateFirstReceiveTimestamp"))
+        attributes = get("MessageAttributes") or _NOTHING
+        if not (
+            message_id.isascii()
+            and message_id.isprintable()
+            and message_id
+            and type(handle) is str
+            and (sender is None or type(sender) is str)
+            and (group is None or type(group) is str)
+            and (deduplication is None or type(deduplication) is str)
+            and (trace is None or type(trace) is str)
+            and (count is None or count >= 0)
+        ):
+            raise ValueError
+        body = text.encode("utf-8", "surrogatepass")
+        expected = get("MD5OfBody")
+        if expected is not None and md5(body, usedforsecurity=False).hexdigest() != expected:
+            raise ValueError
+        return Message(
+            message_id if len(message_id) <= _LONGEST_ID else message_id[:_LONGEST_ID],
+            handle,
+            body,
+            1 if count is None else count,
+            sender or "",
+            sent_at if sent_at is None or 0 <= sent_at <= _LAST_MILLISECOND else None,
+            received_at if received_at is None or 0 <= received_at <= _LAST_MILLISECOND else None,
+            asked_at,
+            group,
+            {name: _attribute(value) for name, value in attributes.items()} if attributes else {},
+            deduplication,
+            trace,
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(_damage(entry)) from None
+
+
+def _attribute(value: Any) -> Attribute:
+    get = value.get
+    kind, text, binary = get("DataType"), get("StringValue"), get("BinaryValue")
+    if not (
+        (kind is None or type(kind) is str)
+        and (text is None or type(text) is str)
+        and (binary is None or type(binary) is str)
+    ):
+        raise ValueError
+    return Attribute(kind or "", text, binary)
+
+
+def _number(value: Any) -> int | None:
+    """Return a whole number that SQS wrote as a text, or None for an absent or empty one."""
+    if type(value) is str:
+        return int(value) if value else None
+    if value is None or type(value) is int:
+        return value
+    raise ValueError
+
+
+def _damage(entry: Any) -> str:
+    """Return why an entry cannot be read: the first part that is wrong, and what it is."""
     if not isinstance(entry, dict):
-        raise ValueError(f"the entry is {_shown(entry)}, not an object")
-    message_id = _printable_id(entry)
-    if message_id is None:
-        raise ValueError(f"MessageId is {_shown(entry.get('MessageId'))}")
-    body = _required(entry, "Body").encode("utf-8", "surrogatepass")
-    expected = entry.get("MD5OfBody")
-    if expected is not None and md5(body, usedforsecurity=False).hexdigest() != expected:
-        raise ValueError("the body does not have the MD5 that SQS gave")
-    system = _object(entry, "Attributes")
-    count = _number(system, "ApproximateReceiveCount")
-    if count is not None and count < 0:
-        raise ValueError(f"ApproximateReceiveCount is {count}")
-    return Message(
-        message_id,
-        _required(entry, "ReceiptHandle"),
-        body,
-        1 if count is None else count,
-        _text(system, "SenderId") or "",
-        _milliseconds(system, "SentTimestamp"),
-        _milliseconds(system, "ApproximateFirstReceiveTimestamp"),
-        asked_at,
-        _text(system, "MessageGroupId"),
-        {
-            name: _attribute(name, value)
-            for name, value in _object(entry, "MessageAttributes").items()
-        },
-        _text(system, "MessageDeduplicationId"),
-        _text(system, "AWSTraceHeader"),
+        return f"the entry is {_shown(entry)}, not an object"
+    if _printable_id(entry) is None:
+        return f"MessageId is {_shown(entry.get('MessageId'))}"
+    for name in ("Body", "ReceiptHandle"):
+        if not isinstance(entry.get(name), str):
+            return f"{name} is {_shown(entry.get(name))}, not a text"
+    system, attributes = entry.get("Attributes"), entry.get("MessageAttributes")
+    for name, value in (("Attributes", system), ("MessageAttributes", attributes)):
+        if value and not isinstance(value, dict):
+            return f"{name} is {_shown(value)}, not an object"
+    return (
+        _damaged_system_attribute(system or _NOTHING)
+        or _damaged_attribute(attributes or _NOTHING)
+        or "the body does not have the MD5 that SQS gave"
     )
 
 
-def _attribute(name: str, value: Any) -> Attribute:
-    if not isinstance(value, dict):
-        raise ValueError(f"message attribute {_shown(name)} is {_shown(value)}")
-    return Attribute(
-        _text(value, "DataType") or "", _text(value, "StringValue"), _text(value, "BinaryValue")
-    )
+def _damaged_system_attribute(system: Mapping[str, Any]) -> str | None:
+    for name in (*_SYSTEM_ATTRIBUTES, *_EXTRA_SYSTEM_ATTRIBUTES):
+        value = system.get(name)
+        if name not in _NUMBERS:
+            if value is not None and not isinstance(value, str):
+                return f"{name} is {_shown(value)}, not a text"
+            continue
+        try:
+            number = _number(value)
+        except ValueError:  # its text would quote the value, however long
+            return f"{name} is {_shown(value)}, not a whole number"
+        if name == "ApproximateReceiveCount" and number is not None and number < 0:
+            return f"{name} is {number}"
+    return None
+
+
+def _damaged_attribute(attributes: Mapping[str, Any]) -> str | None:
+    for name, value in attributes.items():
+        if not isinstance(value, dict):
+            return f"message attribute {_shown(name)} is {_shown(value)}"
+        for part in ("DataType", "StringValue", "BinaryValue"):
+            if value.get(part) is not None and not isinstance(value[part], str):
+                return f"{part} is {_shown(value[part])}, not a text"
+    return None
 
 
 def _printable_id(entry: Any) -> str | None:
@@ -319,43 +398,6 @@ def _printable_id(entry: Any) -> str | None:
     if isinstance(message_id, str) and message_id.isascii() and message_id.isprintable():
         return message_id[:_LONGEST_ID] or None
     return None
-
-
-def _object(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = entry.get(name) or _NOTHING
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is {_shown(value)}, not an object")
-    return value
-
-
-def _required(entry: Mapping[str, Any], name: str) -> str:
-    value = entry.get(name)
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is {_shown(value)}, not a text")
-    return value
-
-
-def _text(entry: Mapping[str, Any], name: str) -> str | None:
-    value = entry.get(name)
-    return value if value is None else _required(entry, name)
-
-
-def _number(entry: Mapping[str, Any], name: str) -> int | None:
-    value = entry.get(name)
-    if value is None or value == "":
-        return None
-    if isinstance(value, (str, int)):
-        try:
-            return int(value)
-        except ValueError:  # its text would quote the value, however long
-            pass
-    raise ValueError(f"{name} is {_shown(value)}, not a whole number")
-
-
-def _milliseconds(entry: Mapping[str, Any], name: str) -> int | None:
-    """Return milliseconds since 1970, or None for a time before that or after the year 9999."""
-    value = _number(entry, name)
-    return value if value is not None and 0 <= value <= _LAST_MILLISECOND else None
 
 
 def _shown(value: object) -> str:
