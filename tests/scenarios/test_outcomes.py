@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from sqsd import contract
-from tests.scenarios.harness import HANG_UP, Tier, eventually
+from tests.scenarios.harness import HANG_UP, Post, Tier, eventually
 
 pytestmark = pytest.mark.local_aws
 
@@ -235,3 +235,31 @@ def test_a_queue_of_failures_spends_no_more_receives_than_elastic_beanstalk(
     most = 1 + int((time.monotonic() - began) / visibility_timeout)
     assert max(Counter(tier.application.began).values()) <= most
     assert tier.counts()["dead"] == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_minutes_of_failures_spend_no_more_receives_than_elastic_beanstalk(tier: Tier) -> None:
+    visibility_timeout, phase_seconds = 20, 60
+    turn = itertools.count()
+    answers: list[tuple[int, ...]] = [(503,)]
+    tier.application.answer = lambda *_: (answers[-1][next(turn) % len(answers[-1])], 0.0)
+    tier.set_up(max_retries=100)
+    sent = set(tier.send(*(f"message {n}" for n in range(1_000))))
+    tier.start_daemon(visibility_timeout=visibility_timeout, inactivity_timeout=15, max_retries=100)
+    for statuses in ((503,), (504,), (200, 502)):
+        answers.append(statuses)
+        time.sleep(phase_seconds)
+    # Elastic Beanstalk's daemon leaves a failed message to its visibility timeout
+    attempts: dict[str, list[Post]] = {}
+    for post in list(tier.application.posts):
+        attempts.setdefault(post.message_id, []).append(post)
+    for posts in attempts.values():
+        elapsed = posts[-1].at - posts[0].at
+        assert len(posts) <= 1 + (elapsed + 0.5) / visibility_timeout
+    assert max(map(len, attempts.values())) >= 3 * phase_seconds // visibility_timeout // 2
+    assert len(tier.daemons[0].events("gate.closed")) <= 4
+    # and no message is lost, nor dead, nor processed again after a 200
+    answers.append((200,))
+    eventually(lambda: tier.counts() == NOTHING_LEFT, seconds=2 * visibility_timeout)
+    assert sorted(tier.application.answered_200) == sorted(sent)

@@ -198,6 +198,18 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
 
 
 @in_virtual_time
+async def test_an_application_that_answers_503_to_everything_but_a_get_closes_it_rarely() -> None:
+    async with RunningTier(visibility_timeout=20) as tier:
+        await tier.warm_up()
+        tier.application.answers(503)
+        for n in range(200):
+            tier.sqs.send(str(n))
+        await tier.clock.advance(179)
+        assert len(tier.application.posted) >= 9 * 200 - 100
+        assert len(tier.log.of(events.GATE_CLOSED)) <= 3
+
+
+@in_virtual_time
 async def test_a_poison_message_never_closes_the_gate() -> None:
     async with RunningTier(error_visibility_timeout=0, max_receives=50) as tier:
         tier.application.answers(502)

@@ -10,6 +10,7 @@ from sqsd.messages.gate import (
     DISTINCT_MESSAGES,
     LONGEST_PROBE_SECONDS,
     PROBES_TO_OPEN,
+    TRUST_SECONDS,
     WIDEN_SECONDS,
     Gate,
     Probe,
@@ -18,7 +19,7 @@ from sqsd.messages.gate import (
 
 def opened(connections: int = 50) -> Gate:
     gate = Gate(connections)
-    while gate.probed(alive=True) is not None:
+    while gate.probed(alive=True, now=0.0) is not None:
         pass
     return gate
 
@@ -27,12 +28,12 @@ def test_it_starts_closed_and_opens_after_probes_that_succeed_in_a_row() -> None
     gate = Gate(50)
     assert not gate.is_open
     for _ in range(PROBES_TO_OPEN - 1):
-        assert gate.probed(alive=True) is not None
-    assert gate.probed(alive=False) is not None  # all over again
+        assert gate.probed(alive=True, now=0.0) is not None
+    assert gate.probed(alive=False, now=0.0) is not None  # all over again
     for _ in range(PROBES_TO_OPEN - 1):
-        assert gate.probed(alive=True) is not None
+        assert gate.probed(alive=True, now=0.0) is not None
         assert not gate.is_open
-    assert gate.probed(alive=True) is None
+    assert gate.probed(alive=True, now=0.0) is None
     assert gate.is_open
 
 
@@ -47,29 +48,60 @@ def test_it_opens_narrow_and_doubles_with_every_answer() -> None:
 
 def test_pauses_between_failing_probes_double_up_to_a_limit() -> None:
     gate = Gate(1)
-    pauses = [gate.probed(alive=False) for _ in range(7)]
+    pauses = [gate.probed(alive=False, now=0.0) for _ in range(7)]
     assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
 
 
 def test_a_refused_connection_closes_it_at_once() -> None:
     gate = opened()
-    assert gate.application_down("a", certain=True)
+    assert gate.application_down("a", 0.0, certain=True)
     assert (gate.is_open, gate.limit, gate.probe) == (False, 1, Probe.LENIENT_GET)
 
 
 def test_a_proxys_50x_closes_it_only_from_distinct_messages() -> None:
     gate = opened()
-    assert not any(gate.application_down("poison", certain=False) for _ in range(100))
+    assert not any(gate.application_down("poison", 0.0, certain=False) for _ in range(100))
     for n in range(DISTINCT_MESSAGES - 2):
-        assert not gate.application_down(f"m{n}", certain=False)
-    assert gate.application_down("last", certain=False)
+        assert not gate.application_down(f"m{n}", 0.0, certain=False)
+    assert gate.application_down("last", 0.0, certain=False)
     assert gate.probe is Probe.ANSWER  # the proxy's port proves nothing
+
+
+def test_after_an_answer_to_a_get_messages_alone_do_not_close_it_for_a_minute() -> None:
+    gate = opened()
+    for n in range(DISTINCT_MESSAGES):
+        gate.application_down(f"m{n}", 0.0, certain=False)
+    while gate.probed(alive=True, now=1.0) is not None:
+        pass
+    # then messages are suspicious, and no more
+    for n in range(100):
+        assert not gate.application_down(f"n{n}", 1.0 + TRUST_SECONDS * n / 100, certain=False)
+    assert gate.is_suspicious
+    assert gate.application_down("m", 1.0 + TRUST_SECONDS, certain=False)
+
+
+@pytest.mark.parametrize("how", ["a refused connection", "a failed probe"])
+def test_an_answer_to_a_get_is_trusted_only_until_there_is_proof(how: str) -> None:
+    gate = opened()
+    for n in range(DISTINCT_MESSAGES):
+        gate.application_down(f"m{n}", 0.0, certain=False)
+    while gate.probed(alive=True, now=1.0) is not None:
+        pass
+    if how == "a refused connection":
+        assert gate.application_down("a", 2.0, certain=True)
+    else:
+        gate.application_down("a", 2.0, certain=False)
+        assert gate.suspicion_probed(alive=False)
+    while gate.probed(alive=True, now=3.0) is not None:
+        pass
+    closed = [gate.application_down(f"n{n}", 3.0, certain=False) for n in range(DISTINCT_MESSAGES)]
+    assert closed == [False, False, True]
 
 
 def test_one_message_that_met_a_proxy_alone_closes_it_when_a_probe_fails_too() -> None:
     gate = opened()
     assert not gate.suspicion_probed(alive=False)  # it was not suspicious
-    assert not gate.application_down("a", certain=False)
+    assert not gate.application_down("a", 0.0, certain=False)
     assert not gate.suspicion_probed(alive=True)
     assert (gate.is_suspicious, gate.is_open) == (True, True)
     assert gate.suspicion_probed(alive=False)
@@ -80,7 +112,7 @@ def test_one_message_that_met_a_proxy_alone_closes_it_when_a_probe_fails_too() -
 def test_an_answer_in_between_clears_the_suspicion() -> None:
     gate = opened()
     for n in range(20):
-        assert not gate.application_down(f"m{n}", certain=False)
+        assert not gate.application_down(f"m{n}", 0.0, certain=False)
         gate.answered()
         assert not gate.is_suspicious
     assert gate.is_open
@@ -88,8 +120,8 @@ def test_an_answer_in_between_clears_the_suspicion() -> None:
 
 def test_a_closed_gate_is_not_closed_again() -> None:
     gate = opened()
-    assert gate.application_down("a", certain=True)
-    assert not gate.application_down("b", certain=True)
+    assert gate.application_down("a", 0.0, certain=True)
+    assert not gate.application_down("b", 0.0, certain=True)
 
 
 EVENTS = st.lists(
@@ -114,11 +146,11 @@ def test_the_limit_stays_within_the_connections_and_only_probes_open(
             gate.answered()
         elif kind == "probe":
             if not before:
-                pause = gate.probed(bool(value))
+                pause = gate.probed(bool(value), now=0.0)
                 assert (pause is None) == gate.is_open
                 assert pause is None or 0 < pause <= LONGEST_PROBE_SECONDS
         else:
-            closed = gate.application_down(str(value), certain=kind == "certain")
+            closed = gate.application_down(str(value), 0.0, certain=kind == "certain")
             assert closed == (before and not gate.is_open)
         assert 1 <= gate.limit <= connections
         if gate.is_open and not before:
@@ -144,13 +176,13 @@ def test_an_open_gate_is_full_within_ten_seconds_without_an_answer(connections: 
 
 def test_a_gate_does_not_widen_while_it_is_closed_or_unproven() -> None:
     gate = opened()
-    gate.application_down("a", certain=False)
+    gate.application_down("a", 0.0, certain=False)
     gate.unproven.add("a")
     assert not gate.widen()
     assert gate.limit == 1
     gate.suspicion_probed(alive=True)
     assert not gate.widen()
     assert gate.limit == 2
-    gate.application_down("b", certain=True)
+    gate.application_down("b", 0.0, certain=True)
     assert gate.widen()
     assert (gate.limit, gate.is_open) == (1, False)

@@ -32,7 +32,7 @@ def opened(*, fifo: bool = False, **options: Any) -> MessageState:
     """A state machine whose gate is open."""
     chosen = SqsdOptions(**options)
     made = MessageState(chosen, fifo=fifo, gate=Gate(chosen.http_connections))
-    while made.gate.probed(alive=True) is not None:
+    while made.gate.probed(alive=True, now=0.0) is not None:
         pass
     return made
 
@@ -168,27 +168,27 @@ def test_a_drain_while_the_first_of_a_group_is_being_dead_lettered_forgets_nothi
 
 def test_a_held_group_with_one_on_its_last_receive_waits_until_the_application_is_back() -> None:
     state = opened(fifo=True, max_retries=2)
-    state.gate.application_down("other", certain=True)
+    state.gate.application_down("other", 0.0, certain=True)
     early, last = message("early", group="g"), message("last", delivery=2, group="g")
     assert receive(state, early, last, message("h", group="h")) == []
     actions = state.settle_held(0, NOW + 20)
     back = [a.in_flight.message.message_id for a in actions if isinstance(a, ChangeVisibility)]
     assert back == ["h"]
     while not state.gate.is_open:
-        state.gate.probed(alive=True)
+        state.gate.probed(alive=True, now=0.0)
     assert [in_flight.message for in_flight in posted(state.settle_held(1, NOW + 21))] == [early]
 
 
 @pytest.mark.parametrize("heartbeat", [True, False])
 def test_a_held_message_is_not_started_once_another_consumer_may_have_it(heartbeat: bool) -> None:
     state = opened(visibility_timeout=60, inactivity_timeout=5, heartbeat=heartbeat)
-    state.gate.application_down("other", certain=True)
+    state.gate.application_down("other", 0.0, certain=True)
     early, late = message("early"), message("late", asked_at=NOW + 40)
     assert receive(state, early) == []
     assert receive(state, late, now=NOW + 40, wall_time=NOW + 40) == []
     assert bool(state.heartbeats(NOW + 35)) is heartbeat  # and its result never arrives
     while not state.gate.is_open:
-        state.gate.probed(alive=True)
+        state.gate.probed(alive=True, now=0.0)
     actions = state.settle_held(2, NOW + 61)
     assert [in_flight.message for in_flight in posted(actions)] == [late]
     (back,) = event_names(actions)

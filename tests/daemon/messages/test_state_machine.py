@@ -99,7 +99,7 @@ class Dispatching(RuleBasedStateMachine):
             max_retries=retries,
         )
         self.state = MessageState(self.options, fifo=fifo, gate=Gate(connections))
-        while self.state.gate.probed(alive=True) is not None:
+        while self.state.gate.probed(alive=True, now=0.0) is not None:
             pass
 
     # ---- the world
@@ -116,7 +116,7 @@ class Dispatching(RuleBasedStateMachine):
     @precondition(lambda self: not self.state.gate.is_open)
     @rule(alive=st.booleans())
     def probe(self, alive: bool) -> None:
-        self.state.gate.probed(alive)
+        self.state.gate.probed(alive, self.now)
 
     @precondition(lambda self: self.state.gate.is_open and self.state.gate.unproven)
     @rule(alive=st.booleans())

@@ -7,8 +7,9 @@ that met no application is held too, and costs no further receive.
 A message that the application answers with 500 never closes the gate. A refused connection is
 proof and closes it at once. A proxy's 502 or 503, and a connection that ended without one byte, are
 a suspicion, because one poison message can kill a worker process too: the application is probed,
-and the gate closes if the probe fails, or if several *distinct* messages met the like in a row. A
-504 is no suspicion: it means that the application takes long.
+and the gate closes if the probe fails, or if several *distinct* messages met the like in a row. If
+the application then answers a GET, it is up and fails these messages itself: for a minute only a
+failed probe closes the gate. A 504 is no suspicion: it means that the application takes long.
 
 A message that raised suspicion is *unproven* until the next proof: a probe, an answer to any
 message, or a refused connection. Only then it is decided whether the message failed or met no
@@ -35,6 +36,9 @@ from sqsd.base.backoff import doubled
 
 #: Distinct messages in a row that must raise suspicion before the gate closes.
 DISTINCT_MESSAGES: Final = 3
+#: Time after an answer to a GET for which suspicion from messages alone does not close the gate, in
+#: seconds. It would close and open again several times a second, as long as every message fails.
+TRUST_SECONDS: Final = 60.0
 #: Probes in a row that must succeed before the gate opens.
 PROBES_TO_OPEN: Final = 2
 #: First wait between failed probes, in seconds; doubled with each failure.
@@ -78,6 +82,8 @@ class Gate:
     unproven: set[str] = field(default_factory=set)
     #: Whether the newest proof was that there is no application.
     proven_down: bool = False
+    #: Until when only a failed probe or a refused connection closes the gate, in monotonic seconds.
+    _trusted_until: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit = self.limit or self.narrowest
@@ -90,7 +96,7 @@ class Gate:
         if self.limit < self.connections:
             self.limit = min(self.connections, self.limit * 2)
 
-    def application_down(self, message_id: str, *, certain: bool) -> bool:
+    def application_down(self, message_id: str, now: float, *, certain: bool) -> bool:
         """A message met a sign of no application, or proof if `certain`.
 
         Returns: whether this closes the gate.
@@ -99,8 +105,10 @@ class Gate:
             self._prove(down=True)
         if not self.is_open:
             return False
-        self.suspects.add(message_id)
-        if not certain and len(self.suspects) < DISTINCT_MESSAGES:
+        if len(self.suspects) < DISTINCT_MESSAGES:
+            self.suspects.add(message_id)
+        doubtful = len(self.suspects) < DISTINCT_MESSAGES or now < self._trusted_until
+        if not certain and doubtful:
             return False
         self._close(Probe.LENIENT_GET if certain else Probe.ANSWER)
         self.proven_down = certain
@@ -141,13 +149,14 @@ class Gate:
 
     def _close(self, probe: Probe) -> None:
         self.is_open = False
+        self._trusted_until = 0.0
         self.limit = self.narrowest
         self.probe = probe
         self._good_probes = 0
         self._failed_probes = 0
         self.suspects.clear()
 
-    def probed(self, alive: bool) -> float | None:
+    def probed(self, alive: bool, now: float) -> float | None:
         """Take the result of a probe made while closed.
 
         Returns: seconds until the next probe, or None if the gate is open now.
@@ -161,6 +170,8 @@ class Gate:
         if self._good_probes < PROBES_TO_OPEN:
             return FIRST_PROBE_SECONDS / 5
         self.is_open = True
+        if self.probe is Probe.ANSWER:
+            self._trusted_until = now + TRUST_SECONDS
         self.limit = self.narrowest
         self._failed_probes = 0
         return None

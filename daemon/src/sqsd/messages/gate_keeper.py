@@ -90,7 +90,7 @@ class GateKeeper:
         try:
             while True:
                 alive = await self._application.probe(self._gate.probe)
-                wait = self._gate.probed(alive)
+                wait = self._gate.probed(alive, clock.monotonic())
                 if wait is None:
                     break
                 self._changed()

@@ -306,7 +306,7 @@ class MessageState:
                 self._delete(in_flight, actions)
                 self._run_next_of_group(in_flight, now, actions)
                 return actions
-        self._update_gate(in_flight, outcome, actions)
+        self._update_gate(in_flight, outcome, now, actions)
         settlement = settle(
             outcome,
             self._options,
@@ -413,14 +413,14 @@ class MessageState:
         return actions
 
     def _update_gate(
-        self, in_flight: InFlightMessage, outcome: Outcome, actions: list[Action]
+        self, in_flight: InFlightMessage, outcome: Outcome, now: float, actions: list[Action]
     ) -> None:
         busy = self._options.backpressure_statuses
         if busy and type(outcome) is Answered and status_is_in(outcome.status, busy):
             self.gate.busy()
         elif is_application_down(outcome):
             certain = type(outcome) is Unreachable
-            if self.gate.application_down(in_flight.message.message_id, certain=certain):
+            if self.gate.application_down(in_flight.message.message_id, now, certain=certain):
                 actions.append(LogEvent(events.GATE_CLOSED, {"reason": describe(outcome)}))
         elif type(outcome) is Answered and outcome.status != _GATEWAY_TIMEOUT:
             self.gate.answered()
