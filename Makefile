@@ -26,6 +26,7 @@ PYTHON_STAMP := $(call stamp,.venv,requirements/dev.txt pyproject.toml daemon/py
 # The demo does with a third of it, so that a first look is not a long wait.
 DEMO_STAMP := $(call stamp,.venv,requirements/demo.txt pyproject.toml daemon/pyproject.toml)
 LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements/local-aws.txt)
+RELEASE_STAMP := $(call stamp,.venv-release,requirements/release.txt)
 CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements/checkov.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
 # Without pyright, which only a test needs.
@@ -47,7 +48,7 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench reference lock clean distclean
+.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench reference dist lock clean distclean
 .PHONY: environment local-aws checkov need-python need-node
 
 help: ## say what there is (the default)
@@ -119,8 +120,11 @@ bench: environment ## measure the daemon against others, about half an hour
 reference: environment ## write the pages of docs/reference that are generated from the code
 	@$(PY) -m tools.reference
 
+dist: environment $(RELEASE_STAMP) ## build, check and try what is published; URL=https://HOST/PATH of the project
+	@.venv-release/bin/python -m tools.release --url '$(URL)' $(RELEASE_ARGS)
+
 lock: environment ## bring the lock files up to date with requirements/*.in and package.json
-	@for name in synth demo dev local-aws checkov; do \
+	@for name in synth demo dev local-aws checkov release; do \
 		output=requirements/$$name.txt; [ "$$name" = synth ] && output=requirements.txt; \
 		echo "locking $$output ..." >&2; \
 		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
@@ -135,11 +139,11 @@ bundle: environment ## pin what instances get to what is installed, and pack ane
 
 clean: ## remove what runs leave behind
 	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . \( -name .venv -o -name .venv-local-aws -o -name .venv-checkov -o -name node_modules \) -prune \
+	@find . \( -name .venv -o -name .venv-release -o -name .venv-local-aws -o -name .venv-checkov -o -name node_modules \) -prune \
 		-o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean ## ... and the environments, which the next run installs again
-	@rm -rf .venv .venv-local-aws .venv-checkov node_modules
+	@rm -rf .venv .venv-local-aws .venv-checkov .venv-release node_modules
 
 # ---- environments ---------------------------------------------------------------------------
 
@@ -189,6 +193,13 @@ $(LOCAL_AWS_STAMP): | need-python
 		"$(PYTHON)" -m venv .venv-local-aws && \
 		.venv-local-aws/bin/python $(PIP_INSTALL) --require-hashes -r requirements/local-aws.txt)
 	@rm -f .venv-local-aws/.installed-*
+	@touch $@
+
+$(RELEASE_STAMP): | need-python
+	$(call announce,installing what a release needs,$(NETWORK),\
+		"$(PYTHON)" -m venv .venv-release && \
+		.venv-release/bin/python $(PIP_INSTALL) --require-hashes -r requirements/release.txt)
+	@rm -f .venv-release/.installed-*
 	@touch $@
 
 $(CHECKOV_STAMP): | need-python

@@ -1,4 +1,4 @@
-"""Adds to a wheel what it has besides the package: the daemon's bundle, which instances fetch."""
+"""Adds what pyproject.toml cannot say: the version, and the daemon's bundle for instances."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,17 @@ from setuptools.command.build_py import build_py
 #: nothing but the standard library, so a build needs no installed package of ours.
 sys.path.insert(0, str(Path(__file__).resolve().parent / "daemon" / "src"))
 
+from sqsd import __version__
 from worker_tier_bootstrap.bundle import build_archive
+
+#: The daemon is a dependency, not a copy: the constructs read its contract and pack its files for
+#: instances, so its version must be the same. `make dist` tries the oldest CDK and the newest.
+REQUIREMENTS = [
+    "aws-cdk-lib>=2.252.0,<3",
+    "constructs>=10.0.0,<11",
+    "jsii>=1.100,<2",
+    f"worker-tier-daemon=={__version__}",
+]
 
 
 class WithBundle(build_py):
@@ -23,4 +33,4 @@ class WithBundle(build_py):
         target.write_bytes(build_archive().content)
 
 
-setup(cmdclass={"build_py": WithBundle})
+setup(version=__version__, install_requires=REQUIREMENTS, cmdclass={"build_py": WithBundle})

@@ -1,5 +1,6 @@
 """Elastic Beanstalk's worker tier without Elastic Beanstalk."""
 
+from sqsd import __version__
 from worker_tier.application.application import WorkerApplication
 from worker_tier.choices import LogFormat, RetryPolicy
 from worker_tier.encryption import allow_alarms_to_publish
@@ -49,5 +50,6 @@ __all__ = [
     "WorkerQueues",
     "WorkerScaling",
     "WorkerTier",
+    "__version__",
     "allow_alarms_to_publish",
 ]
