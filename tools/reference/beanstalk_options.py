@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from worker_tier_bootstrap.beanstalk import OPTIONS, PROCFILE, Option, Outcome
+from worker_tier_bootstrap.beanstalk import IMAGE, OPTIONS, PROCFILE, Option, Outcome
 from worker_tier_bootstrap.beanstalk.options import ANY_NAME, ANY_VALUE, COMPARED, SOURCES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -96,5 +96,6 @@ def _lossless(option: Option) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    shown = ["A Procfile" if name == PROCFILE else f"`{name}`" for name in names]
+    plain = {PROCFILE: "a Procfile", IMAGE: "a container image"}
+    shown = [plain.get(name, f"`{name}`") for name in names]
     return " or ".join(shown)

@@ -39,6 +39,7 @@ from worker_tier.queues.existing_queue import described
 from worker_tier.scaling.figures import WorkerScaling
 from worker_tier.scaling.trigger import Side, Trigger
 from worker_tier_bootstrap.beanstalk import (
+    IMAGE,
     PROCFILE,
     EnvironmentSettings,
     NetworkSettings,
@@ -51,7 +52,7 @@ from worker_tier_bootstrap.beanstalk import (
     sentences,
     warnings,
 )
-from worker_tier_bootstrap.contract import EXTERNAL
+from worker_tier_bootstrap.contract import CONTAINER, EXTERNAL
 
 #: The text of a YAML or JSON document, a file that holds one, or the data of one: namespace ->
 #: option -> value, a list of entries, or what the tools of Elastic Beanstalk print and write.
@@ -256,6 +257,8 @@ def _decided(given: SettingsProps) -> set[str]:
     directory = None if application is None else application.directory
     if directory is not None and (directory / PROCFILE).is_file():
         decided.add(PROCFILE)
+    if application is not None and application.kind == CONTAINER:
+        decided.add(IMAGE)
     return decided
 
 

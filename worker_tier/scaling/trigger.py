@@ -6,19 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker_tier.ranges import literal_count
+from worker_tier_bootstrap.beanstalk.values import MEASURES, STATISTICS, longest_alarm_seconds
 
-#: Values of `MeasureName` in `aws:autoscaling:trigger`, except the two of load balancers; each with
-#: the unit that EC2 publishes it with. An alarm with another unit never has a value.
-MEASURES: Final = {
-    "CPUUtilization": "Percent",
-    "NetworkIn": "Bytes",
-    "NetworkOut": "Bytes",
-    "DiskWriteOps": "Count",
-    "DiskReadBytes": "Bytes",
-    "DiskReadOps": "Count",
-    "DiskWriteBytes": "Bytes",
-}
-STATISTICS: Final = ("Minimum", "Maximum", "Sum", "Average")
 #: Limits of a period, min, and of the number of periods that an alarm evaluates.
 _MOST_MINUTES: Final = 600
 _MOST_PERIODS: Final = 600
@@ -83,6 +72,13 @@ class Trigger:
             )
         literal_count("Period", self.period_minutes, 1, _MOST_MINUTES, found)
         literal_count("EvaluationPeriods", self.evaluation_periods, 1, _MOST_PERIODS, found)
+        seconds = self.period_seconds * self.evaluation_periods
+        if not found and seconds > longest_alarm_seconds(self.period_minutes):
+            found.append(
+                f"Period ({self.period_minutes} min) times EvaluationPeriods"
+                f" ({self.evaluation_periods}) is {seconds} s, and CloudWatch takes at most"
+                f" {longest_alarm_seconds(self.period_minutes)} s; lower one"
+            )
         if not self.lower.threshold < self.upper.threshold:
             found.append(
                 f"LowerThreshold ({self.lower.threshold:g}) must be below UpperThreshold"

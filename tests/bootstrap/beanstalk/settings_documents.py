@@ -40,6 +40,8 @@ def text(*parts: str | Reference) -> Text:
     return Text(parts)
 
 
+#: The time with which the documents' scheduled actions are compared.
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 SQSD = {"sqsd": {"http_path": "/worker"}}
 GROUP_SEEN = "sg-0a1b2c3d4e5f60718"
 

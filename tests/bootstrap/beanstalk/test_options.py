@@ -11,6 +11,7 @@ from pathlib import Path
 from sqsd.contract import SqsdOptions
 from worker_tier.props import TierProps
 from worker_tier_bootstrap.beanstalk import (
+    IMAGE,
     OPTIONS,
     PROCFILE,
     Finding,
@@ -92,6 +93,12 @@ def test_a_row_says_what_happens_and_what_to_do() -> None:
         assert option.hint or option.outcome is not Outcome.REFUSED, where
 
 
+def test_a_hint_says_to_leave_out_what_nothing_else_decides() -> None:
+    for namespace, name, option in ROWS:
+        if option.outcome is Outcome.REFUSED and not option.decided_by:
+            assert re.search("leave (it|the option) out", option.hint), f"{namespace}:{name}"
+
+
 def asked_for(option: Option) -> set[str]:
     """The props that a hint asks for."""
     asked = set(re.findall(r"(?:pass|set|or) (\w+)(?==|\b)", option.hint)) & PROPS
@@ -104,7 +111,7 @@ PROPS = {prop for _, _, option in ROWS for prop in option.decided_by}
 
 def test_the_props_that_decide_are_props_of_a_tier() -> None:
     hints = typing.get_type_hints(TierProps)
-    assert PROPS - hints.keys() == {PROCFILE, "secrets"}, "secrets= is for the issue on releases"
+    assert PROPS - hints.keys() == {PROCFILE, IMAGE}
 
 
 def test_a_hint_that_says_pass_a_prop_is_not_followed_by_a_refusal() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.bootstrap.beanstalk.settings_documents import DOCUMENTS, Document
+from tests.bootstrap.beanstalk.settings_documents import DOCUMENTS, NOW, Document
 from worker_tier_bootstrap.beanstalk import (
     DeploymentSettings,
     EnvironmentSettings,
@@ -40,7 +40,7 @@ def compare(found: list[Finding], expected: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_a_document_is_read_and_nothing_of_it_is_silent(document: Document) -> None:
-    reading = read_settings(document.text, decided=document.decided)
+    reading = read_settings(document.text, decided=document.decided, now=NOW)
     compare(refusals(reading.findings), document.refused)
     compare(warnings(reading.findings), document.warned)
     assert fields_that_differ(reading.settings) == dict(document.settings)
@@ -48,7 +48,7 @@ def test_a_document_is_read_and_nothing_of_it_is_silent(document: Document) -> N
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_every_finding_of_a_text_has_its_line_and_every_refusal_a_hint(document: Document) -> None:
-    for finding in read_settings(document.text, decided=document.decided).findings:
+    for finding in read_settings(document.text, decided=document.decided, now=NOW).findings:
         if "environment properties take" not in finding.message:  # a sum of several lines
             assert finding.place.line is not None, finding
         if finding.outcome is Outcome.REFUSED:

@@ -346,13 +346,13 @@ def test_scheduled_actions_are_added_each_by_its_name() -> None:
             entry("Day", "Recurrence", "0 8 * * *"),
             entry("Night", "MinSize", "1"),
             entry("Night", "Recurrence", "0 20 * * *"),
-            entry("Night", "StartTime", "2026-12-01T00:00:00Z"),
+            entry("Night", "StartTime", "2099-12-01T00:00:00Z"),
         ],
         stack,
     )
     actions = Synthesized(stack).all("AWS::AutoScaling::ScheduledAction")
     found = {(a["MinSize"], a["Recurrence"], a.get("StartTime")) for a in actions.values()}
-    assert found == {(2, "0 8 * * *", None), (1, "0 20 * * *", "2026-12-01T00:00:00Z")}
+    assert found == {(2, "0 8 * * *", None), (1, "0 20 * * *", "2099-12-01T00:00:00Z")}
 
 
 def test_a_procfile_decides_in_the_place_of_python_options(application: WorkerApplication) -> None:

@@ -276,7 +276,7 @@ def test_all_that_cannot_be_honoured_is_reported_at_once() -> None:
         ),
         (
             {"aws:autoscaling:trigger": {"MeasureName": "CPUUtilization", "Unit": "Bytes"}},
-            "Unit (Bytes) must be Percent for CPUUtilization",
+            "Unit ('Bytes') must be Percent for CPUUtilization",
         ),
     ],
 )

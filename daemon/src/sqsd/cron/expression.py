@@ -38,7 +38,8 @@ _LONG_WEEKDAYS: Final = (
 )
 #: Most days of each month; the index is the month, from 1.
 _LONGEST_MONTH: Final = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_SHORTCUTS: Final = {
+#: Shortcut -> its five fields.
+SHORTCUTS: Final = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -310,8 +311,8 @@ def _shortcut(text: str) -> Expression:
     tokens = text.lower().split()
     if tokens[0].startswith("@every"):
         return _every(text, tokens)
-    if len(tokens) == 1 and tokens[0] in _SHORTCUTS:
-        full = _SHORTCUTS[tokens[0]]
+    if len(tokens) == 1 and tokens[0] in SHORTCUTS:
+        full = SHORTCUTS[tokens[0]]
         expression = _parse(full)
         assert isinstance(expression, CronExpression)
         return _renamed(expression, text)
@@ -319,7 +320,7 @@ def _shortcut(text: str) -> Expression:
         message = "@reboot has no meaning for a queue; allowed are"
     else:
         message = f'"{text.strip()}" is not a known shortcut; allowed are'
-    raise InvalidExpression([(0, f"{message} {', '.join(_SHORTCUTS)} and @every")])
+    raise InvalidExpression([(0, f"{message} {', '.join(SHORTCUTS)} and @every")])
 
 
 def _renamed(expression: CronExpression, text: str) -> CronExpression:

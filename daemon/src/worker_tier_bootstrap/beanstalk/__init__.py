@@ -14,7 +14,7 @@ from worker_tier_bootstrap.beanstalk.findings import (
     warnings,
 )
 from worker_tier_bootstrap.beanstalk.functions import Reference, Text
-from worker_tier_bootstrap.beanstalk.options import OPTIONS, PROCFILE, Option
+from worker_tier_bootstrap.beanstalk.options import IMAGE, OPTIONS, PROCFILE, Option
 from worker_tier_bootstrap.beanstalk.reading import Reading, read_settings
 from worker_tier_bootstrap.beanstalk.settings import (
     DeploymentSettings,
@@ -27,6 +27,7 @@ from worker_tier_bootstrap.beanstalk.settings import (
 )
 
 __all__ = [
+    "IMAGE",
     "OPTIONS",
     "PROCFILE",
     "DeploymentSettings",

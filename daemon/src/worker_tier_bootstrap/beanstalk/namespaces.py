@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from sqsd.contract import SqsdOptions
@@ -47,14 +48,19 @@ _DEFAULT_GROUP: Final = "elasticbeanstalk-default"
 #: The share of instances on demand, in percent, of a load-balanced environment with spot.
 _ON_DEMAND_PERCENTAGE: Final = 70
 _DEFAULT_POLICY: Final = "AllAtOnce"
-#: Deployment policies that are not what happens here: why, and what to do instead.
+_ONE_AT_A_TIME: Final = "BatchSizeType to Fixed and BatchSize to 1"
+#: Deployment policies that are not what happens here: why, and what else to do than set Rolling.
 _POLICIES: Final = {
-    "Immutable": "a new group starts at MinSize and not at the size that the load needs, so a"
-    " deployment would scale in; set Rolling, or pass"
-    " update_policy=autoscaling.UpdatePolicy.replacing_update() to accept that",
-    "RollingWithAdditionalBatch": "one instance less is in service during a deployment; set Rolling"
-    " and one more in MinSize, or pass update_policy",
-    "TrafficSplitting": "a worker has no load balancer; set Rolling",
+    "Immutable": (
+        "a new group starts at MinSize and not at the size that the load needs, so a deployment"
+        " would scale in",
+        ", or pass update_policy=autoscaling.UpdatePolicy.replacing_update() to accept that",
+    ),
+    "RollingWithAdditionalBatch": (
+        "one instance less is in service during a deployment",
+        " and one more in MinSize, or pass update_policy",
+    ),
+    "TrafficSplitting": ("a worker has no load balancer", ", or pass update_policy"),
 }
 
 
@@ -68,6 +74,7 @@ def typed_settings(reader: Reader) -> EnvironmentSettings:
         found |= read(reader)
     for read in (_secrets, _scheduled_actions, _properties):
         found |= read(reader)
+    _check_sizes(reader)
     assert not reader.given, f"options that no function here takes: {list(reader.given)}"
     return EnvironmentSettings(**found, origins=reader.origins)
 
@@ -110,9 +117,32 @@ def _checked(name: str, read: Callable[[str], int | str]) -> Callable[[str], int
 
 def _group(reader: Reader) -> dict[str, Any]:
     return {
-        "min_capacity": reader.take("min_capacity", GROUP, "MinSize", values.count),
-        "max_capacity": reader.take("max_capacity", GROUP, "MaxSize", values.count),
+        # Elastic Beanstalk documents a MinSize from 1; a tier may be empty.
+        "min_capacity": reader.take("min_capacity", GROUP, "MinSize", _instances(0)),
+        "max_capacity": reader.take("max_capacity", GROUP, "MaxSize", _instances(1)),
     }
+
+
+def _instances(least: int) -> Callable[[str], int]:
+    return values.between(least, values.MOST_INSTANCES)
+
+
+def _check_sizes(reader: Reader) -> None:
+    """Refuse a size that is above the largest of the group, unless code decides on one of them."""
+    if reader.says("min_capacity", "max_capacity", "single_instance"):
+        return
+    most = reader.read.get((GROUP, "MaxSize"))
+    for name in ((GROUP, "MinSize"), (INSTANCES, "SpotFleetOnDemandBase")):
+        if (least := reader.read.get(name)) is not None and most is not None:
+            _check_order(reader, least, most)
+
+
+def _check_order(reader: Reader, least: Given, most: Given) -> None:
+    """Refuse a number that is above another one."""
+    if values.whole(str(least.text)) > values.whole(str(most.text)):
+        problem = f"must be at most {most.option} ({most.shown})"
+        hint = f"lower {least.option} or raise {most.option}"
+        reader.object_to(least, problem, hint)
 
 
 def _trigger(reader: Reader) -> dict[str, Any]:
@@ -123,40 +153,100 @@ def _trigger(reader: Reader) -> dict[str, Any]:
         value = reader.take("trigger", TRIGGER, option, read)
         return default if value is None else value
 
+    _refuse_balancers(reader)
     base = TriggerSettings()
-    minutes = take("BreachDuration", values.whole, 0)
-    period = take("Period", values.whole, base.period_minutes)
-    periods = take("EvaluationPeriods", values.whole, base.evaluation_periods)
-    more, more_percent = take("UpperBreachScaleIncrement", values.change, (1, False))
-    fewer, fewer_percent = take("LowerBreachScaleIncrement", values.change, (-1, False))
+    minutes = take("BreachDuration", values.between(1, values.MOST_PERIODS), 0)
+    period = take("Period", values.between(1, values.MOST_PERIODS), base.period_minutes)
+    periods = take(
+        "EvaluationPeriods", values.between(1, values.MOST_PERIODS), base.evaluation_periods
+    )
+    more, more_percent = take("UpperBreachScaleIncrement", values.increase, (1, False))
+    fewer, fewer_percent = take("LowerBreachScaleIncrement", values.decrease, (-1, False))
     trigger = TriggerSettings(
         metric_name=take("MeasureName", values.one_of(*values.MEASURES), base.metric_name),
         statistic=take("Statistic", values.one_of(*values.STATISTICS), base.statistic),
         unit=reader.take("trigger", TRIGGER, "Unit", str.strip),
         period_minutes=period,
         # A metric must be beyond its limit for BreachDuration; periods of Period minutes cover it.
-        evaluation_periods=max(periods, -(-minutes // max(period, 1))),
-        upper_threshold=take("UpperThreshold", values.number, base.upper_threshold),
+        evaluation_periods=max(periods, -(-minutes // period)),
+        upper_threshold=take("UpperThreshold", values.threshold, base.upper_threshold),
         upper_increment=more,
         upper_percent=more_percent,
-        lower_threshold=take("LowerThreshold", values.number, base.lower_threshold),
+        lower_threshold=take("LowerThreshold", values.threshold, base.lower_threshold),
         lower_increment=fewer,
         lower_percent=fewer_percent,
     )
+    _check_trigger(reader, trigger)
     return {"trigger": trigger}
+
+
+def _refuse_balancers(reader: Reader) -> None:
+    """Refuse a metric that a load balancer publishes."""
+    given = reader.peek(TRIGGER, "MeasureName")
+    if given is None or str(given.text).strip() not in values.BALANCER_MEASURES:
+        return
+    if reader.says("scaling"):
+        reader.overrule(given, "scaling")
+        return
+    reason = "it is measured by a load balancer, and a worker has none"
+    measures = " or ".join(values.MEASURES)
+    reader.refuse(given, reason, f"set {measures} with thresholds of it, or pass scaling")
+
+
+def _check_trigger(reader: Reader, trigger: TriggerSettings) -> None:
+    """Refuse what makes a trigger that CloudWatch refuses, or one that never fires or never rests.
+
+    Options that were refused before are not compared, and none is if code decides on scaling.
+    """
+    if reader.says("scaling", "single_instance"):
+        return
+    _check_thresholds(reader, trigger)
+    unit = reader.read.get((TRIGGER, "Unit"))
+    needed = values.MEASURES[trigger.metric_name]
+    if unit is not None and trigger.unit != needed:
+        problem = f"must be {needed} for {trigger.metric_name}, or the alarm never sees a value"
+        reader.object_to(unit, problem, "correct it or leave it out")
+    seconds = 60 * trigger.period_minutes * trigger.evaluation_periods
+    longest = values.longest_alarm_seconds(trigger.period_minutes)
+    if seconds > longest:
+        of = ("EvaluationPeriods", "BreachDuration", "Period")
+        given = next(g for name in of if (g := reader.read.get((TRIGGER, name))) is not None)
+        message = (
+            f"{TRIGGER}: Period ({trigger.period_minutes} min) times"
+            f" {trigger.evaluation_periods} evaluation periods is {seconds} s, and CloudWatch"
+            f" takes at most {longest} s"
+        )
+        reader.findings.append(given.finding(Outcome.REFUSED, message, "lower one of them"))
+
+
+def _check_thresholds(reader: Reader, trigger: TriggerSettings) -> None:
+    lower = reader.read.get((TRIGGER, "LowerThreshold"))
+    upper = reader.read.get((TRIGGER, "UpperThreshold"))
+    if trigger.lower_threshold < trigger.upper_threshold:
+        return
+    if lower is not None:
+        of = f"{trigger.upper_threshold:.15g}, its default" if upper is None else upper.shown
+        hint = "set UpperThreshold too" if upper is None else "move one"
+        reader.object_to(lower, f"must be below UpperThreshold ({of})", hint)
+    elif upper is not None:
+        of = f"{trigger.lower_threshold:.15g}, its default"
+        reader.object_to(upper, f"must be above LowerThreshold ({of})", "set LowerThreshold too")
 
 
 # ---- instances
 
 
 def _launch(reader: Reader) -> dict[str, Any]:
-    size = reader.take("root_volume_size", LAUNCH, "RootVolumeSize", values.count)
     types = values.one_of("gp3", "gp2", "standard")
+    kind = reader.take("root_volume_type", LAUNCH, "RootVolumeType", types)
+    # Elastic Beanstalk documents 10 GB and more for SSDs; images of Linux need 8.
+    most = 1_024 if kind == "standard" else 16_384
+    size = reader.take("root_volume_size", LAUNCH, "RootVolumeSize", values.between(8, most, "GiB"))
     intervals = values.one_of("1 minute", "5 minute")
     interval = reader.take("detailed_monitoring", LAUNCH, "MonitoringInterval", intervals)
     return {
         "root_volume_size": size,
-        "root_volume_type": reader.take("root_volume_type", LAUNCH, "RootVolumeType", types),
+        "root_volume_type": kind,
         "security_group": _security_group(reader),
         "detailed_monitoring": None if interval is None else interval == "1 minute",
     }
@@ -206,8 +296,8 @@ def _network(reader: Reader) -> dict[str, Any]:
     if half is not None and not reader.says("vpc"):
         both = f"{VPC}:VPCId and {VPC}:Subnets"
         reader.refuse(half, f"{both} are needed together", "give both, or pass vpc")
-    vpc_id = reader.take("network", VPC, "VPCId", str.strip)
-    subnet_ids = reader.take("network", VPC, "Subnets", values.names)
+    vpc_id = reader.take("network", VPC, "VPCId", values.vpc)
+    subnet_ids = reader.take("network", VPC, "Subnets", values.subnets)
     network = None
     if vpc_id is not None and subnet_ids:
         network = NetworkSettings(vpc_id=vpc_id, subnet_ids=subnet_ids)
@@ -226,13 +316,13 @@ def _capacity(reader: Reader) -> dict[str, Any]:
     types = take("InstanceTypes", values.instance_types) or (() if one is None else (one,))
     _check_architectures(reader, types, listed)
     spot = take("EnableSpot", values.boolean)
-    base = take("SpotFleetOnDemandBase", values.count)
-    percentage = take("SpotFleetOnDemandAboveBasePercentage", values.count)
+    base = take("SpotFleetOnDemandBase", _instances(0))
+    percentage = take("SpotFleetOnDemandAboveBasePercentage", values.between(0, 100))
     strategy = take("SpotAllocationStrategy", values.one_of(*values.STRATEGIES))
     rebalance = take("EnableCapacityRebalancing", values.boolean, GROUP)
     if spot and listed is None and not reader.says("capacity", "instance_type"):
         assert asked is not None
-        reader.refuse(asked, "EnableSpot needs InstanceTypes", "name some")
+        reader.refuse(asked, "EnableSpot needs InstanceTypes", "set them, or pass capacity")
     if not spot or listed is None:
         return {"instance_types": types}
     settings = SpotSettings(
@@ -281,15 +371,17 @@ def _command(reader: Reader) -> dict[str, Any]:
     The tier replaces one instance at a time and awaits each: never faster, and never less safe,
     than all at once or in batches.
     """
-    timeout = reader.take("signal_timeout", COMMAND, "Timeout", values.count)
+    seconds = values.between(1, values.LONGEST_COMMAND, "seconds")
+    timeout = reader.take("signal_timeout", COMMAND, "Timeout", seconds)
     if not reader.keys(COMMAND):
         return {"signal_timeout": timeout}
     policy = _policy(reader)
     kinds = values.one_of("Fixed", "Percentage")
     kind = reader.take("deployment", COMMAND, "BatchSizeType", kinds) or "Percentage"
+    _refuse_batches(reader, policy, kind)
+    sizes = values.between(1, 100) if kind == "Percentage" else _instances(1)
+    size = reader.take("deployment", COMMAND, "BatchSize", sizes)
     default = 1 if kind == "Fixed" else 100
-    _refuse_batches(reader, policy, "1" if kind == "Fixed" else "100")
-    size = reader.take("deployment", COMMAND, "BatchSize", values.count)
     deployment = DeploymentSettings(
         policy=policy, batch_size=default if size is None else size, batch_size_type=kind
     )
@@ -297,27 +389,48 @@ def _command(reader: Reader) -> dict[str, Any]:
 
 
 def _policy(reader: Reader) -> str:
+    """Return the policy, in any case, or the default in the place of one that is refused."""
     given = reader.peek(COMMAND, "DeploymentPolicy")
     if given is None:
         return _DEFAULT_POLICY
-    name = str(given.text).strip()
+    known = {name.lower(): name for name in (_DEFAULT_POLICY, "Rolling", *_POLICIES)}
+    name = known.get(str(given.text).strip().lower(), "")
     if name != _DEFAULT_POLICY and reader.says("update_policy"):
         reader.overrule(given, "update_policy")
-    elif name not in ("AllAtOnce", "Rolling"):
-        reader.refuse(given, _POLICIES.get(name, "it must be AllAtOnce or Rolling"))
-    return reader.take("deployment", COMMAND, "DeploymentPolicy", str.strip) or _DEFAULT_POLICY
+        if name in ("Rolling", "RollingWithAdditionalBatch"):
+            _overrule_batches(reader)
+    elif name in _POLICIES:
+        reason, also = _POLICIES[name]
+        reader.refuse(given, reason, _rolling(reader) + also)
+    elif not name:
+        reader.refuse(given, "it must be AllAtOnce or Rolling", _rolling(reader))
+    reader.take("deployment", COMMAND, "DeploymentPolicy", str.strip)
+    return "Rolling" if name == "Rolling" and not reader.says("update_policy") else _DEFAULT_POLICY
 
 
-def _refuse_batches(reader: Reader, policy: str, one_at_a_time: str) -> None:
+def _rolling(reader: Reader) -> str:
+    """Return the hint to replace instances one at a time, with all options that need a change."""
+    if reader.peek(COMMAND, "BatchSize") is None and reader.peek(COMMAND, "BatchSizeType") is None:
+        return "set Rolling"
+    return f"set DeploymentPolicy to Rolling, {_ONE_AT_A_TIME}"
+
+
+def _overrule_batches(reader: Reader) -> None:
+    given = reader.peek(COMMAND, "BatchSize")
+    if given is not None and str(given.text).strip() != "100":
+        reader.overrule(given, "update_policy")
+
+
+def _refuse_batches(reader: Reader, policy: str, kind: str) -> None:
     given = reader.peek(COMMAND, "BatchSize")
     if given is None or policy != "Rolling":
         return
-    if str(given.text).strip() != one_at_a_time:
+    if str(given.text).strip() != ("1" if kind == "Fixed" else "100"):
         del reader.given[COMMAND, "BatchSize", None]
         message = (
             f"{given.name} ({given.text}) cannot be honoured: instances are replaced one at a time"
         )
-        hint = "set Fixed and 1, or pass update_policy"
+        hint = f"set {_ONE_AT_A_TIME}, or pass update_policy"
         reader.findings.append(given.finding(Outcome.REFUSED, message, hint))
 
 
@@ -333,7 +446,7 @@ def _logs(reader: Reader) -> dict[str, Any]:
         reader.refuse(
             deletes or replace(asked, option="DeleteOnTerminate", text=Text(("false",))),
             "the tier's log group goes with its stack",
-            "pass log_group=, made with RemovalPolicy.RETAIN, or set it to true",
+            "pass log_group=, made with RemovalPolicy.RETAIN, or set DeleteOnTerminate to true",
         )
     # Without streaming the value is Elastic Beanstalk's default, which was not chosen.
     return {"log_retention": retention if streamed else None}
@@ -370,19 +483,40 @@ def _scheduled_actions(reader: Reader) -> dict[str, Any]:
 def _action(reader: Reader, name: str | None, group: Mapping[str, Given]) -> ScheduledAction | None:
     first = next(iter(group.values()))
     what = f"{SCHEDULE} ({name or 'without a ResourceName'}: {', '.join(group)})"
-    if "Suspend" in group and str(group["Suspend"].text).lower() == "true":
-        message = f"{what} is passed over: it is suspended"
-        hint = "call tier.scale_on_schedule(...) when you want it"
+    if over := _why_no_more(group, reader.now):
+        reason, hint = over
+        message = f"{what} is passed over: {reason}"
         reader.findings.append(first.finding(Outcome.PASSED_OVER, message, hint, loses=True))
         return None
     lacks = _lacks(name, group)
     if name is None or lacks:
         message = f"{what} cannot be honoured: it lacks {lacks}"
-        hint = "give it one, or call tier.scale_on_schedule(...) in code"
+        hint = "give it one, or leave it out and call tier.scale_on_schedule(...) in code"
         reader.findings.append(first.finding(Outcome.REFUSED, message, hint))
         return None
     reader.given |= {(SCHEDULE, option, None): given for option, given in group.items()}
     return _recurrent_action(reader, name)
+
+
+def _why_no_more(group: Mapping[str, Given], now: datetime) -> tuple[str, str] | None:
+    """Return why an action changes nothing from now on, with a hint, or None if it does."""
+    if "Suspend" in group and str(group["Suspend"].text).strip().lower() == "true":
+        return "it is suspended", "call tier.scale_on_schedule(...) when you want it"
+    end = _moment_of(group.get("EndTime"))
+    if end is not None and end <= now:
+        return "it ended", "remove it"
+    start = _moment_of(group.get("StartTime"))
+    if "Recurrence" not in group and start is not None and start <= now:
+        return "it ran once, in the past", "remove it"
+    return None
+
+
+def _moment_of(given: Given | None) -> datetime | None:
+    """Return a time, or None if it is not set or unusable, which is reported where it is read."""
+    try:
+        return None if given is None else values.moment(str(given.text))
+    except values.InvalidValue:
+        return None
 
 
 def _lacks(name: str | None, group: Mapping[str, Given]) -> str:
@@ -397,19 +531,45 @@ def _lacks(name: str | None, group: Mapping[str, Given]) -> str:
 
 
 def _recurrent_action(reader: Reader, name: str) -> ScheduledAction:
+    for option in ("MinSize", "MaxSize", "DesiredCapacity", "StartTime", "EndTime"):
+        reader.read.pop((SCHEDULE, option), None)  # of the action before
+
     def take(option: str, read: Callable[[str], T]) -> T | None:
         return reader.take("scheduled_actions", SCHEDULE, option, read)
 
     take("Suspend", values.boolean)
-    return ScheduledAction(
+    action = ScheduledAction(
         name=name,
-        recurrence=take("Recurrence", str.strip) or "",
-        min_capacity=take("MinSize", values.count),
-        max_capacity=take("MaxSize", values.count),
-        desired_capacity=take("DesiredCapacity", values.count),
+        recurrence=take("Recurrence", values.recurrence) or "",
+        min_capacity=take("MinSize", _instances(0)),
+        max_capacity=take("MaxSize", _instances(0)),
+        desired_capacity=take("DesiredCapacity", _instances(0)),
         start_time=take("StartTime", values.moment),
         end_time=take("EndTime", values.moment),
     )
+    _check_action(reader, action)
+    if action.start_time is not None and action.start_time <= reader.now:
+        # It is active already, and Auto Scaling refuses a start in the past.
+        return replace(action, start_time=None)
+    return action
+
+
+def _check_action(reader: Reader, action: ScheduledAction) -> None:
+    """Refuse sizes and times of an action that exclude each other."""
+    for low, high in (
+        ("MinSize", "MaxSize"),
+        ("MinSize", "DesiredCapacity"),
+        ("DesiredCapacity", "MaxSize"),
+    ):
+        least, most = reader.read.get((SCHEDULE, low)), reader.read.get((SCHEDULE, high))
+        if least is not None and most is not None:
+            _check_order(reader, least, most)
+    if action.start_time is None or action.end_time is None:
+        return
+    if action.end_time <= action.start_time:
+        end = reader.read[SCHEDULE, "EndTime"]
+        start = reader.read[SCHEDULE, "StartTime"]
+        reader.object_to(end, f"must be after StartTime ({start.shown})", "correct one of them")
 
 
 # ---- environment properties

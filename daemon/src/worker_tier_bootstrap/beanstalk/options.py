@@ -51,6 +51,8 @@ COMMAND: Final = "aws:elasticbeanstalk:command"
 ENVIRONMENT: Final = "aws:elasticbeanstalk:environment"
 PYTHON: Final = "aws:elasticbeanstalk:container:python"
 DATABASE: Final = "aws:rds:dbinstance"
+#: What decides in an option's place besides props: the application is an image of a container.
+IMAGE: Final = "container image"
 #: Stands for any option's name in a namespace whose names are the user's.
 ANY_NAME: Final = "*"
 #: Stands for any value among the values with which nothing is lost.
@@ -68,7 +70,8 @@ class Option:
         becomes: the prop that an honoured option becomes, as Python, or an empty text.
         reason: what happens here instead, for an option that is not honoured.
         hint: what to do, or an empty text.
-        decided_by: props that decide in the option's place when they are given in code.
+        decided_by: props that decide in the option's place when they are given in code, `PROCFILE`
+            or `IMAGE`.
         lossless: values, in lower case without blanks, with which nothing is lost: Elastic
             Beanstalk's default, or what the tier does in any case.
         notice: what a person should read although a value is in `lossless`, or an empty text.
@@ -104,26 +107,35 @@ def _becomes(prop: str, *, by: str = "") -> Option:
     )
 
 
-def _over(reason: str, hint: str = "", *, lossless: tuple[str, ...] = (), by: str = "") -> Option:
+def _over(
+    reason: str, hint: str = "", *, lossless: tuple[str, ...] = (), by: str | tuple[str, ...] = ""
+) -> Option:
     return Option(
         outcome=Outcome.PASSED_OVER,
         reason=reason,
         hint=hint,
         lossless=lossless,
-        decided_by=tuple(by.split()),
+        decided_by=_names(by),
         public=True,
     )
 
 
-def _refused(reason: str, hint: str, *, lossless: tuple[str, ...] = (), by: str = "") -> Option:
+def _refused(
+    reason: str, hint: str, *, lossless: tuple[str, ...] = (), by: str | tuple[str, ...] = ""
+) -> Option:
     return Option(
         outcome=Outcome.REFUSED,
         reason=reason,
         hint=hint,
         lossless=lossless,
-        decided_by=tuple(by.split()),
+        decided_by=_names(by),
         public=True,
     )
+
+
+def _names(by: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return what decides: names between blanks, or as they are."""
+    return tuple(by.split()) if isinstance(by, str) else by
 
 
 def _private(option: Option) -> Option:
@@ -144,7 +156,9 @@ _NO_SSH: Final = "no port is open for SSH"
 _SESSION: Final = "set session_manager=True for a shell by AWS Systems Manager"
 _ZONES: Final = "zones follow from the subnets"
 _NO_DATABASE: Final = "no database is made here"
-_OWN_STACK: Final = "make it in another stack and pass its address in the environment"
+_OWN_STACK: Final = (
+    "leave it out, make the database in another stack and pass its address in the environment"
+)
 _EXTENSIONS: Final = "no extensions are read from a bucket"
 _ONE_AT_A_TIME: Final = "a new setting replaces instances one at a time, each awaited"
 _USER_INI: Final = "write it in a .user.ini beside index.php, which PHP reads"
@@ -152,6 +166,8 @@ _NO_WINDOWS: Final = "the tier runs on Linux"
 _NO_TOMCAT: Final = "no Tomcat is installed"
 _JAVA_LINE: Final = "write the options in a Procfile, such as `web: java -Xmx512m -jar app.jar`"
 _LEAVE_OUT: Final = "leave it out"
+#: What says how the application is started, in the place of a platform's options.
+_START: Final = (PROCFILE, IMAGE)
 #: Without metrics, in both orders in which dumps have its keys.
 _NO_METRICS: Final = (
     '{"version":1,"cloudwatchmetrics":{"instance":{},"environment":{}}}',
@@ -223,7 +239,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     LAUNCH: {
         "BlockDeviceMappings": _refused(
             "there is one encrypted root volume",
-            "set RootVolumeSize, or pass root_volume_size",
+            "pass root_volume_size, or leave it out and set RootVolumeSize",
             by="root_volume_size",
             lossless=("none",),
         ),
@@ -241,7 +257,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "IamInstanceProfile": replace(
             _refused(
                 "an instance profile is made for the role",
-                "pass role=, or grant to the tier what the application needs",
+                "pass role=, or leave it out and grant to the tier what the application needs",
                 by="role",
                 lossless=("aws-elasticbeanstalk-ec2-role",),
             ),
@@ -353,9 +369,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             _refused(
                 "values are not fetched from Secrets Manager or Parameter Store for the"
                 " application",
-                f"pass the ARN as a property of {PROPERTIES}, let the application read the value"
-                " when it starts, and grant it to the tier, as in secret.grant_read(tier)",
-                by="secrets",
+                f"leave it out, write the ARN as a property of {PROPERTIES}, let the application"
+                " read the value when it starts, and grant it to the tier, as in"
+                " secret.grant_read(tier)",
             )
         )
     },
@@ -473,19 +489,20 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "Notification Endpoint": _private(
             _refused(
                 "the tier has a topic without subscribers",
-                "subscribe to tier.notifications_topic, and pass alarm_actions",
+                "leave it out and subscribe it in code, as in"
+                " tier.notifications_topic.add_subscription(...), or pass notifications_topic",
                 by="notifications_topic",
             )
         ),
         "Notification Protocol": _over("the tier has a topic without subscribers", lossless=_ANY),
         "Notification Topic ARN": _refused(
             "a topic is not found by its ARN",
-            "pass notifications_topic=",
+            "pass notifications_topic=, as in sns.Topic.from_topic_arn(...)",
             by="notifications_topic",
         ),
         "Notification Topic Name": _refused(
             "a topic is not found by its name",
-            "pass notifications_topic=",
+            "pass notifications_topic=, as in sns.Topic.from_topic_arn(...)",
             by="notifications_topic",
         ),
     },
@@ -499,7 +516,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     "aws:elasticbeanstalk:xray": {
         "XRayEnabled": _refused(
             "no X-Ray daemon is installed",
-            "the daemon has OpenTelemetry, see docs/observability.md",
+            "leave it out; the daemon has OpenTelemetry, see docs/observability.md",
             lossless=("false",),
         )
     },
@@ -552,21 +569,21 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             "gunicorn starts with 1 process",
             "write a Procfile, such as `web: python3 -m gunicorn --bind 127.0.0.1:$PORT --workers 2"
             " application:application`",
-            by=PROCFILE,
+            by=_START,
             lossless=("1",),
         ),
         "NumThreads": _refused(
             "gunicorn starts with 15 threads",
             "write a Procfile, such as `web: python3 -m gunicorn --bind 127.0.0.1:$PORT --threads 8"
             " application:application`",
-            by=PROCFILE,
+            by=_START,
             lossless=("15",),
         ),
         "WSGIPath": _refused(
             "gunicorn starts application:application",
             "write a Procfile, such as `web: python3 -m gunicorn --bind 127.0.0.1:$PORT"
             " project.wsgi:application`",
-            by=PROCFILE,
+            by=_START,
             lossless=("application", "application.py", "application:application"),
         ),
     },
@@ -576,13 +593,14 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             _refused(
                 "the bundle's Procfile or its package.json says what is started",
                 "write the command in a Procfile, such as `web: npm start`",
-                by=PROCFILE,
+                by=_START,
             )
         ),
         "NodeVersion": _refused(
             "the Node.js of the system's packages is installed",
             "leave it out, or pass application=WorkerApplication.from_container(...) with an image"
             " of that version",
+            by=(IMAGE,),
         ),
         "ProxyServer": _over(
             "nginx stands before the application", "leave it out", lossless=("nginx",)
@@ -591,7 +609,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     "aws:elasticbeanstalk:container:php:phpini": {
         "allow_url_fopen": _refused(
             "PHP's own setting, On, is not changed",
-            "leave it out, or change php.ini with tier.add_user_data(...)",
+            "leave it out, and change php.ini with tier.add_user_data(...)",
+            by=(IMAGE,),
             lossless=("on", "true", "1"),
         ),
         "composer_options": _private(
@@ -606,6 +625,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             "nginx passes each request to index.php at the top of the bundle",
             "add an index.php there that requires the other one, such as `<?php require __DIR__ ."
             " '/public/index.php';`, and leave the option out",
+            by=(IMAGE,),
             lossless=("/",),
         ),
         "max_execution_time": _over("PHP's own setting, 30 s, is not changed", _USER_INI),
@@ -617,13 +637,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         ),
     },
     "aws:elasticbeanstalk:container:tomcat:jvmoptions": {
-        "JVM Options": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE)),
-        "XX:MaxPermSize": _private(
-            _refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("64m",))
-        ),
-        "Xms": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",))),
-        "Xmx": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE, lossless=("256m",))),
-        ANY_NAME: _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=PROCFILE)),
+        "JVM Options": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=_START)),
+        "XX:MaxPermSize": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=_START, lossless=("64m",))),
+        "Xms": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=_START, lossless=("256m",))),
+        "Xmx": _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=_START, lossless=("256m",))),
+        ANY_NAME: _private(_refused(_NO_TOMCAT, _JAVA_LINE, by=_START)),
     },
     "aws:elasticbeanstalk:container:dotnet:apppool": _all(
         "Enable 32-bit Applications, Target Runtime", _refused(_NO_WINDOWS, _LEAVE_OUT)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from worker_tier_bootstrap.beanstalk import options, values
@@ -13,7 +14,7 @@ from worker_tier_bootstrap.beanstalk.documents import Items, Node, Scalar, Table
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
 from worker_tier_bootstrap.beanstalk.functions import Reference, Resolver, Text, Unresolved
-from worker_tier_bootstrap.beanstalk.options import DATABASE, PROCFILE, PROPERTIES, Option
+from worker_tier_bootstrap.beanstalk.options import DATABASE, IMAGE, PROCFILE, PROPERTIES, Option
 from worker_tier_bootstrap.beanstalk.settings import Origin
 
 T = TypeVar("T")
@@ -43,8 +44,9 @@ class Given:
 
     @property
     def name(self) -> str:
-        """Return the option's full name."""
-        return f"{self.namespace}:{self.option}"
+        """Return the option's full name, with the scheduled action that it belongs to."""
+        of = "" if self.resource is None else f" of {self.resource}"
+        return f"{self.namespace}:{self.option}{of}"
 
     @property
     def shown(self) -> str:
@@ -85,8 +87,10 @@ class Reader:
     """Holds the options that are not taken yet, and the findings about all others.
 
     Args:
-        decided: props that are given in code, and `PROCFILE`.
+        decided: props that are given in code, `PROCFILE` and `IMAGE`.
+        now: the time, in which a scheduled action lies ahead or in the past.
         given: by namespace, option and, for scheduled actions, resource.
+        read: the options that were taken and had usable values.
         origins: field of the typed settings -> the options that it was read from.
         unknown_names: how many names were not in the table so far.
     """
@@ -94,7 +98,9 @@ class Reader:
     resolver: Resolver
     decided: frozenset[str]
     findings: list[Finding]
+    now: datetime
     given: dict[Key, Given] = field(default_factory=dict)
+    read: dict[tuple[str, str], Given] = field(default_factory=dict)
     origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
     unknown_names: int = 0
 
@@ -145,6 +151,7 @@ class Reader:
             self.findings.append(given.finding(Outcome.REFUSED, message, "correct it"))
             return None
         self.honour(field_name, given)
+        self.read[namespace, option] = given
         return value
 
     def honour(self, field_name: str, given: Given) -> None:
@@ -159,6 +166,12 @@ class Reader:
         message = f"{given.name} ({given.shown}) cannot be honoured: {reason}"
         self.findings.append(given.finding(Outcome.REFUSED, message, hint, reason=reason))
 
+    def object_to(self, given: Given, problem: str, hint: str) -> None:
+        """Report what is wrong with the value of an option, of those taken before or not."""
+        self.given.pop((given.namespace, given.option, given.resource), None)
+        message = f"{given.name} ({given.shown}) {problem}"
+        self.findings.append(given.finding(Outcome.REFUSED, message, hint))
+
     def pass_over(self, given: Given, reason: str) -> None:
         """Take an option and report that nothing is lost without it."""
         self.given.pop((given.namespace, given.option, given.resource), None)
@@ -167,8 +180,8 @@ class Reader:
 
     def overrule(self, given: Given, prop: str) -> None:
         """Take an option and report that a prop decides in its place, or a Procfile."""
-        if prop == PROCFILE:
-            self.pass_over(given, "the Procfile decides")
+        if prop in (PROCFILE, IMAGE):
+            self.pass_over(given, f"the {prop} decides")
             return
         self.given.pop((given.namespace, given.option, given.resource), None)
         message = f"{prop}, given in code, wins over {given.name} ({given.shown})"
@@ -275,7 +288,8 @@ def _value_hint(given: Given) -> str:
     """Return what to do about a value that is not known here."""
     hint = "write the value that the environment has"
     if given.namespace != PROPERTIES:
-        return hint
+        props = [name for name in given.row.decided_by if name.isidentifier()]
+        return f"{hint}, or pass {props[0]} in code" if props else hint
     in_code = f"WorkerApplication.from_asset(..., environment={{{given.option!r}: ...}})"
     return f"{hint}, or leave it out and pass it in code, as in {in_code}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from worker_tier_bootstrap.beanstalk.documents import UnreadableDocument, read_document
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome
@@ -28,13 +29,18 @@ class Reading:
     findings: tuple[Finding, ...]
 
 
-def read_settings(document: object, *, decided: Collection[str] = ()) -> Reading:
+def read_settings(
+    document: object, *, decided: Collection[str] = (), now: datetime | None = None
+) -> Reading:
     """Read a settings document in any of its forms. What is wrong with it becomes a finding.
 
     Args:
         document: the text of a YAML or JSON document, or data.
         decided: names of the props that are given in code: options that they decide instead of are
-            passed over. Also `PROCFILE` if the application's bundle has one.
+            passed over. Also `PROCFILE` if the application's bundle has one, and `IMAGE` if the
+            application is an image of a container.
+        now: the time with which those of scheduled actions are compared; None stands for the
+            clock's.
     """
     try:
         root = read_document(document)
@@ -44,7 +50,9 @@ def read_settings(document: object, *, decided: Collection[str] = ()) -> Reading
         )
         return Reading(settings=EnvironmentSettings(), findings=(finding,))
     collected = collect(root)
-    reader = Reader(_resolver(collected), frozenset(decided), list(collected.findings))
+    reader = Reader(
+        _resolver(collected), frozenset(decided), list(collected.findings), now or datetime.now(UTC)
+    )
     reader.add_all(collected)
     settings = typed_settings(reader)
     return Reading(settings=settings, findings=_in_order(reader.findings))
