@@ -140,7 +140,7 @@ cron:
         ('"/backup"', "‘backup’", 4, ["quotes around it", "write /backup"]),
         ('"/backup"', "7", 4, ["int", 'quotes: "7"']),
         ('"backup"', "2026-01-01", 3, ["timestamp", 'quotes: "2026-01-01"']),
-        ('"0 */12 * * *"', "*/5 * * * * ?", 5, ["not YAML", "Quartz", 'write "* * * * *"']),
+        ('"0 */12 * * *"', "*/5 * * * * ?", 5, ["not YAML", "Quartz", 'write "@every 5s"']),
         ('"0 */12 * * *"', "“0 9 * * *”", 5, ["typographic", 'write "0 9 * * *"']),
         ('"0 */12 * * *"', "0 9 * * 1–5", 5, ["typographic", 'write "0 9 * * 1-5"']),
         ('"0 */12 * * *"', "every 5 minutes", 5, ["App Engine", 'write "@every 5m"']),

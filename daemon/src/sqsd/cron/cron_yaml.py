@@ -6,18 +6,21 @@ Elastic Beanstalk's files work unchanged: `version: 1`, and under `cron` a list 
 
 A key that EB ignores is ignored here too, unless it is close to a known one and so probably
 misspelt: a task that silently runs without its `timezone` is worse than an error. What EB accepts
-but silently reads as something else (two tasks of one name, numbers as names, absolute URLs, and
-what `cron.expression` lists) is refused. A `url` without its leading slash gets one, as in EB, with
-a warning.
+but silently reads as something else (two tasks of one name, and what `cron.expression` lists) is
+refused, and so are names that are no text. A `url` is a path relative to the daemon's own host;
+what cannot be one is refused, as in EB, and so is an absolute url, of which EB says nothing. One
+without its leading slash gets it, as in EB, with a warning.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import quote
 from zoneinfo import ZoneInfoNotFoundError, available_timezones
 
 import yaml
@@ -51,6 +54,18 @@ _KNOWN: Final = frozenset({"version", "cron", *_REQUIRED, *_OURS})
 _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
 
+#: What a template engine or a shell would fill in, in a path.
+_VARIABLE: Final = re.compile(r"[{}]|<[^>]*>|\$\(|%\(")
+#: The beginning of a url that names a protocol, with its host; and one that names a host alone.
+_ABSOLUTE: Final = re.compile(r"(?i)(?:https?|wss?|ftp|file):(?://[^/?#]*|/*(?=/)|)|//[^/?#]*")
+_HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(?=[/?#]|$)")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+#: What RFC 3986 has in no path, and what in no path is escaped.
+_NOT_IN_PATH: Final = re.compile(r"[^A-Za-z0-9/:@!$&'()*+,;=._~%-]")
+_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SAFE: Final = "/:@!$&'()*+,;=-._~%?"
+#: A value that begins with a quote and does not end with it.
+_UNCLOSED: Final = re.compile(r"""\s*(?:- +)?(\w+): +(?:"([^"]*)|'([^']*))""")
 #: Dashes that word processors write in place of the hyphen that begins a list entry.
 _LONG_DASHES: Final = ("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2022", "\u2212")
 
@@ -394,8 +409,16 @@ class _Reader:
         elif "\t" in text[: len(text) - len(text.lstrip())]:
             hint = "; indent with blanks, not tabs"
         else:
-            hint = self._long_dash_hint()
+            hint = self._unclosed_hint() or self._long_dash_hint()
         self._note_at(line, column, f"not YAML: {reason}{hint}")
+
+    def _unclosed_hint(self) -> str:
+        for number, line in enumerate(self._lines, 1):
+            if match := _UNCLOSED.fullmatch(line):
+                value = without_quotes((match[2] or match[3] or "").strip())
+                plain = f'{match[1]}: "{value:.60}"'
+                return f"; in line {number}: write the value in plain quotes: {plain}"
+        return ""
 
 
 def _sources(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
@@ -435,17 +458,44 @@ def _quotes_hint(schedule: str) -> str:
 
 
 def _url_problem(url: str) -> str | None:
+    """Return what is wrong with a url, with the path to write, or None."""
+    path, question, query = url.partition("?")
     if (plain := without_quotes(url)) != url:
-        return f"has quotes around it; write {plain if plain.startswith('/') else f'/{plain}'}"
-    if "://" in url.partition("?")[0] or url.startswith("//"):
-        return "is absolute; the daemon posts to its own host, write the path alone, such as /task"
+        return f"has quotes around it; write {_path_of(plain)}"
+    if _VARIABLE.search(path) or "${" in query or "{{" in query:
+        return "holds a variable, which nothing fills in; write the path itself"
+    if problem := _absolute_problem(url):
+        return problem
     if any(letter.isspace() for letter in url):
-        return "holds a blank; write it as %20"
-    if not url.isascii() or not url.isprintable():
-        return "holds letters that a path cannot carry; percent-encode them"
+        return f"holds a blank; write {_path_of(url.strip())}"
     if "#" in url:
-        return "holds a fragment, which is never sent; drop it from the # on, or write %23"
+        rest = url.partition("#")[0]
+        return f"holds a fragment, which is never sent; write {_path_of(rest)}, or %23 for a #"
+    if _BAD_PERCENT.search(path):
+        return f"holds a % without two digits; write {_path_of(url)}"
+    if not url.isascii() or not url.isprintable() or _NOT_IN_PATH.search(path):
+        plain = _path_of(url)
+        return f"holds characters that a path cannot carry; percent-encode them: write {plain}"
     return None
+
+
+def _absolute_problem(url: str) -> str | None:
+    """Return what is wrong with a url that does not begin with a path, or None."""
+    if match := _ABSOLUTE.match(url):
+        rest = _path_of(url[match.end() :])
+        return f"is absolute, and the daemon posts to its own host; write {rest}"
+    if match := _HOST_AND_PORT.match(url):
+        rest = _path_of(url[match.end() :])
+        return f"names a host, and the daemon posts to its own; write {rest}"
+    if match := _SCHEME.match(url):
+        return f"begins with a scheme, {match[0]} and no path; if it is one, write {_path_of(url)}"
+    return None
+
+
+def _path_of(text: str) -> str:
+    """Return a text as a path that can be sent."""
+    plain = _BAD_PERCENT.sub("%25", text)
+    return quote(plain if plain.startswith("/") else f"/{plain}", safe=_SAFE)
 
 
 @lru_cache(maxsize=1)

@@ -219,16 +219,17 @@ def _parse_item(field: _Field, item: str) -> set[int] | str:
     if body == "*":
         low, high = field.low, field.low + field.span - 1
     else:
-        bounds = _parse_bounds(field, item, body)
+        bounds = _parse_bounds(field, item, body, step_text)
         if isinstance(bounds, str):
             return bounds
         low, high = bounds
     if not slash:
         return set(range(low, high + 1))
     if body != "*" and "-" not in body:
+        top = field.low + field.span - 1
+        meant = f"{body}-{top}/{step_text}" if low <= top else f"{field.low}"  # 7 is Sunday again
         return (
-            f'"{item}" has a step without a range, which Elastic Beanstalk refuses;'
-            f" write {body}-{field.low + field.span - 1}/{step_text}"
+            f'"{item}" has a step without a range, which Elastic Beanstalk refuses; write {meant}'
         )
     step = _parse_step(field, item, body, step_text)
     return step if isinstance(step, str) else set(range(low, high + 1, step))
@@ -248,7 +249,7 @@ def _parse_step(field: _Field, item: str, body: str, text: str) -> int | str:
     return step
 
 
-def _parse_bounds(field: _Field, item: str, body: str) -> tuple[int, int] | str:
+def _parse_bounds(field: _Field, item: str, body: str, step: str) -> tuple[int, int] | str:
     if re.fullmatch(r"\*\d+", body):
         return f'"{item}" is not a step; write */{body[1:]}'
     first, dash, last = body.partition("-")
@@ -259,12 +260,22 @@ def _parse_bounds(field: _Field, item: str, body: str) -> tuple[int, int] | str:
     if isinstance(high, str):
         return high
     if high < low:
-        top = field.low + field.span - 1
-        wrapped = _range(field.low, high)
-        if low <= top:  # 7 is Sunday again
-            wrapped = f"{_range(low, top)},{wrapped}"
+        wrapped = _wrapped(field, low, high, names=first.isalpha(), step=step)
         return f'"{item}" runs backwards; if it is to pass the end, write {wrapped}'
     return low, high
+
+
+def _wrapped(field: _Field, low: int, high: int, *, names: bool, step: str) -> str:
+    """Return a range that passes the end of its field as a list, with names if it had names."""
+    top = field.low + field.span - 1  # 7 is Sunday again, and beyond it
+    values = [*range(low, top + 1), *range(field.low, high + 1)]
+    taken = values[:: int(step) if _is_number(step) and int(step) else 1]
+    if names and field.names:
+        return ",".join(field.names[value - field.low] for value in taken)
+    if taken != values:
+        return ",".join(map(str, sorted(taken)))
+    ends = [_range(field.low, high)]
+    return ",".join([_range(low, top), *ends] if low <= top else ends)
 
 
 def _range(low: int, high: int) -> str:
@@ -353,9 +364,11 @@ def _wrong_count(tokens: list[str]) -> str:
 
 
 def _six_fields_meant(tokens: list[str]) -> str:
-    seconds = re.fullmatch(r"\*(?:/([0-9]{1,2}))?", tokens[0])
+    seconds = re.fullmatch(r"\*|[*0]/([1-9][0-9]?)", tokens[0])
     if seconds and tokens[1:] == ["*"] * 5:
-        return f"if seconds were meant, write @every {seconds[1] or 1}s"
+        count = int(seconds[1] or 1)
+        differs = ", which does not begin anew each minute" if 60 % count else ""
+        return f"if seconds were meant, write @every {count}s{differs}"
     if re.match(r"[0-9]{4}", tokens[5]):
         return f"years are not supported{_to_write(tokens[:5])}"
     if re.fullmatch(r"0+", tokens[0]):

@@ -2,8 +2,9 @@
 
 Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
 dashes and typographic quotes, EventBridge (`rate`, `cron`), Quartz (seconds and years, `?`, days of
-the week from 1) and App Engine (`every 5 minutes`, `every monday 09:00`). What has no counterpart
-in five fields, such as the last day of a month, has no translation.
+the week from 1), App Engine (`every 5 minutes`, `every monday 09:00`), lines of a crontab with
+their command, and a time zone before or behind a schedule. What has no counterpart in five fields,
+such as the last day of a month, has no translation.
 
 Sources: EventBridge Scheduler user guide, "Schedule types"; Quartz's `CronExpression`; App Engine
 reference, "cron.yaml".
@@ -20,6 +21,31 @@ _MONTHS: Final = (
     *("jan", "feb", "mar", "apr", "may", "jun"),
     *("jul", "aug", "sep", "oct", "nov", "dec"),
 )
+#: Names of days and months in words -> what they are in a schedule.
+_DAYS_IN_WORDS: Final = {
+    "sunday": "sun",
+    "monday": "mon",
+    "tuesday": "tue",
+    "wednesday": "wed",
+    "thursday": "thu",
+    "friday": "fri",
+    "saturday": "sat",
+    "weekday": "mon-fri",
+    "weekend": "sat,sun",
+}
+_MONTHS_IN_WORDS: Final = {
+    "january": "jan",
+    "february": "feb",
+    "march": "mar",
+    "april": "apr",
+    "june": "jun",
+    "july": "jul",
+    "august": "aug",
+    "september": "sep",
+    "october": "oct",
+    "november": "nov",
+    "december": "dec",
+}
 #: Letters that resemble those of a schedule -> the letter that is meant.
 _LOOKALIKES: Final = str.maketrans(
     {
@@ -32,18 +58,31 @@ _LOOKALIKES: Final = str.maketrans(
     }
 )
 #: Quotes of every kind, which a schedule never has.
-_QUOTES: Final = "\"'`´\u2018\u2019\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
+_QUOTES: Final = (
+    "\"'`´\u2018\u2019\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
+    "\u2032\u2033\uff02\uff07"
+)
 #: Highest value of a field: minute, hour, day of month, month.
 _HIGHEST: Final = (59, 23, 31, 12)
 _LOWEST: Final = (0, 0, 1, 1)
 _CALL: Final = re.compile(r"(?i)(rate|cron|at)\s*\((.*)\)\s*")
+#: A time zone before a schedule, as crontabs have it, or behind EventBridge's.
+_ZONE_BEFORE: Final = re.compile(r"(?:CRON_)?TZ=:?(\S+)\s*(.*)")
+_ZONE_BEHIND: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\(.*\))\s*([a-z][\w/+-]*)")
+_UTC: Final = frozenset({"utc", "etc/utc", "gmt", "etc/gmt", "z"})
+#: The beginning of a user's name or of a command in a crontab.
+_COMMAND: Final = re.compile(r"[A-Za-z_./~$\[({][^,*?#]*")
+_FIELD_COUNT: Final = 5
 _RATE: Final = re.compile(r"(?i)\s*(\d{1,5})\s+(minute|hour|day)s?\s*")
 _EVERY: Final = re.compile(
     r"every (\d{1,4}) (minutes?|mins?|hours?)(?: synchronized| from (\d\d?):00 to (\d\d?):00)?"
 )
+#: Seconds of Quartz from the beginning of each minute.
+_EACH_SECONDS: Final = re.compile(r"\*|[*0]/(\d{1,2})")
 _TIME: Final = r"(\d\d?):(\d\d)"
-_DAILY: Final = re.compile(rf"every day(?: of month)? {_TIME}")
-_WEEKLY: Final = re.compile(rf"every ([a-z, ]+) {_TIME}")
+_ONCE_A: Final = {"every hour": "0 * * * *", "every minute": "* * * * *"}
+_DAILY: Final = re.compile(rf"every day(?: of month)?(?: {_TIME})?")
+_WEEKLY: Final = re.compile(rf"every ([a-z, ]+?)(?: {_TIME})?")
 _MONTHLY: Final = re.compile(rf"([\d, ]+) of ([a-z, ]+) {_TIME}")
 _ORDINAL: Final = re.compile(
     r"(?:\d(?:st|nd|rd|th)|first|second|third|fourth|fifth|last)\b.*\b(?:of|day)\b"
@@ -68,7 +107,7 @@ class Translation:
 def translated(text: str) -> Translation | None:
     """Translate a schedule, or return None if it is of no other notation."""
     plain = without_lookalikes(text)
-    for translate in (_eventbridge, _app_engine, _quartz):
+    for translate in (_zoned, _eventbridge, _app_engine, _quartz, _crontab):
         found = translate(plain)
         if found is not None:
             return found
@@ -85,6 +124,47 @@ def without_lookalikes(text: str) -> str:
 def without_quotes(text: str) -> str:
     """Return a text without typographic quotes around it."""
     return text.strip(_QUOTES)
+
+
+# ---- a time zone, and a command
+
+
+def _zoned(text: str) -> Translation | None:
+    """Translate a schedule with a time zone, which is a key of a task here."""
+    if match := _ZONE_BEFORE.fullmatch(text):
+        zone, schedule = match.groups()
+    elif match := _ZONE_BEHIND.fullmatch(text):
+        schedule, zone = match.groups()
+    else:
+        return None
+    notation = "names a time zone, which is a key of the task"
+    if not schedule:
+        return Translation(notation, None, "the schedule is empty")
+    found = translated(schedule) or Translation(notation, schedule)
+    if zone.lower() in _UTC or found.schedule is None:
+        return Translation(notation, found.schedule, found.reason)
+    key = f"and the key `timezone: {zone}`"
+    reason = f"{found.reason}, {key}" if found.reason else key
+    return Translation(notation, found.schedule, reason)
+
+
+def _crontab(text: str) -> Translation | None:
+    """Translate a line of a crontab, which has a command behind its schedule."""
+    fields = text.split()
+    count = 1 if text.startswith("@") else _FIELD_COUNT
+    rest = fields[count:]
+    if not rest or not _COMMAND.match(rest[0]) or _is_name(rest[0]):
+        return None
+    if text.startswith("@every"):
+        return None
+    notation = "is a line of a crontab, with a command in place of which the url is POSTed to"
+    return Translation(notation, " ".join(fields[:count]))
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text names days or months, and so is a field too many."""
+    names = {*_WEEKDAYS, *_MONTHS, *_DAYS_IN_WORDS, *_MONTHS_IN_WORDS}
+    return all(part in names for part in re.split(r"[-,/]", text.lower()))
 
 
 # ---- EventBridge
@@ -137,10 +217,25 @@ def _quartz(text: str) -> Translation | None:
         return None
     if len(fields) == 6 and "?" in (fields[2], fields[4]):  # a day; in Quartz an hour or a month
         return _fields("is EventBridge's notation", fields[:5], fields[5:])
-    found = _fields("is Quartz's notation", fields[1:6], fields[6:])
+    notation = "is Quartz's notation"
+    if not fields[0].isdecimal():
+        return _seconds(notation, fields[0], fields[1:])
+    found = _fields(notation, fields[1:6], fields[6:])
     if found.schedule is not None and fields[0] != "0":
         return Translation(found.notation, found.schedule, "without its seconds")
     return found
+
+
+def _seconds(notation: str, seconds: str, rest: list[str]) -> Translation:
+    """Translate a schedule that is due more than once a minute."""
+    match = _EACH_SECONDS.fullmatch(seconds)
+    if match is None or not set(rest) <= {"*", "?"}:
+        reason = "it runs more than once a minute, for which there is only @every"
+        return Translation(notation, None, reason)
+    count = int(match[1] or 1)
+    if count == 0 or 60 % count:
+        return Translation(notation, None, "a minute is no multiple of it")
+    return Translation(notation, f"@every {count}s")
 
 
 def _fields(notation: str, fields: list[str], years: list[str]) -> Translation:
@@ -194,17 +289,36 @@ def _weekday(field: str) -> str | None:
     """Translate days of the week, of which 1 is Sunday, into names, or return None."""
     if field == "?":
         return "*"
-    parts = re.findall(r"[A-Za-z]+|\d+|.", field)
-    if re.search(r"[#/]", field) or any(
-        part.isalpha() and part.lower() not in _WEEKDAYS for part in parts
-    ):
+    items = [_weekday_item(item) for item in field.split(",")]
+    return None if None in items else ",".join(item for item in items if item is not None)
+
+
+def _weekday_item(item: str) -> str | None:
+    """Translate an element of a list of days; one with a step, or backwards, into all its days."""
+    first, slash, step = item.partition("/")
+    low, dash, high = first.partition("-")
+    if first == "*" and not slash:
+        return "*"
+    start = 0 if first == "*" else _day_number(low)
+    end = _day_number(high) if dash else 6 if slash else start
+    if start is None or end is None or (slash and not re.fullmatch("[1-7]", step)):
         return None
-    names = []
-    for part in parts:
-        if part.isdecimal() and not 1 <= int(part[:4]) <= 7:
-            return None
-        names.append(_WEEKDAYS[int(part[:4]) - 1] if part.isdecimal() else part)
-    return "".join(names)
+    if not slash and start <= end:
+        return f"{_day(low)}-{_day(high)}" if dash else _day(low)
+    days = [(start + n) % 7 for n in range(0, (end - start) % 7 + 1, int(step or 1))]
+    return ",".join(_WEEKDAYS[day] for day in days)
+
+
+def _day_number(text: str) -> int | None:
+    """Return the number of a day, of which 0 is Sunday, or None if it is none."""
+    if text.lower() in _WEEKDAYS:
+        return _WEEKDAYS.index(text.lower())
+    return int(text) - 1 if re.fullmatch("[1-7]", text) else None
+
+
+def _day(text: str) -> str:
+    """Return the name of a day as it was written, or that of a number."""
+    return _WEEKDAYS[int(text) - 1] if text.isdecimal() else text
 
 
 # ---- App Engine
@@ -215,6 +329,8 @@ def _app_engine(text: str) -> Translation | None:
     if not plain.startswith("every ") and " of " not in plain:
         return None
     notation = "is App Engine's notation"
+    if plain in _ONCE_A:
+        return Translation(notation, _ONCE_A[plain])
     for pattern, read in (
         (_EVERY, _every),
         (_DAILY, _daily),
@@ -251,25 +367,35 @@ def _hours(first: int, last: int) -> str:
 
 
 def _daily(notation: str, match: re.Match[str]) -> Translation:
-    return Translation(notation, f"{int(match[2])} {int(match[1])} * * *")
+    return _at(notation, match[2], match[1], "* * *")
+
+
+def _at(notation: str, minute: str | None, hour: str | None, days: str) -> Translation:
+    """Translate a time of day; without one a schedule is due at midnight."""
+    if minute is None or hour is None:
+        return Translation(notation, f"0 0 {days}", "which is at midnight, for it names no time")
+    return Translation(notation, f"{int(minute)} {int(hour)} {days}")
 
 
 def _weekly(notation: str, match: re.Match[str]) -> Translation:
-    days = _named(match[1], _WEEKDAYS)
+    days = _named(match[1], _WEEKDAYS, _DAYS_IN_WORDS)
     if days is None:
         return Translation(notation, None, "five fields are needed")
-    return Translation(notation, f"{int(match[3])} {int(match[2])} * * {days}")
+    return _at(notation, match[3], match[2], f"* * {days}")
 
 
 def _monthly(notation: str, match: re.Match[str]) -> Translation:
     days = ",".join(part.strip() for part in match[1].split(","))
-    months = "*" if match[2].strip() == "month" else _named(match[2], _MONTHS)
+    months = "*" if match[2].strip() == "month" else _named(match[2], _MONTHS, _MONTHS_IN_WORDS)
     if months is None:
         return Translation(notation, None, "five fields are needed")
     return Translation(notation, f"{int(match[4])} {int(match[3])} {days} {months} *")
 
 
-def _named(text: str, names: tuple[str, ...]) -> str | None:
+def _named(text: str, short: tuple[str, ...], words: dict[str, str]) -> str | None:
     """Return full or short names as a list of short ones, or None if one is not known."""
-    short = [part.strip()[:3] for part in text.split(",")]
-    return ",".join(short) if all(name in names for name in short) else None
+    found = []
+    for part in text.split(","):
+        name = part.strip()
+        found.append(name if name in short else words.get(name, ""))
+    return ",".join(found) if all(found) else None
