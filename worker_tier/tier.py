@@ -133,8 +133,9 @@ class WorkerTier(Construct):
                 .ebextensions, a whole `.config` file, a saved configuration, all that `aws
                 elasticbeanstalk describe-configuration-settings` prints, a template's or
                 Terraform's list. A `str` is the text of a YAML or JSON document, a `pathlib.Path` a
-                file. docs/reference/beanstalk-options.md has the outcome of each option; what is
-                passed over and may be missed is a warning.
+                file of it, in UTF-8 or with the mark of another encoding.
+                docs/reference/beanstalk-options.md has the outcome of each option; what is passed
+                over and may be missed is a warning.
             props: those of `WorkerTier`, which win over settings, with a warning; `vpc` if no
                 setting names one.
 
@@ -145,11 +146,16 @@ class WorkerTier(Construct):
         usable = checked_props(props, SettingsProps, "WorkerTier", problems)
         place = Construct(scope, f"{id}Settings")
         converted = convert(place, settings, usable, problems)
-        if "vpc" not in converted.props and props.get("vpc") is None:
+        named = converted.names_a_network or "vpc" in converted.props
+        if not named and props.get("vpc") is None:
             problems.append("vpc is needed: pass it, or set aws:ec2:vpc:VPCId and :Subnets")
         if problems:
             raise InvalidProps(f"{scope.node.path}/{id}", problems)
-        tier = cls(scope, id, **cast(TierProps, converted.props))
+        try:
+            tier = cls(scope, id, **cast(TierProps, converted.props))
+        except InvalidProps as error:
+            explained = [converted.explained(problem) for problem in error.problems]
+            raise InvalidProps(f"{scope.node.path}/{id}", explained) from None
         converted.finish(tier)
         return tier
 

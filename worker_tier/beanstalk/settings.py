@@ -7,6 +7,7 @@ become props. A prop that code gives wins over a setting, with a warning that na
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,10 +44,13 @@ from worker_tier_bootstrap.beanstalk import (
     PROCFILE,
     EnvironmentSettings,
     NetworkSettings,
+    Origin,
     Reference,
     ScheduledAction,
     SpotSettings,
     TriggerSettings,
+    UnreadableDocument,
+    decoded,
     read_settings,
     refusals,
     sentences,
@@ -54,11 +58,12 @@ from worker_tier_bootstrap.beanstalk import (
 )
 from worker_tier_bootstrap.contract import CONTAINER, EXTERNAL
 
-#: The text of a YAML or JSON document, a file that holds one, or the data of one: namespace ->
-#: option -> value, a list of entries, or what the tools of Elastic Beanstalk print and write.
-OptionSettings = str | Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
+#: The text or the bytes of a YAML or JSON document, a file that holds one, or the data of one:
+#: namespace -> option -> value, a list of entries, or what Elastic Beanstalk's tools write.
+OptionSettings = str | bytes | Path | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
 _PROPERTIES: Final = "aws:elasticbeanstalk:application:environment"
+_VPC: Final = "aws:ec2:vpc"
 _DURATIONS: Final = frozenset(
     {
         "connect_timeout",
@@ -68,6 +73,9 @@ _DURATIONS: Final = frozenset(
         "retention_period",
     }
 )
+#: Suffixes of files that may hold settings, and how many of a directory are named.
+_SUFFIXES: Final = (".config", ".yml", ".yaml", ".json")
+_MOST_FILES: Final = 10
 #: Days -> CloudWatch's name for them.
 _RETENTION: Final = {
     1: "ONE_DAY", 3: "THREE_DAYS", 5: "FIVE_DAYS", 7: "ONE_WEEK", 14: "TWO_WEEKS",
@@ -164,13 +172,33 @@ class Converted:
 
     Args:
         props: of the tier.
+        refused: namespaces and options that were refused.
+        origins: prop -> the options that it comes from.
+        source: the name of the file of settings with a colon, or an empty text.
         scheduled_actions: to be added once the tier is built.
         deployment: gets the tier once it is built.
     """
 
     props: SettingsProps
+    refused: set[tuple[str, str]]
+    origins: Mapping[str, tuple[Origin, ...]]
+    source: str
     scheduled_actions: tuple[ScheduledAction, ...]
     deployment: Deployment
+
+    @property
+    def names_a_network(self) -> bool:
+        """Whether settings name a network, be it one that was refused."""
+        return not self.refused.isdisjoint((_VPC, name) for name in ("VPCId", "Subnets"))
+
+    def explained(self, problem: str) -> str:
+        """Return a problem of the tier with the options that the props it names come from."""
+        named = [
+            f"{prop} is {', '.join(origin.with_place for origin in origins)}"
+            for prop, origins in self.origins.items()
+            if origins and prop in self.props and re.search(rf"\b{prop}\b", problem)
+        ]
+        return f"{problem} ({self.source}{'; '.join(named)})" if named else problem
 
     def finish(self, tier: Tier) -> None:
         """Add to a tier that was built what is no prop.
@@ -217,13 +245,21 @@ def convert(
     given = _without_none(given)
     source, document = _document(settings, problems)
     reading = read_settings(document, decided=_decided(given))
+    refused = {(finding.namespace, finding.option) for finding in refusals(reading.findings)}
     problems += [source + text for _, text in sentences(refusals(reading.findings))]
     for finding, text in sentences(warnings(reading.findings)):
         option = f"{finding.namespace}:{finding.option}" if finding.option else "option-settings"
         _warn(scope, option, source + text)
-    merger = _Merger(scope, reading.settings, given, problems, Deployment())
+    merger = _Merger(scope, reading.settings, given, problems, refused, Deployment())
     return Converted(
         props=merger.merged(),
+        refused=refused,
+        origins={
+            prop: reading.settings.origins.get(_FIELDS.get(prop, prop), ())
+            for prop in (*reading.settings.origins, *_FIELDS)
+            if prop not in given
+        },
+        source=source,
         scheduled_actions=reading.settings.scheduled_actions,
         deployment=merger.deployment,
     )
@@ -233,11 +269,18 @@ def _document(settings: OptionSettings, problems: list[str]) -> tuple[str, objec
     """Return the name of the file of settings, for messages, and their text or data."""
     if not isinstance(settings, Path):
         return "", settings
+    source = f"{settings}: "
     try:
-        return f"{settings}: ", settings.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return source, decoded(settings.read_bytes())
+    except IsADirectoryError:
+        files = sorted(f.name for f in settings.iterdir() if f.suffix in _SUFFIXES)
+        named = f": {', '.join(files[:_MOST_FILES])}" if files else ""
+        problems.append(f"{settings} is a directory; pass one of its files{named}")
+    except OSError as error:
         problems.append(f"{settings} cannot be read: {error}")
-        return f"{settings}: ", {_PROPERTIES: {}}
+    except UnreadableDocument as error:
+        problems.append(f"{settings} cannot be read: {error.problem}; {error.hint}")
+    return source, {_PROPERTIES: {}}
 
 
 def _without_none(props: SettingsProps) -> SettingsProps:
@@ -275,6 +318,7 @@ class _Merger:
     settings: EnvironmentSettings
     given: SettingsProps
     problems: list[str]
+    refused: set[tuple[str, str]]
     deployment: Deployment
 
     def merged(self) -> SettingsProps:
@@ -409,7 +453,9 @@ class _Merger:
         try:
             return application.with_defaults(texts, port=port)
         except InvalidApplication as error:
-            self.problems += [f"{_PROPERTIES}: {problem}" for problem in error.problems]
+            # The finding about the size of all names no option; it is reported already.
+            if (_PROPERTIES, "") not in self.refused:
+                self.problems += [f"{_PROPERTIES}: {problem}" for problem in error.problems]
             return application
 
     def _warn_of_properties(self, application: WorkerApplication, texts: Mapping[str, str]) -> None:

@@ -392,7 +392,7 @@ aws:elasticbeanstalk:sqsd:
     Document(
         name="a PORT that is no port",
         text="aws:elasticbeanstalk:application:environment: {PORT: http}\n",
-        refused=("PORT must be a whole number, got not shown",),
+        refused=("PORT must be a whole number (its value is not shown)",),
     ),
     # ---- functions
     Document(

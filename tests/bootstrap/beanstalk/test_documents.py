@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     Scalar,
     Table,
     UnreadableDocument,
+    Unusable,
     read_document,
 )
 
@@ -121,11 +123,9 @@ def test_yaml_is_read_as_data_is(value: Any) -> None:
         ("x: 1\n\ta: 1", 2, "not YAML: found character '\\t'", "indent with blanks"),
         ("a: `{}`", 1, "not YAML: found character '`'", "in single quotes"),
         ("a: 1\n---\nb: 1", 2, "not YAML: but found another document", "remove the second `---`"),
-        ("a: !!python/object:os.system x", 1, "a value of YAML's type python/object", "quotes"),
-        ("a: !x/y z", 1, "a tag is no function of CloudFormation", "begins with ! in quotes"),
+        ("!x a: b", 1, "a key has a tag", "begins with ! in quotes"),
         ("? [a]\n: b", 1, "a key is a list or a mapping", "write a text"),
         ("a: 1\n<<: 3", 2, "`<<` must name a mapping", ""),
-        ("a: !!binary aGk=", 1, "a value of YAML's type binary", ""),
         ("a: 'x", 1, "not YAML: found unexpected end of stream", ""),
         ("a: \x00", 1, "not YAML: special characters are not allowed", ""),
     ],
@@ -185,8 +185,56 @@ def test_data_that_contains_itself_ends() -> None:
         read_document(loop)
 
 
-@pytest.mark.parametrize("value", [b"x", object(), {"a": {1, 2}, "b": b"x"}, {None: 1}, 1j])
-def test_data_of_other_types_is_refused_by_name(value: object) -> None:
+def test_a_mapping_without_a_key_is_refused() -> None:
     with pytest.raises(UnreadableDocument) as caught:
-        read_document(value)
+        read_document({None: 1})
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("document", "problem", "hint"),
+    [
+        ("a: !!python/object:os.system x", "a value of YAML's type python/object", "quotes"),
+        ("a: !x/y z", "a tag is no function of CloudFormation", "begins with ! in quotes"),
+        ("a: !!binary aGk=", "a value of YAML's type binary", "in quotes"),
+        ({"a": b"x"}, "a value is of the type bytes", "pass texts, numbers"),
+        ({"a": object()}, "a value is of the type object", "pass texts, numbers"),
+        ({"a": 1j}, "a value is of the type complex", "pass texts, numbers"),
+        ({"a": Path("x")}, "a value is the path of a file", "pass one pathlib.Path alone"),
+    ],
+)
+def test_a_value_that_is_no_text_leaves_the_rest_of_the_document_readable(
+    document: Any, problem: str, hint: str
+) -> None:
+    node = read_document(f"{document}\nb: 1" if isinstance(document, str) else document | {"b": 1})
+    assert isinstance(node, Table)
+    found, rest = node.get("a"), node.get("b")
+    assert isinstance(found, Unusable)
+    assert problem in found.problem
+    assert hint in found.hint
+    assert isinstance(rest, Scalar)
+    assert rest.value == "1"
+
+
+@pytest.mark.parametrize("name", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_files_bytes_are_read_in_the_encoding_that_they_name(name: str) -> None:
+    assert plain(read_document("a: é".encode(name))) == {"a": "é"}
+
+
+@pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be"])
+def test_the_mark_of_utf_16_tells_its_order(name: str) -> None:
+    assert plain(read_document("\ufeffa: é".encode(name))) == {"a": "é"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: 1\nb: \xe9", "a byte of the document is not UTF-8: 0xe9 in line 2"),
+        (b"\xff\xfea\x00:", "a byte of the document is not UTF-16: 0x3a"),
+    ],
+)
+def test_bytes_of_another_encoding_are_refused_with_their_line(content: bytes, words: str) -> None:
+    with pytest.raises(UnreadableDocument) as caught:
+        read_document(content)
+    assert words in caught.value.problem
+    assert caught.value.hint == "save the file as UTF-8"

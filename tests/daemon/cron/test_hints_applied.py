@@ -13,7 +13,6 @@ from sqsd.cron.schedule import Task, next_after
 
 #: A Saturday, from which due times are counted.
 START = datetime(2026, 11, 28, 12, 34, 56, tzinfo=UTC)
-NO_COUNTERPART = "write five fields such as */5 * * * *, or @every 5m"
 
 
 def problems_of(text: str) -> list[str]:

@@ -459,7 +459,7 @@ def _quotes_hint(schedule: str) -> str:
 
 def _url_problem(url: str) -> str | None:
     """Return what is wrong with a url, with the path to write, or None."""
-    path, question, query = url.partition("?")
+    path, _, query = url.partition("?")
     if (plain := without_quotes(url)) != url:
         return f"has quotes around it; write {_path_of(plain)}"
     if _VARIABLE.search(path) or "${" in query or "{{" in query:

@@ -5,6 +5,7 @@ it stands, whether it is honoured, passed over or refused, and a hint. `OPTIONS`
 outcomes. The constructs, the command line and the documentation read both.
 """
 
+from worker_tier_bootstrap.beanstalk.documents import UnreadableDocument, decoded
 from worker_tier_bootstrap.beanstalk.findings import (
     Finding,
     Outcome,
@@ -44,6 +45,8 @@ __all__ = [
     "SpotSettings",
     "Text",
     "TriggerSettings",
+    "UnreadableDocument",
+    "decoded",
     "read_settings",
     "refusals",
     "sentences",

@@ -1,18 +1,23 @@
 """Reads a settings document, YAML, JSON or data, into a tree in which every part knows its place.
 
 Scalars become text, as Elastic Beanstalk stores all of its values: `true`, not `True`; numbers,
-dates and multi-line text as they were written; an empty value is None. Documents come from
+dates and multi-line text as they were written; an empty value is None. A value that no text can
+stand for, such as a token of the CDK, is read as `Unusable`, so that only its option is refused.
+Documents come from
 strangers' repositories, so the size of the tree and its depth are bounded, and an alias counts as
 often as it is used: a file of 1 KB that expands to gigabytes ends with an error.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from pathlib import PurePath
 from typing import Final
 
 import yaml
@@ -49,6 +54,23 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONSTANTS: Final[Mapping[str, str | None]] = {"true": "true", "false": "false", "null": None}
 #: How the CDK writes a list that is known only when the stack is deployed.
 _LIST_TOKEN: Final = re.compile(r"#\{Token\[[^\]]+\.\d+\]\}")
+#: How it writes such a text.
+TEXT_TOKEN: Final = re.compile(r"\$\{Token\[[^\]]+\.\d+\]\}")
+#: The first two bytes of a number of the CDK that is known only when the stack is deployed.
+_NUMBER_TOKEN: Final = b"\xfb\xff"
+#: Marks at the beginning of a file that name its encoding; the longer of two comes first.
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+#: The beginning of what the AWS CLI prints for people: tabs between columns, or a table.
+_PRINTED: Final = re.compile(
+    r"\s*(?:CONFIGURATIONSETTINGS|OPTIONSETTINGS)\t|\s*-{5,}\s*\n\|+\s+\w+\s+\|"
+)
+_KNOWN_LATER: Final = "it is a token of the CDK, known only when the stack is deployed"
 
 
 class UnreadableDocument(ValueError):
@@ -124,22 +146,57 @@ class Table:
         return [entry.key for entry in self.entries]
 
 
-Node = Scalar | Items | Table
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Is a value that no text can stand for.
+
+    Args:
+        problem: what it is, such as `a text holds half of a character`.
+        hint: what to do about it, or an empty text.
+    """
+
+    problem: str
+    hint: str
+    place: Place
+
+
+Node = Scalar | Items | Table | Unusable
 
 
 def read_document(document: object) -> Node:
-    """Read a text, or data such as `json.load` and `yaml.safe_load` return.
+    """Read a text, a file's bytes, or data such as `json.load` and `yaml.safe_load` return.
 
     Raises:
         UnreadableDocument: it is neither YAML nor JSON, too large or too deep, or holds what no
             settings document can.
     """
     try:
+        if isinstance(document, (bytes, bytearray)):
+            document = decoded(bytes(document))
         if isinstance(document, str):
             return _read_text(document)
         return _Data().node(document, NOWHERE, MAX_DEPTH)
     except RecursionError:
         raise _too_deep(NOWHERE) from None
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file, in UTF-8 or in the encoding that its first bytes name.
+
+    Raises:
+        UnreadableDocument: it has other bytes.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableDocument(
+            f"a byte of the document is not {encoding.upper().removesuffix('-SIG')}:"
+            f" {content[error.start]:#x} in line {line}",
+            "save the file as UTF-8",
+            Place(line, 1),
+        ) from None
 
 
 def shown(node: Node) -> str:
@@ -155,6 +212,8 @@ def shown(node: Node) -> str:
             return f"a text of {len(text or '')} characters"
         case Items():
             return "a list"
+        case Unusable():
+            return "a value that is not known here"
         case Table(entries=()):
             return "an empty mapping"
         case Table(entries=(Entry(key=key),)) if key in FUNCTIONS:
@@ -175,6 +234,12 @@ def _read_text(text: str) -> Node:
             "pass the part that holds the option settings",
         )
     text = text.removeprefix("\ufeff")
+    if _PRINTED.match(text):
+        raise UnreadableDocument(
+            "the document is what the AWS CLI prints for people",
+            "add --output json to the command, and pass what it prints then",
+            Place(1, 1),
+        )
     if text.lstrip()[:1] not in ("{", "["):
         return _read_yaml(text)
     try:
@@ -232,7 +297,10 @@ class _Data(_Counter):
             depth = self.depth(depth, place)
             items = (self.node(v, place.item(n), depth) for n, v in enumerate(value))
             return Items(tuple(items), place)
-        return Scalar(_plain(value, place), place)
+        try:
+            return Scalar(_plain(value, place), place)
+        except UnreadableDocument as error:
+            return Unusable(error.problem, error.hint, place)
 
 
 def _key(name: object, place: Place) -> str:
@@ -252,6 +320,12 @@ def _plain(value: object, place: Place) -> str | None:
             return _text(str(value), place)
         case int() | float():
             return _digits(value, place)
+        case _ if _is_token(value):
+            raise UnreadableDocument(_KNOWN_LATER, "pass it as a text, as in str(...)", place)
+        case PurePath():
+            raise UnreadableDocument(
+                "a value is the path of a file", "pass one pathlib.Path alone", place
+            )
         case datetime() | date():
             return value.isoformat().replace("+00:00", "Z")
         case _:
@@ -283,12 +357,20 @@ def _text(text: str, place: Place) -> str:
 
 
 def _digits(number: float, place: Place) -> str:
+    if isinstance(number, float) and struct.pack(">d", number).startswith(_NUMBER_TOKEN):
+        raise UnreadableDocument(_KNOWN_LATER, "write a literal number", place)
     try:
         return str(number)
     except ValueError:  # Python's limit for the digits of an integer
         raise UnreadableDocument(
             "a number has too many digits", "write a number that an option can have", place
         ) from None
+
+
+def _is_token(value: object) -> bool:
+    """Return whether a value is an object of the CDK that stands for one not known yet."""
+    kind = type(value)  # an attribute of the object itself may raise what is no AttributeError
+    return hasattr(kind, "resolve") and hasattr(kind, "creation_stack")
 
 
 class _Json(_Counter):
@@ -319,7 +401,7 @@ class _Json(_Counter):
             case "[":
                 return self._items(place, self.depth(depth, place))
             case '"':
-                return Scalar(self._string(), place)
+                return _usable(self._string(), place)
             case _:
                 return Scalar(self._plain(), place)
 
@@ -329,7 +411,7 @@ class _Json(_Counter):
             key_place = self._place(place.path)
             if self._text[self._at : self._at + 1] != '"':
                 raise self._wrong("a key in double quotes is missing")
-            key = self._string()
+            key = _text(self._string(), key_place)
             self._skip_blanks()
             self._expect(":")
             value = self._value(place.entry(key).path, depth)
@@ -363,7 +445,7 @@ class _Json(_Counter):
             text, self._at = scanstring(self._text, self._at + 1, False)
         except ValueError as error:
             raise self._wrong(str(getattr(error, "msg", error)).lower()) from None
-        return _text(str(text), self._place(""))
+        return str(text)
 
     def _plain(self) -> str | None:
         for name, value in _CONSTANTS.items():
@@ -428,14 +510,17 @@ class _Yaml(_Counter):
                 return Items(tuple(items), place)
             case _:
                 written = node.value if node.tag == _TAG + "bool" else None
-                return Scalar(_scalar(node, place), place, written)
+                try:
+                    return Scalar(_scalar(node, place), place, written)
+                except UnreadableDocument as error:
+                    return Unusable(error.problem, error.hint, place)
 
     def _function(self, node: yaml.Node, place: Place, depth: int) -> Node:
         """Return CloudFormation's short form, such as `!Ref Name`, as `{"Ref": "Name"}`."""
         name = node.tag.removeprefix("!")
         key = name if name in ("Ref", "Condition") else f"Fn::{name}"
         if key not in FUNCTIONS:
-            raise UnreadableDocument(
+            return Unusable(
                 "a tag is no function of CloudFormation",
                 "write a value that begins with ! in quotes",
                 place,
@@ -458,6 +543,10 @@ class _Yaml(_Counter):
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise UnreadableDocument("a key is a list or a mapping", "write a text", at)
+            if key_node.tag.startswith("!"):
+                raise UnreadableDocument(
+                    "a key has a tag", "write a key that begins with ! in quotes", at
+                )
             key = _text(str(key_node.value), at)
             if not key:
                 raise UnreadableDocument("a key of a mapping is empty", "name the option", at)
@@ -500,6 +589,14 @@ def _scalar(node: yaml.Node, place: Place) -> str | None:
     raise UnreadableDocument(f"a value of YAML's type {kind}", "write a text in quotes", place)
 
 
+def _usable(text: str, place: Place) -> Node:
+    """Return a text as a scalar, or what is wrong with it."""
+    try:
+        return Scalar(_text(text, place), place)
+    except UnreadableDocument as error:
+        return Unusable(error.problem, error.hint, place)
+
+
 def _not_yaml(error: yaml.YAMLError, text: str) -> UnreadableDocument:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     position = getattr(error, "position", 0)  # of a character that YAML does not allow
@@ -523,4 +620,6 @@ def _yaml_hint(problem: str, line: str) -> str:
         return 'write a value in backticks in single quotes: \'`{"Ref": "AWS::Region"}`\''
     if "but found another document" in problem:
         return "pass one document; remove the second `---`"
+    if "expected <block end>" in problem or "mapping values are not allowed" in problem:
+        return "correct the indentation: keys of one mapping begin in one column"
     return "correct it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -46,6 +47,9 @@ class Place:
         return Place(self.line, self.column, f"{self.path}.{key}".removeprefix("."))
 
 
+#: Most options, or sentences, of one kind that are listed.
+MOST_ALIKE: Final = 10
+_VARIES: Final = re.compile(r"'[^']*'|`[^`]*`|\d+")
 #: The place of what stands in no document.
 NOWHERE: Final = Place()
 
@@ -85,6 +89,9 @@ class Finding:
 def sentences(findings: Iterable[Finding]) -> list[tuple[Finding, str]]:
     """Return a sentence for each finding, or for all of a namespace with one reason and hint.
 
+    Of sentences that differ in names and numbers only the first `MOST_ALIKE` are returned, and the
+    last of these says how many more there are.
+
     Returns:
         The first finding of each sentence, and the sentence.
     """
@@ -93,13 +100,40 @@ def sentences(findings: Iterable[Finding]) -> list[tuple[Finding, str]]:
         alike = finding.outcome if finding.reason else number
         key = (finding.namespace, finding.reason, finding.hint, alike)
         groups.setdefault(key, []).append(finding)
-    return [(first, _sentence(first, rest)) for first, *rest in groups.values()]
+    return _first_of_each_kind([(f[0], _sentence(f[0], f[1:])) for f in groups.values()])
+
+
+def _first_of_each_kind(found: list[tuple[Finding, str]]) -> list[tuple[Finding, str]]:
+    kinds: dict[tuple[Outcome, str], list[int]] = {}
+    for number, (finding, _) in enumerate(found):
+        kinds.setdefault(_kind(finding), []).append(number)
+    more = {
+        numbers[MOST_ALIKE - 1]: f"; and {len(numbers) - MOST_ALIKE} more of this kind"
+        for numbers in kinds.values()
+        if len(numbers) > MOST_ALIKE
+    }
+    left_out = {number for numbers in kinds.values() for number in numbers[MOST_ALIKE:]}
+    return [
+        (finding, text + more.get(number, ""))
+        for number, (finding, text) in enumerate(found)
+        if number not in left_out
+    ]
+
+
+def _kind(finding: Finding) -> tuple[Outcome, str]:
+    """Return what findings have in common that differ in names and numbers only."""
+    name = finding.option
+    message = finding.message.replace(f":{name}", ":") if name else finding.message
+    return finding.outcome, _VARIES.sub("", message)
 
 
 def _sentence(first: Finding, rest: list[Finding]) -> str:
     if not rest:
         return str(first)
-    names = ", ".join(finding.option for finding in (first, *rest))
+    options = [finding.option for finding in (first, *rest)]
+    names = ", ".join(options[:MOST_ALIKE])
+    if len(options) > MOST_ALIKE:
+        names += f" and {len(options) - MOST_ALIKE} more"
     verb = "cannot be honoured" if first.outcome is Outcome.REFUSED else "are passed over"
     message = f"{first.namespace} ({names}) {verb}: {first.reason}"
     return str(replace(first, message=message))

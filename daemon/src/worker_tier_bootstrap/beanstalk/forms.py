@@ -9,6 +9,7 @@
 | `settings` beside other keys | what `eb config --display` prints |
 | `ConfigurationSettings` | `aws elasticbeanstalk describe-configuration-settings` |
 | `Resources` | a CloudFormation template with an environment |
+| `resource` | a configuration of Terraform in JSON |
 
 Sources: Elastic Beanstalk developer guide, "Option settings", "Saved configurations", "Precedence".
 """
@@ -25,11 +26,13 @@ from worker_tier_bootstrap.beanstalk.documents import (
     Node,
     Scalar,
     Table,
+    Unusable,
     shown,
     shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
-from worker_tier_bootstrap.beanstalk.functions import Resolver, Unresolved
+from worker_tier_bootstrap.beanstalk.functions import Resolver, Unresolved, why_unknown
+from worker_tier_bootstrap.beanstalk.options import namespaces_of
 
 #: Where Elastic Beanstalk puts an entry that names no namespace.
 DEFAULT_NAMESPACE: Final = "aws:elasticbeanstalk:application:environment"
@@ -41,6 +44,16 @@ _DESCRIBE: Final = (
     "aws elasticbeanstalk describe-configuration-settings --application-name APPLICATION"
     " --environment-name ENVIRONMENT"
 )
+_TERRAFORM: Final = "aws_elastic_beanstalk_environment"
+_TERRAFORMS_SETTINGS: Final = (
+    "this is Terraform's state or plan; pass the list `setting` or `all_settings` of the resource"
+    f" {_TERRAFORM}"
+)
+#: What people write for `option_settings`, in lower case and letters only.
+_MISSPELT: Final = frozenset(
+    {"optionsettings", "optionsetting", "optionssettings", "optionssetting", "optionsseting"}
+)
+_DESCRIBED: Final = f"pass what `{_DESCRIBE}` prints"
 #: Spellings of an entry's keys, in lower case without underscores and hyphens -> what they name.
 _KEYS: Final = {
     "namespace": "namespace",
@@ -89,8 +102,8 @@ _OTHERS: Final = {
     "Environments": f"this lists environments; pass what `{_DESCRIBE}` prints",
     "EnvironmentResources": f"this lists resources; pass what `{_DESCRIBE}` prints",
     "branch-defaults": "this configures the EB CLI; pass what `eb config save` wrote",
-    "terraform_version": "this is Terraform's state or plan; pass the list `setting` or"
-    " `all_settings` of the resource aws_elastic_beanstalk_environment",
+    "terraform_version": _TERRAFORMS_SETTINGS,
+    "format_version": _TERRAFORMS_SETTINGS,
     "cron": "this is a cron.yaml; pass it as periodic_tasks=",
 }
 
@@ -175,6 +188,8 @@ def collect(root: Node) -> Collected:
                 " Terraform's settings as a list of namespace, name and value",
                 root.place,
             )
+        case Unusable():
+            found.refuse(f"the document cannot be read: {root.problem}", root.hint, root.place)
         case Items():
             _list(root, found)
         case Table():
@@ -192,12 +207,20 @@ def _document(root: Table, found: Collected) -> None:
         "all_settings": _terraform,
         "Resources": _template,
     }
+    if (resources := root.get("resource")) is not None and _environments(resources):
+        _terraform_configuration(resources, found)
+        return
+    if _is_config_file(root):
+        _other_keys(root, found)
+        return
     for key, read in readers.items():
         node = root.get(key)
         if node is not None:
             mappings = root.get("Mappings")
             found.mappings = mappings if isinstance(mappings, Table) else None
             _refuse_repeated(root, key, found)
+            if read is not _template and _refuse_unindented(root, key, node, found):
+                return
             if read not in (_saved, _config_file):  # these report every other key
                 _others(root, key, readers, found)
             read(root, node, found)
@@ -206,10 +229,27 @@ def _document(root: Table, found: Collected) -> None:
         if root.get(key) is not None:
             found.refuse(f"the document has no option settings, but `{key}`", hint, root.place)
             return
-    if _is_config_only(root):
-        _other_keys(root, found)
-    else:
-        _namespaces(root, found)
+    for entry in root.entries:
+        if "".join(filter(str.isalpha, entry.key.lower())) in _MISSPELT:
+            found.refuse(
+                f"`{entry.key}` is not known here, and none of its options is read",
+                "write option_settings",
+                entry.place,
+            )
+            return
+    _namespaces(root, found)
+
+
+def _refuse_unindented(root: Table, key: str, node: Node, found: Collected) -> bool:
+    """Refuse namespaces that stand beside their key; return whether the key has nothing else."""
+    beside = [entry for entry in root.entries if entry.key.startswith("aws:")]
+    for entry in beside:
+        found.refuse(
+            f"`{entry.key}` stands beside {key} and not in it",
+            f"indent it and its options below {key}",
+            entry.place,
+        )
+    return bool(beside) and _is_empty(node)
 
 
 def _others(root: Table, chosen: str, containers: Collection[str], found: Collected) -> None:
@@ -230,9 +270,21 @@ def _refuse_repeated(table: Table, key: str, found: Collected) -> None:
         )
 
 
-def _is_config_only(root: Table) -> bool:
-    """Return whether the document is a `.config` file without option settings."""
-    return bool(root.entries) and all(entry.key in _CONFIG_KEYS for entry in root.entries)
+def _is_config_file(root: Table) -> bool:
+    """Return whether the document is a `.config` file without option settings.
+
+    A `.config` file has resources as a template has; those of Elastic Beanstalk's own stack have
+    its prefix, and an environment among them makes it a template.
+    """
+    keys = root.keys()
+    if not keys or not all(key in _CONFIG_KEYS for key in keys):
+        return False
+    resources = _entries(root.get("Resources") or Scalar(None, root.place))
+    if any(_type(entry) in (_ENVIRONMENT, _TEMPLATE) for entry in resources):
+        return False
+    if any(entry.key.startswith("AWSEB") for entry in resources):
+        return True
+    return not set(keys) <= {"Resources", "Outputs", "Parameters", "Mappings", "Conditions"}
 
 
 # ---- described environments
@@ -287,7 +339,7 @@ def _saved(root: Table, node: Node, found: Collected) -> None:
         )
     name = "settings" if root.get("settings") is node else "OptionSettings"
     for entry in root.entries:
-        if entry.key not in _ABOUT | {name, "Tags"}:
+        if entry.key not in _ABOUT | {name, "Tags"} and not entry.key.startswith("aws:"):
             _unknown_key(entry, found)
     _settings(node, name, found)
 
@@ -312,6 +364,8 @@ def _is_empty(node: Node) -> bool:
             return not items
         case Table(entries=entries):
             return not entries
+        case Unusable():
+            return False
 
 
 # ---- files
@@ -330,7 +384,7 @@ def _other_keys(root: Table, found: Collected) -> None:
                 _CONFIG_KEYS[entry.key],
                 entry.place,
             )
-        elif entry.key != "option_settings":
+        elif entry.key != "option_settings" and not entry.key.startswith("aws:"):
             _unknown_key(entry, found)
 
 
@@ -346,6 +400,44 @@ def _terraform(root: Table, node: Node, found: Collected) -> None:
     _settings(node, "setting", found)
 
 
+def _environments(node: Node) -> list[Entry]:
+    """Return the environments of a configuration of Terraform."""
+    tables = node.items if isinstance(node, Items) else (node,)
+    kinds = [t.get(_TERRAFORM) for t in tables if isinstance(t, Table)]
+    return [entry for kind in kinds if kind is not None for entry in _entries(kind)]
+
+
+def _terraform_configuration(resources: Node, found: Collected) -> None:
+    """Read the one environment of a configuration, or the one worker of several."""
+    environments = _environments(resources)
+    workers = [e for e in environments if _terraform_tier(e.value) == "Worker"]
+    chosen = environments if len(environments) == 1 else workers
+    if len(chosen) != 1:
+        names = ", ".join(shown_name(entry.key) for entry in environments)
+        found.refuse(
+            f"the configuration has {len(environments)} environments: {names}",
+            "pass the list `setting` of the worker environment alone",
+            resources.place,
+        )
+        return
+    body = chosen[0].value
+    if isinstance(body, Items) and len(body.items) == 1:
+        body = body.items[0]
+    if not isinstance(body, Table):
+        found.refuse(f"{chosen[0].key} must be a mapping, got {shown(body)}", "", body.place)
+        return
+    if (blocks := body.get("dynamic")) is not None:
+        found.refuse("a dynamic block makes settings when Terraform runs", _DESCRIBED, blocks.place)
+    node = body.get("setting") or Scalar(None, body.place)
+    _settings(Items((node,), node.place) if isinstance(node, Table) else node, "setting", found)
+
+
+def _terraform_tier(node: Node) -> str | None:
+    body = node.items[0] if isinstance(node, Items) and node.items else node
+    tier = body.get("tier") if isinstance(body, Table) else None
+    return tier.value if isinstance(tier, Scalar) else None
+
+
 # ---- templates
 
 
@@ -355,15 +447,28 @@ def _template(root: Table, node: Node, found: Collected) -> None:
     if len(environments) > 1:
         environments = [e for e in environments if _is_worker(e)] or environments
     chosen = environments or [e for e in resources if _type(e) == _TEMPLATE]
-    if len(chosen) != 1:
+    _refuse_functions(node, found)
+    if (macro := root.get("Transform")) is not None:
+        found.pass_over(
+            "Transform is passed over, for no macro runs here",
+            f"if it changes these settings, {_DESCRIBED}",
+            macro.place,
+        )
+    if len(chosen) > 1:
         names = ", ".join(entry.key for entry in chosen)
         found.refuse(
-            f"the template has {len(chosen)} environments: {names}"
-            if chosen
-            else f"the template has no resource of the type {_ENVIRONMENT}",
+            f"the template has {len(chosen)} environments: {names}",
             "pass the OptionSettings of the worker environment alone",
             node.place,
         )
+    elif not chosen and not _functions_of(node):
+        found.refuse(
+            f"the template has no resource of the type {_ENVIRONMENT}",
+            "pass the OptionSettings of the worker environment alone; a .config file without"
+            " option_settings sets no options, and need not be passed",
+            node.place,
+        )
+    if len(chosen) != 1:
         return
     _resource(chosen[0], resources, found)
 
@@ -384,8 +489,32 @@ def _resource(entry: Entry, resources: list[Entry], found: Collected) -> None:
     own = _own_options(entry, found)
     if inherited is not None:
         _settings(inherited, "OptionSettings", found)
-    if own is not None or inherited is None:
-        _settings(own or Scalar(None, entry.place), "OptionSettings", found)
+    if own is None and inherited is None:
+        _settings(Scalar(None, entry.place), "OptionSettings", found)
+    elif own is not None and not _is_empty(own):
+        _settings(own, "OptionSettings", found)
+
+
+def _functions_of(node: Node) -> list[Entry]:
+    """Return the functions that stand in a mapping in the place of its entries."""
+    return [
+        entry
+        for entry in _entries(node)
+        if entry.key.startswith("Fn::") or node.keys() == ["Ref"]  # type: ignore[union-attr]
+    ]
+
+
+def _refuse_functions(node: Node, found: Collected, what: str = "a part of the template") -> bool:
+    """Refuse functions that make entries of a mapping; return whether there are any."""
+    functions = _functions_of(node)
+    for entry in functions:
+        name = "::".join(entry.key.split("::")[:2])
+        found.refuse(
+            f"{what} is {name}: {why_unknown(name)}",
+            f"write what the environment has in its place, or {_DESCRIBED}",
+            entry.place,
+        )
+    return bool(functions)
 
 
 def _own_options(entry: Entry, found: Collected) -> Node | None:
@@ -396,6 +525,8 @@ def _own_options(entry: Entry, found: Collected) -> Node | None:
     properties = table.get("Properties")
     if not isinstance(properties, Table):
         return None
+    if _refuse_functions(properties, found, f"Properties of {entry.key}"):
+        return Items((), properties.place)
     _refuse_repeated(properties, "OptionSettings", found)
     node = properties.get("OptionSettings")
     return None if node is None or _is_empty(node) else node
@@ -451,12 +582,14 @@ def _settings(node: Node, name: str, found: Collected) -> None:
     if _is_empty(node):
         found.refuse(f"{name} is empty", f"pass what `{_DESCRIBE}` prints", node.place)
         return
+    if _refuse_functions(node, found, name):
+        return
     match node:
         case Items():
             _list(node, found)
         case Table():
             _namespaces(node, found)
-        case Scalar():
+        case _:
             found.refuse(
                 f"{name} must be a list or a mapping, got {shown(node)}",
                 "write namespaces with their options",
@@ -471,17 +604,53 @@ def _list(node: Items, found: Collected) -> None:
     if all(isinstance(item, Table) and item.get("OptionSettings") for item in node.items):
         _one_of(list(node.items), found, node.place)
         return
+    if problem := _list_problem(node):
+        found.refuse(*problem, node.place)
+        return
     for item in node.items:
         setting = _entry(item, found)
         if setting is not None:
             found.add(setting)
 
 
+def _list_problem(node: Items) -> tuple[str, str] | None:
+    """Return what is wrong with a list whose items are no entries, and a hint, or None."""
+    if all(isinstance(item, Unusable) for item in node.items):
+        first = node.items[0]
+        assert isinstance(first, Unusable)
+        return f"the list has no entries: {first.problem}", first.hint
+    tables = [item for item in node.items if isinstance(item, Table)]
+    if tables and all(t.entries and _is_namespace(t.entries[0]) for t in tables):
+        return (
+            "the list has namespaces as its items",
+            "write them without hyphens, as keys of one mapping",
+        )
+    known = [t for t in tables if len(t.entries) == 1 and _meaning(t.entries[0]) is not None]
+    if len(known) == len(node.items) > 1 and {_meaning(t.entries[0]) for t in known} > {"option"}:
+        return (
+            "each key of an entry is an entry of its own",
+            "write namespace, option_name and value in one entry: only the first has a hyphen",
+        )
+    return None
+
+
+def _is_namespace(entry: Entry) -> bool:
+    return entry.key.startswith("aws:") and isinstance(entry.value, Table)
+
+
+def _meaning(entry: Entry) -> str | None:
+    """Return what a key of an entry names, or None if it is not known."""
+    return _KEYS.get(entry.key.replace("_", "").replace("-", "").lower())
+
+
 def _entry(item: Node, found: Collected) -> Setting | None:
+    if isinstance(item, Unusable):
+        found.refuse(f"an entry cannot be read: {item.problem}", item.hint, item.place)
+        return None
     if not isinstance(item, Table):
         found.refuse(
             f"an entry must be a mapping, got {shown(item)}",
-            "write namespace, option_name and value",
+            "write namespace, option_name and value, or pass one pathlib.Path to read a file",
             item.place,
         )
         return None
@@ -492,9 +661,11 @@ def _entry(item: Node, found: Collected) -> Setting | None:
             item.place,
         )
         return None
+    if _refuse_functions(item, found, "an entry"):
+        return None
     nodes: dict[str, Node] = {}
     for entry in item.entries:
-        meaning = _KEYS.get(entry.key.replace("_", "").replace("-", "").lower())
+        meaning = _meaning(entry)
         if meaning is None:
             _unknown_key(entry, found)
         else:
@@ -542,6 +713,13 @@ def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting |
             )
         )
         return None
+    if names["namespace"] is None and (homes := namespaces_of(option)):
+        found.pass_over(
+            f"{option} has no namespace, and so is an environment property, as in Elastic"
+            " Beanstalk",
+            f"write namespace: {homes[0]} if its option is meant",
+            item.place,
+        )
     return Setting(
         namespace=namespace,
         option=option,
@@ -574,27 +752,45 @@ def _name(node: Node | None, mappings: Table | None) -> str | None:
 def _namespaces(root: Table, found: Collected) -> None:
     if not root.entries:
         found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", root.place)
+    above = ""
     for entry in root.entries:
         resource, namespace = split_resource(entry.key.strip())
         if isinstance(entry.value, Table):
-            for setting in _options(entry.value, namespace, resource):
+            for setting in _options(entry.value, namespace, resource, found):
                 found.add(setting)
+        elif isinstance(entry.value, Unusable):
+            problem = f"{entry.key} cannot be read: {entry.value.problem}"
+            found.refuse(problem, entry.value.hint, entry.place)
         elif not _is_empty(entry.value):
             found.refuse(
                 f"{entry.key} must have options, got {shown(entry.value)}",
-                _scalar_hint(namespace),
+                _scalar_hint(namespace, above),
                 entry.place,
             )
+            continue
+        above = namespace if _is_empty(entry.value) else ""
 
 
-def _scalar_hint(namespace: str) -> str:
+def _scalar_hint(namespace: str, above: str) -> str:
+    """Return the hint for a value in the place of options, below a namespace without any."""
     if namespace.startswith("aws:"):
-        return "write a mapping of options to values under the namespace"
+        return "write a mapping of options to values under the namespace, without hyphens"
+    if above.startswith("aws:"):
+        return f"indent it below {above}"
     return f"write it under the namespace {DEFAULT_NAMESPACE} if it is an environment property"
 
 
-def _options(table: Table, namespace: str, resource: str | None) -> Iterator[Setting]:
+def _options(
+    table: Table, namespace: str, resource: str | None, found: Collected
+) -> Iterator[Setting]:
     for entry in table.entries:
+        if namespace.startswith("aws:") and _is_namespace(entry):
+            found.refuse(
+                f"{entry.key} stands among the options of {namespace}",
+                "write it in the column of that namespace",
+                entry.place,
+            )
+            continue
         yield Setting(namespace, entry.key.strip(), resource, entry.value, entry.place)
 
 

@@ -19,6 +19,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     Scalar,
     Table,
     UnreadableDocument,
+    Unusable,
     read_document,
     shown,
     shown_name,
@@ -70,11 +71,13 @@ class Unresolved(ValueError):
     Args:
         reason: names the function and why it cannot be resolved.
         place: where the function stands.
+        hint: what to do about it, or an empty text for the general hint.
     """
 
-    def __init__(self, reason: str, place: Place) -> None:
+    def __init__(self, reason: str, place: Place, hint: str = "") -> None:
         self.reason = reason
         self.place = place
+        self.hint = hint
         super().__init__(reason)
 
 
@@ -103,6 +106,11 @@ _UNKNOWN: Final = {
 }
 
 
+def why_unknown(function: str) -> str:
+    """Return why a function is not resolved here, as the end of a message."""
+    return _UNKNOWN.get(function, "it is filled in when the template is deployed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resolver:
     """Turns the values of one document into text.
@@ -129,6 +137,8 @@ class Resolver:
                 return self._scalar(text, place)
             case Items():
                 return self._list(node)
+            case Unusable(problem=problem, hint=hint, place=place):
+                raise Unresolved(problem, place, hint)
             case Table():
                 return self._function(node)
 
@@ -301,6 +311,8 @@ class Resolver:
 def _literal(node: Node, function: str) -> str:
     if isinstance(node, Scalar) and node.value is not None:
         return node.value
+    if isinstance(node, Unusable):
+        raise Unresolved(node.problem, node.place, node.hint)
     raise Unresolved(f"{function} takes a literal text, got {shown(node)}", node.place)
 
 

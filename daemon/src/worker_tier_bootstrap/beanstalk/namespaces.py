@@ -581,6 +581,7 @@ def _properties(reader: Reader) -> dict[str, Any]:
     found: dict[str, Text] = {}
     for key in reader.keys(PROPERTIES):
         given = reader.given.pop(key)
+        given = replace(given, text=_without_last_line_end(given.text))
         if (problem := _property_problem(given)) is not None:
             reader.findings.append(problem)
             continue
@@ -601,12 +602,28 @@ def _port(text: str) -> int:
     return port
 
 
+def _without_last_line_end(text: Text) -> Text:
+    """Return one line without its end, with which a block of YAML ends, and other text as it is."""
+    literal = text.literal
+    if literal is None or not literal.endswith("\n") or "\n" in literal[:-1]:
+        return text
+    return Text((literal.removesuffix("\n").removesuffix("\r"),))
+
+
+def _rename_hint(name: str) -> str:
+    """Return the hint to give a property another name, with one if it is near."""
+    plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).upper()
+    plain = f"_{plain}" if plain[:1].isdecimal() else plain
+    if not plain.strip("_") or environment_problems({plain: ""}):
+        return "give it a name of letters, digits and _"
+    return f"rename it, such as to {plain}"
+
+
 def _property_problem(given: Given) -> Finding | None:
     """Return what is wrong with the name or the lines of a property, or None."""
     for problem in environment_problems({given.option: ""}):
-        plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in given.option).upper()
         message = f"{PROPERTIES}: {problem}"
-        return given.finding(Outcome.REFUSED, message, f"rename it, such as to {plain}")
+        return given.finding(Outcome.REFUSED, message, _rename_hint(given.option))
     if any(letter in str(given.text) for letter in "\0\r\n"):
         message = f"{given.name}: an environment property must be text of one line"
         hint = "put the text into a file of the bundle, or into Parameter Store, and pass its name"

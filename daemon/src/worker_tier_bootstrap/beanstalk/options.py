@@ -75,6 +75,7 @@ class Option:
         lossless: values, in lower case without blanks, with which nothing is lost: Elastic
             Beanstalk's default, or what the tier does in any case.
         notice: what a person should read although a value is in `lossless`, or an empty text.
+        is_list: whether a list stands for its texts with commas between them.
         public: the value is a number, one of some names, an id or a path and may be shown in
             messages. All other values may hold secrets and are not shown.
     """
@@ -86,6 +87,7 @@ class Option:
     decided_by: tuple[str, ...] = ()
     lossless: tuple[str, ...] = ()
     notice: str = ""
+    is_list: bool = False
     public: bool = False
 
     @property
@@ -100,10 +102,14 @@ class Option:
         return ANY_VALUE in self.lossless or plain in self.lossless
 
 
-def _becomes(prop: str, *, by: str = "") -> Option:
+def _becomes(prop: str, *, by: str = "", is_list: bool = False) -> Option:
     names = by or (prop if prop.isidentifier() else "")
     return Option(
-        outcome=Outcome.HONOURED, becomes=prop, decided_by=tuple(names.split()), public=True
+        outcome=Outcome.HONOURED,
+        becomes=prop,
+        decided_by=tuple(names.split()),
+        is_list=is_list,
+        public=True,
     )
 
 
@@ -147,6 +153,8 @@ _SPOT: Final = "capacity=WorkerCapacity.spot(...)"
 #: Props that say which instances are launched.
 _TYPES: Final = "capacity instance_type"
 _ANY: Final = (ANY_VALUE,)
+#: The beginning of the namespaces of environments that run on Amazon EKS.
+_CLUSTER: Final = "aws:elasticbeanstalk:eks"
 _NO_BALANCER: Final = _over("a worker has no load balancer")
 _NO_BALANCER_HERE: Final = _over("a worker has no load balancer", lossless=_ANY)
 _NO_STATIC_FILES: Final = _over(
@@ -289,6 +297,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "SecurityGroups": _becomes(
             "security_group: one id, besides the group that Elastic Beanstalk made",
             by="security_group",
+            is_list=True,
         ),
     },
     SCHEDULE: _all(
@@ -333,7 +342,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     INSTANCES: {
         "EnableSpot": _becomes(_SPOT, by=_TYPES),
-        "InstanceTypes": _becomes(f"instance_type, or {_SPOT}", by=_TYPES),
+        "InstanceTypes": _becomes(f"instance_type, or {_SPOT}", by=_TYPES, is_list=True),
         "SpotAllocationStrategy": _becomes(_SPOT, by=_TYPES),
         "SpotFleetOnDemandAboveBasePercentage": _becomes(_SPOT, by=_TYPES),
         "SpotFleetOnDemandBase": _becomes(_SPOT, by=_TYPES),
@@ -343,7 +352,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
             lossless=("null",),
         ),
         "SupportedArchitectures": _becomes(
-            "no prop: InstanceTypes are compared with it", by=_TYPES
+            "no prop: InstanceTypes are compared with it", by=_TYPES, is_list=True
         ),
     },
     VPC: {
@@ -351,7 +360,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "DBSubnets": _refused(_NO_DATABASE, _OWN_STACK),
         "ELBScheme": _NO_BALANCER_HERE,
         "ELBSubnets": _NO_BALANCER,
-        "Subnets": _becomes("vpc_subnets", by="vpc_subnets vpc"),
+        "Subnets": _becomes("vpc_subnets", by="vpc_subnets vpc", is_list=True),
         "VPCId": _becomes("vpc"),
     },
     APPLICATION: {
@@ -669,16 +678,35 @@ def row_of(namespace: str, option: str) -> Option | None:
     return rows.get(option) or rows.get(ANY_NAME)
 
 
+def namespaces_of(option: str) -> tuple[str, ...]:
+    """Return the namespaces that have an option of a name, in any case."""
+    return tuple(
+        namespace
+        for namespace, rows in OPTIONS.items()
+        if option.lower() in (name.lower() for name in rows) and option != ANY_NAME
+    )
+
+
 def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:
     """Return the row of an unknown option: refused, with the nearest known name if asked for."""
     rows = rows_of(namespace)
+    if namespace.startswith(_CLUSTER):
+        reason = "is of a Beanstalk cluster, on Amazon EKS, and no instance has it"
+        return Option(outcome=Outcome.REFUSED, reason=reason, hint=_LEAVE_OUT)
+    homes = () if rows is None else namespaces_of(option)
+    if homes and namespace not in homes:
+        hint = f"write it under {' or '.join(homes[:3])}"
+        reason = "it is not an option of this namespace"
+        return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)
     if rows is None:
         near = _nearest(namespace, list(OPTIONS)) if suggest else None
         reason = "is not a namespace that is known here"
     else:
         near = _nearest(option, list(rows)) if suggest else None
         reason = "it is not an option that is known here"
-    hint = f"the nearest name is {near}; correct it or leave it out" if near else "leave it out"
+    hint = f"the nearest name is {near}; correct it or leave it out" if near else _LEAVE_OUT
+    if namespace in (ENVIRONMENT, APPLICATION):
+        hint += f"; an environment property stands under {PROPERTIES}"
     return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)
 
 

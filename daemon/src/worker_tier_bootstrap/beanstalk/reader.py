@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from worker_tier_bootstrap.beanstalk import options, values
-from worker_tier_bootstrap.beanstalk.documents import Items, Node, Scalar, Table, shown
+from worker_tier_bootstrap.beanstalk.documents import TEXT_TOKEN, Items, Node, Scalar, Table, shown
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
 from worker_tier_bootstrap.beanstalk.functions import Reference, Resolver, Text, Unresolved
@@ -58,7 +58,7 @@ class Given:
     @property
     def origin(self) -> Origin:
         """Return the option as the origin of a typed field."""
-        return Origin(self.namespace, self.option, self.shown)
+        return Origin(self.namespace, self.option, self.shown, self.place)
 
     def finding(
         self,
@@ -147,7 +147,8 @@ class Reader:
             if deciding := self._deciding(given.row):
                 self.overrule(given, deciding)
                 return None
-            message = f"{given.name} {error}, got {given.shown}"
+            got = f", got {given.shown}" if given.row.public else " (its value is not shown)"
+            message = f"{given.name} {error}{got}"
             self.findings.append(given.finding(Outcome.REFUSED, message, "correct it"))
             return None
         self.honour(field_name, given)
@@ -199,25 +200,30 @@ class Reader:
                 _given(setting, row, Text((_as_written(setting.value),))),
                 unread=shown(setting.value),
             )
-            self._unread(written, f"{written.name} cannot be honoured: {error.reason}")
+            problem = f"{written.name} cannot be honoured: {error.reason}"
+            self._unread(written, problem, error.hint)
             return
         if text is None or not text.parts:
             return
         given = _given(setting, row, text)
-        if text.literal is not None or _may_refer(given):
+        if isinstance(setting.value, Items) and not row.is_list:
+            problem = f"{given.name} cannot be honoured: it is a list"
+            self._unread(given, problem, "write one text")
+        elif _is_known(text) or _may_refer(given):
             self.given[setting.key] = given
         else:
             reason = "it is known only when the stack is deployed"
             self._unread(given, f"{given.name} ({given.shown}) cannot be honoured: {reason}")
 
-    def _unread(self, given: Given, message: str) -> None:
+    def _unread(self, given: Given, message: str, hint: str = "") -> None:
         """Report a value that is not known here, unless it does not matter."""
         if deciding := self._deciding(given.row):
             self.overrule(given, deciding)
         elif given.row.outcome is Outcome.PASSED_OVER:
             self._by_table(given)
         else:
-            self.findings.append(given.finding(Outcome.REFUSED, message, _value_hint(given)))
+            hint = hint or _value_hint(given)
+            self.findings.append(given.finding(Outcome.REFUSED, message, hint))
 
     def _unknown(self, namespace: str, option: str) -> Option:
         self.unknown_names += 1
@@ -294,9 +300,16 @@ def _value_hint(given: Given) -> str:
     return f"{hint}, or leave it out and pass it in code, as in {in_code}"
 
 
+def _is_known(text: Text) -> bool:
+    """Return whether a text is known before the stack is deployed."""
+    return text.literal is not None and not TEXT_TOKEN.search(text.literal)
+
+
 def _may_refer(given: Given) -> bool:
     """Return whether a value may hold references, which are filled into properties only."""
-    return given.namespace == PROPERTIES or _is_own_queue(given)
+    if given.namespace == PROPERTIES:
+        return given.option != "PORT"
+    return _is_own_queue(given)
 
 
 def _is_own_queue(given: Given) -> bool:
@@ -319,3 +332,5 @@ def _data(node: Node) -> Any:
             return [_data(item) for item in items]
         case Table(entries=entries):
             return {entry.key: _data(entry.value) for entry in entries}
+        case _:
+            return None

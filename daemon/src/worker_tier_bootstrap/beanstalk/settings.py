@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from worker_tier_bootstrap.beanstalk.findings import NOWHERE, Place
 from worker_tier_bootstrap.beanstalk.functions import Text
 
 
@@ -91,14 +92,22 @@ class Origin:
 
     Args:
         value: as it was written, for messages.
+        place: where it stands in the document.
     """
 
     namespace: str
     option: str
     value: str
+    place: Place = NOWHERE
 
     def __str__(self) -> str:
         return f"{self.namespace}:{self.option} ({self.value})"
+
+    @property
+    def with_place(self) -> str:
+        """Return the option with its value, and with its line if the document is a text."""
+        place = "" if self.place.line is None else f", {self.place}"
+        return f"{self.namespace}:{self.option} ({self.value}{place})"
 
 
 @dataclass(frozen=True, kw_only=True)
