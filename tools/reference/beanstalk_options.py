@@ -31,9 +31,11 @@ Generated from `worker_tier_bootstrap/beanstalk/options.py` by `make reference`.
 
 A document is read in the form in which you have it: option settings of `.ebextensions`, as a list
 or by namespace, alone or in a whole `.config` file; a saved configuration; all that `aws
-elasticbeanstalk describe-configuration-settings` prints; the list of a CloudFormation template, or
-the whole template; Terraform's settings as a list. A `pathlib.Path` is a file, a `str` the text of
-a YAML or JSON document. An entry without a namespace is an environment property.
+elasticbeanstalk describe-configuration-settings --output json` prints; the list of a CloudFormation
+template, or the whole template; Terraform's settings as a list, or its configuration in JSON. A
+`pathlib.Path` is a file, in UTF-8 or with the mark of another encoding, a `str` the text of a YAML
+or JSON document. An entry without a namespace is an environment property, with a warning if an
+option has its name.
 
 Each option has one of three outcomes:
 
@@ -41,7 +43,11 @@ Each option has one of three outcomes:
 - *passed over*: it has no effect. A warning of `cdk synth` says what is there instead, unless
   nothing is lost.
 - *refused*: `cdk synth` ends with an error that says what to write instead. All refusals come at
-  once.
+  once; of one kind ten are listed and the rest is counted. Numbers out of the range that Elastic
+  Beanstalk documents, and what only the deployment would refuse, are refused too.
+
+An option that the tier cannot honour yet says what to do today: there are no props for secrets and
+for batches of a deployment.
 
 A prop that code gives wins over a setting, with a warning that names both. Values that
 CloudFormation fills in, in backticks or as data, are resolved in environment properties where the

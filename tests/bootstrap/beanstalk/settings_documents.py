@@ -242,7 +242,7 @@ OptionSettings:
     Document(
         name="Terraform's own language",
         text='setting {\n  namespace = "aws:elasticbeanstalk:sqsd"\n  name = "HttpPath"\n}\n',
-        refused=("Terraform's settings as a list",),
+        refused=("write Terraform's settings as a list",),
     ),
     Document(
         name="the options that there are",

@@ -7,6 +7,9 @@ import re
 import typing
 from dataclasses import fields
 from pathlib import Path
+from typing import cast
+
+import pytest
 
 from sqsd.contract import SqsdOptions
 from worker_tier.props import TierProps
@@ -14,6 +17,7 @@ from worker_tier_bootstrap.beanstalk import (
     IMAGE,
     OPTIONS,
     PROCFILE,
+    DeploymentSettings,
     Finding,
     Option,
     Outcome,
@@ -24,7 +28,9 @@ from worker_tier_bootstrap.beanstalk import (
 from worker_tier_bootstrap.beanstalk.options import (
     ANY_NAME,
     ANY_VALUE,
+    COMMAND,
     COMPARED,
+    SECRETS,
     SOURCES,
     SQSD,
     row_of,
@@ -143,6 +149,25 @@ def test_other_values_have_the_outcome_of_their_row() -> None:
         assert found.loses == (option.outcome is Outcome.PASSED_OVER)
         assert option.reason in found.message
         assert found.hint == option.hint
+
+
+def test_secrets_are_honoured_once_their_row_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given the one line with which a prop for secrets takes effect
+    honoured = Option(outcome=Outcome.HONOURED, becomes="secrets", decided_by=("secrets",))
+    monkeypatch.setitem(cast(dict[str, Option], OPTIONS[SECRETS]), ANY_NAME, honoured)
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:db-AbCdEf"
+    # then ARNs are read by name, and what is none is refused
+    reading = read_settings({SECRETS: {"DB_PASSWORD": arn, "OTHER": "hunter2"}})
+    assert reading.settings.secrets == {"DB_PASSWORD": arn}
+    (found,) = refusals(reading.findings)
+    assert found.option == "OTHER"
+    assert "hunter2" not in str(found)
+
+
+def test_how_elastic_beanstalk_deployed_is_read_for_a_prop_of_deployments() -> None:
+    settings = {"DeploymentPolicy": "Rolling", "BatchSizeType": "Fixed", "BatchSize": "1"}
+    found = read_settings({COMMAND: settings}).settings.deployment
+    assert found == DeploymentSettings(policy="Rolling", batch_size=1, batch_size_type="Fixed")
 
 
 def test_the_daemons_options_are_all_honoured_by_the_props_of_their_names() -> None:

@@ -154,6 +154,48 @@ DOCUMENTS: dict[str, tuple[Any, str, Any]] = {
         "is what the AWS CLI prints for people; add --output json to the command",
         json.dumps([{"Namespace": SQSD, "OptionName": "HttpPath", "Value": "/a"}]),
     ),
+    "the AWS CLI's shorthand": (
+        f"Namespace={SQSD},OptionName=HttpPath,Value=/a Namespace=x,OptionName=y,Value=z\n",
+        "write the AWS CLI's shorthand as a list, such as",
+        [{"Namespace": SQSD, "OptionName": "HttpPath", "Value": "/a"}],
+    ),
+    "Terraform's language": (
+        'resource "aws_elastic_beanstalk_environment" "w" {\n  name = "w"\n}\n',
+        "write Terraform's settings as a list of namespace, name and value",
+        [{"namespace": SQSD, "name": "HttpPath", "value": "/a"}],
+    ),
+    "an .env file": (
+        "DB_HOST=db\nDB_PASSWORD=x y\n",
+        f"write environment properties as `NAME: value` under {PROPERTIES}",
+        f"{PROPERTIES}:\n  DB_HOST: db\n{SQSD}: {{HttpPath: /a}}\n",
+    ),
+    "a Dockerrun.aws.json": (
+        '{"AWSEBDockerrunVersion": "1", "Image": {"Name": "x"}}',
+        "pass its image as application=WorkerApplication.from_container(...)",
+        {SQSD: {"HttpPath": "/a"}},
+    ),
+    "an expression of Terraform": (
+        {"resource": {"aws_elastic_beanstalk_environment": {"w": {"setting": [
+            {"namespace": PROPERTIES, "name": "QUEUE", "value": "${aws_sqs_queue.q.id}"},
+            {"namespace": SQSD, "name": "HttpPath", "value": "/a"}]}}}},
+        "environment:QUEUE cannot be honoured: an expression of Terraform has its value when",
+        {"setting": [{"namespace": PROPERTIES, "name": "QUEUE", "value": "https://q"},
+                     {"namespace": SQSD, "name": "HttpPath", "value": "/a"}]},
+    ),
+    "one group by its name": (
+        {"aws:autoscaling:launchconfiguration": {"SecurityGroups": "mine"}},
+        "must be the id of one group, such as sg-0a1b2c3d; write its id, or pass security_group",
+        {"aws:autoscaling:launchconfiguration": {"SecurityGroups": "sg-1"},
+         SQSD: {"HttpPath": "/a"}},
+    ),
+    "an action without its name": (
+        {"aws:autoscaling:scheduledaction": {"MinSize": "1", "Recurrence": "0 8 * * *"}},
+        "it lacks a ResourceName; write `resource_name` in entries of a list, or leave it out",
+        [{"namespace": "aws:autoscaling:scheduledaction", "resource_name": "A",
+          "option_name": name, "value": value}
+         for name, value in (("MinSize", "1"), ("Recurrence", "0 8 * * *"))]
+        + [{"namespace": SQSD, "option_name": "HttpPath", "value": "/a"}],
+    ),
     # ---- options in the wrong place
     "an option in the wrong namespace": (
         {"aws:autoscaling:asg": {"HttpPath": "/a"}},

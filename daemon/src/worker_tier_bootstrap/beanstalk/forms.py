@@ -16,8 +16,9 @@ Sources: Elastic Beanstalk developer guide, "Option settings", "Saved configurat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from worker_tier_bootstrap.beanstalk.documents import (
@@ -104,6 +105,8 @@ _OTHERS: Final = {
     "branch-defaults": "this configures the EB CLI; pass what `eb config save` wrote",
     "terraform_version": _TERRAFORMS_SETTINGS,
     "format_version": _TERRAFORMS_SETTINGS,
+    "AWSEBDockerrunVersion": "this is a Dockerrun.aws.json; pass its image as"
+    " application=WorkerApplication.from_container(...)",
     "cron": "this is a cron.yaml; pass it as periodic_tasks=",
 }
 
@@ -184,8 +187,7 @@ def collect(root: Node) -> Collected:
         case Scalar():
             found.refuse(
                 f"the document is a text, got {shown(root)}",
-                "pass the text of a YAML or JSON document, or a pathlib.Path to read a file;"
-                " Terraform's settings as a list of namespace, name and value",
+                _hint_of_text(root.value or ""),
                 root.place,
             )
         case Unusable():
@@ -195,6 +197,20 @@ def collect(root: Node) -> Collected:
         case Table():
             _document(root, found)
     return found
+
+
+def _hint_of_text(text: str) -> str:
+    """Return the hint for a document that is a text; what it holds is not shown."""
+    if re.match(r"\s*(?:--option-settings\s+)?Namespace=", text):
+        return (
+            "write the AWS CLI's shorthand as a list, such as"
+            ' [{"Namespace": ..., "OptionName": ..., "Value": ...}]'
+        )
+    if re.match(r'\s*(?:resource\s+"|setting\s*=?\s*\{)', text):
+        return "write Terraform's settings as a list of namespace, name and value"
+    if re.match(r"\s*(?:export\s+)?[A-Za-z_]\w*=", text):
+        return f"write environment properties as `NAME: value` under {DEFAULT_NAMESPACE}"
+    return "pass the text of a YAML or JSON document, or a pathlib.Path to read a file"
 
 
 def _document(root: Table, found: Collected) -> None:
@@ -430,6 +446,13 @@ def _terraform_configuration(resources: Node, found: Collected) -> None:
         found.refuse("a dynamic block makes settings when Terraform runs", _DESCRIBED, blocks.place)
     node = body.get("setting") or Scalar(None, body.place)
     _settings(Items((node,), node.place) if isinstance(node, Table) else node, "setting", found)
+    for key, setting in found.settings.items():
+        if isinstance(setting.value, Scalar) and "${" in (setting.value.value or ""):
+            found.settings[key] = replace(setting, value=_expression(setting.value.place))
+
+
+def _expression(place: Place) -> Unusable:
+    return Unusable("an expression of Terraform has its value when Terraform runs", "", place)
 
 
 def _terraform_tier(node: Node) -> str | None:

@@ -277,7 +277,8 @@ def _security_group(reader: Reader) -> str | None:
         return None
     del reader.given[LAUNCH, "SecurityGroups", None]
     message = f"{given.name} ({', '.join(groups)}) must be the id of one group, such as sg-0a1b2c3d"
-    hint = "merge their rules, or pass security_group"
+    merge = "merge their rules" if len(groups) > 1 else "write its id"
+    hint = f"{merge}, or pass security_group"
     reader.findings.append(given.finding(Outcome.REFUSED, message, hint))
     return None
 
@@ -491,7 +492,8 @@ def _action(reader: Reader, name: str | None, group: Mapping[str, Given]) -> Sch
     lacks = _lacks(name, group)
     if name is None or lacks:
         message = f"{what} cannot be honoured: it lacks {lacks}"
-        hint = "give it one, or leave it out and call tier.scale_on_schedule(...) in code"
+        one = "give it one" if name else "write `resource_name` in entries of a list"
+        hint = f"{one}, or leave it out and call tier.scale_on_schedule(...) in code"
         reader.findings.append(first.finding(Outcome.REFUSED, message, hint))
         return None
     reader.given |= {(SCHEDULE, option, None): given for option, given in group.items()}

@@ -25,8 +25,9 @@ SOURCES: Final = (
     (
         "Platform specific options",
         "https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-specific.html",
-        "of the Amazon Linux 2 platforms, with those of the Amazon Linux AMI; the topics of the"
-        " page of 2026 are the same",
+        "the tables of the guide's source as AWS published it last, with Amazon Linux 2 and the"
+        " AMI before it; the page lists the same ten platforms (its copy of 2026), and its tables"
+        " beyond Docker's were not compared",
     ),
     (
         "describe-configuration-settings",

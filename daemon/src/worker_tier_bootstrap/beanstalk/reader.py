@@ -295,7 +295,8 @@ def _value_hint(given: Given) -> str:
     hint = "write the value that the environment has"
     if given.namespace != PROPERTIES:
         props = [name for name in given.row.decided_by if name.isidentifier()]
-        return f"{hint}, or pass {props[0]} in code" if props else hint
+        best = given.row.becomes if given.row.becomes in props else "".join(props[:1])
+        return f"{hint}, or pass {best} in code" if props else hint
     in_code = f"WorkerApplication.from_asset(..., environment={{{given.option!r}: ...}})"
     return f"{hint}, or leave it out and pass it in code, as in {in_code}"
 

@@ -1,4 +1,8 @@
-"""Values of option settings: text in, as Elastic Beanstalk stores all of them, the value out."""
+"""Values of option settings: text in, as Elastic Beanstalk stores all of them, the value out.
+
+Sources of ranges: Elastic Beanstalk developer guide, "General options for all environments";
+CloudWatch and EC2 Auto Scaling API references for what only a deployment would refuse.
+"""
 
 from __future__ import annotations
 
