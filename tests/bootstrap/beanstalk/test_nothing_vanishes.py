@@ -93,6 +93,29 @@ def test_a_second_container_is_a_warning(text: str, key: str) -> None:
     assert f"`{key}` is not known beside option settings and is passed over" in messages
 
 
+def test_update_policy_in_code_wins_over_batches_with_a_warning_for_each_option() -> None:
+    command = "aws:elasticbeanstalk:command"
+    settings = {"DeploymentPolicy": "Rolling", "BatchSizeType": "Percentage", "BatchSize": "30"}
+    reading = read_settings({command: settings}, decided=["update_policy"])
+    assert refusals(reading.findings) == []
+    assert [finding.option for finding in warnings(reading.findings)] == [
+        "DeploymentPolicy",
+        "BatchSize",
+    ]
+    # and Elastic Beanstalk's defaults are no choice that could lose
+    settings = {"DeploymentPolicy": "AllAtOnce", "BatchSize": "100"}
+    reading = read_settings({command: settings}, decided=["update_policy"])
+    assert warnings(reading.findings) == []
+
+
+def test_an_option_that_is_refused_beside_another_is_not_honoured_as_well() -> None:
+    reading = read_settings({"aws:autoscaling:asg": {"MinSize": "5", "MaxSize": "2"}})
+    assert [(f.option, f.outcome) for f in reading.findings] == [
+        ("MaxSize", Outcome.HONOURED),
+        ("MinSize", Outcome.REFUSED),
+    ]
+
+
 def entry(rest: str) -> Reading:
     return read_settings(f"- namespace: aws:elasticbeanstalk:sqsd\n{rest}")
 

@@ -69,6 +69,10 @@ _CALL: Final = re.compile(r"(?i)(rate|cron|at)\s*\((.*)\)\s*")
 #: A time zone before a schedule, as crontabs have it, or behind EventBridge's.
 _ZONE_BEFORE: Final = re.compile(r"(?:CRON_)?TZ=:?(\S+)\s*(.*)")
 _ZONE_BEHIND: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\(.*\))\s*([a-z][\w/+-]*)")
+#: A time zone behind five fields or a shortcut.
+_ZONE_LAST: Final = re.compile(
+    r"(@[a-z]+|(?:\S+ ){4}\S+) (UTC|GMT|Z|[A-Z][A-Za-z]+/[A-Z][A-Za-z_/]+)"
+)
 _UTC: Final = frozenset({"utc", "etc/utc", "gmt", "etc/gmt", "z"})
 #: The beginning of a user's name or of a command in a crontab.
 _COMMAND: Final = re.compile(r"[A-Za-z_./~$\[({][^,*?#]*")
@@ -133,7 +137,7 @@ def _zoned(text: str) -> Translation | None:
     """Translate a schedule with a time zone, which is a key of a task here."""
     if match := _ZONE_BEFORE.fullmatch(text):
         zone, schedule = match.groups()
-    elif match := _ZONE_BEHIND.fullmatch(text):
+    elif match := _ZONE_BEHIND.fullmatch(text) or _ZONE_LAST.fullmatch(text):
         schedule, zone = match.groups()
     else:
         return None

@@ -170,6 +170,10 @@ class Reader:
     def object_to(self, given: Given, problem: str, hint: str) -> None:
         """Report what is wrong with the value of an option, of those taken before or not."""
         self.given.pop((given.namespace, given.option, given.resource), None)
+        honoured = (Outcome.HONOURED, given.namespace, given.option, given.place)
+        self.findings[:] = [
+            f for f in self.findings if (f.outcome, f.namespace, f.option, f.place) != honoured
+        ]
         message = f"{given.name} ({given.shown}) {problem}"
         self.findings.append(given.finding(Outcome.REFUSED, message, hint))
 
