@@ -143,6 +143,41 @@ DOCUMENTS: dict[str, tuple[Any, str, Any]] = {
         "write a mapping of options to values under the namespace, without hyphens",
         {SQSD: {"HttpPath": "/a"}},
     ),
+    "JSON with a comment": (
+        '{\n  // worker\n  "aws:elasticbeanstalk:sqsd": {"HttpPath": "/a"}\n}',
+        "remove the comment, which JSON does not have (line 2, column 3)",
+        '{"aws:elasticbeanstalk:sqsd": {"HttpPath": "/a"}}',
+    ),
+    "a tab behind a value": (
+        f"{SQSD}:\n  HttpPath:\t/a\n  MaxRetries:\t\t- 3\n",
+        "write blanks in place of tabs",
+        f"{SQSD}:\n  HttpPath: /a\n",
+    ),
+    "a list of lists": (
+        [[{"Namespace": SQSD, "OptionName": "HttpPath", "Value": "/a"}]],
+        "the list has lists as its items; pass one list of entries, such as the first",
+        [{"Namespace": SQSD, "OptionName": "HttpPath", "Value": "/a"}],
+    ),
+    "an option behind its namespace": (
+        f"option_settings:\n  {SQSD}:HttpPath: /a\n",
+        f"write HttpPath below {SQSD}",
+        f"option_settings:\n  {SQSD}:\n    HttpPath: /a\n",
+    ),
+    "an option behind its namespace and two colons": (
+        f"{SQSD}::HttpPath: /a\n",
+        f"write HttpPath below {SQSD}",
+        f"{SQSD}:\n  HttpPath: /a\n",
+    ),
+    "a document in another": (
+        {"Worker": {"option_settings": {SQSD: {"HttpPath": "/a"}}}},
+        "Worker holds option_settings, which is read at the beginning only; pass what Worker holds",
+        {"option_settings": {SQSD: {"HttpPath": "/a"}}},
+    ),
+    "properties under a name of their own": (
+        {"environment": {"A": "1"}, SQSD: {"HttpPath": "/a"}},
+        f"leave it out, or write {PROPERTIES} if it holds environment properties",
+        {PROPERTIES: {"A": "1"}, SQSD: {"HttpPath": "/a"}},
+    ),
     # ---- what the command prints for people
     "--output text": (
         f"CONFIGURATIONSETTINGS\tapp\tdeployed\nOPTIONSETTINGS\t{SQSD}\tHttpPath\t\t/a\n",

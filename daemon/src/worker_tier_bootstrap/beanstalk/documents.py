@@ -477,7 +477,9 @@ class _Json(_Counter):
         return Place(self._line, self._at - self._line_start + 1, path)
 
     def _wrong(self, problem: str) -> _NotJson:
-        return _NotJson(f"not JSON: {problem}", "correct it", self._place(""))
+        comment = self._text.startswith(("//", "/*", "#"), self._at)
+        hint = "remove the comment, which JSON does not have" if comment else "correct it"
+        return _NotJson(f"not JSON: {problem}", hint, self._place(""))
 
 
 def _read_yaml(text: str) -> Node:
@@ -616,6 +618,8 @@ def _place_of(position: int, text: str) -> Place:
 def _yaml_hint(problem: str, line: str) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with blanks, not tabs"
+    if "'\\t'" in problem:
+        return "write blanks in place of tabs"
     if "'`'" in problem:
         return 'write a value in backticks in single quotes: \'`{"Ref": "AWS::Region"}`\''
     if "but found another document" in problem:

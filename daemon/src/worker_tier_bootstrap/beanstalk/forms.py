@@ -33,7 +33,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
 )
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.functions import Resolver, Unresolved, why_unknown
-from worker_tier_bootstrap.beanstalk.options import namespaces_of
+from worker_tier_bootstrap.beanstalk.options import namespaces_of, rows_of
 
 #: Where Elastic Beanstalk puts an entry that names no namespace.
 DEFAULT_NAMESPACE: Final = "aws:elasticbeanstalk:application:environment"
@@ -54,6 +54,8 @@ _TERRAFORMS_SETTINGS: Final = (
 _MISSPELT: Final = frozenset(
     {"optionsettings", "optionsetting", "optionssettings", "optionssetting", "optionsseting"}
 )
+#: Keys that hold option settings, whatever stands beside them.
+_CONTAINERS: Final = ("option_settings", "OptionSettings", "ConfigurationSettings")
 _DESCRIBED: Final = f"pass what `{_DESCRIBE}` prints"
 #: Spellings of an entry's keys, in lower case without underscores and hyphens -> what they name.
 _KEYS: Final = {
@@ -642,6 +644,8 @@ def _list_problem(node: Items) -> tuple[str, str] | None:
         first = node.items[0]
         assert isinstance(first, Unusable)
         return f"the list has no entries: {first.problem}", first.hint
+    if all(isinstance(item, Items) for item in node.items):
+        return "the list has lists as its items", "pass one list of entries, such as the first"
     tables = [item for item in node.items if isinstance(item, Table)]
     if tables and all(t.entries and _is_namespace(t.entries[0]) for t in tables):
         return (
@@ -778,7 +782,11 @@ def _namespaces(root: Table, found: Collected) -> None:
     above = ""
     for entry in root.entries:
         resource, namespace = split_resource(entry.key.strip())
-        if isinstance(entry.value, Table):
+        inner = [key for key in _CONTAINERS if _entry_of(entry.value, key)]
+        if inner:
+            problem = f"{entry.key} holds {inner[0]}, which is read at the beginning only"
+            found.refuse(problem, f"pass what {entry.key} holds", entry.place)
+        elif isinstance(entry.value, Table):
             for setting in _options(entry.value, namespace, resource, found):
                 found.add(setting)
         elif isinstance(entry.value, Unusable):
@@ -794,8 +802,15 @@ def _namespaces(root: Table, found: Collected) -> None:
         above = namespace if _is_empty(entry.value) else ""
 
 
+def _entry_of(node: Node, key: str) -> bool:
+    return isinstance(node, Table) and node.get(key) is not None
+
+
 def _scalar_hint(namespace: str, above: str) -> str:
     """Return the hint for a value in the place of options, below a namespace without any."""
+    parent, _, option = namespace.rpartition(":")
+    if rows_of(parent.rstrip(":")) is not None and rows_of(namespace) is None:
+        return f"write {shown_name(option)} below {parent.rstrip(':')}"
     if namespace.startswith("aws:"):
         return "write a mapping of options to values under the namespace, without hyphens"
     if above.startswith("aws:"):

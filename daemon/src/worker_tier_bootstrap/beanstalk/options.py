@@ -708,6 +708,8 @@ def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:
     hint = f"the nearest name is {near}; correct it or leave it out" if near else _LEAVE_OUT
     if namespace in (ENVIRONMENT, APPLICATION):
         hint += f"; an environment property stands under {PROPERTIES}"
+    elif not (near or namespace.startswith("aws:")):
+        hint += f", or write {PROPERTIES} if it holds environment properties"
     return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)
 
 
