@@ -230,6 +230,7 @@ def test_the_mark_of_utf_16_tells_its_order(name: str) -> None:
     ("content", "words"),
     [
         (b"a: 1\nb: \xe9", "a byte of the document is not UTF-8: 0xe9 in line 2"),
+        ("a: 1".encode("utf-16-le"), "bytes of zero, as UTF-16 has, and no mark of its encoding"),
         (b"\xff\xfea\x00:", "a byte of the document is not UTF-16: 0x3a"),
     ],
 )

@@ -406,3 +406,9 @@ def test_a_list_of_entries_that_are_none_is_not_repeated_without_end() -> None:
     found = texts_of(["text"] * 500)
     assert len(found) == 10
     assert found[-1].endswith("; and 490 more of this kind")
+
+
+def test_a_property_may_have_the_name_of_a_container() -> None:
+    reading = read_settings({PROPERTIES: {"OptionSettings": "x", "option_settings": "y"}})
+    assert refusals(reading.findings) == []
+    assert set(reading.settings.environment) == {"OptionSettings", "option_settings"}

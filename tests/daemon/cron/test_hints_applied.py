@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -199,6 +200,17 @@ def test_the_url_of_a_hint_is_accepted(url: str, words: str, write: str) -> None
 def test_a_url_with_a_variable_is_refused_because_nothing_fills_it_in(url: str) -> None:
     _, (problem,) = read_cron_yaml(FILE.format(url=f"'{url}'", schedule='"@daily"'))
     assert "nothing fills in; write the path itself" in problem.message
+
+
+@pytest.mark.parametrize("part", ["<", "%", "{", "'", "a:", "/", "#", "<>", "?", "cron(", ")"])
+def test_long_urls_and_schedules_are_refused_without_search_for_what_they_may_mean(
+    part: str,
+) -> None:
+    long = "x" + part * (100_000 // len(part))
+    text = FILE.format(url=json.dumps(long), schedule=json.dumps(long))
+    _, problems = read_cron_yaml(text)
+    assert problems
+    assert all(len(str(problem)) < 1_000 for problem in problems)
 
 
 @pytest.mark.parametrize("url", ["example.com/x", "task.php", "x?y={a}|b", "a/b:c"])

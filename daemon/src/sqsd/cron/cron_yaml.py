@@ -55,7 +55,7 @@ _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
 
 #: What a template engine or a shell would fill in, in a path.
-_VARIABLE: Final = re.compile(r"[{}]|<[^>]*>|\$\(|%\(")
+_VARIABLE: Final = re.compile(r"[{}]|<[^<>]*>|\$\(|%\(")
 #: The beginning of a url that names a protocol, with its host; and one that names a host alone.
 _ABSOLUTE: Final = re.compile(r"(?i)(?:https?|wss?|ftp|file):(?://[^/?#]*|/*(?=/)|)|//[^/?#]*")
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(?=[/?#]|$)")

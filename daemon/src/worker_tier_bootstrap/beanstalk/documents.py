@@ -187,6 +187,11 @@ def decoded(content: bytes) -> str:
         UnreadableDocument: it has other bytes.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in content:
+        raise UnreadableDocument(
+            "the document has bytes of zero, as UTF-16 has, and no mark of its encoding",
+            "save the file as UTF-8",
+        )
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -442,7 +442,8 @@ def _terraform_configuration(resources: Node, found: Collected) -> None:
     if isinstance(body, Items) and len(body.items) == 1:
         body = body.items[0]
     if not isinstance(body, Table):
-        found.refuse(f"{chosen[0].key} must be a mapping, got {shown(body)}", "", body.place)
+        problem = f"{shown_name(chosen[0].key)} must be a mapping, got {shown(body)}"
+        found.refuse(problem, "write the arguments of one resource", body.place)
         return
     if (blocks := body.get("dynamic")) is not None:
         found.refuse("a dynamic block makes settings when Terraform runs", _DESCRIBED, blocks.place)
@@ -782,8 +783,8 @@ def _namespaces(root: Table, found: Collected) -> None:
     above = ""
     for entry in root.entries:
         resource, namespace = split_resource(entry.key.strip())
-        inner = [key for key in _CONTAINERS if _entry_of(entry.value, key)]
-        if inner:
+        inner = [key for key in _CONTAINERS if _has(entry.value, key)]
+        if inner and rows_of(namespace) is None:
             problem = f"{entry.key} holds {inner[0]}, which is read at the beginning only"
             found.refuse(problem, f"pass what {entry.key} holds", entry.place)
         elif isinstance(entry.value, Table):
@@ -802,7 +803,7 @@ def _namespaces(root: Table, found: Collected) -> None:
         above = namespace if _is_empty(entry.value) else ""
 
 
-def _entry_of(node: Node, key: str) -> bool:
+def _has(node: Node, key: str) -> bool:
     return isinstance(node, Table) and node.get(key) is not None
 
 

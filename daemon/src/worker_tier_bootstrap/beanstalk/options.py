@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from typing import Final
 
 from worker_tier_bootstrap.beanstalk.findings import Outcome
@@ -681,11 +682,17 @@ def row_of(namespace: str, option: str) -> Option | None:
 
 def namespaces_of(option: str) -> tuple[str, ...]:
     """Return the namespaces that have an option of a name, in any case."""
-    return tuple(
-        namespace
-        for namespace, rows in OPTIONS.items()
-        if option.lower() in (name.lower() for name in rows) and option != ANY_NAME
-    )
+    return tuple(_homes().get(option.lower(), ()))
+
+
+@cache
+def _homes() -> Mapping[str, list[str]]:
+    """Return the namespaces of each option by its name in lower case."""
+    found: dict[str, list[str]] = {}
+    for namespace, rows in OPTIONS.items():
+        for name in rows.keys() - {ANY_NAME}:
+            found.setdefault(name.lower(), []).append(namespace)
+    return found
 
 
 def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:

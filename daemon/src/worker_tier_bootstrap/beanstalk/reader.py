@@ -91,6 +91,7 @@ class Reader:
         now: the time, in which a scheduled action lies ahead or in the past.
         given: by namespace, option and, for scheduled actions, resource.
         read: the options that were taken and had usable values.
+        withdrawn: honoured options, with their places, that were refused beside others later.
         origins: field of the typed settings -> the options that it was read from.
         unknown_names: how many names were not in the table so far.
     """
@@ -101,6 +102,7 @@ class Reader:
     now: datetime
     given: dict[Key, Given] = field(default_factory=dict)
     read: dict[tuple[str, str], Given] = field(default_factory=dict)
+    withdrawn: set[tuple[str, str, Place]] = field(default_factory=set)
     origins: dict[str, tuple[Origin, ...]] = field(default_factory=dict)
     unknown_names: int = 0
 
@@ -170,10 +172,7 @@ class Reader:
     def object_to(self, given: Given, problem: str, hint: str) -> None:
         """Report what is wrong with the value of an option, of those taken before or not."""
         self.given.pop((given.namespace, given.option, given.resource), None)
-        honoured = (Outcome.HONOURED, given.namespace, given.option, given.place)
-        self.findings[:] = [
-            f for f in self.findings if (f.outcome, f.namespace, f.option, f.place) != honoured
-        ]
+        self.withdrawn.add((given.namespace, given.option, given.place))
         message = f"{given.name} ({given.shown}) {problem}"
         self.findings.append(given.finding(Outcome.REFUSED, message, hint))
 

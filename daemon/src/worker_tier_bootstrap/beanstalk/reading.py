@@ -55,7 +55,13 @@ def read_settings(
     )
     reader.add_all(collected)
     settings = typed_settings(reader)
-    return Reading(settings=settings, findings=_in_order(reader.findings))
+    findings = [finding for finding in reader.findings if not _is_withdrawn(finding, reader)]
+    return Reading(settings=settings, findings=_in_order(findings))
+
+
+def _is_withdrawn(finding: Finding, reader: Reader) -> bool:
+    key = (finding.namespace, finding.option, finding.place)
+    return finding.outcome is Outcome.HONOURED and key in reader.withdrawn
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
