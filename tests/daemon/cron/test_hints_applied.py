@@ -203,9 +203,7 @@ def test_a_url_with_a_variable_is_refused_because_nothing_fills_it_in(url: str) 
 
 
 @pytest.mark.parametrize("part", ["<", "%", "{", "'", "a:", "/", "#", "<>", "?", "cron(", ")"])
-def test_long_urls_and_schedules_are_refused_without_search_for_what_they_may_mean(
-    part: str,
-) -> None:
+def test_long_urls_and_schedules_are_refused_with_short_problems(part: str) -> None:
     long = "x" + part * (100_000 // len(part))
     text = FILE.format(url=json.dumps(long), schedule=json.dumps(long))
     _, problems = read_cron_yaml(text)
@@ -219,3 +217,24 @@ def test_a_url_that_elastic_beanstalk_takes_as_a_path_is_one(url: str) -> None:
     assert problems == ()
     assert [task.url for task in schedule.tasks] == [f"/{url}"]
     assert f"is POSTed to /{url}, as in Elastic Beanstalk" in schedule.warnings[0]
+
+
+def test_a_merge_of_no_mapping_and_a_tag_are_not_ignored_silently() -> None:
+    task = "{name: a, url: /a, schedule: '@daily'"
+    for text, words in (
+        (f"version: 1\ncron:\n  - {task}, <<: hello}}\n", "`<<` names no mapping"),
+        (f"version: 1\ncron:\n  - {task}, <<: [hello]}}\n", "`<<` names no mapping"),
+        (f"version: 1\ncron:\n  - !task {task}}}\n", "the tag !task is ignored"),
+        (f"version: 1\ncron: !tasks\n  - {task}}}\n", "the tag !tasks is ignored"),
+    ):
+        schedule = parse_cron_yaml(text)
+        assert len(schedule.tasks) == 1
+        (warning,) = schedule.warnings
+        assert words in warning
+
+
+def test_a_long_url_does_not_push_the_hint_out_of_its_problem() -> None:
+    url = "http://host/" + "x" * 700
+    _, (problem,) = read_cron_yaml(FILE.format(url=f'"{url}"', schedule='"@daily"'))
+    assert "is absolute" in problem.message
+    assert "write /xxx" in problem.message

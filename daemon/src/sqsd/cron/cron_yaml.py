@@ -171,6 +171,7 @@ class _Reader:
             hint = self._long_dash_hint() or "; none is `cron: []`"
             self._note(node, f"cron must be a list of tasks, got {_shown(node)}{hint}")
             return []
+        self._warn_of_tag(node)
         tasks: list[Task] = []
         first_line: dict[str, int] = {}
         for entry in node.value:
@@ -212,8 +213,10 @@ class _Reader:
     def _entries(self, node: yaml.MappingNode, known: tuple[str, ...]) -> dict[str, yaml.Node]:
         """Return the known keys of a mapping, with `<<` merged; note misspelt and repeated keys."""
         entries: dict[str, yaml.Node] = {}
+        self._warn_of_tag(node)
         for key, value in node.value:
             if key.tag == _TAG + "merge":
+                self._warn_of_merge(value)
                 continue
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
             if name in known and name in entries:
@@ -299,7 +302,7 @@ class _Reader:
             return None
         problem = _url_problem(url)
         if problem:
-            self._note(node, f'url "{url}" {problem}')
+            self._note(node, f'url "{url:.{_QUOTED_MAX}}" {problem}')
             return None
         if url.startswith("/"):
             return url
@@ -368,6 +371,15 @@ class _Reader:
         return None
 
     # ---- noting
+
+    def _warn_of_tag(self, node: yaml.Node) -> None:
+        if node.tag.startswith("!"):
+            self._warn(node, f"the tag {node.tag:.60} is ignored; remove it")
+
+    def _warn_of_merge(self, node: yaml.Node) -> None:
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(source, yaml.MappingNode) for source in sources):
+            self._warn(node, "`<<` names no mapping, and so merges nothing; remove it")
 
     def _warn(self, node: yaml.Node, message: str) -> None:
         mark = node.start_mark

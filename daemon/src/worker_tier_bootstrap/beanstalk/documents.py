@@ -509,6 +509,9 @@ class _Yaml(_Counter):
 
     def _untagged(self, node: yaml.Node, place: Place, depth: int) -> Node:
         match node:
+            case yaml.CollectionNode() if node.tag not in (_TAG + "map", _TAG + "seq"):
+                kind = node.tag.removeprefix(_TAG)
+                return Unusable(f"a value of YAML's type {kind}", "remove its tag", place)
             case yaml.MappingNode():
                 return self._table(node, place, self.depth(depth, place))
             case yaml.SequenceNode():
