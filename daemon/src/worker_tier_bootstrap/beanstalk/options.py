@@ -27,8 +27,8 @@ SOURCES: Final = (
         "Platform specific options",
         "https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-specific.html",
         "the tables of the guide's source as AWS published it last, with Amazon Linux 2 and the"
-        " AMI before it; the page lists the same ten platforms (its copy of 2026), and its tables"
-        " beyond Docker's were not compared",
+        " AMI before it; a stored copy of the page, read on 2026-11-28, lists the same ten"
+        " platforms, and its tables beyond Docker's were not compared",
     ),
     (
         "describe-configuration-settings",
