@@ -71,7 +71,8 @@ def damaged_zip() -> bytes:
         ),
         (
             {"Procfile": b"web: true", "../../etc/cron.d/x": b"x"},
-            "the source bundle holds the path '../../etc/cron.d/x', which leaves its directory",
+            "the source bundle cannot be used: it holds the path '../../etc/cron.d/x', which leaves its"
+            " directory",
             "pack the bundle from inside its directory",
         ),
     ],

@@ -16,7 +16,8 @@ from worker_tier_bootstrap.bundle import Entry, archive_of
 from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object, application_problems
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
-from worker_tier_bootstrap.release import plan_release, release_id, unpack
+from worker_tier_bootstrap.release import plan_release, release_id
+from worker_tier_bootstrap.source_bundle import unpack
 from worker_tier_bootstrap.systems import SYSTEMS, installed, system_of
 
 OBJECT = S3Object(bucket="b", key="k", sha256="1" * 64)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from worker_tier_bootstrap import untrusted
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
 
 #: Lines of a command's output that an error carries.
@@ -56,6 +57,18 @@ class Machine:
             return self.path(path).read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def read_untrusted(self, directory: str, name: str) -> str | None:
+        """Return the text of a file that the application's user may have made, or None.
+
+        Args:
+            directory: a directory of root, in which that user may make entries.
+            name: the file's name.
+
+        Raises:
+            BootstrapError: the entry is a link, no regular file, or large.
+        """
+        return untrusted.read_text(self.path(directory), name)
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes, 0 if there is no file."""
@@ -111,10 +124,14 @@ class Machine:
     def remove(self, path: str) -> None:
         """Remove a file, a link or a whole directory, if there is one."""
         target = self.path(path)
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
+        if not target.is_dir() or target.is_symlink():
             target.unlink(missing_ok=True)
+            return
+        # Not by shutil, which fails where a build has nested directories deeper than it descends.
+        command = ["rm", "-rf", "--one-file-system", "--", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")  # noqa: S603
+        if done.returncode != 0:
+            raise BootstrapError(f"{path} cannot be removed: {done.stderr.strip()[-500:]}")
 
     def sync(self) -> None:
         """Flush to the disk what commands have written; `write` flushes its own file."""
@@ -147,21 +164,23 @@ class Machine:
     def change_owner(self, path: str, user: str, *, except_for: str) -> None:
         """Make a user the owner of everything in a directory except for one entry, root's.
 
-        Links change their owner, not what they point to. The directory itself stays root's, with
-        the sticky bit: the user may make entries in it, and can neither rename nor replace the
-        entry `except_for`.
+        The directory itself stays root's, with the sticky bit: the user may make entries in it, and
+        can neither rename nor replace the entry `except_for`.
+
+        Raises:
+            BootstrapError: directories are nested too deep.
         """
         entry = pwd.getpwnam(user)
         target = self.path(path)
         os.chown(target, 0, entry.pw_gid)
         target.chmod(0o1775)
-        for top in target.iterdir():
-            if top.name == except_for:
-                continue
-            os.lchown(top, entry.pw_uid, entry.pw_gid)
-            for directory, folders, files in os.walk(top):
-                for name in (*folders, *files):
-                    os.lchown(Path(directory, name), entry.pw_uid, entry.pw_gid)
+        left = untrusted.give(target, entry.pw_uid, entry.pw_gid, except_for=except_for)
+        if left:
+            names = ", ".join(repr(name) for name in left[:5])
+            self.log(
+                f"{len(left)} entries of {path} stay root's, because they are hard links, devices"
+                f" or pipes: {names}"
+            )
 
     # ---- time
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import stat
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 
 from worker_tier_bootstrap import paths, platforms, procfile
@@ -27,8 +23,6 @@ from worker_tier_bootstrap.systems import System
 
 #: Name of the container that runs the application.
 _CONTAINER: Final = "worker-tier-web"
-#: Largest size of an unpacked source bundle, in bytes; more was packed by mistake.
-_MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,62 +108,6 @@ def is_current(machine: Machine, id: str) -> bool:
     """Whether the link `/var/app/current` points to this release."""
     link = machine.path(paths.CURRENT)
     return link.is_symlink() and link.readlink().name == id
-
-
-def unpack(archive: Path, target: Path) -> None:
-    """Unpack a source bundle, with its symbolic links and executable bits.
-
-    Raises:
-        BootstrapError: the archive cannot be read, is too large, or has an entry outside `target`.
-    """
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            entries = bundle.infolist()
-            _check(entries, target)
-            for entry in entries:
-                _unpack_entry(bundle, entry, target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BootstrapError(
-            f"the source bundle is no readable ZIP archive: {error}",
-            hint="upload it again; it must be a ZIP archive without a password",
-        ) from error
-
-
-def _check(entries: list[zipfile.ZipInfo], target: Path) -> None:
-    outside = [
-        e.filename for e in entries if e.filename.startswith("/") or ".." in e.filename.split("/")
-    ]
-    if outside:
-        raise BootstrapError(
-            f"the source bundle holds the path {outside[0]!r}, which leaves its directory",
-            hint="pack the bundle from inside its directory",
-        )
-    size = sum(entry.file_size for entry in entries)
-    if size > _MAX_UNPACKED_BYTES:
-        raise BootstrapError(
-            f"the source bundle unpacks to {size} bytes and may have {_MAX_UNPACKED_BYTES}",
-            hint="leave files out with an .ebignore",
-        )
-
-
-def _unpack_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    place = target / entry.filename
-    mode = entry.external_attr >> 16
-    # A link in the archive must not lead later entries out of the directory.
-    if not place.parent.resolve().is_relative_to(target.resolve()):
-        raise BootstrapError(
-            f"{entry.filename!r} of the source bundle goes through a link out of its directory",
-            hint="pack the bundle from inside its directory",
-        )
-    if entry.is_dir():
-        place.mkdir(parents=True, exist_ok=True)
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if stat.S_ISLNK(mode):
-        place.symlink_to(bundle.read(entry).decode())
-        return
-    place.write_bytes(bundle.read(entry))
-    place.chmod(0o755 if mode & 0o111 else 0o644)
 
 
 def plan_release(
