@@ -114,7 +114,7 @@ def test_a_hook_that_fails_is_reported_by_its_name(
 
 
 def test_a_build_that_fails_is_reported_by_its_name(machine: FakeMachine, bundles: Bundles) -> None:
-    machine.failing["sh -c exit 5"] = "no compiler here"
+    machine.failing["systemd-run"] = "no compiler here"
     error = failure(machine, bundles({**APP, "Buildfile": b"make: exit 5\n"}))
     assert "step build: `make of the Buildfile: exit 5` ended with exit code 1" in error
     assert "no compiler here" in error

@@ -224,24 +224,6 @@ def test_services_are_restarted_after_a_change_that_was_killed(
 # ---- what a release is built by
 
 
-def test_builds_and_hooks_see_the_programs_of_their_own_release(
-    machine: FakeMachine, bundles: Bundles
-) -> None:
-    hooks = {f".platform/hooks/{phase}/1.sh": b"" for phase in ("prebuild", "postdeploy")}
-    assert run(machine, bundles({**OLD, **hooks, "Buildfile": b"make: ./make\n"})) == 0
-    release = machine.path("/var/app/current").readlink()
-    (build,) = [given for words, given in machine.given.items() if words == "sh -c ./make"]
-    assert build["environment"]["PATH"].startswith(f"{release}/.venv/bin:{release}/node_modules")
-    assert build["user"] == "webapp"
-    paths = {
-        Path(words).parent.name: given["environment"]["PATH"]
-        for words, given in machine.given.items()
-        if words.endswith("1.sh")
-    }
-    assert paths["prebuild"].startswith(f"{release}/.venv/bin:")
-    assert paths["postdeploy"].startswith("/var/app/current/.venv/bin:")
-
-
 def test_properties_are_read_by_root_alone(machine: FakeMachine, bundles: Bundles) -> None:
     assert run(machine, bundles(OLD, environment={"SECRET": "hush"})) == 0
     holders = [

@@ -60,6 +60,8 @@ class FakeMachine(Machine):
         #: Pattern of units -> output of `systemctl list-unit-files`.
         self.unit_files: dict[str, str] = {}
         self.slept: list[float] = []
+        #: Script and environment of each command that ran in the unit of the build.
+        self.built: list[tuple[str, str]] = []
         self.write(
             "/etc/os-release", 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n'
         )
@@ -76,6 +78,9 @@ class FakeMachine(Machine):
         words = " ".join(command)
         self.commands.append(words)
         self.given[words] = given
+        if command[0] == "systemd-run":
+            script, environment = map(self.read, (paths.BUILD_SCRIPT, paths.BUILD_ENVIRONMENT))
+            self.built.append((script or "", environment or ""))
         for start, output in self.failing.items():
             if words.startswith(start):
                 shown = given.get("shown") or words

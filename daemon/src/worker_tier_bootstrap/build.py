@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from worker_tier_bootstrap import early, paths, procfile, service_files, units
+from worker_tier_bootstrap import build_unit, early, paths, procfile, service_files, units
 from worker_tier_bootstrap.boot import Boot
 from worker_tier_bootstrap.contract import BUNDLE, CONTAINER
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.platforms import PLATFORMS
-from worker_tier_bootstrap.release import container_release, plan_release, unpack
+from worker_tier_bootstrap.release import container_release, plan_release, planned_processes
+from worker_tier_bootstrap.root_environment import withheld
+from worker_tier_bootstrap.source_bundle import (
+    CONFIGHOOKS,
+    HOOKS,
+    PLATFORM,
+    set_platform_files_aside,
+    unpack,
+)
 
-BUILDFILE: Final = "Buildfile"
-#: Directories of hooks in `.platform`: for a new source bundle, and for new settings only.
-_HOOKS: Final = "hooks"
-_CONFIGHOOKS: Final = "confighooks"
-#: Directory of a bundle whose files root runs or reads; the build must not be able to change it.
-_PLATFORM: Final = ".platform"
 #: Longest pause between two tries to fetch the source bundle, in seconds.
 _LONGEST_PAUSE_SECONDS: Final = 60
 
@@ -113,13 +116,25 @@ def _unpack_bundle(boot: Boot) -> None:
     archive = machine.path(_archive_path(boot))
     _check_space(boot, archive, directory)
     unpack(archive, machine.path(directory))
+    _set_platform_files_aside(boot, directory)
     boot.release, boot.build = plan_release(boot.application, machine, directory, boot.system)
-    machine.change_owner(directory, units.USER, except_for=_PLATFORM)
+    machine.change_owner(directory, units.USER, except_for=PLATFORM)
     machine.link(paths.STAGING, directory)
+    names = ", ".join(boot.release.processes) or "are known after the build"
     machine.log(
         f"platform {PLATFORMS[boot.release.platform].title}, PORT {boot.release.port},"
-        f" processes {', '.join(boot.release.processes)}"
+        f" processes {names}"
     )
+
+
+def _set_platform_files_aside(boot: Boot, directory: str) -> None:
+    """Move `.platform` to a directory of root, before anything else may write to the release."""
+    machine = boot.machine
+    target = f"{paths.PLATFORM_FILES}/{boot.release_id}"
+    machine.remove(target)
+    set_platform_files_aside(machine.path(directory), machine.path(target))
+    machine.remove(f"{directory}/{PLATFORM}")
+    machine.link(f"{directory}/{PLATFORM}", target)
 
 
 def _check_space(boot: Boot, archive: Path, directory: str) -> None:
@@ -152,9 +167,9 @@ def build_skip(boot: Boot) -> str | None:
 
 def build_commands(boot: Boot) -> list[tuple[str, str]]:
     """Return (description, shell command) of the Buildfile, else of the platform's own build."""
-    text = boot.machine.read(f"{boot.need_release().directory}/{BUILDFILE}")
+    text = boot.machine.read_untrusted(boot.need_release().directory, procfile.BUILDFILE)
     if text is not None:
-        lines = procfile.parse(text, BUILDFILE)
+        lines = procfile.parse(text, procfile.BUILDFILE)
         return [(f"{name} of the Buildfile", command) for name, command in lines.items()]
     if boot.build is not None:
         return [(f"build of {PLATFORMS[boot.need_release().platform].title}", boot.build)]
@@ -164,11 +179,11 @@ def build_commands(boot: Boot) -> list[tuple[str, str]]:
 def build(boot: Boot) -> None:
     release = boot.need_release()
     for description, command in build_commands(boot):
-        boot.machine.run(
-            ["sh", "-c", command],
+        build_unit.run(
+            boot.machine,
+            command,
             hint="build the bundle on a machine like this one until it works",
             directory=release.directory,
-            user=units.USER,
             environment=units.process_environment(release, release.directory),
             shown=f"{description}: {command}",
         )
@@ -204,7 +219,7 @@ def _no_hooks_skip(boot: Boot, phase: str) -> str | None:
 
 
 def _hooks_of(boot: Boot, phase: str) -> list[str]:
-    directory = f"{boot.need_release().directory}/{_PLATFORM}/{_hook_directory(boot)}/{phase}"
+    directory = f"{boot.need_release().platform_files}/{_hook_directory(boot)}/{phase}"
     return [f"{directory}/{name}" for name in boot.machine.names(directory)]
 
 
@@ -218,30 +233,42 @@ def _hook_directory(boot: Boot) -> str:
         and previous.source == bundle.sha256
         and previous.id != boot.release_id
     )
-    return _CONFIGHOOKS if only_settings else _HOOKS
+    return CONFIGHOOKS if only_settings else HOOKS
 
 
 def _run_hooks(boot: Boot, phase: str) -> None:
-    """Run hooks as root, sorted by name, in the staging or the current directory (EB's rule)."""
+    """Run hooks as root, sorted by name, in the staging or the current directory (EB's rule).
+
+    They are found where only root may write, and get nothing of the application's in their PATH.
+    """
     release = boot.need_release()
-    is_active = phase == "postdeploy"
-    directory = paths.CURRENT if is_active else paths.STAGING
-    found_at = paths.CURRENT if is_active else release.directory
+    directory = paths.CURRENT if phase == "postdeploy" else paths.STAGING
+    if names := withheld(release.environment):
+        boot.machine.log(f"hooks run as root, without the properties {', '.join(names)}")
     for hook in _hooks_of(boot, phase):
-        # EB makes hooks executable too, for archives made on Windows do not have the bit.
+        # An earlier hook may have written this one.
         if not boot.machine.path(hook).is_symlink():
             boot.machine.path(hook).chmod(0o755)
-        name = hook.removeprefix(f"{release.directory}/")
+        name = hook.replace(release.platform_files, PLATFORM, 1)
         boot.machine.run(
             [str(boot.machine.path(hook))],
             hint=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
             directory=directory,
-            environment=units.process_environment(release, found_at) | {"HOME": "/root"},
+            environment=units.hook_environment(release),
             shown=name,
         )
 
 
 # ---- record
+
+
+def _plan_processes(boot: Boot) -> None:
+    """Read the Procfile again: as in Elastic Beanstalk, a hook or the build may have written it."""
+    release = boot.need_release()
+    processes = planned_processes(boot.machine, release.directory, release.platform)
+    boot.release = replace(release, processes=processes)
+    if processes != release.processes:
+        boot.machine.log(f"processes after the build: {', '.join(processes)}")
 
 
 def record_skip(boot: Boot) -> str | None:
@@ -252,10 +279,12 @@ def record_skip(boot: Boot) -> str | None:
 
 def record(boot: Boot) -> None:
     """Record the release as built, so that no later boot builds it again."""
+    if boot.application.kind != CONTAINER:
+        _plan_processes(boot)
     service_files.check_names(boot)
     release = boot.need_release()
     if boot.application.kind != CONTAINER:
-        boot.machine.change_owner(release.directory, units.USER, except_for=_PLATFORM)
+        boot.machine.change_owner(release.directory, units.USER, except_for=PLATFORM)
     # After a power cut there must be no record of a build that did not reach the disk.
     boot.machine.sync()
     # Private, for environment properties may be secrets.

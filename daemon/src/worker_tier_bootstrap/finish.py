@@ -41,6 +41,7 @@ def _leftovers(boot: Boot) -> list[str]:
         retained.add(boot.deployed.release)
     directories = {
         paths.RELEASES: retained,
+        paths.PLATFORM_FILES: retained,
         paths.RECORDS: {f"{id}.json" for id in retained},
         paths.SOURCE_BUNDLES: set() if bundle is None else {f"{bundle.sha256}.zip"},
         paths.DAEMON_BUNDLES: {boot.instance.bundle.sha256[:16]},

@@ -18,6 +18,7 @@ from typing import Final
 
 from worker_tier_bootstrap import untrusted
 from worker_tier_bootstrap.errors import BootstrapError, CommandFailed
+from worker_tier_bootstrap.root_environment import PATH
 
 #: Lines of a command's output that an error carries.
 _TAIL_LINES: Final = 20
@@ -28,7 +29,6 @@ _QUERY_SECONDS: Final = 60
 #: Time in which the output of a command that ended is still copied, in seconds. A process that it
 #: left in the background may hold the output open for ever.
 _OUTPUT_GRACE_SECONDS: Final = 2.0
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Machine:
@@ -211,17 +211,15 @@ class Machine:
         hint: str,
         timeout: float | None = None,
         directory: str | None = None,
-        user: str | None = None,
         environment: Mapping[str, str] | None = None,
         shown: str | None = None,
     ) -> str:
-        """Run a command to its end and copy its output to the log; returns its last lines.
+        """Run a command as root to its end and copy its output to the log; returns its last lines.
 
         Args:
             hint: what to do if the command fails.
             timeout: time limit in seconds. Default: the time until the deadline.
             directory: working directory. Default: this process's.
-            user: user that the command runs as. Default: root.
             environment: variables besides those of every command.
             shown: name of the command in an error. Default: the command itself.
 
@@ -239,9 +237,6 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 cwd=None if directory is None else self.path(directory),
                 env=self.environment(environment or {}),
-                user=user,
-                group=None if user is None else pwd.getpwnam(user).pw_gid,
-                extra_groups=None if user is None else [],
                 start_new_session=True,
                 text=True,
                 encoding="utf-8",
@@ -300,7 +295,7 @@ class Machine:
         proxies = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}
         # A build must reach the registries that this machine image was made for.
         trust = {k: v for k, v in os.environ.items() if k in ("AWS_CA_BUNDLE", "SSL_CERT_FILE")}
-        base = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        base = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
         return {**base, **proxies, **trust, "WORKER_TIER_PYTHON": sys.executable, **more}
 
     def _wait(self, process: subprocess.Popen[str], lines: deque[str], limit: float) -> int | None:

@@ -16,6 +16,9 @@ INSTANCE: Final = f"{CONFIGURATION}/instance.json"
 EARLY: Final = "/opt/worker-tier/early.py"
 #: Reason why the last boot failed, one line or more; user data passes it on.
 OUTCOME: Final = "/run/worker-tier/outcome"
+#: Script and environment of a command that runs as the application's user during a build.
+BUILD_SCRIPT: Final = "/run/worker-tier/build.sh"
+BUILD_ENVIRONMENT: Final = "/run/worker-tier/build.env"
 
 # ---- the daemon --------------------------------------------------------------------------------
 
@@ -33,6 +36,8 @@ APPLICATION: Final = "/var/app"
 SOURCE_BUNDLES: Final = f"{APPLICATION}/bundles"
 #: Directory of the unpacked releases, by their id.
 RELEASES: Final = f"{APPLICATION}/releases"
+#: Directory of what root runs and nginx includes of each release, by the release's id.
+PLATFORM_FILES: Final = f"{APPLICATION}/platform"
 #: Link to the release that is being built.
 STAGING: Final = f"{APPLICATION}/staging"
 #: Link to the release that runs.

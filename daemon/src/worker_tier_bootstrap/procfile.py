@@ -11,6 +11,8 @@ from typing import Final
 
 from worker_tier_bootstrap.errors import BootstrapError
 
+PROCFILE: Final = "Procfile"
+BUILDFILE: Final = "Buildfile"
 WEB: Final = "web"
 _LINE: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,62}):\s*(\S.*?)\s*$")
 
@@ -52,7 +54,7 @@ def processes(text: str) -> dict[str, str]:
     Raises:
         BootstrapError: the file names no process, or cannot be read.
     """
-    found = parse(text, "Procfile")
+    found = parse(text, PROCFILE)
     if not found:
         raise BootstrapError(
             "the Procfile names no process", hint="add a line such as `web: node app.js`"

@@ -12,6 +12,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final
 
 from worker_tier_bootstrap import paths, platforms, procfile
@@ -19,6 +20,7 @@ from worker_tier_bootstrap.contract import BUNDLE, CONTAINER, Application
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
 from worker_tier_bootstrap.platforms import PLATFORMS, Platform
+from worker_tier_bootstrap.source_bundle import HOOKS_BEFORE_START, PLATFORM
 from worker_tier_bootstrap.systems import System
 
 #: Name of the container that runs the application.
@@ -48,6 +50,11 @@ class Release:
     @property
     def directory(self) -> str:
         return f"{paths.RELEASES}/{self.id}"
+
+    @property
+    def platform_files(self) -> str:
+        """The directory of what root runs and nginx includes; only root may write to it."""
+        return f"{paths.PLATFORM_FILES}/{self.id}"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -123,12 +130,11 @@ def plan_release(
     """
     assert application.kind == BUNDLE
     assert application.bundle is not None
-    names = set(machine.names(directory))
-
-    def read(name: str) -> str | None:
-        return machine.read(f"{directory}/{name}")
-
+    names = set(machine.names(directory)) - {PLATFORM}
     platform = application.platform or platforms.detect(names)
+    may_follow = _may_follow(machine, application, names)
+    if platform is None and may_follow:
+        platform = Platform.PROCFILE
     if platform is None:
         raise BootstrapError(
             "nothing says how to start the application: its bundle has no Procfile, and no file"
@@ -141,18 +147,28 @@ def plan_release(
         source=application.bundle.sha256,
         platform=platform,
         port=application.port or row.port,
-        processes=_processes(platform, names, read),
+        processes=_first_processes(machine, directory, platform, may_follow),
         environment={**row.environment, **application.environment},
     )
+    read = partial(machine.read_untrusted, directory)
     return release, platforms.build_of(platform, system, names, read)
 
 
-def _processes(platform: str, names: set[str], read: platforms.Read) -> dict[str, str]:
-    """Return process name -> command, by the Procfile or else by the platform."""
-    text = read("Procfile")
+def planned_processes(machine: Machine, directory: str, platform: str) -> dict[str, str]:
+    """Return process name -> command, by the Procfile or else by the platform.
+
+    Args:
+        directory: the release's; its files are read as those of somebody else, for the application's
+            user may have written them.
+
+    Raises:
+        BootstrapError: nothing says what to start, or the Procfile cannot be used.
+    """
+    read = partial(machine.read_untrusted, directory)
+    text = read(procfile.PROCFILE)
     if text is not None:
         return procfile.processes(text)
-    start = platforms.start_of(platform, names, read)
+    start = platforms.start_of(platform, set(machine.names(directory)), read)
     if start is None:
         raise BootstrapError(
             f"nothing says how to start the application: its bundle has no Procfile, and no"
@@ -160,6 +176,25 @@ def _processes(platform: str, names: set[str], read: platforms.Read) -> dict[str
             hint="add a Procfile with a line such as `web: node app.js`",
         )
     return {procfile.WEB: start}
+
+
+def _first_processes(
+    machine: Machine, directory: str, platform: str, may_follow: bool
+) -> dict[str, str]:
+    """Return the processes before the build; none if only the build determines them."""
+    try:
+        return planned_processes(machine, directory, platform)
+    except BootstrapError:
+        if may_follow and procfile.PROCFILE not in machine.names(directory):
+            return {}
+        raise
+
+
+def _may_follow(machine: Machine, application: Application, names: set[str]) -> bool:
+    """Whether a Procfile may be written by a Buildfile or by hooks, as in Elastic Beanstalk."""
+    platform_files = f"{paths.PLATFORM_FILES}/{release_id(application)}"
+    hooks = [f"{platform_files}/{path}" for path in HOOKS_BEFORE_START]
+    return procfile.BUILDFILE in names or any(map(machine.names, hooks))
 
 
 def container_release(application: Application) -> Release:

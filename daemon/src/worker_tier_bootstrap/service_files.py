@@ -35,13 +35,14 @@ def service_files(boot: Boot, release: Release | None) -> dict[str, Content]:
 
 
 def _process_files(release: Release) -> dict[str, Content]:
-    environment = units.process_environment(release)
+    is_container = release.platform == Platform.DOCKER
+    environment = units.docker_environment() if is_container else units.process_environment(release)
     # Private, for environment properties may be secrets; systemd reads the file as root.
     found = {paths.ENVIRONMENT: (units.environment_file(environment), 0o600)}
     for name, command in release.processes.items():
         found[f"{paths.UNITS}/{name}.service"] = (units.process_unit(name, release), 0o644)
         found[f"{paths.SCRIPTS}/{name}.sh"] = (units.process_script(command), 0o644)
-    if release.platform == Platform.DOCKER:
+    if is_container:
         lines = "".join(f"{k}={v}\n" for k, v in release.environment.items())
         found[paths.CONTAINER_ENVIRONMENT] = (f"{lines}PORT={release.port}\n", 0o600)
     if release.platform == Platform.PHP:
@@ -63,7 +64,7 @@ def _nginx_files(boot: Boot, release: Release) -> dict[str, Content]:
 
 
 def _nginx_additions(machine: Machine, release: Release) -> list[str]:
-    directory = f"{release.directory}/.platform/nginx/conf.d"
+    directory = f"{release.platform_files}/nginx/conf.d"
     names = [name for name in machine.names(directory) if name.endswith(".conf")]
     return [machine.read(f"{directory}/{name}") or "" for name in names]
 

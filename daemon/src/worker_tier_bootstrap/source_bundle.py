@@ -24,6 +24,10 @@ PLATFORM: Final = ".platform"
 #: Directories of `PLATFORM` whose files root executes: for a new bundle, for new settings only.
 HOOKS: Final = "hooks"
 CONFIGHOOKS: Final = "confighooks"
+#: Directories of hooks that run before the application starts, below `PLATFORM`.
+HOOKS_BEFORE_START: Final = tuple(
+    f"{place}/{phase}" for place in (HOOKS, CONFIGHOOKS) for phase in ("prebuild", "predeploy")
+)
 #: Largest size of an unpacked source bundle, in bytes; more was packed by mistake.
 _MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 #: Largest size of a link's target, in bytes; Linux's limit of a path.

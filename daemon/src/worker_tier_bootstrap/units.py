@@ -13,6 +13,7 @@ from sqsd.contract import SETTINGS_PATH
 from worker_tier_bootstrap import paths, procfile
 from worker_tier_bootstrap.platforms import PLATFORMS, Platform
 from worker_tier_bootstrap.release import Release
+from worker_tier_bootstrap.root_environment import PATH, for_root
 from worker_tier_bootstrap.systems import System
 
 DAEMON: Final = "sqsd.service"
@@ -95,18 +96,40 @@ def process_script(command: str) -> str:
 
 
 def process_environment(release: Release, directory: str = paths.CURRENT) -> dict[str, str]:
-    """Return the environment of the application, its build and its hooks, as EB sets it.
+    """Return the environment of the application and its build, as EB sets it.
 
     Args:
         directory: path of the release: its own directory until it is the current release.
     """
     bins = ":".join(f"{directory}/{place}" for place in (".venv/bin", "node_modules/.bin"))
-    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {
         "HOME": "/home/webapp",
         "LANG": "C.UTF-8",
-        "PATH": f"{bins}:{system}",
+        "PATH": f"{bins}:{PATH}",
         **release.environment,
+        "PORT": str(release.port),
+    }
+
+
+def docker_environment() -> dict[str, str]:
+    """Return the environment of `docker`, which runs as root.
+
+    The container's environment properties are in a file that `docker` passes on.
+    """
+    return {"HOME": "/root", "LANG": "C.UTF-8", "PATH": PATH}
+
+
+def hook_environment(release: Release) -> dict[str, str]:
+    """Return the environment of the bundle's hooks, which run as root.
+
+    As in EB they get the environment properties, but none by which a program loads code from files
+    that the application's user may write to.
+    """
+    return {
+        **for_root(release.environment),
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PATH": PATH,
         "PORT": str(release.port),
     }
 
@@ -143,7 +166,7 @@ def nginx_configuration(
             "READ_SECONDS": str(seconds),
             "CONNECT_SECONDS": str(proxy.connect_timeout),
             "LOCATION": fill("location-fastcgi.conf" if fastcgi else "location-http.conf", {}),
-            "CURRENT": paths.CURRENT,
+            "PLATFORM_FILES": release.platform_files,
         },
     )
     taken = {name for addition in additions for name in top_directives(addition)}
