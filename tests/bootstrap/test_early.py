@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import errno
 import http.client
+import http.server
 import io
 import json
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.message import Message
 from pathlib import Path
@@ -117,8 +120,80 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Answers:
             "https://cloudformation.cn-north-1.amazonaws.com.cn/": b"<Response/>",
         }
     )
-    monkeypatch.setattr(urllib.request, "urlopen", found)
+
+    def open_(_: object, request: Any, data: object = None, timeout: float = 0) -> Answer:
+        return found(request, timeout)
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", open_)
     return found
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    """A metadata service, and a proxy: each collects the paths that it was asked for."""
+
+    asked: list[str]
+
+    def do_PUT(self) -> None:
+        self.asked.append(self.path)
+        self._answer("token")
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self._answer("i-1" if self.headers["X-aws-ec2-metadata-token"] == "token" else "no token")
+
+    def _answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[], tuple[str, list[str]]]]:
+    """Starts servers; each has an address, and the paths that it was asked for."""
+    started: list[http.server.HTTPServer] = []
+
+    def start() -> tuple[str, list[str]]:
+        asked: list[str] = []
+        kind = type("Server", (_Server,), {"asked": asked})
+        server = http.server.HTTPServer(("127.0.0.1", 0), kind)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        started.append(server)
+        return f"http://127.0.0.1:{server.server_port}", asked
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_the_metadata_service_is_never_asked_through_a_proxy(
+    served: Callable[[], tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    service, asked = served()
+    proxy, asked_of_proxy = served()
+    for name in ("no_proxy", "NO_PROXY", "REQUEST_METHOD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, proxy)
+    monkeypatch.setattr(early, "METADATA", f"{service}/latest/")
+    assert early.metadata("meta-data/instance-id") == "i-1"
+    assert asked == ["/latest/api/token", "/latest/meta-data/instance-id"]
+    # which would have seen the role's keys, and could have answered with others
+    assert asked_of_proxy == []
+
+
+def test_aws_itself_is_asked_through_the_proxy_that_is_set(
+    served: Callable[[], tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, asked_of_proxy = served()
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    early._open("http://s3.example/x", "GET", {})
+    assert asked_of_proxy == ["http://s3.example/x"]
 
 
 SHA256 = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"

@@ -141,6 +141,7 @@ def test_a_hook_finds_no_program_of_the_application_and_loads_no_code_of_it(
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root",
         "LANG": "C.UTF-8",
+        "PYTHONSAFEPATH": "1",
         "PORT": "8080",
     }
     # which is not silent, and shows no value

@@ -14,7 +14,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 
 from sqsd import __version__
-from sqsd.aws.credentials import CredentialSource, Endpoint, resolve_endpoint
+from sqsd.aws.credentials import CredentialSource, Endpoint, new_session, resolve_endpoint
 from sqsd.aws.hints import PICKY_PROXY, REDIRECT, hint_for_leader_table
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
@@ -90,7 +90,7 @@ class _Parts:
         self._clock = SystemClock()
         self._observability = Observability(settings, self._clock)
         self._log = self._observability.log
-        self._session = botocore.session.Session()
+        self._session = new_session()
         self._credentials = CredentialSource(self._session)
         self._descriptors = Descriptors(self._clock, self._log)
         self._application = LocalApplication(

@@ -123,13 +123,15 @@ def hook_environment(release: Release) -> dict[str, str]:
     """Return the environment of the bundle's hooks, which run as root.
 
     As in EB they get the environment properties, but none by which a program loads code from files
-    that the application's user may write to.
+    that the application's user may write to. They begin in the release's directory, from which
+    Python 3.11 and later would import for `-c` and `-m` without PYTHONSAFEPATH.
     """
     return {
         **for_root(release.environment),
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "PATH": PATH,
+        "PYTHONSAFEPATH": "1",
         "PORT": str(release.port),
     }
 

@@ -1,4 +1,6 @@
-"""Mistakes of people and networks: each ends in a failed signal and an error with a hint.
+"""Mistakes of people and networks, and attacks of what a bundle depends on.
+
+Each mistake ends in a failed signal and an error with a hint; no attack reaches root.
 
 These need a real system; the rest is in `tests/bootstrap/test_mistakes.py`.
 """
@@ -181,3 +183,82 @@ def _until_signalled(scene: Scene, user_data: str) -> str:
     runner.join(30)
     assert not runner.is_alive()
     return scene.box.read(LOG)[len(log) :]
+
+
+# ---- attacks
+
+
+#: What a dependency's install script does as the application's user: it writes hooks and settings
+#: of nginx, programs with the names of the system's, and goes on in the background, where it
+#: replaces directories by links to /etc.
+ATTACK = """\
+mkdir -p .platform/hooks/predeploy .platform/hooks/postdeploy .platform/nginx/conf.d bin \\
+  node_modules/.bin
+for hook in predeploy postdeploy; do
+  printf '#!/bin/sh\\nid > /root/attacked-by-hook\\n' > .platform/hooks/$hook/01.sh
+done
+printf 'access_log /etc/cron.d/attacked-by-build;\\n' > .platform/nginx/conf.d/evil.conf
+for program in systemctl nginx id python3; do
+  printf '#!/bin/sh\\ntouch /root/attacked-by-path\\n' > node_modules/.bin/$program
+  chmod +x node_modules/.bin/$program
+done
+echo "open('/root/attacked-by-import', 'w')" > evil.py
+i=0
+while [ $i -lt 300 ]; do
+  mkdir d$i
+  echo mine > d$i/shadow
+  i=$((i + 1))
+done
+setsid sh -c 'exec 2> /dev/null; trap "" TERM HUP; while :; do
+  for d in d*; do mv -T $d .$d; ln -s /etc $d; rm $d; mv -T .$d $d; done; done' attacker &
+ls -d .platform node_modules/.bin/id d299/shadow
+"""
+#: An application that writes configuration of nginx into its release, and then works.
+WRITER = """\
+const fs = require('node:fs');
+try {
+  fs.mkdirSync('.platform/nginx/conf.d', {recursive: true});
+  fs.writeFileSync('.platform/nginx/conf.d/evil.conf', 'access_log /etc/cron.d/attacked-by-app;');
+} catch (error) { console.log(`refused: ${error.code}`); }
+require('./sample.js');
+"""
+
+
+def attacking(**more: str | Entry) -> dict[str, str | Entry]:
+    """The sample application with that dependency."""
+    given = {"app.js": WRITER, "sample.js": sample()["app.js"], "attack.sh": ATTACK}
+    return sample(**given, Buildfile="make: sh attack.sh || :\n", **more)
+
+
+def assert_nobody_became_root(scene: Scene) -> None:
+    scene.box.run("systemctl restart nginx")
+    found = "ls -d /root/attacked-* /etc/cron.d/attacked-*"
+    assert scene.box.run(f"{found} 2> /dev/null", check=False) == ""
+    owners = "find /etc ! -user root -printf '%p %u\\n'"
+    assert scene.box.run(owners) == ""
+    assert scene.box.run("pgrep -f attacker", check=False) == ""
+
+
+@pytest.mark.parametrize("has_hooks", [False, True], ids=["no .platform", "hooks"])
+def test_no_script_of_a_dependency_and_no_application_becomes_root(
+    running: Scene, has_hooks: bool
+) -> None:
+    # given a hook of the bundle that uses programs of the system
+    hook = "#!/bin/bash\nset -e\nid -un > /root/hook\npython3 -c 'import json'\n"
+    hook += "systemctl is-system-running > /dev/null || :\n"
+    files = {".platform/hooks/predeploy/00.sh": hook + "python3 -c 'import evil' || :\n"}
+    running.vpc.user_data = running.bundle(
+        attacking(**(files if has_hooks else {})),
+        environment={"PYTHONPATH": "/var/app/staging", "BASH_ENV": "/var/app/staging/evil.py"},
+        port=3000,
+    )
+    said = running.box.run_user_data()
+    assert "d299/shadow" in said, "the attack did not run"
+    assert_nobody_became_root(running)
+    # and the deployment goes on, for these files are the application's own affair
+    assert said.strip().endswith("exit=0"), said[-4000:]
+    assert "refused: E" in running.box.read("/var/log/worker-tier/web.log")
+    if has_hooks:
+        assert running.box.read("/root/hook") == "root\n"
+        assert "without the properties BASH_ENV, PYTHONPATH" in said
+    running.dispatch(f"after the attack, hooks {has_hooks}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,9 +15,12 @@ import botocore.session
 import pytest
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.utils import should_bypass_proxies
 
-from sqsd.aws.credentials import CredentialSource, Endpoint, resolve_endpoint
+from sqsd.aws.credentials import CredentialSource, Endpoint, new_session, resolve_endpoint
 from sqsd.base.errors import NoCredentials
+from sqsd.testing.loopback import LoopbackServer
+from tests.fakes.imds import FakeImds
 
 
 @pytest.fixture
@@ -232,3 +237,77 @@ def test_rules_that_refuse_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
     with pytest.raises(BotoCoreError, match="FIPS"):
         endpoint("sqs", "us-east-1")
+
+
+# ---- the metadata service and proxies
+
+
+@pytest.fixture
+def no_exemptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of proxies is set, and what a test's code sets is gone after it."""
+    for name in ("no_proxy", "http_proxy", "https_proxy"):
+        for variable in (name, name.upper()):
+            monkeypatch.setenv(variable, "")
+            monkeypatch.delenv(variable)
+
+
+class Proxy(LoopbackServer):
+    """A proxy that answers nothing; whoever asks it for the role's keys would show it the token."""
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+
+
+def _as_a_role(imds: FakeImds) -> None:
+    expires = (datetime.now(UTC) + timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    imds.values["iam/security-credentials/"] = "worker"
+    imds.values["iam/security-credentials/worker"] = json.dumps(
+        {"AccessKeyId": "AKIAROLE", "SecretAccessKey": "s", "Token": "t", "Expiration": expires}
+    )
+
+
+@pytest.mark.usefixtures("no_exemptions")
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("others", [None, "example.com,.internal"])
+async def test_the_roles_keys_are_never_asked_for_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, lower: bool, others: str | None
+) -> None:
+    async with FakeImds() as imds, Proxy() as proxy:
+        _as_a_role(imds)
+        for name in ("AWS_EC2_METADATA_DISABLED", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.address)
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name if lower else name.upper(), f"http://127.0.0.1:{proxy.port}")
+        if others is not None:
+            monkeypatch.setenv("no_proxy" if lower else "NO_PROXY", others)
+        keys = await CredentialSource(new_session()).keys(0.0)
+        assert (keys.access_key, keys.token) == ("AKIAROLE", "t")
+        assert proxy.connections == 0
+        # and what was exempt before still is
+        for host in (others or "").split(",") if others else []:
+            assert should_bypass_proxies(f"http://a{host}/" if host[0] == "." else f"http://{host}")
+        assert not should_bypass_proxies("http://s3.eu-west-1.amazonaws.com/")
+
+
+@pytest.mark.usefixtures("no_exemptions")
+@pytest.mark.parametrize("address", ["http://169.254.169.254/", "http://[fd00:ec2::254]/"])
+def test_both_addresses_of_the_metadata_service_are_exempt_from_proxies(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.delenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
+    new_session()
+    new_session()
+    assert should_bypass_proxies(address)
+    # once, however many sessions there are
+    assert os.environ["no_proxy"].count("169.254.169.254") == 1
+
+
+@pytest.mark.usefixtures("no_exemptions")
+def test_where_nothing_goes_through_a_proxy_nothing_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    new_session()
+    assert os.environ["no_proxy"] == "*"

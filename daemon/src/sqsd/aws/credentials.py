@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import ssl
+from collections.abc import MutableMapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ from sqsd.base.errors import NoCredentials
 #: Time between two checks whether the provider renews its keys, seconds; botocore renews 15 minutes
 #: before they expire.
 _RENEWAL_CHECK_SECONDS: Final = 5.0
+#: Hosts of the instance metadata service, as they are in a URL.
+_METADATA_HOSTS: Final = ("169.254.169.254", "[fd00:ec2::254]")
 
 
 class Keys(NamedTuple):
@@ -31,6 +34,28 @@ class Keys(NamedTuple):
 
     def __repr__(self) -> str:
         return "Keys(...)"
+
+
+def new_session() -> botocore.session.Session:
+    """Return a session that never asks the metadata service through a proxy.
+
+    botocore would: the variables `http_proxy` and `HTTP_PROXY` hold for it like for any address,
+    and the proxy would be shown the token, and could answer with keys. So the process's `no_proxy`
+    gets the service's addresses.
+    """
+    _exempt_metadata_from_proxies(os.environ)
+    return botocore.session.Session()
+
+
+def _exempt_metadata_from_proxies(environment: MutableMapping[str, str]) -> None:
+    # Where both are set, urllib uses the one in lower case, so that one gets the rest.
+    given = environment.get("no_proxy", environment.get("NO_PROXY", ""))
+    exempt = [name.strip() for name in given.split(",") if name.strip()]
+    if exempt == ["*"]:
+        return
+    endpoint = urlsplit(environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "")).netloc
+    wanted = [*_METADATA_HOSTS, *([endpoint] if endpoint else [])]
+    environment["no_proxy"] = ",".join(dict.fromkeys([*exempt, *wanted]))
 
 
 class CredentialSource:

@@ -11,6 +11,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, UnknownServiceError
 
 from sqsd.aws import hints
+from sqsd.aws.credentials import new_session
 from sqsd.base.errors import ACCESS_DENIED_CODES, AwsError, AwsUnreachable, NoCredentials
 from sqsd.contract import BATCH_ENTRIES, LEADER_TABLE_KEY, TierResources
 from sqsd.cron.lease import LEASE_ID, LeaseRecord
@@ -44,7 +45,7 @@ class OperatorAws:
 
     def __init__(self, resources: TierResources) -> None:
         self._resources = resources
-        self._session = botocore.session.Session()
+        self._session = new_session()
         self._sqs = _client(self._session, "sqs", resources.region)
 
     def dead_letter_queue(self) -> str:
@@ -158,7 +159,7 @@ def outputs_of(stack: str, region: str | None) -> dict[str, str]:
         AwsUnreachable: there was no usable answer, or no region is set.
         NoCredentials: there are no keys.
     """
-    session = botocore.session.Session()
+    session = new_session()
     client = _client(session, "cloudformation", region)
     with _translated_errors("DescribeStacks", stack, "cloudformation"):
         answer = client.describe_stacks(StackName=stack)
