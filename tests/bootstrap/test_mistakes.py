@@ -13,7 +13,7 @@ import pytest
 
 from tests.bootstrap.conftest import Bundles
 from tests.fakes.machine import FakeMachine
-from worker_tier_bootstrap import early, packages, readiness, rollback
+from worker_tier_bootstrap import early, packages, paths, readiness, rollback
 from worker_tier_bootstrap.boot import Boot, StepFailed, plan_lines, run_steps
 from worker_tier_bootstrap.bundle import Entry
 from worker_tier_bootstrap.contract import Application
@@ -90,15 +90,46 @@ def test_an_unusable_bundle_is_reported(
     assert "systemctl restart web.service" not in machine.commands
 
 
+@pytest.mark.parametrize(
+    "directory",
+    ["/usr/lib/systemd/system", "/etc/systemd/system", "/run/systemd/system"]
+    + ["/usr/local/lib/systemd/system", "/run/systemd/generator"],
+)
 def test_a_process_with_the_name_of_a_system_unit_is_refused_before_anything_is_stopped(
-    machine: FakeMachine, bundles: Bundles
+    machine: FakeMachine, bundles: Bundles, directory: str
 ) -> None:
     run(machine, bundles(APP))
-    machine.write("/usr/lib/systemd/system/dbus.service", "")
+    machine.write(f"{directory}/dbus.service", "")
+    machine.write(f"{directory}/cron.service", "")
     machine.commands.clear()
-    error = failure(machine, bundles({**APP, "Procfile": b"web: x\ndbus: sleep 1000\n"}))
-    assert "the Procfile's process dbus would replace the system's own dbus.service" in error
-    assert "give the process another name" in error
+    text = b"web: x\ndbus: sleep 1000\ncron: sleep 1000\n"
+    error = failure(machine, bundles({**APP, "Procfile": text}))
+    assert "the Procfile's processes dbus, cron would replace the system's own units" in error
+    assert "give them other names" in error
+    assert "systemctl stop sqsd.service" not in machine.commands
+
+
+def test_a_process_of_an_earlier_boot_that_was_killed_is_not_taken_for_the_systems(
+    machine: FakeMachine, bundles: Bundles
+) -> None:
+    two = {**APP, "Procfile": b"web: x\nworker: y\n"}
+    run(machine, bundles(two))
+    # given a boot that was killed before it noted the names of its units
+    machine.remove(paths.PROCESS_UNITS)
+    run(machine, bundles({**two, "app.js": b"2"}))
+    assert "worker.service" in machine.running
+
+
+@pytest.mark.parametrize("name", ["sqsd", "worker-tier-logrotate", "nginx"])
+def test_a_process_with_a_name_of_ours_is_refused_before_anything_is_stopped(
+    machine: FakeMachine, bundles: Bundles, name: str
+) -> None:
+    run(machine, bundles(APP))
+    unit = machine.read(f"/etc/systemd/system/{name}.service")
+    machine.commands.clear()
+    files = {**APP, "Procfile": f"web: x\n{name}: sleep 1000\n".encode()}
+    assert f"the name {name} is taken by" in failure(machine, bundles(files))
+    assert machine.read(f"/etc/systemd/system/{name}.service") == unit
     assert "systemctl stop sqsd.service" not in machine.commands
 
 

@@ -36,6 +36,42 @@ def test_every_unreadable_line_is_reported() -> None:
     assert "line 6 is not" in caught.value.text
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("sqsd", "the daemon"),
+        ("nginx", "nginx"),
+        ("bootstrap", "the bootstrap's log"),
+        ("access", "a log of nginx"),
+        ("error", "a log of nginx"),
+        ("worker-tier-logrotate", "a unit of worker-tier"),
+        ("worker-tier-build", "a unit of worker-tier"),
+        ("worker-tier-anything", "a unit of worker-tier"),
+        ("amazon-cloudwatch-agent", "the CloudWatch agent"),
+        ("docker", "Docker"),
+        ("systemd-journald", "a unit of systemd"),
+    ],
+)
+def test_a_process_with_a_name_of_ours_is_refused(name: str, what: str) -> None:
+    text = f"web: x\nSQSD: fine\n{name}: sleep 1000\n"
+    with pytest.raises(BootstrapError) as caught:
+        procfile.processes(text)
+    assert f"line 3: the name {name} is taken by {what}" in caught.value.text
+    assert "give the process another name" in caught.value.text
+
+
+def test_a_first_process_with_a_name_of_ours_is_refused_though_it_would_be_called_web() -> None:
+    with pytest.raises(BootstrapError, match="line 1: the name nginx is taken"):
+        procfile.processes("nginx: nginx -g 'daemon off;'\nother: x\n")
+
+
+def test_commands_of_a_buildfile_may_have_any_name() -> None:
+    assert procfile.parse("docker: true\nnginx: true\n", "Buildfile") == {
+        "docker": "true",
+        "nginx": "true",
+    }
+
+
 @given(
     st.dictionaries(
         st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,20}", fullmatch=True),

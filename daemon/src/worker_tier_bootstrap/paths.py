@@ -54,8 +54,16 @@ PHP_FPM: Final = f"{CONFIGURATION}/php-fpm.conf"
 LOGROTATE: Final = f"{CONFIGURATION}/logrotate.conf"
 LOG_AGENT: Final = f"{CONFIGURATION}/amazon-cloudwatch-agent.json"
 UNITS: Final = "/etc/systemd/system"
-#: Directories of the units that packages bring.
-SYSTEM_UNITS: Final = ("/usr/lib/systemd/system", "/lib/systemd/system")
+#: Directories of units that others bring: packages, administrators, generators.
+SYSTEM_UNITS: Final = (
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/run/systemd/generator.early",
+    "/run/systemd/generator.late",
+)
 NGINX: Final = "/etc/nginx/nginx.conf"
 NGINX_DROP_IN: Final = f"{UNITS}/nginx.service.d/worker-tier.conf"
 NGINX_ROTATION: Final = "/etc/logrotate.d/nginx"

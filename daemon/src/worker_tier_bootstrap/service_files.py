@@ -86,17 +86,21 @@ def check_names(boot: Boot) -> None:
     """
     if not boot.has_application:
         return
-    ours = set(process_units(boot.machine))
-    for unit in procfile.units(boot.need_release().processes):
-        is_taken = unit in (units.DAEMON, units.PROXY) or any(
-            boot.machine.path(f"{directory}/{unit}").exists() for directory in paths.SYSTEM_UNITS
+    taken = [name for name in boot.need_release().processes if _is_taken(boot.machine, name)]
+    if taken:
+        raise BootstrapError(
+            f"the Procfile's processes {', '.join(taken)} would replace the system's own units",
+            hint="give them other names",
         )
-        if is_taken and unit not in ours:
-            raise BootstrapError(
-                f"the Procfile's process {unit.removesuffix('.service')} would replace the"
-                f" system's own {unit}",
-                hint="give the process another name",
-            )
+
+
+def _is_taken(machine: Machine, name: str) -> bool:
+    """Whether there is a unit of this name that the bootstrap did not write.
+
+    A unit of ours is known by its script, because a boot that was killed may not have noted it.
+    """
+    texts = [machine.read(f"{place}/{name}.service") for place in (paths.UNITS, *paths.SYSTEM_UNITS)]
+    return any(text is not None and f"{paths.SCRIPTS}/{name}.sh" not in text for text in texts)
 
 
 def process_units(machine: Machine) -> list[str]:
