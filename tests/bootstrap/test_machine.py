@@ -158,7 +158,7 @@ def test_a_directory_that_becomes_a_link_while_owners_change_gives_nothing_outsi
 
     def racing(place: Any) -> Any:
         """List a directory, and replace it at the worst moment: when its names are known."""
-        is_raced = os.path.samestat(os.stat(place), raced)
+        is_raced = os.path.samestat(os.stat(place), raced)  # noqa: PTH116 - a descriptor
         with scandir(place) as found:
             entries = list(found)
         if is_raced:

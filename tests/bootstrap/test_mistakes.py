@@ -71,8 +71,8 @@ def damaged_zip() -> bytes:
         ),
         (
             {"Procfile": b"web: true", "../../etc/cron.d/x": b"x"},
-            "the source bundle cannot be used: it holds the path '../../etc/cron.d/x', which leaves its"
-            " directory",
+            "the source bundle cannot be used: it holds the path '../../etc/cron.d/x', which leaves"
+            " its directory",
             "pack the bundle from inside its directory",
         ),
     ],
@@ -92,8 +92,10 @@ def test_an_unusable_bundle_is_reported(
 
 @pytest.mark.parametrize(
     "directory",
-    ["/usr/lib/systemd/system", "/etc/systemd/system", "/run/systemd/system"]
-    + ["/usr/local/lib/systemd/system", "/run/systemd/generator"],
+    [
+        *("/usr/lib/systemd/system", "/etc/systemd/system", "/run/systemd/system"),
+        *("/usr/local/lib/systemd/system", "/run/systemd/generator"),
+    ],
 )
 def test_a_process_with_the_name_of_a_system_unit_is_refused_before_anything_is_stopped(
     machine: FakeMachine, bundles: Bundles, directory: str

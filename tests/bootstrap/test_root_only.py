@@ -65,6 +65,7 @@ def test_a_hook_that_a_build_writes_is_not_run_by_root(
     files = dict(BUILT)
     if has_platform_files:
         files[".platform/hooks/predeploy/01.sh"] = HOOK
+
     # given a build that replaces what it can of the release
     def attack(release: Path) -> None:
         link = release / ".platform"
@@ -157,16 +158,19 @@ def test_a_hook_finds_no_program_of_the_application_and_loads_no_code_of_it(
 def test_each_property_is_given_to_root_unchanged_or_withheld_by_name(
     properties: dict[str, str],
 ) -> None:
-    assert {**{name: properties[name] for name in withheld(properties)}, **for_root(properties)} == (
-        properties
-    )
+    hidden = {name: properties[name] for name in withheld(properties)}
+    assert {**hidden, **for_root(properties)} == properties
+    assert hidden.keys().isdisjoint(for_root(properties))
 
 
 @pytest.mark.parametrize(
     "name",
-    ["LD_LIBRARY_PATH", "PYTHONSTARTUP", "PYTHONHOME", "BASH_ENV", "ENV", "PERL5OPT", "RUBYOPT"]
-    + ["JAVA_TOOL_OPTIONS", "NODE_PATH", "npm_config_script_shell", "GIT_SSH_COMMAND", "PHPRC"]
-    + ["AWS_CONFIG_FILE", "PATH", "SHELLOPTS", "GCONV_PATH", "DOTNET_STARTUP_HOOKS"],
+    [
+        *("LD_LIBRARY_PATH", "PYTHONSTARTUP", "PYTHONHOME", "BASH_ENV", "ENV", "PERL5OPT"),
+        *("JAVA_TOOL_OPTIONS", "NODE_PATH", "npm_config_script_shell", "GIT_SSH_COMMAND"),
+        *("AWS_CONFIG_FILE", "PATH", "SHELLOPTS", "GCONV_PATH", "DOTNET_STARTUP_HOOKS"),
+        *("RUBYOPT", "PHPRC"),
+    ],
 )
 def test_a_property_by_which_a_program_loads_code_is_withheld_from_root(name: str) -> None:
     assert withheld({name: "x"}) == [name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import stat
 import struct
 import warnings
@@ -38,8 +37,8 @@ def problem_of(tmp_path: Path, *entries: tuple[str, bytes, int]) -> str:
     (tmp_path / "outside/file").write_text("untouched")
     with pytest.raises(BootstrapError) as caught:
         unpack(archive(tmp_path / "a.zip", *entries), target)
-    assert os.listdir(target) == []
-    assert os.listdir(tmp_path / "outside") == ["file"]
+    assert list(target.iterdir()) == []
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
     assert (tmp_path / "outside/file").read_text() == "untouched"
     assert "pack the bundle" in caught.value.hint
     return caught.value.text

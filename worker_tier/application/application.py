@@ -24,10 +24,13 @@ from worker_tier.errors import InvalidApplication
 from worker_tier_bootstrap import contract, platforms, procfile
 from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
 from worker_tier_bootstrap.errors import BootstrapError
+from worker_tier_bootstrap.platforms import HOOKS_BEFORE_START, PLATFORM_DIRECTORY
 
 _IGNORE_FILE: Final = ".ebignore"
 #: EB's limit for a source bundle.
 _MAX_SIZE: Final = Size.mebibytes(500)
+#: Files of a bundle that root reads on the instance, where it follows no link of them.
+_READ_BY_ROOT: Final = (procfile.PROCFILE, procfile.BUILDFILE, "package.json", "requirements.txt")
 #: Names of files and directories that no application needs on an instance.
 _NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", "cdk.out"})
 
@@ -264,17 +267,38 @@ def _directory_problems(directory: Path, platform: str | None) -> list[str]:
     if not directory.is_dir():
         return [f"{directory} is not a directory; name the application's"]
     problems = []
-    for name in ("Procfile", "Buildfile"):
+    for name in _READ_BY_ROOT:
         path = directory / name
-        if path.exists():
+        if path.is_symlink():
+            problems.append(f"{name} is a link; put the file itself there, since root reads it")
+        elif path.exists():
             problems += _file_problems(path, name)
-    return problems + _start_problems(directory, platform)
+    return problems + _link_problems(directory) + _start_problems(directory, platform)
+
+
+def _link_problems(directory: Path) -> list[str]:
+    """Return the links of `.platform` of which an instance has no file to run or include."""
+    root = directory.resolve()
+    links = [
+        path
+        for path in (root / PLATFORM_DIRECTORY, *(root / PLATFORM_DIRECTORY).rglob("*"))
+        if path.is_symlink()
+    ]
+    return [
+        f"{path.relative_to(root)} is a link that leads out of the bundle, or nowhere; root runs"
+        f" and includes what is in {PLATFORM_DIRECTORY}, so put the file itself there"
+        for path in sorted(links)
+        if not path.exists() or not path.resolve().is_relative_to(root)
+    ]
 
 
 def _file_problems(path: Path, name: str) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
-        procfile.processes(text) if name == "Procfile" else procfile.parse(text, name)
+        if name == procfile.PROCFILE:
+            procfile.processes(text)
+        elif name == procfile.BUILDFILE:
+            procfile.parse(text, name)
     except (OSError, UnicodeDecodeError) as error:
         return [f"{path} cannot be read: {error}"]
     except BootstrapError as error:
@@ -282,9 +306,17 @@ def _file_problems(path: Path, name: str) -> list[str]:
     return []
 
 
+def _may_follow(directory: Path) -> bool:
+    """Whether a Buildfile or a hook may write the Procfile on the instance, as in EB."""
+    hooks = (directory / PLATFORM_DIRECTORY / place for place in HOOKS_BEFORE_START)
+    return (directory / procfile.BUILDFILE).exists() or any(
+        place.is_dir() and any(place.iterdir()) for place in hooks
+    )
+
+
 def _start_problems(directory: Path, platform: str | None) -> list[str]:
     names = {path.name for path in directory.iterdir()}
-    if "Procfile" in names:
+    if procfile.PROCFILE in names or _may_follow(directory):
         return []
 
     def read(name: str) -> str | None:

@@ -12,16 +12,10 @@ from worker_tier_bootstrap import build_unit, early, paths, procfile, service_fi
 from worker_tier_bootstrap.boot import Boot
 from worker_tier_bootstrap.contract import BUNDLE, CONTAINER
 from worker_tier_bootstrap.errors import BootstrapError
-from worker_tier_bootstrap.platforms import PLATFORMS
+from worker_tier_bootstrap.platforms import CONFIGHOOKS, HOOKS, PLATFORM_DIRECTORY, PLATFORMS
 from worker_tier_bootstrap.release import container_release, plan_release, planned_processes
 from worker_tier_bootstrap.root_environment import withheld
-from worker_tier_bootstrap.source_bundle import (
-    CONFIGHOOKS,
-    HOOKS,
-    PLATFORM,
-    set_platform_files_aside,
-    unpack,
-)
+from worker_tier_bootstrap.source_bundle import set_platform_files_aside, unpack
 
 #: Longest pause between two tries to fetch the source bundle, in seconds.
 _LONGEST_PAUSE_SECONDS: Final = 60
@@ -118,7 +112,7 @@ def _unpack_bundle(boot: Boot) -> None:
     unpack(archive, machine.path(directory))
     _set_platform_files_aside(boot, directory)
     boot.release, boot.build = plan_release(boot.application, machine, directory, boot.system)
-    machine.change_owner(directory, units.USER, except_for=PLATFORM)
+    machine.change_owner(directory, units.USER, except_for=PLATFORM_DIRECTORY)
     machine.link(paths.STAGING, directory)
     names = ", ".join(boot.release.processes) or "are known after the build"
     machine.log(
@@ -133,8 +127,8 @@ def _set_platform_files_aside(boot: Boot, directory: str) -> None:
     target = f"{paths.PLATFORM_FILES}/{boot.release_id}"
     machine.remove(target)
     set_platform_files_aside(machine.path(directory), machine.path(target))
-    machine.remove(f"{directory}/{PLATFORM}")
-    machine.link(f"{directory}/{PLATFORM}", target)
+    machine.remove(f"{directory}/{PLATFORM_DIRECTORY}")
+    machine.link(f"{directory}/{PLATFORM_DIRECTORY}", target)
 
 
 def _check_space(boot: Boot, archive: Path, directory: str) -> None:
@@ -249,7 +243,7 @@ def _run_hooks(boot: Boot, phase: str) -> None:
         # An earlier hook may have written this one.
         if not boot.machine.path(hook).is_symlink():
             boot.machine.path(hook).chmod(0o755)
-        name = hook.replace(release.platform_files, PLATFORM, 1)
+        name = hook.replace(release.platform_files, PLATFORM_DIRECTORY, 1)
         boot.machine.run(
             [str(boot.machine.path(hook))],
             hint=f"correct {name}; it must end with 0, and begin with a line such as #!/bin/bash",
@@ -284,7 +278,7 @@ def record(boot: Boot) -> None:
     service_files.check_names(boot)
     release = boot.need_release()
     if boot.application.kind != CONTAINER:
-        boot.machine.change_owner(release.directory, units.USER, except_for=PLATFORM)
+        boot.machine.change_owner(release.directory, units.USER, except_for=PLATFORM_DIRECTORY)
     # After a power cut there must be no record of a build that did not reach the disk.
     boot.machine.sync()
     # Private, for environment properties may be secrets.

@@ -19,6 +19,16 @@ from worker_tier_bootstrap.systems import System
 #: Reads a file of the bundle: takes its path, returns its text, or None where there is no file.
 Read = Callable[[str], str | None]
 
+#: Directory of a bundle whose files root executes and nginx includes.
+PLATFORM_DIRECTORY: Final = ".platform"
+#: Directories of hooks in it, which root executes: for a new bundle, and for new settings only.
+HOOKS: Final = "hooks"
+CONFIGHOOKS: Final = "confighooks"
+#: Directories of hooks that run before the application starts, below `PLATFORM_DIRECTORY`.
+HOOKS_BEFORE_START: Final = tuple(
+    f"{place}/{phase}" for place in (HOOKS, CONFIGHOOKS) for phase in ("prebuild", "predeploy")
+)
+
 
 class Platform(StrEnum):
     """Names of the platforms.

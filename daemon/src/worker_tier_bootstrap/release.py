@@ -19,8 +19,12 @@ from worker_tier_bootstrap import paths, platforms, procfile
 from worker_tier_bootstrap.contract import BUNDLE, CONTAINER, Application
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
-from worker_tier_bootstrap.platforms import PLATFORMS, Platform
-from worker_tier_bootstrap.source_bundle import HOOKS_BEFORE_START, PLATFORM
+from worker_tier_bootstrap.platforms import (
+    HOOKS_BEFORE_START,
+    PLATFORM_DIRECTORY,
+    PLATFORMS,
+    Platform,
+)
 from worker_tier_bootstrap.systems import System
 
 #: Name of the container that runs the application.
@@ -130,7 +134,7 @@ def plan_release(
     """
     assert application.kind == BUNDLE
     assert application.bundle is not None
-    names = set(machine.names(directory)) - {PLATFORM}
+    names = set(machine.names(directory)) - {PLATFORM_DIRECTORY}
     platform = application.platform or platforms.detect(names)
     may_follow = _may_follow(machine, application, names)
     if platform is None and may_follow:
@@ -158,8 +162,8 @@ def planned_processes(machine: Machine, directory: str, platform: str) -> dict[s
     """Return process name -> command, by the Procfile or else by the platform.
 
     Args:
-        directory: the release's; its files are read as those of somebody else, for the application's
-            user may have written them.
+        directory: the release's; its files are read as untrusted, for the application's user may
+            have written them.
 
     Raises:
         BootstrapError: nothing says what to start, or the Procfile cannot be used.

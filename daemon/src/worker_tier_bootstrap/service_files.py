@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from sqsd.contract import CRON_FILE_NAME, SETTINGS_PATH, TierSettings
-from worker_tier_bootstrap import paths, procfile, units
+from worker_tier_bootstrap import paths, units
 from worker_tier_bootstrap.boot import Boot
 from worker_tier_bootstrap.errors import BootstrapError
 from worker_tier_bootstrap.machine import Machine
@@ -99,7 +99,9 @@ def _is_taken(machine: Machine, name: str) -> bool:
 
     A unit of ours is known by its script, because a boot that was killed may not have noted it.
     """
-    texts = [machine.read(f"{place}/{name}.service") for place in (paths.UNITS, *paths.SYSTEM_UNITS)]
+    texts = [
+        machine.read(f"{place}/{name}.service") for place in (paths.UNITS, *paths.SYSTEM_UNITS)
+    ]
     return any(text is not None and f"{paths.SCRIPTS}/{name}.sh" not in text for text in texts)
 
 

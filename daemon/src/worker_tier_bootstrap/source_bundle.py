@@ -18,21 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from worker_tier_bootstrap.errors import BootstrapError
+from worker_tier_bootstrap.platforms import CONFIGHOOKS, HOOKS, PLATFORM_DIRECTORY
 
-#: Directory of a bundle whose files root executes and nginx includes.
-PLATFORM: Final = ".platform"
-#: Directories of `PLATFORM` whose files root executes: for a new bundle, for new settings only.
-HOOKS: Final = "hooks"
-CONFIGHOOKS: Final = "confighooks"
-#: Directories of hooks that run before the application starts, below `PLATFORM`.
-HOOKS_BEFORE_START: Final = tuple(
-    f"{place}/{phase}" for place in (HOOKS, CONFIGHOOKS) for phase in ("prebuild", "predeploy")
-)
 #: Largest size of an unpacked source bundle, in bytes; more was packed by mistake.
 _MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 #: Largest size of a link's target, in bytes; Linux's limit of a path.
 _MAX_TARGET_BYTES: Final = 4_095
-#: Largest number of files of `PLATFORM`; links within it could multiply them without end.
+#: Largest number of files of `PLATFORM_DIRECTORY`; links within it could multiply them without end.
 _MAX_PLATFORM_FILES: Final = 10_000
 #: Number of problems of one archive that an error names.
 _SHOWN_PROBLEMS: Final = 8
@@ -184,14 +176,14 @@ def set_platform_files_aside(release: Path, target: Path) -> None:
             entries that cannot be copied.
     """
     copy = _PlatformCopy(release)
-    source = release / PLATFORM
+    source = release / PLATFORM_DIRECTORY
     target.mkdir(parents=True)
     if source.is_symlink() or source.exists():
         copy.copy_directory(source, target)
     if copy.problems:
         raise BootstrapError(
             "; ".join(copy.problems[:_SHOWN_PROBLEMS]),
-            hint=f"put what root runs and nginx includes into {PLATFORM} itself",
+            hint=f"put what root runs and nginx includes into {PLATFORM_DIRECTORY} itself",
         )
     for directory in (HOOKS, CONFIGHOOKS):
         for path in (target / directory).rglob("*"):

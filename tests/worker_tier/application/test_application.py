@@ -129,6 +129,9 @@ def test_a_repository_may_be_pulled_from(app: Path) -> None:
         ({"Procfile": "web node"}, "line 1 is not `name: command`"),
         ({"Procfile": "\n"}, "the Procfile names no process"),
         ({"Procfile": "web: x", "Buildfile": "nonsense"}, "Buildfile: line 1"),
+        ({"Procfile": "web: x\nweb: y"}, "line 2 names web a second time"),
+        ({"Procfile": "web: x\nsqsd: y"}, "line 2: the name sqsd is taken by the daemon"),
+        ({"Procfile": "web: x\nworker-tier-build: y"}, "is taken by a unit of worker-tier"),
     ],
 )
 def test_a_directory_that_no_instance_could_start_is_refused_at_synth(
@@ -138,6 +141,39 @@ def test_a_directory_that_no_instance_could_start_is_refused_at_synth(
         (tmp_path / name).write_text(text)
     with pytest.raises(InvalidApplication, match=says):
         WorkerApplication.from_asset(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Procfile", "Buildfile", "package.json", "requirements.txt"])
+def test_a_link_that_root_would_not_follow_is_refused_at_synth(app: Path, name: str) -> None:
+    (app / "other").write_text("web: x\n")
+    (app / name).unlink(missing_ok=True)
+    (app / name).symlink_to("other")
+    with pytest.raises(InvalidApplication, match=f"{name} is a link; put the file itself there"):
+        WorkerApplication.from_asset(str(app))
+
+
+@pytest.mark.parametrize("leads_to", ["/etc/hosts", "../../../../outside", "missing"])
+def test_a_hook_that_is_a_link_out_of_the_bundle_is_refused_at_synth(
+    app: Path, leads_to: str
+) -> None:
+    (app.parent / "outside").touch()
+    hooks = app / ".platform/hooks/predeploy"
+    hooks.mkdir(parents=True)
+    (hooks / "01.sh").symlink_to(leads_to)
+    (hooks / "02.sh").symlink_to("../../../run")
+    with pytest.raises(InvalidApplication) as caught:
+        WorkerApplication.from_asset(str(app))
+    assert ".platform/hooks/predeploy/01.sh is a link that leads out of the bundle" in str(
+        caught.value
+    )
+    assert "02.sh" not in str(caught.value)
+
+
+@pytest.mark.parametrize("writer", ["Buildfile", ".platform/hooks/prebuild/1.sh"])
+def test_a_procfile_may_be_written_by_the_build_or_a_hook(tmp_path: Path, writer: str) -> None:
+    (tmp_path / writer).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / writer).write_text("make: ./make\n")
+    WorkerApplication.from_asset(str(tmp_path))
 
 
 @pytest.mark.parametrize("image", ["", "two words", "$(reboot)", "a;b", "-v"])
