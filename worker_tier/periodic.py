@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
+from aws_cdk import Token
 
 from sqsd.contract import CRON_FILE_NAME
 from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
+from worker_tier.ranges import UNRESOLVED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,9 @@ def parsed(
 ) -> Tasks:
     """Return a text with its meaning, or no tasks, and problems by line, if it has mistakes."""
     name = source.removeprefix("periodic_tasks: ")
+    if Token.is_unresolved(text):
+        problems.append(f"{source} {UNRESOLVED}")
+        return Tasks()
     try:
         schedule = parse_cron_yaml(text, name)
     except InvalidCronFile as error:

@@ -20,6 +20,8 @@ from worker_tier_bootstrap.user_data import files_in_user_data
 SERVICES = ("web", "nginx", "sqsd")
 _BUCKET = "applications"
 _STEP = re.compile(r"^\S+ == (?P<name>[^:]+): (?P<seconds>\d+\.\d) s$", re.MULTILINE)
+#: The line of user data that has the description of the instance, after the one before it.
+_INSTANCE = re.compile(rf"^(write_json {paths.INSTANCE} \d+ <<'\w+'\n).*\n", re.MULTILINE)
 #: Everything that a second run must leave as it is.
 _SNAPSHOT = (
     "cd /; (find etc opt usr/lib/systemd usr/local var/app var/lib/worker-tier home -xdev -type f"
@@ -60,10 +62,12 @@ class Scene:
 
     def with_application(self, **application: Any) -> str:
         """The deployed user data with another description of the application."""
-        text = files_in_user_data(self.deployed.user_data)[paths.INSTANCE]
-        document = json.loads(text)
+        document = json.loads(files_in_user_data(self.deployed.user_data)[paths.INSTANCE])
         document["application"] = {**document["application"], **application}
-        return self.deployed.user_data.replace(text.strip(), json.dumps(document))
+        text = json.dumps(document)
+        written, count = _INSTANCE.subn(lambda m: f"{m[1]}{text}\n", self.deployed.user_data)
+        assert count == 1
+        return written
 
     # ---- messages
 

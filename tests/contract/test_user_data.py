@@ -13,7 +13,7 @@ import pytest
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.contract.user_data import (
-    PYTHON,
+    OLD_PYTHON,
     RECORD,
     Instance,
     script_for,
@@ -106,8 +106,7 @@ def test_a_second_run_fetches_nothing_and_changes_nothing(instance: Instance) ->
 def test_python_is_installed_only_where_none_is_new_enough(instance: Instance) -> None:
     assert instance.boot(script_for()).called("dnf") == []
     # given a system whose own Python is too old, and a package manager that brings another
-    old = PYTHON.replace("exec INTERPRETER", "exit 1 #")
-    instance.command("python3", old)
+    instance.command("python3", OLD_PYTHON)
     target = instance.root.parent / "stubs" / "python3.11"
     instance.command("dnf", f"{RECORD}ln -s {Path(sys.executable).resolve()} {target}\n")
     outcome = instance.boot(script_for())

@@ -38,6 +38,10 @@ case "$1:$2" in
   *) exec INTERPRETER "$@" ;;
 esac
 """
+#: Stand-in for a Python that is too old for the daemon, and that can run `early.py`.
+OLD_PYTHON = f"""
+case "$1:$2" in */early.py:plain) exec {Path(sys.executable).resolve()} "$@" ;; esac
+{PYTHON.replace("exec INTERPRETER", "exit 1 #")}"""
 RECORD = 'echo "${0##*/} $*" >> "$CALLS"\n'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,8 @@ def resolved(value: Any) -> str:
             return f"ref-{name}".replace("::", "-")
         case {"Fn::GetAtt": [name, attribute]}:
             return f"att-{name}-{attribute}"
+        case {"Fn::Base64": inner}:
+            return base64.b64encode(resolved(inner).encode()).decode()
         case {"Fn::Sub": text}:
             return str(text).replace("${AWS::", "").replace("}", "")
         case {"Fn::Select": [number, {"Fn::Split": [_, of]}]}:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from aws_cdk import Fn, Token
 from aws_cdk import aws_s3 as s3
 
 from sqsd import contract
@@ -111,6 +112,7 @@ class InstanceUserData:
             signal=self._fleet.signal,
             application=self._application,
             cron_yaml=self._cron_yaml,
+            deferred=_deferred,
         )
         script = with_commands(script, self._commands)
         problems = [
@@ -120,6 +122,11 @@ class InstanceUserData:
         if found := [problem for problem in problems if problem is not None]:
             raise InvalidProps(self._path, found)
         self._fleet.set_user_data(script)
+
+
+def _deferred(text: str) -> str | None:
+    """Return the Base64 of a text that is known at deployment only, or None for any other."""
+    return Fn.base64(text) if Token.is_unresolved(text) else None
 
 
 def with_commands(script: str, commands: Sequence[str]) -> str:

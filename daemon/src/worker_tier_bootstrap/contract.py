@@ -194,7 +194,9 @@ def environment_problems(environment: Any) -> list[str]:
         elif name == "PORT":
             problems.append("environment property PORT is set by the tier; set port instead")
         if not isinstance(value, str) or any(c in value for c in "\0\r\n"):
-            problems.append(f"environment property {name} must be text of one line, got {value!r}")
+            # Without the value, which may be a secret.
+            got = "a line break or NUL" if isinstance(value, str) else type(value).__name__
+            problems.append(f"environment property {name} must be text of one line, got {got}")
         else:
             size += len(str(name).encode()) + len(value.encode()) + 1
     if size > ENVIRONMENT_LIMIT_BYTES:

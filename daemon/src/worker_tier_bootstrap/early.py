@@ -22,8 +22,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 METADATA = "http://169.254.169.254/latest/"
+#: Key of the only entry of an object that stands for a text, by its Base64.
+DEFERRED = "$base64"
 _TIMEOUT_SECONDS = 20
 _ROLE = "meta-data/iam/security-credentials/"
 _LOG_TAIL_LINES = 40
@@ -38,6 +41,15 @@ class Refused(Exception):
     def __init__(self, text: str, definite: bool = False) -> None:
         self.definite = definite
         super().__init__(text)
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON value with its texts instead of the objects that stand for them."""
+    if isinstance(value, dict):
+        if set(value) == {DEFERRED}:
+            return base64.b64decode(value[DEFERRED]).decode()
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def metadata(path: str) -> str:
@@ -237,11 +249,14 @@ def _signed(
 
 
 def main(arguments: list[str]) -> int:
-    """Run `fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`.
+    """Run `plain`, `fetch INSTANCE TARGET`, or `signal INSTANCE true|false [LOG OUTCOME]`.
 
-    INSTANCE is the path of instance.json. Exit codes: 0 done; 1 failed, and a retry may succeed;
-    3 failed, and a retry would fail too.
+    `plain` turns JSON of user data into JSON. INSTANCE is the path of instance.json. Exit codes: 0
+    done; 1 failed, and a retry may succeed; 3 failed, and a retry would fail too.
     """
+    if arguments == ["plain"]:
+        print(json.dumps(plain(json.load(sys.stdin)), separators=(",", ":")))
+        return 0
     command, path = arguments[0], arguments[1]
     instance = json.loads(Path(path).read_text(encoding="utf-8"))
     try:

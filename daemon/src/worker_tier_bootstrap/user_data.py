@@ -9,22 +9,22 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from sqsd.contract import CRON_FILE_NAME, LIFECYCLE_HOOK, SETTINGS_PATH, TierSettings
-from worker_tier_bootstrap import paths
+from worker_tier_bootstrap import early, paths
 from worker_tier_bootstrap.contract import Application, Instance, S3Object
 from worker_tier_bootstrap.systems import MANAGERS, SYSTEMS
 
 #: EC2's limit on user data before it is encoded, in bytes.
 USER_DATA_LIMIT_BYTES: Final = 16_384
 #: Size reserved for the values of tokens, in bytes: two queue URLs of some 140, names of at most
-#: 255.
-RESERVED_FOR_TOKENS_BYTES: Final = 1_024
+#: 255, all of them in Base64, by four thirds of their size.
+RESERVED_FOR_TOKENS_BYTES: Final = 1_536
 CRON_PATH: Final = str(PurePosixPath(SETTINGS_PATH).with_name(CRON_FILE_NAME))
 #: Time between a boot's deadline and the end of CloudFormation's wait, in seconds.
 _SIGNAL_MARGIN_SECONDS: Final = 45
@@ -36,7 +36,7 @@ _PATIENCE: Final = 0.4
 _PYTHONS: Final = (11, 14)
 
 _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
-_HERE_DOCUMENT = re.compile(r"^write_file (/\S+) \d+ <<'(\w+)'$")
+_HERE_DOCUMENT = re.compile(r"^write_(file|json) (/\S+) \d+ <<'(\w+)'$")
 _PACKED_DOCUMENT = re.compile(r"^base64 -d <<'(\w+)' \| gzip -dc \| write_packed (/\S+)$")
 #: Template that holds `early.py` as user data carries it; `make bundle` writes it.
 PACKED_EARLY: Final = "early.py.gz.b64"
@@ -74,6 +74,7 @@ def render_user_data(
     signal: Signal,
     application: Application | None = None,
     cron_yaml: str | None = None,
+    deferred: Callable[[str], str | None] = lambda _: None,
 ) -> str:
     """Render the script that turns a fresh instance into a worker.
 
@@ -83,9 +84,13 @@ def render_user_data(
         signal: the signal that CloudFormation waits for.
         application: the web application. Default: external; the machine image brings it.
         cron_yaml: text of the periodic tasks, written beside `tier.json`. Default: no tasks.
+        deferred: returns what CloudFormation resolves to the Base64 of a text, or None if the text
+            is known now. A value that is known at deployment only may hold quotes and line breaks,
+            and nothing but Base64 keeps those from being JSON or shell. Default: all is known.
 
     Raises:
-        ValueError: a file holds a NUL character, which a shell script cannot carry.
+        ValueError: a file holds a NUL character, which a shell script cannot carry, or periodic
+            tasks are not known now.
     """
     cron_file = None if cron_yaml is None else CRON_FILE_NAME
     resources = replace(settings.resources, lifecycle_hook=LIFECYCLE_HOOK)
@@ -99,12 +104,12 @@ def render_user_data(
         bundle=bundle,
         application=application or Application(),
     )
-    documents = {
-        SETTINGS_PATH: _line(document),
-        paths.INSTANCE: _line(instance.to_document()),
-    }
+    documents = {SETTINGS_PATH: document, paths.INSTANCE: instance.to_document()}
+    written = [_json_document(path, value, deferred) for path, value in documents.items()]
     if cron_yaml is not None:
-        documents[CRON_PATH] = cron_yaml
+        if deferred(cron_yaml) is not None:
+            raise ValueError("periodic tasks must be known when user data is rendered")
+        written.append(_here_document("file", CRON_PATH, cron_yaml))
     values = {
         "BUNDLE_SHA256": bundle.sha256,
         "INSTANCE_PATH": paths.INSTANCE,
@@ -112,7 +117,7 @@ def render_user_data(
         "EARLY": _template(PACKED_EARLY),
         **_python_values(),
         "PATIENCE_SECONDS": str(int(instance.deadline_seconds * _PATIENCE)),
-        "FILES": "".join(_here_document(path, text) for path, text in documents.items()),
+        "FILES": "".join(written),
     }
     return _fill(_without_comments(_template("bootstrap.sh")), values)
 
@@ -185,8 +190,9 @@ def files_in_user_data(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in lines:
         if start := _HERE_DOCUMENT.match(line):
-            path, end = start.groups()
-            found[path] = "\n".join(_until(lines, end, path))
+            kind, path, end = start.groups()
+            content = "\n".join(_until(lines, end, path))
+            found[path] = _line(early.plain(json.loads(content))) if kind == "json" else content
         elif packed := _PACKED_DOCUMENT.match(line):
             end, path = packed.groups()
             found[path] = unpacked("\n".join(_until(lines, end, path)))
@@ -202,14 +208,34 @@ def _until(lines: Iterator[str], end: str, path: str) -> list[str]:
     raise ValueError(f"user data ends inside the here-document of {path}; {end} is missing")
 
 
-def _here_document(path: str, content: str) -> str:
+def _json_document(
+    path: str, document: Mapping[str, object], deferred: Callable[[str], str | None]
+) -> str:
+    return _here_document("json", path, _line(_with_deferred(document, deferred)))
+
+
+def _with_deferred(value: Any, deferred: Callable[[str], str | None]) -> Any:
+    """Return a JSON value with an object instead of each text that is known at deployment only."""
+    match value:
+        case str():
+            encoded = deferred(value)
+            return value if encoded is None else {early.DEFERRED: encoded}
+        case Mapping():
+            return {name: _with_deferred(inner, deferred) for name, inner in value.items()}
+        case list() | tuple():
+            return [_with_deferred(inner, deferred) for inner in value]
+        case _:
+            return value
+
+
+def _here_document(kind: str, path: str, content: str) -> str:
     if "\0" in content:
         raise ValueError(f"{path} holds a NUL character, which user data cannot carry; remove it")
     end = _end_mark(content)
     # One line break more than the content has, which write_file removes: so a content without a
     # last line break arrives unchanged.
     mode = "0600" if path in _PRIVATE else "0644"
-    return f"write_file {path} {mode} <<'{end}'\n{content}\n{end}\n"
+    return f"write_{kind} {path} {mode} <<'{end}'\n{content}\n{end}\n"
 
 
 def _end_mark(content: str) -> str:
@@ -221,7 +247,7 @@ def _end_mark(content: str) -> str:
     return mark
 
 
-def _line(document: Mapping[str, object]) -> str:
+def _line(document: object) -> str:
     return json.dumps(document, separators=(",", ":")) + "\n"
 
 

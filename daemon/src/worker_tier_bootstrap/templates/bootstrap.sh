@@ -61,6 +61,14 @@ write_file() {
   chmod "$2" "$1.new"
   mv -f "$1.new" "$1"
 }
+# Values that are known at deployment only are in Base64, or they could be JSON or shell.
+write_json() {
+  mkdir -p "${1%/*}"
+  rm -f "$1.new"
+  (umask 077 && python3 "$early" plain > "$1.new")
+  chmod "$2" "$1.new"
+  mv -f "$1.new" "$1"
+}
 write_packed() {
   mkdir -p "${1%/*}"
   cat > "$1.new"
