@@ -124,8 +124,9 @@ dist: environment $(RELEASE_STAMP) ## build, check and try what is published; UR
 	@.venv-release/bin/python -m tools.release --url '$(URL)' $(RELEASE_ARGS)
 
 lock: environment ## bring the lock files up to date with requirements/*.in and package.json
-	@for name in synth demo dev local-aws checkov release; do \
+	@for name in synth demo dev local-aws checkov release instance; do \
 		output=requirements/$$name.txt; [ "$$name" = synth ] && output=requirements.txt; \
+		[ "$$name" = instance ] && output=daemon/src/worker_tier_bootstrap/templates/gunicorn.txt; \
 		echo "locking $$output ..." >&2; \
 		.venv/bin/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras \
 			--no-emit-index-url --no-emit-options --no-emit-trusted-host \

@@ -44,6 +44,7 @@ LOCKS = {
     "requirements/local-aws.txt": "requirements/local-aws.in",
     "requirements/checkov.txt": "requirements/checkov.in",
     "requirements/release.txt": "requirements/release.in",
+    "daemon/src/worker_tier_bootstrap/templates/gunicorn.txt": "requirements/instance.in",
 }
 
 

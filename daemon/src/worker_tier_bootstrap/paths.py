@@ -27,6 +27,8 @@ HOME: Final = "/opt/worker-tier"
 DAEMON: Final = f"{HOME}/daemon"
 #: Directory of the unpacked bundles of the daemon, by the first 16 digits of their SHA-256.
 DAEMON_BUNDLES: Final = f"{HOME}/bundles"
+#: The one version of gunicorn that a build installs where neither the system nor the bundle has it.
+GUNICORN_LOCK: Final = f"{DAEMON}/worker_tier_bootstrap/templates/gunicorn.txt"
 COMMAND: Final = "/usr/local/bin/worker-tier-bootstrap"
 
 # ---- the application ---------------------------------------------------------------------------

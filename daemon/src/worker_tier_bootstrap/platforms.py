@@ -176,7 +176,8 @@ PLATFORMS: Final[Mapping[str, PlatformRow]] = {
         " && if [ -s requirements.txt ]; then"
         " $1 -m pip install --no-input --disable-pip-version-check -r requirements.txt; fi"
         " && { $1 -c 'import gunicorn' 2>/dev/null ||"
-        " $1 -m pip install --no-input --disable-pip-version-check gunicorn; }",
+        " $1 -m pip install --no-input --disable-pip-version-check --no-deps --require-hashes"
+        f" --only-binary :all: -r {paths.GUNICORN_LOCK}; }}",
         start="python3 -m gunicorn --bind 127.0.0.1:$PORT --workers 1 --threads 15"
         " application:application",
         detected_by=("requirements.txt", "application.py", "Pipfile"),
