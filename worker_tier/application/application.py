@@ -72,8 +72,9 @@ class WorkerApplication:
             platform: a `worker_tier.Platform`, not `docker`. Default: detected from its files, such
                 as `package.json`.
             port: port that it listens on, which it gets as PORT. Default: the platform's, as in EB.
-            environment: environment properties, at most 4 096 bytes. User data contains them: for
-                secrets, name a parameter of Parameter Store instead.
+            environment: environment properties, at most 4 096 bytes. User data contains them, which
+                every process of an instance can read: for secrets, name a parameter of Parameter
+                Store instead.
             start_timeout: time (s) in which it must answer after a start, 1 to 3 600. Default: 120.
 
         Raises:
@@ -108,7 +109,8 @@ class WorkerApplication:
                 repository, from which instances may then pull.
             tag: tag of a repository's image.
             port: port of the container, published under the same number. Default: 8080.
-            environment: environment properties, at most 4 096 bytes. User data contains them.
+            environment: environment properties, at most 4 096 bytes. User data contains them, which
+                every process of an instance can read.
             start_timeout: time (s) in which it must answer after a start, 1 to 3 600. Default: 120.
 
         Raises:

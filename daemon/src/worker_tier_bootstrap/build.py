@@ -281,5 +281,5 @@ def record(boot: Boot) -> None:
         boot.machine.change_owner(release.directory, units.USER, except_for=PLATFORM_DIRECTORY)
     # After a power cut there must be no record of a build that did not reach the disk.
     boot.machine.sync()
-    # Private, for environment properties may be secrets.
+    # Root's, for it has environment properties; yet every process can read them in user data.
     boot.machine.write(f"{paths.RECORDS}/{release.id}.json", release.to_json(), 0o600)

@@ -37,7 +37,7 @@ def service_files(boot: Boot, release: Release | None) -> dict[str, Content]:
 def _process_files(release: Release) -> dict[str, Content]:
     is_container = release.platform == Platform.DOCKER
     environment = units.docker_environment() if is_container else units.process_environment(release)
-    # Private, for environment properties may be secrets; systemd reads the file as root.
+    # Root's, as systemd reads it; yet every process can read the properties in user data.
     found = {paths.ENVIRONMENT: (units.environment_file(environment), 0o600)}
     for name, command in release.processes.items():
         found[f"{paths.UNITS}/{name}.service"] = (units.process_unit(name, release), 0o644)

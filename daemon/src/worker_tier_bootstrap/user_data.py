@@ -41,7 +41,8 @@ _PACKED_DOCUMENT = re.compile(r"^base64 -d <<'(\w+)' \| gzip -dc \| write_packed
 #: Template that holds `early.py` as user data carries it; `make bundle` writes it.
 PACKED_EARLY: Final = "early.py.gz.b64"
 
-#: Files that only root may read: environment properties may be secrets.
+#: Files that only root may read, for they have environment properties. That hides these from other
+#: users' files only: every process can read user data itself from the metadata service.
 _PRIVATE: Final = frozenset({paths.INSTANCE})
 #: Docstrings and comments on their own lines; removing them keeps the program valid.
 _REMARK = re.compile(r'^ *(""".*"""|# .*)$')
