@@ -65,7 +65,7 @@ def test_a_bundle_that_requires_gunicorn_decides_its_version(tmp_path: Path) -> 
 
 def test_the_lock_is_in_the_daemons_bundle_and_pins_one_version_by_its_content() -> None:
     relative = Path(paths.GUNICORN_LOCK).relative_to(paths.DAEMON)
-    assert LOCK == Path(worker_tier_bootstrap.__path__[0]).parent / relative
+    assert Path(worker_tier_bootstrap.__path__[0]).parent / relative == LOCK
     lines = [line for line in LOCK.read_text().splitlines() if line[:1] not in ("", "#")]
     text = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     assert re.fullmatch(r"gunicorn==[\d.]+( \\\n    --hash=sha256:[0-9a-f]{64})+", text)

@@ -186,7 +186,7 @@ def test_values_as_long_as_aws_makes_them_fit(template: Synthesized) -> None:
 @pytest.mark.parametrize("name", ["name", "url", "schedule"])
 def test_a_periodic_task_must_be_known_at_synth(name: str) -> None:
     token = CfnParameter(Stack(), "P").value_as_string
-    given = {"name": "t", "url": "/x", "schedule": "* * * * *"}
+    given: dict[str, Any] = {"name": "t", "url": "/x", "schedule": "* * * * *"}
     given[name] = f"/{token}" if name == "url" else token
     (problem,) = problems_of(periodic_tasks=[PeriodicTask(**given)])
     assert problem.startswith("periodic_tasks ")
