@@ -424,6 +424,9 @@ class WorkerTier(Construct):
         They run in bash's strict mode: a command that fails fails the boot, and CloudFormation is
         notified.
 
+        A value that is known at deployment only, such as a parameter of the stack, is pasted in as
+        it is and may end a quotation: let a command read it from Parameter Store instead.
+
         Raises:
             InvalidProps: the user data is full.
         """

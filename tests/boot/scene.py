@@ -62,12 +62,23 @@ class Scene:
 
     def with_application(self, **application: Any) -> str:
         """The deployed user data with another description of the application."""
-        document = json.loads(files_in_user_data(self.deployed.user_data)[paths.INSTANCE])
-        document["application"] = {**document["application"], **application}
-        text = json.dumps(document)
+        document = self._instance()
+        return self.with_instance(application={**document["application"], **application})
+
+    def with_bucket(self, bucket: str) -> str:
+        """The deployed user data with another bucket of the daemon's bundle."""
+        return self.with_instance(bundle={**self._instance()["bundle"], "bucket": bucket})
+
+    def with_instance(self, **changes: Any) -> str:
+        """The deployed user data with another description of the instance."""
+        text = json.dumps({**self._instance(), **changes})
         written, count = _INSTANCE.subn(lambda m: f"{m[1]}{text}\n", self.deployed.user_data)
         assert count == 1
         return written
+
+    def _instance(self) -> dict[str, Any]:
+        written = files_in_user_data(self.deployed.user_data)[paths.INSTANCE]
+        return dict(json.loads(written))
 
     # ---- messages
 

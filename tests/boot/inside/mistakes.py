@@ -164,9 +164,8 @@ def test_an_instance_without_a_role_signals_its_failure_by_its_identity(running:
 
 
 def test_a_missing_bucket_is_signalled_and_tried_again(running: Scene) -> None:
-    deployed = running.deployed.user_data.replace("cdk-hnb659fds-assets", "no-such-bucket")
     with one_failure(running):
-        said = _until_signalled(running, deployed)
+        said = _until_signalled(running, running.with_bucket("no-such-bucket"))
     assert "NoSuchBucket" in said or "HTTP 404" in said
     assert "next try in 2 s" in said
 
