@@ -48,7 +48,15 @@ def add_warnings(
 
 
 def _application_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
-    if props.get("application") is None and props.get("machine_image") is None:
+    application = props.get("application")
+    if application is not None and (names := application.withheld_from_hooks()):
+        yield (
+            "hook-properties",
+            f"hooks of the bundle run as root, and do not get {', '.join(names)}: by these a"
+            " program loads code or settings that the application may write; set what a hook needs"
+            " in the hook itself",
+        )
+    if application is None and props.get("machine_image") is None:
         yield (
             "no-application",
             "nothing will answer the daemon's POSTs: there is neither an application nor a"

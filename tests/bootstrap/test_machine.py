@@ -245,3 +245,22 @@ def test_a_plain_file_of_the_application_is_read_and_a_missing_one_is_none(tmp_p
     machine = Machine(deadline_seconds=1, root=tmp_path)
     assert machine.read_untrusted("/", "Procfile") == "web: d\ufffd\n"
     assert machine.read_untrusted("/", "Buildfile") is None
+
+
+@pytest.mark.parametrize("given", [None, "internal,169.254.169.254", "*"])
+def test_a_command_with_a_proxy_asks_the_metadata_service_without_it(
+    monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    # an `aws` in a hook would show the role's keys to the proxy
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    machine = Machine(deadline_seconds=1)
+    assert "no_proxy" not in machine.environment({})
+    monkeypatch.setenv("http_proxy", "http://proxy")
+    if given is not None:
+        monkeypatch.setenv("NO_PROXY", given)
+    seen = machine.environment({})
+    for name in ("no_proxy", "NO_PROXY"):
+        exempt = seen[name].split(",")
+        assert exempt == ["*"] or exempt.count("169.254.169.254") == 1
+        assert set((given or "").split(",")) - {""} <= set(exempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,23 @@ def test_a_queue_whose_place_is_known_in_a_stack_for_any_place_is_warned_of() ->
     region, account = sorted(warnings_of(stack), key=lambda text: "account" in text)
     assert "queue is of the region us-east-1, and the stack is for any" in region
     assert "queue is of the account 111122223333" in account
+
+
+@pytest.mark.parametrize("hook", [".platform/hooks/postdeploy/1.sh", "README"])
+def test_properties_that_hooks_of_root_do_not_get_are_named(tmp_path: Path, hook: str) -> None:
+    (tmp_path / hook).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / hook).write_text("#!/bin/sh\n")
+    (tmp_path / "Procfile").write_text("web: ./run\n")
+    stack = new_stack()
+    application = WorkerApplication.from_asset(
+        str(tmp_path), environment={"PYTHONPATH": "/var/app/current", "MODE": "x"}
+    )
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    found = [text for text in warnings_of(stack) if "worker-tier:hook-properties" in text]
+    if hook == "README":
+        assert found == []
+    else:
+        (text,) = found
+        assert "PYTHONPATH" in text
+        assert "MODE" not in text
+        assert "/var/app/current" not in text

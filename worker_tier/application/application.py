@@ -21,10 +21,15 @@ from constructs import Construct
 
 from sqsd.contract import CRON_FILE_NAME
 from worker_tier.errors import InvalidApplication
-from worker_tier_bootstrap import contract, platforms, procfile
+from worker_tier_bootstrap import contract, platforms, procfile, root_environment
 from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
 from worker_tier_bootstrap.errors import BootstrapError
-from worker_tier_bootstrap.platforms import HOOKS_BEFORE_START, PLATFORM_DIRECTORY
+from worker_tier_bootstrap.platforms import (
+    CONFIGHOOKS,
+    HOOKS,
+    HOOKS_BEFORE_START,
+    PLATFORM_DIRECTORY,
+)
 
 _IGNORE_FILE: Final = ".ebignore"
 #: EB's limit for a source bundle.
@@ -195,6 +200,14 @@ class WorkerApplication:
             environment=self.environment,
             start_timeout=self.start_timeout,
         )
+
+    def withheld_from_hooks(self) -> list[str]:
+        """Return the names of environment properties that the bundle's hooks, if any, lack."""
+        if self.directory is None:
+            return []
+        hooks = (self.directory / PLATFORM_DIRECTORY / place for place in (HOOKS, CONFIGHOOKS))
+        has_hooks = any(path.is_file() for place in hooks for path in place.rglob("*"))
+        return root_environment.withheld(self.environment) if has_hooks else []
 
     def listens_on(self) -> int | None:
         """Return the port the application listens on, or None if it is not known at synth."""

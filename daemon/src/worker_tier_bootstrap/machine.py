@@ -29,6 +29,8 @@ _QUERY_SECONDS: Final = 60
 #: Time in which the output of a command that ended is still copied, in seconds. A process that it
 #: left in the background may hold the output open for ever.
 _OUTPUT_GRACE_SECONDS: Final = 2.0
+#: Addresses of the instance metadata service.
+_METADATA_HOSTS: Final = ("169.254.169.254", "fd00:ec2::254", "[fd00:ec2::254]")
 
 
 class Machine:
@@ -299,11 +301,10 @@ class Machine:
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Return a command's whole environment; the bootstrap's own variables are not in it."""
-        proxies = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}
         # A build must reach the registries that this machine image was made for.
         trust = {k: v for k, v in os.environ.items() if k in ("AWS_CA_BUNDLE", "SSL_CERT_FILE")}
         base = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-        return {**base, **proxies, **trust, "WORKER_TIER_PYTHON": sys.executable, **more}
+        return {**base, **_proxies(), **trust, "WORKER_TIER_PYTHON": sys.executable, **more}
 
     def _wait(self, process: subprocess.Popen[str], lines: deque[str], limit: float) -> int | None:
         """Copy output to the log until the command ends.
@@ -329,3 +330,19 @@ class Machine:
             for line in output:
                 lines.append(line.rstrip("\n"))
                 self.log(f"  | {lines[-1]}")
+
+
+def _proxies() -> dict[str, str]:
+    """Return the variables of proxies; the metadata service, if there are any, is not behind one.
+
+    A program such as `aws` would show the role's keys to the proxy.
+    """
+    proxies = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}
+    if not proxies:
+        return {}
+    # Where both are set, programs differ in which one they use.
+    given = ",".join(proxies.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    exempt = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if exempt != ["*"]:
+        exempt = list(dict.fromkeys([*exempt, *_METADATA_HOSTS]))
+    return {**proxies, "no_proxy": ",".join(exempt), "NO_PROXY": ",".join(exempt)}
