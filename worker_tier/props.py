@@ -231,8 +231,9 @@ class SqsdProps(TypedDict, total=False):
     subscription without raw message delivery."""
 
     signing_key_file: str | None
-    """Absolute path, on the instance, of a file with the secret that signs requests (HMAC-SHA256).
-    Default: requests are not signed."""
+    """Absolute path, on the instance, of a file with the key that signs requests (HMAC-SHA256), or
+    with two of them, one a line. It must belong to the daemon's user (`sqsd`) or root, with no
+    access for others. Default: requests are not signed."""
 
     heartbeat: bool | None
     """Whether the daemon extends the visibility of a message while its request runs. Default: True.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,35 @@ async def test_an_application_that_redirects_to_https_is_named_once_for_many_mes
         assert (line["status"], line["location"]) == (302, "https://example.com/login")
         assert "User-Agent aws-sqsd" in line["hint"]
         assert len(of(lines, events.MESSAGE_RELEASED)) == 5
+
+
+async def test_a_machine_with_a_wrong_clock_signs_with_the_time_of_sqs(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef" * 4)
+    key.chmod(0o400)
+    async with world() as w:
+        ahead = time.time() + 3_600
+        w.server.headers.append(("Date", formatdate(ahead, usegmt=True)))
+        process = await start(w, f"--signing-key-file={key}")
+        w.sqs.send("work")
+        await until(lambda: w.application.heads)
+        code, lines = await stopped(process)
+        assert code == 0
+    found = re.search(r"\r\nX-Aws-Sqsd-Signature: t=(\d+),v1=", w.application.heads[0])
+    assert found is not None
+    assert abs(int(found[1]) - ahead) < 60
+    assert of(lines, events.DAEMON_STARTED)[0]["signing_keys"] == 1
+
+
+async def test_a_key_that_others_can_read_stops_the_daemon_before_it_receives(
+    tmp_path: Path,
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef" * 4)
+    key.chmod(0o644)
+    async with world() as w:
+        process = await w.start(asyncio.subprocess.PIPE, f"--signing-key-file={key}")
+        code, _, error = await ended(process)
+        assert code == 2
+        assert f"signing_key_file {key} has mode 0644" in error
+        assert w.sqs.calls == []

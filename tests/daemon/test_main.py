@@ -70,6 +70,7 @@ def test_problems_of_every_kind_come_in_one_go(
 ) -> None:
     key, cron = tmp_path / "key", tmp_path / "cron.yaml"
     key.write_text("short")
+    key.chmod(0o600)
     cron.write_text('version: 1\ncron:\n  - {name: a, url: /a, schedule: "61 * * * *"}\n')
     path = settings(
         tmp_path,

@@ -28,6 +28,7 @@ class Application:
         self.status: Callable[[bytes], int] = lambda body: 200
         self.headers = b""
         self.bodies: list[bytes] = []
+        self.heads: list[str] = []
         self.posts = 0
         self.began = 0
         self._conversations: set[asyncio.Task[None]] = set()
@@ -57,6 +58,7 @@ class Application:
                 if head.startswith("POST "):
                     self.began += 1
                     self.bodies.append(body)
+                    self.heads.append(head)
                     await asyncio.sleep(self.seconds)
                     self.posts += 1
                     status = self.status(body)

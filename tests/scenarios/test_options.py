@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -15,11 +15,23 @@ from tests.scenarios.harness import Tier, eventually
 
 pytestmark = pytest.mark.local_aws
 
+KEY: Final = "0123456789abcdef" * 2
+
+
+def is_signed() -> Any:
+    """The Python function of docs/signed-requests.md."""
+    page = Path(__file__).parents[2] / "docs" / "signed-requests.md"
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.S | re.M)
+    module: dict[str, Any] = {}
+    exec(program, module)  # noqa: S102 - it is this repository's
+    return module["is_signed"]
+
 
 def test_a_signed_request_with_every_extra_header(tier: Tier, tmp_path: Path) -> None:
     tier.set_up(fifo=True)
     key = tmp_path / "key"
-    key.write_bytes(b"0123456789abcdef\n")
+    key.write_text(f"{KEY}\n{KEY[::-1]}\n")
+    key.chmod(0o400)
     handles: list[str] = []
 
     def answer(_path: str, headers: Mapping[str, str], _body: bytes) -> tuple[int, float]:
@@ -41,9 +53,11 @@ def test_a_signed_request_with_every_extra_header(tier: Tier, tmp_path: Path) ->
         QueueUrl=tier.queue_url, ReceiptHandle=handle, VisibilityTimeout=60
     )
     (post,) = eventually(lambda: list(tier.application.posts))
-    time, _, signature = post.headers["x-aws-sqsd-signature"].partition(",v1=")
-    text = f"{time.removeprefix('t=')}.POST./.".encode() + post.body
-    assert hmac.new(b"0123456789abcdef", text, hashlib.sha256).hexdigest() == signature
+    # the program of the documentation, on what a real server received, with either key
+    headers = [(name, value) for name, value in post.headers.items()]
+    for one in (KEY, KEY[::-1]):
+        assert is_signed()(one.encode(), "POST", "/", headers, post.body)
+    assert not is_signed()(b"another", "POST", "/", headers, post.body)
     assert post.headers["x-aws-sqsd-message-group-id"] == "group"
     assert post.headers["x-aws-sqsd-message-deduplication-id"] == "once"
     assert post.headers["traceparent"] == parent

@@ -20,7 +20,7 @@ import yaml
 
 from sqsd import __version__, contract
 from sqsd.config import load as settings
-from sqsd.config.signing_key import read_signing_key
+from sqsd.config.signing_key import read_signing_keys
 from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.cron import commands as cron_commands
 from sqsd.cron import file as periodic
@@ -126,7 +126,8 @@ def _check(chosen: argparse.Namespace) -> int:
     except InvalidSettings as error:
         wrong.append(error)
     try:
-        read_signing_key(draft.text("signing_key_file"))
+        # Root checks the settings of another user's daemon, and cannot know which user that is.
+        read_signing_keys(draft.text("signing_key_file"), any_owner=os.geteuid() == 0)
     except InvalidSettings as error:
         wrong.append(InvalidSettings(list(error.problems), draft.source))
     try:

@@ -21,7 +21,7 @@ from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.clock import SystemClock
 from sqsd.base.descriptors import Descriptors
 from sqsd.base.throttle import LogThrottle
-from sqsd.config.signing_key import read_signing_key
+from sqsd.config.signing_key import read_signing_keys
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
 from sqsd.cron.duplicates import DuplicateGuard
 from sqsd.cron.file import CronFile
@@ -32,6 +32,7 @@ from sqsd.cron.scheduler import Scheduler
 from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.cron.table_log import TableLog
 from sqsd.http.application import LocalApplication
+from sqsd.http.signature import RequestSigner, SigningApplication
 from sqsd.instance.imds import Imds, imds_address
 from sqsd.instance.systemd import Notifier, watchdog_seconds
 from sqsd.instance.termination_hook import LifecycleHook
@@ -42,6 +43,7 @@ from sqsd.messages.dispatcher import Dispatcher
 from sqsd.messages.dispatching import Dispatching
 from sqsd.messages.extra_headers import Extras
 from sqsd.messages.occurrences import Duplicates, OccurrenceDelivery
+from sqsd.messages.ports import Application
 from sqsd.messages.request import RequestBuilder
 from sqsd.messages.runtime import Runtime
 from sqsd.messages.several_queues import Readiness, SeveralQueues
@@ -81,6 +83,7 @@ class _Parts:
     _control: JsonApi
 
     def __init__(self, settings: TierSettings, directory: Path) -> None:
+        self._signing_keys = read_signing_keys(settings.options.signing_key_file)
         self._settings = settings
         self._resources = settings.resources
         self._options = settings.options
@@ -118,6 +121,7 @@ class _Parts:
             **({"more_queues": [more.url for more in self._more]} if self._more else {}),
             target=f"http://{options.http_host}:{options.http_port}{options.http_path}",
             http_connections=options.http_connections,
+            **({"signing_keys": len(self._signing_keys)} if self._signing_keys else {}),
         )
         self._descriptors.check(options.http_connections)
         companions = self._observability.companions(
@@ -173,7 +177,7 @@ class _Parts:
         return Dispatcher(
             options=plan.options,
             queue=self._observability.queue(queue, plan.url),
-            delivery=self._delivery(plan, duplicates, runtime),
+            delivery=self._delivery(plan, queue, duplicates, runtime),
             connections=connections,
             runtime=runtime,
             weight=plan.weight,
@@ -181,7 +185,7 @@ class _Parts:
         )
 
     def _delivery(
-        self, plan: _QueuePlan, duplicates: Duplicates | None, runtime: Runtime
+        self, plan: _QueuePlan, queue: SqsQueue, duplicates: Duplicates | None, runtime: Runtime
     ) -> Delivery:
         options, application = plan.options, self._application
         if options.inactivity_timeout != self._options.inactivity_timeout:
@@ -189,12 +193,23 @@ class _Parts:
         delivery = ApplicationDelivery(
             options,
             RequestBuilder(options, queue_name(plan.url), _extras(options)),
-            self._observability.application(application, plan.url),
+            self._observability.application(self._signing(application, queue), plan.url),
             runtime,
         )
         if duplicates is None:
             return delivery
         return OccurrenceDelivery(delivery, duplicates, runtime.log)
+
+    def _signing(self, application: LocalApplication, queue: SqsQueue) -> Application:
+        """Wrap the application so that each POST is signed with the time of SQS's clock."""
+        if not self._signing_keys:
+            return application
+        clock = self._clock
+        return SigningApplication(
+            application,
+            RequestSigner(self._signing_keys),
+            lambda: clock.time() + queue.clock_offset,
+        )
 
     def _queue(self, plan: _QueuePlan) -> SqsQueue:
         return SqsQueue(
@@ -325,10 +340,7 @@ def _identity() -> str:
 
 
 def _extras(options: SqsdOptions) -> Extras | None:
-    secret = read_signing_key(options.signing_key_file)
-    if secret is None and not options.extra_headers:
-        return None
-    return Extras(options.extra_headers, secret, options)
+    return Extras(options.extra_headers, options) if options.extra_headers else None
 
 
 def _endpoint(session: botocore.session.Session, service: str, region: str) -> Endpoint:

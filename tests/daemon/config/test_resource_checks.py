@@ -100,7 +100,7 @@ def test_all_problems_are_printed_and_nothing_is_started(
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read (No such file or directory)"), (b" short \n", "16 bytes, got 5")],
+    [(None, "cannot be read (No such file or directory)"), (b" short \n", "32 characters, got 5")],
 )
 def test_check_reads_the_signing_key_too(
     content: bytes | None, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -108,10 +108,12 @@ def test_check_reads_the_signing_key_too(
     key = tmp_path / "key"
     if content is not None:
         key.write_bytes(content)
+        key.chmod(0o600)
     flags = ["--queue-url", URL, "--signing-key-file", str(key)]
     assert main(["check", *flags]) == UNUSABLE
     err = capsys.readouterr().err
     assert words in err
     assert str(key) in err
-    key.write_bytes(b"0123456789abcdef")
+    key.write_bytes(b"0123456789abcdef" * 2)
+    key.chmod(0o600)
     assert main(["check", *flags]) == 0

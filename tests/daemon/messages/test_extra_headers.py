@@ -1,10 +1,7 @@
-"""Headers that are sent only when asked for, and the signature."""
+"""Headers that are sent only when asked for."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
 from typing import Any
 
 import h11
@@ -19,7 +16,6 @@ from sqsd.messages.message import Attribute, Message
 from sqsd.messages.request import RequestBuilder
 
 AT, UNTIL = 1_767_225_600.9, 1_767_225_900.0
-SECRET = b"0123456789abcdef"
 
 
 def message(**more: Any) -> Message:
@@ -36,10 +32,8 @@ def message(**more: Any) -> Message:
     return Message(**{**values, **more})
 
 
-def sent(
-    to_send: Message, *names: str, secret: bytes | None = None, path: str = "/"
-) -> h11.Request:
-    builder = RequestBuilder(SqsdOptions(http_path=path), "work", Extras(names, secret))
+def sent(to_send: Message, *names: str) -> h11.Request:
+    builder = RequestBuilder(SqsdOptions(), "work", Extras(names))
     request = builder.build(to_send, AT, UNTIL)
     server = h11.Connection(h11.SERVER, max_incomplete_event_size=2_000_000)
     server.receive_data(request.head + request.body)
@@ -104,37 +98,6 @@ def test_no_value_injects_a_header(group: str) -> None:
     assert names == {name for name, _ in plain.headers}
 
 
-@given(
-    body=st.binary(min_size=1),
-    path=st.from_regex(r"/[a-z0-9?=&%/._-]{0,30}", fullmatch=True),
-    secret=st.binary(min_size=16, max_size=80),
-)
-def test_a_signature_is_of_time_method_target_and_body(
-    body: bytes, path: str, secret: bytes
-) -> None:
-    head = sent(message(body=body), secret=secret, path=path)
-    found = re.fullmatch(
-        r"t=([0-9]+),v1=([0-9a-f]{64})", header(head, "X-Aws-Sqsd-Signature") or ""
-    )
-    assert found is not None
-    assert int(found[1]) == int(AT)
-    text = f"{found[1]}.{head.method.decode()}.{head.target.decode()}.".encode() + body
-    assert hmac.new(secret, text, hashlib.sha256).hexdigest() == found[2]
-
-
-def test_a_scheduled_request_is_signed_with_its_own_path_and_its_empty_body() -> None:
-    task = {
-        contract.ATTRIBUTE_SCHEDULED_TIME: Attribute("String", "2023-01-15 07:42:00 UTC"),
-        contract.ATTRIBUTE_PATH: Attribute("String", "/nightly report"),
-        contract.ATTRIBUTE_TASK_NAME: Attribute("String", "nightly"),
-    }
-    head = sent(message(attributes=task, body=b"not sent"), secret=SECRET)
-    assert head.target == b"/nightly%20report"
-    text = f"{int(AT)}.POST./nightly%20report.".encode()
-    expected = hmac.new(SECRET, text, hashlib.sha256).hexdigest()
-    assert header(head, "X-Aws-Sqsd-Signature") == f"t={int(AT)},v1={expected}"
-
-
 @pytest.mark.parametrize(
     ("max_retries", "receive_count", "left"),
     [(10, 1, "9"), (10, 9, "1"), (10, 10, "0"), (10, 11, "0"), (1, 1, "0"), (100, 1, "99")],
@@ -143,8 +106,8 @@ def test_receives_left_is_zero_on_the_last_attempt(
     max_retries: int, receive_count: int, left: str
 ) -> None:
     options = SqsdOptions(max_retries=max_retries)
-    extras = Extras((contract.HEADER_RECEIVES_LEFT,), None, options)
-    lines = extras.lines(message(receive_count=receive_count), "/", b"", AT, UNTIL)
+    extras = Extras((contract.HEADER_RECEIVES_LEFT,), options)
+    lines = extras.lines(message(receive_count=receive_count), AT, UNTIL)
     assert lines == [(contract.HEADER_RECEIVES_LEFT, left)]
 
 
@@ -156,8 +119,8 @@ def test_the_request_deadline_is_when_inactivity_ends_it(
     inactivity_timeout: int, deadline: str
 ) -> None:
     options = SqsdOptions(inactivity_timeout=inactivity_timeout)
-    extras = Extras((contract.HEADER_REQUEST_DEADLINE,), None, options)
-    lines = extras.lines(message(), "/", b"", AT, UNTIL)
+    extras = Extras((contract.HEADER_REQUEST_DEADLINE,), options)
+    lines = extras.lines(message(), AT, UNTIL)
     assert lines == [(contract.HEADER_REQUEST_DEADLINE, deadline)]
 
 

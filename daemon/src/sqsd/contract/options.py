@@ -158,7 +158,7 @@ class SqsdOptions:
     signing_key_file: str | None = _option(
         None,
         check.or_none(check.file_path),
-        "file with the secret that signs requests (HMAC-SHA256)",
+        "file with the key that signs requests (HMAC-SHA256), or with two of them",
     )
     heartbeat: bool = _option(
         True, check.boolean, "extend the visibility of messages whose request still runs"

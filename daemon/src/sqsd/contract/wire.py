@@ -26,7 +26,8 @@ HEADER_TASK_NAME: Final = "X-Aws-Sqsd-Taskname"
 HEADER_ATTRIBUTE_PREFIX: Final = "X-Aws-Sqsd-Attr-"
 #: Ours: names the attribute headers whose values had to be percent-encoded to travel in HTTP.
 HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
-#: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256 over "<t>.POST.<path>." and the body>`.
+#: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256>`, with a `v1` for each key; what is signed is in
+#: `http/signature.py`.
 HEADER_SIGNATURE: Final = "X-Aws-Sqsd-Signature"
 ACCEPT_ENCODING: Final = "gzip, compressed"
 #: Ours: each is sent only if the option `extra_headers` names it.

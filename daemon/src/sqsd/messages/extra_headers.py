@@ -8,14 +8,10 @@ a message itself. A receiver of the header can also delete the message.
 `X-Aws-Sqsd-Message-Group-Id`, `-Message-Deduplication-Id`: as sent.
 `X-Amzn-Trace-Id`: the message's AWSTraceHeader (X-Ray).
 `traceparent`: W3C trace context, from a message attribute of that name.
-
-A signature is sent if `signing_key_file` is set, so that an application that is not on localhost
-can verify that a request comes from the daemon.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -42,20 +38,14 @@ class Extras:
 
     Args:
         names: of `contract.EXTRA_HEADERS`.
-        secret: signs method, path and body, or None for no signature.
         options: of the queue, or None for the defaults.
     """
 
-    def __init__(
-        self, names: tuple[str, ...], secret: bytes | None, options: SqsdOptions | None = None
-    ) -> None:
+    def __init__(self, names: tuple[str, ...], options: SqsdOptions | None = None) -> None:
         self._makers = [(name, _VALUES[name]) for name in names]
-        self._secret = secret
         self._options = SqsdOptions() if options is None else options
 
-    def lines(
-        self, message: Message, target: str, body: bytes, at: float, hidden_until: float
-    ) -> list[tuple[str, str]]:
+    def lines(self, message: Message, at: float, hidden_until: float) -> list[tuple[str, str]]:
         """Return names and values of headers; `at` and `hidden_until` are seconds since 1970."""
         delivery = _Delivery(
             message,
@@ -63,18 +53,9 @@ class Extras:
             hidden_until,
             at + self._options.inactivity_timeout,
         )
-        lines = [
+        return [
             (name, value) for name, make in self._makers if (value := make(delivery)) is not None
         ]
-        if self._secret is not None:
-            lines.append((contract.HEADER_SIGNATURE, sign(self._secret, target, body, int(at))))
-        return lines
-
-
-def sign(secret: bytes, target: str, body: bytes, at: int) -> str:
-    """Return `t=<at>,v1=<hex>`: HMAC-SHA256 over time, method, request target and body."""
-    signed = b"%d.POST.%s." % (at, target.encode()) + body
-    return f"t={at},v1={hmac.digest(secret, signed, 'sha256').hex()}"
 
 
 def _moment(at: float) -> str:

@@ -111,7 +111,7 @@ class RequestBuilder:
             shown = self._http_path
             if named_path is not None:
                 shown = headers.value(contract.HEADER_PATH, named_path)
-            lines = headers.render(self._http_path, message.body)
+            lines = headers.render()
             head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
             return Request(head, message.body, self._http_path, None, None, headers.skipped)
         path = self._http_path if named_path is None else named_path
@@ -126,7 +126,7 @@ class RequestBuilder:
         )
         shown = headers.value(contract.HEADER_PATH, path)
         target = _target(path)
-        head = self._head(message, target, shown, sender, headers.render(target, b""), 0)
+        head = self._head(message, target, shown, sender, headers.render(), 0)
         task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
         return Request(head, b"", path, task_name, scheduled_at, headers.skipped)
 
@@ -155,7 +155,7 @@ class _AttributeHeaders:
         self._skipped: list[str] = []
         self._skips = 0
         self.scheduled = ""
-        self.extras: Callable[[str, bytes], list[tuple[str, str]]] | None = None
+        self.extras: Callable[[], list[tuple[str, str]]] | None = None
         self._limit_bytes = limit_bytes
         self._left_bytes = limit_bytes
         self._encoded: dict[str, None] = {}  # an insertion-ordered set
@@ -226,11 +226,11 @@ class _AttributeHeaders:
         self._encoded[name] = None
         return _percent_encode(value)
 
-    def render(self, target: str, body: bytes) -> str:
+    def render(self) -> str:
         """Return all lines that come before EB's last ones."""
         more = "".join(
             f"{name}: {self.value(name, value)}\r\n"
-            for name, value in (self.extras(target, body) if self.extras else ())
+            for name, value in (self.extras() if self.extras else ())
         )
         lines = "".join(f"{name}: {value}\r\n" for name, value in self._lines.items())
         if self._encoded:

@@ -9,6 +9,7 @@ from sqsd.testing.application import FakeApplication
 from sqsd.testing.clock import FakeClock, VirtualClock
 from sqsd.testing.log import RecordingLog
 from sqsd.testing.queue import FakeSqs
+from sqsd.testing.signing import SignedRequest, signed_request
 from sqsd.testing.table import FakeDynamoDb
 from sqsd.testing.tier import FakeTier, NotIdle
 
@@ -20,5 +21,7 @@ __all__ = [
     "FakeTier",
     "NotIdle",
     "RecordingLog",
+    "SignedRequest",
     "VirtualClock",
+    "signed_request",
 ]
