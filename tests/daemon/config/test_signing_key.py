@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sqsd.config import signing_key
 from sqsd.config.signing_key import read_signing_keys
 from sqsd.contract import InvalidSettings
 
@@ -67,7 +66,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
         values[stat.ST_UID] = 12_345
         return os.stat_result(values)
 
-    monkeypatch.setattr(signing_key.os, "fstat", of_another)
+    monkeypatch.setattr(os, "fstat", of_another)
     owner, mode = problems(path)  # both at once
     assert "belongs to user 12345" in owner
     assert "has mode 0440" in mode
@@ -78,7 +77,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_a_file_of_root_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = key_file(tmp_path)
     os.chown(path, 0, -1) if os.geteuid() == 0 else pytest.skip("only root owns files of root")
-    monkeypatch.setattr(signing_key.os, "geteuid", lambda: 12_345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     assert read_signing_keys(str(path)) == (KEY.encode(),)
 
 

@@ -410,6 +410,3 @@ def test_no_attribute_makes_a_request_whose_signature_is_wrong(
     exec(VERIFIER, module)  # noqa: S102 - it is this repository's
     request = signed_request(KEY, body=body, at=AT, attributes={name: value})
     assert module["is_signed"](KEY.encode(), *request, AT)
-
-
-VERIFIER: Final = compile(block("python"), str(PAGE), "exec")

@@ -130,7 +130,7 @@ def test_a_trace_header_that_is_too_long_to_be_any_is_not_passed_on(
     names = (contract.HEADER_XRAY_TRACE, contract.HEADER_TRACE_PARENT)
     attributes = {"traceparent": text("t" * length)}
     message = PLAIN._replace(trace_header="t" * length, attributes=attributes)
-    lines = Extras(names, None).lines(message, "/", b"", 0.0, 0.0)
+    lines = Extras(names).lines(message, 0.0, 0.0)
     assert [name for name, _ in lines] == (list(names) if sent else [])
 
 
