@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -132,22 +134,51 @@ async def test_a_page_that_fails_is_a_500_and_logged(served: Served) -> None:
     assert served.failures == ["/broken: KeyError: 'gone'"]
 
 
-async def test_connections_beyond_the_bound_are_closed_and_the_others_served(
-    served: Served,
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nX: "], ids=["idle", "slow"])
+async def test_a_health_check_is_answered_however_many_connections_are_idle(
+    served: Served, said: bytes
 ) -> None:
-    idle = [
-        await asyncio.open_connection("127.0.0.1", served.port) for _ in range(MOST_CONNECTIONS)
-    ]
-    async with asyncio.timeout(10):
-        while len(served.server._open) < MOST_CONNECTIONS:  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0)
-    assert await served.send(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
-    reader, writer = idle[0]
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    idle = []
+    for _ in range(4 * MOST_CONNECTIONS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(said)
+        idle.append((reader, writer))
+        if len(idle) % MOST_CONNECTIONS == 0:
+            assert (await served.send(HEALTHZ)).startswith(b"HTTP/1.1 503")
+    # the oldest were closed, as many as were too many, and the newest can still ask
+    for reader, _ in idle[: 3 * MOST_CONNECTIONS]:
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+    reader, writer = idle[-1]
+    writer.write(b"\r\nHost: localhost\r\n\r\n" if said else HEALTHZ)
     async with asyncio.timeout(10):
         assert (await reader.read()).startswith(b"HTTP/1.1 503")
     for _, writer in idle:
         await gone(writer)
+    assert served.failures == []
+
+
+async def test_a_client_that_does_not_read_its_page_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_server, "EXCHANGE_SECONDS", 0.2)
+    page = "x" * 8_000_000  # more than the kernel takes for a client that reads nothing
+    server = StatusServer({"/status": lambda: plain(200, page)}, pytest.fail)
+    port = await server.start(0)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+        client.setblocking(False)
+        poll = select.poll()
+        poll.register(client, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+        async with asyncio.timeout(10):
+            while not poll.poll(0):  # noqa: ASYNC110 - the kernel's state
+                await asyncio.sleep(0.02)
+    server.close()
 
 
 async def test_a_client_that_says_nothing_is_closed(

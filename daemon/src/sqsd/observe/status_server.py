@@ -1,9 +1,11 @@
 """A strict, small HTTP server on loopback, for probes, Prometheus and people with curl.
 
 It answers GET only, one request per connection. The size of a request's head, the time for it and
-the number of connections are bounded. A `Host` that is not a loopback name is refused, so that no
-web page can reach the server by pointing a domain at 127.0.0.1. Pages are made from memory; the
-server never waits for anything but its client.
+the number of connections are bounded. Any local process may connect, so a connection too many cuts
+the oldest one: a health check takes milliseconds, and what has been open for longer is idle or slow
+on purpose. A `Host` that is not a loopback name is refused, so that no web page can reach the
+server by pointing a domain at 127.0.0.1. Pages are made from memory; the server never waits for
+anything but its client.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -19,10 +23,18 @@ from typing import Final, NamedTuple
 HOST: Final = "127.0.0.1"
 #: Most connections at one time.
 MOST_CONNECTIONS: Final = 16
+#: Connections that are accepted in one turn of the event loop. A request takes two turns, so fewer
+#: than `MOST_CONNECTIONS`: whoever opens connections without end does not cut one that is answered.
+_ACCEPTED_AT_ONCE: Final = 4
+#: Connections that the kernel holds until they are accepted.
+_BACKLOG: Final = 128
 #: Longest head of a request, bytes.
 LONGEST_HEAD: Final = 8 * 1024
 #: Time in which a client must send its request and read the response, seconds.
 EXCHANGE_SECONDS: Final = 5.0
+
+#: Value of SO_LINGER with which closing a socket discards what was not sent: on, for 0 seconds.
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 _REQUEST_LINE: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]*) HTTP/1\.([01])\r\n")
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\x00]*?)[ \t]*\r\n")
@@ -65,7 +77,9 @@ class StatusServer:
         self._pages = pages
         self._failed = failed
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        #: Connections that were not answered yet, the oldest first.
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int) -> int:
         """Listen. Returns the port, which is `port` unless that is 0.
@@ -73,10 +87,12 @@ class StatusServer:
         Raises:
             OSError: the port is in use, or this user may not listen on it.
         """
+        listening = socket.create_server((HOST, port), backlog=_BACKLOG)
         self._server = await asyncio.start_server(
-            self._serve, HOST, port, limit=LONGEST_HEAD, backlog=MOST_CONNECTIONS
+            self._connected, sock=listening, limit=LONGEST_HEAD, backlog=_ACCEPTED_AT_ONCE
         )
-        bound: int = self._server.sockets[0].getsockname()[1]
+        listening.listen(_BACKLOG)  # asyncio has one number for both
+        bound: int = listening.getsockname()[1]
         return bound
 
     def close(self) -> None:
@@ -84,23 +100,37 @@ class StatusServer:
         if self._server is not None:
             self._server.close()
         for writer in self._open:
-            writer.transport.abort()
+            _cut(writer)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open[writer] = None
+        if len(self._open) > MOST_CONNECTIONS:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            _cut(oldest)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer), name="page")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A defect here must not end a daemon that dispatches messages.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(f"{type(error).__name__}: {error}")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         try:
-            if len(self._open) > MOST_CONNECTIONS:
-                return
+            # `drain` waits until the kernel has all of a page, so that `close` leaves nothing.
+            writer.transport.set_write_buffer_limits(0)
             async with asyncio.timeout(EXCHANGE_SECONDS):
                 page = await self._answer(reader)
                 writer.write(_rendered(page))
                 await writer.drain()
         except (OSError, EOFError, TimeoutError):
-            pass  # the client closed, or did not send its request in time
-        except Exception as error:  # a defect here must not end a daemon that dispatches messages
-            self._failed(f"{type(error).__name__}: {error}")
+            # The client closed, was cut, or did not send its request or read its page in time.
+            _cut(writer)
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             with contextlib.suppress(OSError):
                 writer.close()
 
@@ -121,6 +151,13 @@ class StatusServer:
         except Exception as error:
             self._failed(f"{path}: {type(error).__name__}: {error}")
             return plain(500, "this page failed; the daemon's log says why")
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    """Reset a connection; what its client has not read is not left with the kernel."""
+    with contextlib.suppress(OSError, ValueError):  # the latter of uvloop: it is closed already
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    writer.transport.abort()
 
 
 def requested_path(head: bytes) -> str:
