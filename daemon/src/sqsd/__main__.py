@@ -19,6 +19,7 @@ from typing import Any, Final
 import yaml
 
 from sqsd import __version__, contract
+from sqsd.base.printable import printable
 from sqsd.config import load as settings
 from sqsd.config.signing_key import read_signing_keys
 from sqsd.contract import InvalidSettings, TierSettings
@@ -50,7 +51,7 @@ def _print_problems(*errors: InvalidSettings | InvalidCronFile) -> int:
     """Print every problem on a separate line of standard error. Returns the exit code."""
     for error in errors:
         for problem in error.problems:
-            print(f"{error.source}: {problem}", file=sys.stderr)
+            print(printable(f"{error.source}: {problem}"), file=sys.stderr)
     return UNUSABLE
 
 
@@ -141,7 +142,7 @@ def _check(chosen: argparse.Namespace) -> int:
     if cron_path is not None:
         print(f"{cron_path}: no problems")
         for warning in schedule.warnings:
-            print(f"  warning: {warning}")
+            print(f"  warning: {printable(warning)}")
     print(f"{draft.source}: no problems")
     for name, _, default in settings.described_options():
         if (value := getattr(read.options, name)) != default:
@@ -188,7 +189,7 @@ def _draft(chosen: argparse.Namespace) -> tuple[settings.Draft, Path | None]:
     notes: list[str] = []
     draft = settings.draft(path, flags, notes)
     for note in notes:
-        print(f"{path}: {note}", file=sys.stderr)
+        print(printable(f"{path}: {note}"), file=sys.stderr)
     return draft, path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ from sqsd.operator.dead_letters import DeadLetter
 
 #: Visibility timeout of the messages that are listed, seconds; they are released at the end.
 _LISTING_VISIBILITY_TIMEOUT: Final = 60
+#: Receives in a row without a new message after which a listing ends: the messages that were
+#: received first are visible again before all of a large queue is read.
+_MOST_REPEATS: Final = 3
 #: Permissions that a redrive needs: SQS acts in the name of the caller.
 _REDRIVE_ACTIONS: Final = (
     "sqs:StartMessageMoveTask",
@@ -72,29 +75,33 @@ class OperatorAws:
             answer = self._sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
         return str(answer["QueueUrl"])
 
-    def dead_letters(self, url: str, most: int) -> list[DeadLetter]:
-        """Return at most `most` messages of a queue; each is released before this returns."""
-        found: dict[str, tuple[DeadLetter, str]] = {}
+    def dead_letters(self, url: str, most: int) -> Generator[DeadLetter, None, None]:
+        """Yield at most `most` messages of a queue, each once, as they are received.
+
+        All are released when the iterator ends or is closed; none is in memory until then.
+        """
+        handles: dict[str, str] = {}
+        repeats = 0
         try:
-            while len(found) < most:
+            while len(handles) < most and repeats < _MOST_REPEATS:
                 with _translated_errors("ReceiveMessage", url):
                     answer = self._sqs.receive_message(
                         QueueUrl=url,
-                        MaxNumberOfMessages=min(BATCH_ENTRIES, most - len(found)),
+                        MaxNumberOfMessages=min(BATCH_ENTRIES, most - len(handles)),
                         VisibilityTimeout=_LISTING_VISIBILITY_TIMEOUT,
                         WaitTimeSeconds=1,
                         MessageSystemAttributeNames=["All"],
                         MessageAttributeNames=["All"],
                     )
                 messages = answer.get("Messages", [])
-                for message in messages:
-                    letter = _letter(message)
-                    found[letter.message_id] = letter, message["ReceiptHandle"]
                 if not messages:
                     break
+                new = [m for m in messages if m["MessageId"] not in handles]
+                handles.update((m["MessageId"], m["ReceiptHandle"]) for m in messages)
+                repeats = 0 if new else repeats + 1
+                yield from map(_letter, new)
         finally:
-            self._release(url, [handle for _, handle in found.values()])
-        return [letter for letter, _ in found.values()]
+            self._release(url, list(handles.values()))
 
     def redrive(self, source: str, most_a_second: int | None) -> str:
         """Let SQS move all messages of `source` to the work queue. Returns the task's handle."""

@@ -11,16 +11,18 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqsd import contract
 from sqsd.base.errors import SqsdError
+from sqsd.base.printable import printable
 from sqsd.config import load as settings
 from sqsd.config.resource_checks import resource_problems
 from sqsd.contract import InvalidSettings, TierResources
 from sqsd.cron.lease import FREE, LeaseRecord
-from sqsd.operator.dead_letters import list_letters, show_letter
+from sqsd.operator.dead_letters import DeadLetter, list_letters, listed, show_letter
 
 if TYPE_CHECKING:
     from sqsd.operator.aws import OperatorAws
@@ -44,6 +46,11 @@ def add_commands(commands: Subparsers) -> None:
     one.add_argument("message_id", metavar="MESSAGE_ID")
     _add_most(one)
     _add_body(one)
+    one.add_argument(
+        "--raw",
+        action="store_true",
+        help="print the body alone, byte for byte; not to a terminal, which a body may steer",
+    )
     one = _add(actions, "redrive", _redrive, "let SQS move them to the work queue, as they are")
     one.add_argument(
         "--rate",
@@ -140,7 +147,7 @@ def _run(action: Callable[[_Request], int], chosen: argparse.Namespace) -> int:
         resources = _resources(chosen.settings, flags, chosen.stack)
         return action(_Request(chosen, resources, OperatorAws(resources)))
     except SqsdError as error:
-        print(f"sqsd: {error}", file=sys.stderr)
+        print(f"sqsd: {printable(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -163,27 +170,46 @@ def _resources(path: Path | None, flags: Mapping[str, str], stack: str | None) -
 
 def _list(request: _Request) -> int:
     url = request.aws.dead_letter_queue()
-    letters = request.aws.dead_letters(url, request.chosen.n)
-    print(list_letters(letters, time.time(), bodies=request.chosen.body), end="")
+    bodies = request.chosen.body
+    found = request.aws.dead_letters(url, request.chosen.n)
+    letters = [listed(letter, body=bodies) for letter in found]
+    print(list_letters(letters, time.time(), bodies=bodies), end="")
     if len(letters) == request.chosen.n:
         print(f"these are the first {request.chosen.n}; -n reads more", file=sys.stderr)
     return 0
 
 
 def _show(request: _Request) -> int:
+    if request.chosen.raw and sys.stdout.isatty():
+        problem = (
+            "a raw body may steer this terminal: redirect the output to a file or a program, or"
+            " give --body, which escapes it"
+        )
+        raise InvalidSettings([problem], "--raw")
     url = request.aws.dead_letter_queue()
     wanted = request.chosen.message_id
-    letters = request.aws.dead_letters(url, request.chosen.n)
-    for letter in letters:
-        if letter.message_id == wanted:
-            print(show_letter(letter, time.time(), body=request.chosen.body), end="")
-            return 0
+    read = 0
+    with closing(request.aws.dead_letters(url, request.chosen.n)) as letters:
+        for letter in letters:
+            read += 1
+            if letter.message_id == wanted:
+                _print_one(letter, request.chosen)
+                return 0
     print(
-        f"sqsd: none of {len(letters)} messages of {url} has the id {wanted};"
+        f"sqsd: none of {read} messages of {url} has the id {printable(wanted)};"
         " `sqsd dead-letters list` has their ids, -n reads more",
         file=sys.stderr,
     )
     return 1
+
+
+def _print_one(letter: DeadLetter, chosen: argparse.Namespace) -> None:
+    if chosen.raw:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(letter.body.encode())
+        sys.stdout.buffer.flush()
+        return
+    print(show_letter(letter, time.time(), body=chosen.body), end="")
 
 
 def _redrive(request: _Request) -> int:
@@ -247,12 +273,12 @@ def print_leader(lease: Callable[[], LeaseRecord | None], sleep: Callable[[float
     if first is None or first.holder == FREE:
         print("no daemon leads: the lease is free")
         return 1
-    print(f"{first.holder} leads (term {first.term})")
+    print(f"{printable(first.holder)} leads (term {first.term})")
     sleep(first.lease_seconds)
     second = lease()
     if second is not None and second.version != first.version:
         if second.holder != first.holder:
-            print(f"now the leader is {second.holder or 'none'}")
+            print(f"now the leader is {printable(second.holder) or 'none'}")
         else:
             print("it lives: the lease was renewed meanwhile")
         return 0

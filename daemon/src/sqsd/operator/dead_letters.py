@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from sqsd.base.columns import table
+from sqsd.base.printable import printable
+from sqsd.base.shortened import shortened
 from sqsd.contract import ATTRIBUTE_FIRST_MESSAGE_ID, ATTRIBUTE_REASON, ATTRIBUTE_TASK_NAME
 
+#: Longest part of a body, a task name or a reason in a list, characters: the list is sorted in
+#: memory.
+_LONGEST_LISTED: Final = 500
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 
@@ -38,6 +44,24 @@ class DeadLetter:
         return self.attributes.get(ATTRIBUTE_REASON)
 
 
+def listed(letter: DeadLetter, *, body: bool) -> DeadLetter:
+    """Return the letter with what `list_letters` shows of it; a long body is cut, with its length.
+
+    Args:
+        body: whether the body is shown.
+    """
+    text = letter.body if body else ""
+    if len(text) > _LONGEST_LISTED:
+        text = f"{shortened(text, _LONGEST_LISTED)} ({len(text)} characters)"
+    names = (ATTRIBUTE_REASON, ATTRIBUTE_TASK_NAME)
+    attributes = {
+        name: shortened(letter.attributes[name], _LONGEST_LISTED)
+        for name in names
+        if name in letter.attributes
+    }
+    return replace(letter, body=text, attributes=attributes)
+
+
 def list_letters(letters: Sequence[DeadLetter], now: float, *, bodies: bool = False) -> str:
     """Return a table with a row per dead letter, the oldest first; `now` in epoch seconds."""
     if not letters:
@@ -49,9 +73,9 @@ def list_letters(letters: Sequence[DeadLetter], now: float, *, bodies: bool = Fa
                 letter.message_id,
                 age(now - letter.sent_at),
                 str(letter.receive_count),
-                one_line(letter.attributes.get(ATTRIBUTE_TASK_NAME, "-")),
-                one_line(letter.reason or "receives used up"),
-                *([one_line(letter.body)] if bodies else []),
+                letter.attributes.get(ATTRIBUTE_TASK_NAME, "-"),
+                letter.reason or "receives used up",
+                *([letter.body] if bodies else []),
             )
         )
     return table(rows)
@@ -63,18 +87,18 @@ def show_letter(letter: DeadLetter, now: float, *, body: bool = False) -> str:
         ("message_id", letter.message_id),
         ("age", age(now - letter.sent_at)),
         ("receive_count", str(letter.receive_count)),
-        ("reason", one_line(letter.reason or "receives used up")),
+        ("reason", letter.reason or "receives used up"),
     ]
     if letter.group_id is not None:
         rows.append(("group_id", letter.group_id))
     rows += [
-        (f"attribute {name}", one_line(value))
+        (f"attribute {name}", value)
         for name, value in sorted(letter.attributes.items())
         if name != ATTRIBUTE_REASON
     ]
     if first := letter.attributes.get(ATTRIBUTE_FIRST_MESSAGE_ID):
-        rows.insert(1, ("first message_id", one_line(first)))
-    return table(rows) + (f"\n{letter.body}\n" if body else "")
+        rows.insert(1, ("first message_id", first))
+    return table(rows) + (f"\n{printable(letter.body, lines=True)}\n" if body else "")
 
 
 def age(seconds: float) -> str:
@@ -87,8 +111,3 @@ def age(seconds: float) -> str:
     if whole < _DAY:
         return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
-
-
-def one_line(text: str) -> str:
-    """Return the text with control characters escaped, so that it cannot steer a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
