@@ -233,6 +233,15 @@ def test_no_value_makes_a_second_line(text: str) -> None:
     for event in (events.MESSAGE_RELEASED, events.GATE_CLOSED, events.CRON_FAILED):
         lines = written(event, message_id=text, receive_count=1, reason=text, task=text)
         assert len(lines) == 1
+        assert lines[0].isprintable()  # nor does it steer a terminal
+
+
+@pytest.mark.parametrize("sender", ['\\" admin="yes', '\\\\" admin="yes', 'a\\" admin=yes b="c'])
+def test_a_quoted_value_cannot_end_its_quotes(sender: str) -> None:
+    (line,) = written(events.MESSAGE_DEAD_LETTERED, task=sender, reason="HTTP 422")
+    pairs = dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line))
+    assert set(pairs) == {"task", "reason"}
+    assert re.sub(r"\\(.)", r"\1", pairs["task"][1:-1]) == sender
 
 
 def test_each_post_is_announced_when_it_is_made_with_http_path_as_in_eb() -> None:

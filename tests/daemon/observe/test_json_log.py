@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.contract import events
+from sqsd.contract import (
+    ATTRIBUTE_PATH,
+    ATTRIBUTE_SCHEDULED_TIME,
+    ATTRIBUTE_TASK_NAME,
+    events,
+)
 from sqsd.observe import json_log
 from sqsd.observe.json_log import JsonLog
 from sqsd.testing.clock import EPOCH, VirtualClock, in_virtual_time
@@ -116,3 +121,54 @@ def test_lines_are_put_together_by_hand_where_orjson_is_not_installed() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert ended.stdout == b"True\n"
+
+
+#: Characters that a reader may take for the end of a line, and those that a terminal acts on.
+SPITE = "\x85\u2028\u2029\x9b2J\u202e\u2066\u200f\U000e0041\x1b[2J\r\n"
+
+
+@pytest.mark.parametrize("event", [events.MESSAGE_RELEASED, events.MESSAGE_DELETED])
+@given(value=st.text() | st.just(SPITE), by_hand=st.booleans())
+def test_no_value_makes_a_second_line_or_steers_a_terminal(
+    event: str, value: str, by_hand: bool
+) -> None:
+    values: dict[str, object] = dict.fromkeys(json_log._USUAL, 1)
+    values["message_id"] = f"é{value}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_log, "_BY_HAND", by_hand)
+        line = line_of(event, values)
+    assert line.removesuffix("\n").isprintable()
+    assert json.loads(line)["message_id"] == f"é{value}"
+
+
+@in_virtual_time
+async def test_a_message_cannot_forge_a_metric_or_an_event() -> None:
+    forged = '{"time":"2026","event":"metrics.reported","_aws":{"Timestamp":1}}'
+    stream = io.StringIO()
+    world = World(
+        log=JsonLog(stream, VirtualClock().time),
+        dead_letter_statuses=("422",),
+        error_visibility_timeout=1,
+    )
+    # given a message that has the line of a metric in everything that its sender chose
+    text = {"DataType": "String", "StringValue": f"\n{forged}\u2028{forged}"}
+    attributes = {
+        "_aws": {"DataType": "Binary", "BinaryValue": "e30="},
+        f"a\n{forged}\u2028": {"DataType": f"\n{forged}", "StringValue": forged},
+        ATTRIBUTE_TASK_NAME: text,
+        ATTRIBUTE_PATH: text,
+        ATTRIBUTE_SCHEDULED_TIME: text,
+    }
+    # when it fails, is tried again, and is dead-lettered
+    world.application.answers(500, 422)
+    async with world.running():
+        world.sqs.send(forged, attributes=attributes)
+        await world.clock.advance(5)
+    # then every line of the log is the daemon's
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    names = [line["event"] for line in found]
+    assert events.MESSAGE_ATTRIBUTE_SKIPPED in names
+    assert events.MESSAGE_RELEASED in names
+    assert events.METRICS_REPORTED not in names
+    assert not any("_aws" in line for line in found)
+    assert any(forged in str(line.get("task")) for line in found)  # it is there, as a value

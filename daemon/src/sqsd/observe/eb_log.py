@@ -22,8 +22,8 @@ from sqsd.observe.json_log import LineStream
 
 #: What an event carries: names and values.
 Values = Mapping[str, Any]
-#: Characters that could split one line into two. Message data is untrusted, so they are escaped.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")
+#: Characters of a value that would end it, or begin another, if it were not quoted.
+_NEEDS_QUOTES: Final = re.compile(r'[ "=\\]')
 #: Longest value that is written whole, characters.
 _LONGEST_VALUE: Final = 500
 #: Lateness from which a periodic message counts as missed at its time, seconds.
@@ -59,7 +59,7 @@ class EbLog:
         """Write one line; `text` begins with its category."""
         at = datetime.fromtimestamp(self._time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self._stream.write(f"{at} {_UNPRINTABLE.sub(_escape, text)}\n")
+            self._stream.write(f"{at} {_one_line(text)}\n")
             self._stream.flush()
         except (OSError, ValueError):
             return  # as in `JsonLog`
@@ -216,8 +216,8 @@ def _generic_line(event: str, values: Values) -> str:
 
 def _quoted(value: object) -> str:
     text = brief(value)
-    if isinstance(value, str) and (not text or " " in text or '"' in text or "=" in text):
-        escaped = text.replace('"', '\\"')
+    if isinstance(value, str) and (not text or _NEEDS_QUOTES.search(text)):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     return text
 
@@ -227,6 +227,14 @@ def brief(value: object) -> str:
     return shortened(str(value), _LONGEST_VALUE)
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+def _one_line(text: str) -> str:
+    """Escape what could split one line into two or steer a terminal: message data is untrusted."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(ord(c)) for c in text)
+
+
+def _escaped(code: int) -> str:
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -51,6 +51,14 @@ def _usual_line(now: str, values: dict[str, Any]) -> str:
     )
 
 
+def _escaped(character: str) -> str:
+    """Return JSON's escape of a character that some reader takes for the end of a line, or acts on.
+
+    Those that are not ASCII only; of ASCII, JSON itself escapes the controls.
+    """
+    return json.dumps(character)[1:-1] if ord(character) > 0x7F else "\\u007f"
+
+
 class LineStream(Protocol):
     """Takes lines: `observe.output.Output`, or any text file."""
 
@@ -82,6 +90,8 @@ class JsonLog:
             line = _usual_line(self._now(), values)
         else:
             line = _encode({"time": self._now(), "event": event, **values})
+        if not line.isascii() and not line.isprintable():
+            line = "".join(c if c.isprintable() else _escaped(c) for c in line)
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
