@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import resource
 import signal
 import time
 from email.utils import formatdate
@@ -228,3 +229,21 @@ async def test_a_key_that_others_can_read_stops_the_daemon_before_it_receives(
         assert code == 2
         assert f"signing_key_file {key} has mode 0644" in error
         assert w.sqs.calls == []
+
+
+async def test_with_few_descriptors_fewer_requests_run_and_no_message_loses_a_receive() -> None:
+    async with world() as w:
+        w.application.seconds = 0.05
+        process = await w.start(asyncio.subprocess.PIPE, "--http-connections=100")
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (64, 64))  # long before it asks
+        sent = [w.sqs.send(str(n)) for n in range(300)]
+        await until(lambda: len(w.sqs.deleted) == len(sent))
+        limit = json.loads((await w.get("/status"))[1])["gate"]["http_connections"]
+        code, lines = await stopped(process)
+    assert code == 0
+    assert w.application.posts == 300
+    (short,) = of(lines, events.DESCRIPTORS_SHORT)
+    assert (short["limit"], short["http_connections"]) == (64, limit)
+    assert 1 < limit < 64
+    for name in (events.GATE_CLOSED, events.MESSAGE_RELEASED, events.QUEUE_FAILED):
+        assert of(lines, name) == []

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from sqsd.aws.hints import PICKY_PROXY, REDIRECT, hint_for_leader_table
 from sqsd.aws.json_api import JsonApi
 from sqsd.aws.sqs import SqsQueue, is_fifo, queue_name
 from sqsd.base.clock import SystemClock
-from sqsd.base.descriptors import Descriptors
+from sqsd.base.descriptors import Descriptors, usable_connections
 from sqsd.base.throttle import LogThrottle
 from sqsd.config.signing_key import read_signing_keys
 from sqsd.contract import InvalidSettings, SqsdOptions, TierSettings, events
@@ -84,6 +85,8 @@ class _Parts:
 
     def __init__(self, settings: TierSettings, directory: Path) -> None:
         self._signing_keys = read_signing_keys(settings.options.signing_key_file)
+        self._http_connections = settings.options.http_connections
+        settings = _within_descriptors(settings)
         self._settings = settings
         self._resources = settings.resources
         self._options = settings.options
@@ -123,7 +126,7 @@ class _Parts:
             http_connections=options.http_connections,
             **({"signing_keys": len(self._signing_keys)} if self._signing_keys else {}),
         )
-        self._descriptors.check(options.http_connections)
+        self._descriptors.check(self._http_connections)
         companions = self._observability.companions(
             dispatcher, self._application, lambda: () if periodic is None else periodic.tasks
         )
@@ -332,6 +335,15 @@ def _plans(settings: TierSettings) -> list[_QueuePlan]:
             for q in settings.more_queues
         ),
     ]
+
+
+def _within_descriptors(settings: TierSettings) -> TierSettings:
+    """Return the settings with as many connections as there are file descriptors for."""
+    options = settings.options
+    usable = usable_connections(options.http_connections, fewest=1 + len(settings.more_queues))
+    if usable == options.http_connections:
+        return settings
+    return replace(settings, options=replace(options, http_connections=usable))
 
 
 def _identity() -> str:

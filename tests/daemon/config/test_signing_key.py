@@ -50,35 +50,65 @@ def test_each_line_is_a_key(content: str, keys: list[str], mode: int, tmp_path: 
     assert read_signing_keys(str(path)) == tuple(key.encode() for key in keys)
 
 
+#: The daemon's user and group, and another.
+USER, GROUP, OTHER_ID = 990, 991, 12_345
+Owned = Callable[[int, int], None]
+
+
+@pytest.fixture
+def owned(monkeypatch: pytest.MonkeyPatch) -> Owned:
+    """Have every file belong to a user and a group, for a daemon that runs as `USER`, `GROUP`."""
+    real = os.fstat
+    monkeypatch.setattr(os, "geteuid", lambda: USER)
+    monkeypatch.setattr(os, "getegid", lambda: GROUP)
+
+    def by(user: int, group: int) -> None:
+        def fstat(descriptor: int) -> os.stat_result:
+            values = list(real(descriptor))
+            values[stat.ST_UID] = user
+            values[stat.ST_GID] = group
+            return os.stat_result(values)
+
+        monkeypatch.setattr(os, "fstat", fstat)
+
+    return by
+
+
 @pytest.mark.parametrize("mode", [0o440, 0o640, 0o404, 0o644, 0o420, 0o402, 0o410, 0o777])
-def test_a_file_that_others_have_access_to_is_refused(mode: int, tmp_path: Path) -> None:
+def test_a_file_that_others_have_access_to_is_refused(
+    mode: int, tmp_path: Path, owned: Owned
+) -> None:
+    owned(USER, GROUP)
     (problem,) = problems(key_file(tmp_path, mode=mode))
     assert f"has mode {mode:04o}" in problem
     assert "chmod 0400" in problem
 
 
-def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("group", [0, GROUP])
+def test_a_file_of_root_may_be_read_by_its_group_or_the_daemons(
+    group: int, tmp_path: Path, owned: Owned
+) -> None:
+    path = key_file(tmp_path)
+    owned(0, group)
+    for mode in (0o400, 0o440, 0o640):  # the second is what systemd's LoadCredential= makes
+        path.chmod(mode)
+        assert read_signing_keys(str(path)) == (KEY.encode(),)
+    for mode in (0o444, 0o660, 0o450, 0o441):
+        path.chmod(mode)
+        assert "has mode" in problems(path)[0]
+    path.chmod(0o440)
+    owned(0, OTHER_ID)
+    assert "has mode 0440" in problems(path)[0]
+
+
+def test_a_file_of_another_user_is_refused(tmp_path: Path, owned: Owned) -> None:
     path = key_file(tmp_path, mode=0o440)
-    real = os.fstat
-
-    def of_another(descriptor: int) -> os.stat_result:
-        values = list(real(descriptor))
-        values[stat.ST_UID] = 12_345
-        return os.stat_result(values)
-
-    monkeypatch.setattr(os, "fstat", of_another)
+    owned(OTHER_ID, OTHER_ID)
     owner, mode = problems(path)  # both at once
     assert "belongs to user 12345" in owner
     assert "has mode 0440" in mode
     path.chmod(0o400)
     assert read_signing_keys(str(path), any_owner=True) == (KEY.encode(),)  # as root's check does
-
-
-def test_a_file_of_root_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = key_file(tmp_path)
-    os.chown(path, 0, -1) if os.geteuid() == 0 else pytest.skip("only root owns files of root")
-    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
-    assert read_signing_keys(str(path)) == (KEY.encode(),)
 
 
 def _link(path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from sqsd.base.descriptors import BESIDE_CONNECTIONS, Descriptors
+from sqsd.base.descriptors import BESIDE_CONNECTIONS, Descriptors, usable_connections
 from sqsd.contract import SqsdOptions, events
 from sqsd.http.application import LocalApplication
 from sqsd.messages.gate import Probe
@@ -137,4 +137,16 @@ async def test_the_limit_is_raised_at_start_and_logged_if_it_stays_too_low(
     assert limits[-1][0] == after
     found = log.of(events.DESCRIPTORS_SHORT)
     assert [values["needed"] for values in found] == ([needed] if logged else [])
+    assert all(values["http_connections"] == max(1, min(50, after - 48)) for values in found)
     descriptors.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "fewest", "usable"),
+    [(1_024, 1, 100), (148, 1, 100), (147, 1, 99), (64, 1, 16), (49, 1, 1), (20, 1, 1), (20, 3, 3)],
+)
+def test_no_more_requests_run_than_there_are_descriptors_for(
+    limit: int, fewest: int, usable: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert usable_connections(100, fewest=fewest) == usable

@@ -20,6 +20,9 @@ from sqsd.contract import events
 #: Descriptors needed beside the connections to the application: calls to AWS, the status port,
 #: metadata, log and event loop.
 BESIDE_CONNECTIONS: Final = 64
+#: Descriptors that are needed beside them at least: 16 connections of the status port, some 16 to
+#: AWS, the reserve, and what the process has open.
+_AT_LEAST_BESIDE: Final = 48
 #: Descriptors set aside, and freed when there is no other.
 _RESERVE: Final = 4
 #: Time that the event loop needs to close what was aborted, in seconds.
@@ -37,6 +40,30 @@ def is_exhausted(error: object) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
 
 
+def usable_connections(http_connections: int, *, fewest: int = 1) -> int:
+    """Return how many connections to the application there may be, and raise the limit for them.
+
+    That is `http_connections`, or what is left of a limit that is too low, but at least `fewest`.
+    With more, requests fail for want of a descriptor, again and again.
+    """
+    limit = _raised_limit(http_connections + BESIDE_CONNECTIONS)
+    if limit is None:
+        return http_connections
+    return max(fewest, min(http_connections, limit - _AT_LEAST_BESIDE))
+
+
+def _raised_limit(needed: int) -> int | None:
+    """Raise the limit to `needed` as far as the system allows. Returns it, or None for no limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if raised <= soft:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return raised
+
+
 class Descriptors:
     """Keeps some file descriptors in reserve, and frees more when there is none."""
 
@@ -49,15 +76,18 @@ class Descriptors:
         self._refill()
 
     def check(self, http_connections: int) -> None:
-        """Raise the limit as far as the system allows, and log it if it is still too low."""
+        """Log it if the limit is too low for `http_connections`, those of the settings."""
         needed = http_connections + BESIDE_CONNECTIONS
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY and soft < needed:
-            raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-            if raised > soft:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            if raised < needed:
-                self._log.emit(events.DESCRIPTORS_SHORT, limit=raised, needed=needed, reason=_HINT)
+        limit = _raised_limit(needed)
+        if limit is not None and limit < needed:
+            usable = usable_connections(http_connections)
+            self._log.emit(
+                events.DESCRIPTORS_SHORT,
+                limit=limit,
+                needed=needed,
+                http_connections=usable,
+                reason=f"at most {usable} requests run at one time; {_HINT}",
+            )
 
     def when_short(self, close_idle: Callable[[], None]) -> None:
         """Have `close_idle` called when there is no descriptor left."""

@@ -71,8 +71,13 @@ def _file_problems(found: os.stat_result, any_owner: bool) -> list[str]:
             f"belongs to user {found.st_uid}, who can replace the key: it must belong to the"
             f" daemon's user ({user}) or to root; chown it"
         )
+    # A file of root may be readable by a group of its choice: that of root, or the daemon's own.
+    # What systemd's LoadCredential= makes has root's, with the mask of an access control list,
+    # which is shown as the group's bits.
+    groups = (0, os.getegid())
+    by_group = found.st_uid == 0 and (any_owner or found.st_gid in groups)
     mode = stat.S_IMODE(found.st_mode)
-    if mode & 0o077:
+    if mode & (0o037 if by_group else 0o077):
         problems.append(
             f"has mode {mode:04o}, so that its group or other users have access to the key: only"
             f" its owner may; chmod 0400, chown {user}, and use another key"
