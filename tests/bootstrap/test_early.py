@@ -405,3 +405,23 @@ def test_the_reason_is_reported_even_if_the_log_does_not_have_it_yet(
         "failed: step build: no compiler",
         "failed: Hint: install it.",
     ]
+
+
+@pytest.mark.parametrize("end", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_what_a_build_prints_is_no_event_apart_in_the_log_group(
+    end: str, network: Answers, tmp_path: Path
+) -> None:
+    # given a build that printed a metric after what some readers take for the end of a line
+    network.answers["https://logs.cn-north-1.amazonaws.com.cn/"] = [b"{}"] * 4
+    metric = '{"_aws":{"Timestamp":1,"CloudWatchMetrics":[]}}'
+    line = f"2026-01-01T00:00:00Z npm says{end}{metric}"
+    log, outcome = tmp_path / "log", tmp_path / "outcome"
+    log.write_bytes(f"before\n{line}\n".encode())
+    outcome.write_bytes(f"it failed{end}{metric}\n".encode())
+    # when the end of the log is reported
+    assert command(tmp_path, "false", str(log), str(outcome), log_group="g") == 0
+    # then every event is a whole line of the log
+    put = [r for r in network.asked if r.headers.get("X-amz-target", "").endswith("PutLogEvents")]
+    assert isinstance(put[0].data, bytes)
+    messages = [event["message"] for event in json.loads(put[0].data)["logEvents"]]
+    assert messages == ["before", line, f"failed: it failed{end}{metric}"]

@@ -306,7 +306,10 @@ def _report_end_of(log: str, outcome: str, instance_path: str, region: str) -> N
 
 
 def _end(path: str) -> list[str]:
-    return Path(path).read_text("utf-8", "replace").splitlines()[-_LOG_TAIL_LINES:]
+    # A line ends at a line feed only: what a build printed must be no log event apart, in which
+    # CloudWatch would read metrics.
+    text = Path(path).read_bytes().decode("utf-8", "replace")
+    return text.rstrip("\n").split("\n")[-_LOG_TAIL_LINES:]
 
 
 if __name__ == "__main__":
