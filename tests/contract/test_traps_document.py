@@ -1,4 +1,4 @@
-"""docs/traps.md and docs/stack.md cite tests; each cited test must exist."""
+"""docs/traps.md, stack.md and threat-model.md cite tests and files; what is cited must exist."""
 
 from __future__ import annotations
 
@@ -54,3 +54,18 @@ def test_each_test_that_a_trap_of_the_stack_cites_exists() -> None:
     ]
     assert len({number for number, _ in cited}) > 35
     assert [(number, name) for number, name in cited if name not in defined] == []
+
+
+# ---- what holds whom, in docs/threat-model.md, by the paths of tests and files
+
+
+def test_what_the_threat_model_cites_exists() -> None:
+    root = TESTS.parent
+    text = (root / "docs" / "threat-model.md").read_text()
+    cited = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.\w+)`", text))
+    assert len(cited) > 15
+    assert [
+        path for path in sorted(cited) if not any((d / path).is_file() for d in (TESTS, root))
+    ] == []
+    links = re.findall(r"\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", text)
+    assert [link for link in links if not (root / "docs" / link).is_file()] == []

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -242,4 +243,24 @@ def test_the_documents_example_of_a_producer_works() -> None:
 
 def test_the_documents_example_of_an_application_works(my_port: int) -> None:
     examples()["test_my_application_answers_200"](my_port)
-    assert len(examples()) == 3
+
+
+class VerifyingClient:
+    """A web framework's test client, of an application that verifies signatures as documented."""
+
+    KEY = b"0123456789abcdef" * 4
+
+    def __init__(self) -> None:
+        page = DOCUMENT.with_name("signed-requests.md").read_text(encoding="utf-8")
+        (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+        self._names: dict[str, Any] = {}
+        exec(program, self._names)  # noqa: S102 - our own document
+
+    def post(self, target: str, *, data: bytes, headers: list[tuple[str, str]]) -> SimpleNamespace:
+        signed = self._names["is_signed"](self.KEY, "POST", target, headers, data)
+        return SimpleNamespace(status_code=200 if signed else 403)
+
+
+def test_the_documents_example_of_a_signature_works() -> None:
+    examples()["test_only_signed_requests_are_accepted"](VerifyingClient())
+    assert len(examples()) == 4
