@@ -181,6 +181,13 @@ async def test_a_client_that_does_not_read_its_page_is_cut(
     server.close()
 
 
+async def test_a_connection_has_one_answer_however_many_requests_it_sends(served: Served) -> None:
+    answer = await served.send(HEALTHZ * 50)
+    assert answer.count(b"HTTP/1.1 ") <= 1  # none, if the rest reset the connection
+    assert (await served.get("/status"))[0] == 200
+    assert len(served.server._open) == 0
+
+
 async def test_a_client_that_says_nothing_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
