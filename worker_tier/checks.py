@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
 
 from sqsd import contract
@@ -22,6 +22,7 @@ from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue
 from worker_tier.queues.existing_queue import account_problem, described
 from worker_tier.ranges import duration_seconds, literal_count
+from worker_tier.removal import removal_problems
 from worker_tier.scaling.figures import ScalingFigures, WorkerScaling, decide_figures
 
 #: Greatest number of instances when nothing is said.
@@ -50,6 +51,7 @@ class Plan:
     figures: ScalingFigures | None
     tasks: Tasks
     alarms: bool
+    removal_policy: RemovalPolicy
 
 
 def make_plan(scope: Construct, props: TierProps) -> Plan:
@@ -70,7 +72,7 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
     options = _options(props, problems)
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
     problems += _metrics_problems(scope, props) + _action_problems(props)
-    problems += fleet_problems(props)
+    problems += fleet_problems(props) + removal_problems(props)
     problems += age_problems(props.get("oldest_message_age"))
     low, high = _capacity(props, problems)
     tasks = _tasks(props, low, problems)
@@ -83,6 +85,7 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
         figures=_figures(props, options, low, problems),
         tasks=tasks,
         alarms=_alarms(props),
+        removal_policy=_removal_policy(props),
     )
     if problems:
         raise InvalidProps(scope.node.path, problems)
@@ -95,6 +98,14 @@ def empty_fleet_problem(tasks: Tasks) -> str:
         f"min_capacity is 0, but {tasks.source} has enabled tasks, and a fleet that sleeps"
         " runs no periodic task; set min_capacity to 1 or more, or disable the tasks"
     )
+
+
+# ---- what is stored
+
+
+def _removal_policy(props: CommonProps) -> RemovalPolicy:
+    given = props.get("removal_policy")
+    return RemovalPolicy.DESTROY if given is None else given
 
 
 # ---- the daemon's options

@@ -67,7 +67,9 @@ class QueueProps(TypedDict, total=False):
 
     fifo: bool | None
     """Whether the new queues are FIFO queues, which keep the order within a message group. A fleet
-    then has use for as many connections as there are message groups. Default: False."""
+    then has use for as many connections as there are message groups. Changing it later replaces
+    both queues: the old ones are retained with their messages, and nothing reads them. Default:
+    False."""
 
     content_based_deduplication: bool | None
     """Whether SQS derives the deduplication id of a FIFO message from its body. Default: False, so
@@ -109,9 +111,16 @@ class QueueProps(TypedDict, total=False):
     enforce_ssl: bool | None
     """Whether new queues refuse requests without TLS. Default: True."""
 
+
+class RemovalProps(TypedDict, total=False):
+    """Removal."""
+
     removal_policy: RemovalPolicy | None
-    """What deleting the stack does to the new queues. Default: they are destroyed with their
-    messages. Choose `RETAIN` when messages must survive the stack."""
+    """What deleting the stack, or taking a part out of it, does to what stores something: the new
+    queues, the leader table, the new log group and the new topic. Default: they are destroyed,
+    queues with their messages. Choose `RETAIN` when messages must survive the stack. An update that
+    replaces a queue always retains the old one; docs/stack.md says which changes do, and how to
+    drain it."""
 
 
 class EncryptionProps(TypedDict, total=False):
@@ -385,7 +394,7 @@ class MonitoringProps(TypedDict, total=False):
     """What each alarm does when it fires. Default: no action; alarms only change their state."""
 
     log_group: logs.ILogGroup | None
-    """Log group of the daemons' lines. Default: a new one, destroyed with the stack."""
+    """Log group of the daemons' lines. Default: a new one."""
 
     log_retention: logs.RetentionDays | None
     """How long the new log group stores a line. Default: a month."""
@@ -397,6 +406,7 @@ class MonitoringProps(TypedDict, total=False):
 class CommonProps(
     NetworkProps,
     QueueProps,
+    RemovalProps,
     EncryptionProps,
     SqsdProps,
     PeriodicTaskProps,
@@ -425,8 +435,8 @@ class SettingsProps(CommonProps, total=False):
     """Network of the instances. Default: the one that `aws:ec2:vpc` names."""
 
 
-class KeyedQueueProps(QueueProps, EncryptionProps, total=False):
-    """The queues, and the key that encrypts new ones."""
+class KeyedQueueProps(QueueProps, RemovalProps, EncryptionProps, total=False):
+    """The queues, the key that encrypts new ones, and what becomes of them."""
 
 
 class WorkerQueuesProps(KeyedQueueProps, total=False):
@@ -442,7 +452,7 @@ class WorkerQueuesProps(KeyedQueueProps, total=False):
     """Receives before SQS moves a message to the dead-letter queue, 1 to 100."""
 
 
-class WorkerFleetProps(NetworkProps, InstanceProps, EncryptionProps, total=False):
+class WorkerFleetProps(NetworkProps, InstanceProps, RemovalProps, EncryptionProps, total=False):
     """What `WorkerFleet` takes."""
 
     vpc: Required[ec2.IVpc]

@@ -44,6 +44,7 @@ from worker_tier.props import (
     MonitoringProps,
     PeriodicTaskProps,
     QueueProps,
+    RemovalProps,
     ScalingProps,
     SqsdProps,
 )
@@ -71,6 +72,7 @@ def application_name(application: WorkerApplication) -> str:
 
 class StandaloneProps(
     QueueProps,
+    RemovalProps,
     EncryptionProps,
     SqsdProps,
     PeriodicTaskProps,

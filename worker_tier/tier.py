@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Self, Unpack, cast
 
 import jsii
-from aws_cdk import Aws, Duration, RemovalPolicy, Stack
+from aws_cdk import Aws, Duration, Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -45,6 +45,7 @@ from worker_tier.props import (
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.queues.queues import WorkerQueues
+from worker_tier.removal import removed_with_the_stack
 from worker_tier.scaling.scaling import QueueScaling
 from worker_tier.warnings import add_warnings
 from worker_tier_bootstrap.contract import CONTAINER, Application
@@ -186,6 +187,7 @@ class WorkerTier(Construct):
             **network_props(props),
             **instances,
             encryption_key=self._key,
+            removal_policy=props.get("removal_policy"),
             min_capacity=self._plan.min_capacity,
             max_capacity=self._plan.max_capacity,
             drain_timeout_seconds=self.options.drain_timeout,
@@ -199,13 +201,14 @@ class WorkerTier(Construct):
 
     def _new_log_group(self, props: CommonProps) -> logs.LogGroup:
         retention = props.get("log_retention")
-        return logs.LogGroup(
+        log_group = logs.LogGroup(
             self,
             "Logs",
             encryption_key=self._key,
-            removal_policy=RemovalPolicy.DESTROY,
             retention=logs.RetentionDays.ONE_MONTH if retention is None else retention,
         )
+        removed_with_the_stack(log_group, props, retained_when_replaced=False)
+        return log_group
 
     def _install(self, application: WorkerApplication | None) -> Application | None:
         """Upload the application, and let instances fetch it or pull its image."""
@@ -253,7 +256,12 @@ class WorkerTier(Construct):
 
     def _new_leader_table(self) -> LeaderTable:
         """Make what enabled periodic tasks need: the table, rights, and an alarm."""
-        table = LeaderTable(self, "LeaderTable", encryption_key=self._key)
+        table = LeaderTable(
+            self,
+            "LeaderTable",
+            encryption_key=self._key,
+            removal_policy=self._plan.removal_policy,
+        )
         grant_enqueue(self.fleet, self.queues, table)
         if self.monitoring is not None:
             self.monitoring.watch_leader()

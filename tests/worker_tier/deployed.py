@@ -1,6 +1,6 @@
 """An app that the CDK's command line deploys in tests; its context changes and spoils it.
 
-`python deployed.py` synthesizes; the context `max` and `broken` come from `cdk -c`.
+`python deployed.py` synthesizes; the context `max`, `fifo` and `broken` come from `cdk -c`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ tier = WorkerTier(
     ),
     max_capacity=int(app.node.try_get_context("max") or 4),
     max_retries=3,
+    fifo=bool(app.node.try_get_context("fifo")),
     periodic_tasks=[PeriodicTask(name="tick", url="/tick", schedule="* * * * *")],
 )
 if app.node.try_get_context("broken"):

@@ -157,6 +157,42 @@ def test_a_failed_update_rolls_back_to_what_was_there(
     assert group(aws, deployment.outputs["Group"])["MaxSize"] != 9
 
 
+def test_queues_that_an_update_replaces_are_still_there_to_be_drained_and_deleted(
+    aws: LocalAws, deployment: Deployment, tmp_path: Path
+) -> None:
+    # given a message in the work queue, and one in the dead-letter queue
+    client = aws.client("sqs")
+    old = [deployment.outputs["QueueUrl"], deployment.outputs["DeadLetterQueueUrl"]]
+    for url in old:
+        client.send_message(QueueUrl=url, MessageBody="an order")
+    # when the queues become FIFO queues
+    updated = deploy(aws, directory=tmp_path, app=APP, context={"fifo": "1"})
+    assert updated.outputs["QueueUrl"].endswith(".fifo")
+    # then the stack has other queues, and the steps of the documents find the old ones
+    listed = client.list_queues(QueueNamePrefix=f"{NAME}-")["QueueUrls"]
+    resources = aws.client("cloudformation").describe_stack_resources(StackName=NAME)
+    ours = [
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResources"]
+        if resource["ResourceType"] == "AWS::SQS::Queue"
+    ]
+    assert sorted(set(listed) - set(ours)) == sorted(old)
+    # and their messages are there
+    for url in old:
+        found = client.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        assert found["Attributes"]["ApproximateNumberOfMessages"] == "1"
+        (message,) = client.receive_message(QueueUrl=url)["Messages"]
+        assert message["Body"] == "an order"
+        client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        client.delete_queue(QueueUrl=url)
+    # and when the change is taken back, it is the same with the FIFO queues
+    deploy(aws, directory=tmp_path / "back", app=APP)
+    for url in ours:
+        client.delete_queue(QueueUrl=url)
+
+
 def test_destroying_leaves_nothing(aws: LocalAws, deployment: Deployment, directory: Path) -> None:
     assert stack_status(aws, deployment.stack_name)
     completed = subprocess.run(

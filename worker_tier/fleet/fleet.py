@@ -25,10 +25,12 @@ from worker_tier.errors import InvalidProps
 from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
 from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
 from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image
+from worker_tier.fleet.policy_size import split_at_synth
 from worker_tier.fleet.updates import awaited, one_at_a_time, termination_hook
 from worker_tier.props import InstanceProps, WorkerFleetProps
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
+from worker_tier.removal import removal_problems, removed_with_the_stack
 from worker_tier_bootstrap.user_data import Signal
 
 #: First line of every script that instances boot by.
@@ -71,13 +73,16 @@ class WorkerFleet(Construct):
         #: Whether policies can be attached to the role; not so if it is imported with
         #: `mutable=False`.
         self.role_takes_policies = props.get("role") is None or _takes_policies(self, self.role)
-        #: The instances' one policy, apart from `lifecycle_policy` and the one that pulls an image.
+        #: The instances' policy, apart from `lifecycle_policy` and the one that pulls an image.
+        #: What one document cannot hold goes into more of them, below it in the tree.
         self.policy = iam.ManagedPolicy(
             self,
             "Policy",
             description="What a worker tier's daemon and bootstrap call",
             roles=self._attached_roles,
+            statements=[_signal_statement()],
         )
+        split_at_synth(self.policy, self._attached_roles)
         #: The security group of the instances.
         self.security_group = self._security_group(props)
         self._connections = ec2.Connections(security_groups=[self.security_group])
@@ -251,6 +256,7 @@ class WorkerFleet(Construct):
         topic = sns.Topic(self, "Notifications", enforce_ssl=True, master_key=key)
         # People subscribe to it, so alarms may publish to it too.
         allow_alarms_to_publish(topic)
+        removed_with_the_stack(topic, props, retained_when_replaced=False)
         return topic
 
     def allow_pulls(self, grant: Callable[[iam.IGrantable], object]) -> None:
@@ -315,6 +321,7 @@ def _problems(props: WorkerFleetProps) -> list[str]:
     usable = checked_props(props, WorkerFleetProps, "WorkerFleet", problems)
     problems += fleet_problems(usable)
     problems += warmup_problems(usable.get("instance_warmup"))
+    problems += removal_problems(usable)
     return problems
 
 
@@ -361,6 +368,14 @@ def _allow_session_manager(role: iam.IRole) -> None:
     except RuntimeError:
         # Older CDKs accept no such id, and their rules ask for none.
         _acknowledge(role, rule, reason)
+
+
+def _signal_statement() -> iam.PolicyStatement:
+    """Return the right to signal how a boot ended, and to find the name of the group."""
+    return iam.PolicyStatement(
+        actions=["cloudformation:DescribeStackResource", "cloudformation:SignalResource"],
+        resources=[Aws.STACK_ID],
+    )
 
 
 def _takes_policies(scope: Construct, role: iam.IRole) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -30,7 +30,7 @@ def grant_boot(
     daemon: s3.Location,
     asset_key: kms.IKey | None,
 ) -> None:
-    """Let instances write to the log group, signal how a boot ended, and fetch the daemon.
+    """Let instances write to the log group, and fetch the daemon.
 
     Args:
         daemon: the one object that is the daemon's bundle.
@@ -38,13 +38,6 @@ def grant_boot(
     """
     # The ARN of the log group ends in :* for the streams in it.
     log_group.grant(fleet, "logs:CreateLogStream", "logs:PutLogEvents")
-    # To signal how the boot ended, and to find the name of the instance's group.
-    fleet.policy.add_statements(
-        iam.PolicyStatement(
-            actions=["cloudformation:DescribeStackResource", "cloudformation:SignalResource"],
-            resources=[Aws.STACK_ID],
-        )
-    )
     # The grant of the asset itself would open the whole bootstrap bucket.
     bundle = Stack.of(fleet).format_arn(
         service="s3",

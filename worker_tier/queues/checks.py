@@ -21,8 +21,6 @@ _MAX_WAIT_SECONDS: Final = 20
 _DATA_KEY_SECONDS: Final = (60, 86_400)
 _RETENTION_SECONDS: Final = (60, 1_209_600)
 _MESSAGE_BYTES: Final = (1_024, 1_048_576)
-#: Props of a queue that may be given with one that exists: the removal policy has no effect on it.
-_FOR_EXISTING: Final = frozenset({"queue", "removal_policy"})
 
 
 def queue_problems(
@@ -53,7 +51,7 @@ def _existing_queue_problems(
     described(queue, problems)
     problems += region_problem(scope, queue)
     for name in names_of(QueueProps):
-        if name not in _FOR_EXISTING and props.get(name) is not None:
+        if name != "queue" and props.get(name) is not None:
             problems.append(
                 f"{name} cannot be set for a queue that exists; set it where the queue is made, or"
                 " leave queue out to get a new one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Unpack
 
-from aws_cdk import Duration, RemovalPolicy, Token
+from aws_cdk import Duration, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -20,6 +20,7 @@ from worker_tier.props_types import checked_props
 from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.queues.existing_queue import ExistingQueue, described
+from worker_tier.removal import removal_problems, removed_with_the_stack
 
 #: Longest retention that SQS has, days. A message keeps its first timestamp when it is
 #: dead-lettered, so its time in the work queue counts too, and people need days to examine it.
@@ -51,6 +52,7 @@ class WorkerQueues(Construct):
         usable = checked_props(props, WorkerQueuesProps, "WorkerQueues", problems)
         retention_period = usable.get("retention_period")
         problems += queue_problems(self, usable, retention_period=retention_period)
+        problems += removal_problems(usable)
         if problems:
             raise InvalidProps(self.node.path, problems)
         given = props.get("queue")
@@ -99,7 +101,7 @@ class WorkerQueues(Construct):
             )
         wait = props.get("receive_message_wait_time")
         allowed = props.get("redrive_allow_policy")
-        return sqs.Queue(
+        queue = sqs.Queue(
             self,
             "Queue",
             dead_letter_queue=redrive,
@@ -121,8 +123,9 @@ class WorkerQueues(Construct):
             else allowed,
             retention_period=props["retention_period"],
             visibility_timeout=props["visibility_timeout"],
-            removal_policy=_removal_policy(props),
         )
+        removed_with_the_stack(queue, props)
+        return queue
 
     def _new_dead_letter_queue(self, props: WorkerQueuesProps) -> sqs.Queue:
         """Make a dead-letter queue that any queue of this account and region may use.
@@ -130,7 +133,7 @@ class WorkerQueues(Construct):
         Naming the work queue would make the two depend on each other.
         """
         retention = props.get("dead_letter_retention_period")
-        return sqs.Queue(
+        queue = sqs.Queue(
             self,
             "DeadLetterQueue",
             fifo=props.get("fifo") or None,
@@ -142,8 +145,9 @@ class WorkerQueues(Construct):
             if retention is None
             else retention,
             redrive_allow_policy=_allow_policy(sqs.RedrivePermission.ALLOW_ALL),
-            removal_policy=_removal_policy(props),
         )
+        removed_with_the_stack(queue, props)
+        return queue
 
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow sending to the work queue, reading its URL and attributes, and using its key."""
@@ -275,11 +279,6 @@ def _encryption(props: WorkerQueuesProps) -> sqs.QueueEncryption:
     if props.get("encryption_key") is None:
         return sqs.QueueEncryption.SQS_MANAGED
     return sqs.QueueEncryption.KMS
-
-
-def _removal_policy(props: WorkerQueuesProps) -> RemovalPolicy:
-    given = props.get("removal_policy")
-    return RemovalPolicy.DESTROY if given is None else given
 
 
 def _allow_policy(permission: sqs.RedrivePermission) -> sqs.RedriveAllowPolicy:
