@@ -9,6 +9,7 @@ from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
 
 from sqsd import contract
+from worker_tier.encryption import key_problems
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.capacity import MAX_INSTANCES
 from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
@@ -73,6 +74,7 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
     problems += _metrics_problems(scope, props) + _action_problems(props)
     problems += fleet_problems(props) + removal_problems(props)
+    problems += key_problems(props.get("encryption_key"))
     problems += age_problems(props.get("oldest_message_age"))
     low, high = _capacity(props, problems)
     tasks = _tasks(props, low, problems)

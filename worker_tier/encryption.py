@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, overload
 
 from aws_cdk import ArnFormat, Aws, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from worker_tier.errors import InvalidProps
 
@@ -30,11 +30,88 @@ _USE_KEY: Final = ("kms:Decrypt", "kms:GenerateDataKey")
 _SAME_ACCOUNT: Final = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
 
+#: Operator and key of the condition that a service makes the call, on behalf of the grantee.
+_VIA_SERVICE: Final = ("StringLike", "kms:ViaService")
+
+
 def grant_key(
-    key: kms.IKey | None, grantee: iam.IGrantable, actions: Sequence[str], granted: iam.Grant
+    key: kms.IKey | None,
+    grantee: iam.IGrantable,
+    actions: Sequence[str],
+    granted: iam.Grant,
+    *,
+    via: str,
 ) -> iam.Grant:
-    """Return `granted` combined with the use of `key`, or `granted` alone without a key."""
-    return granted if key is None else granted.combine(key.grant(grantee, *actions))
+    """Return `granted` combined with the use of `key`, or `granted` alone without a key.
+
+    Args:
+        via: the service that calls KMS on behalf of the grantee, such as `sqs.us-east-1.*`
+            (`via_service`): the grantee cannot use the key for anything else.
+    """
+    return granted if key is None else granted.combine(use_key(key, grantee, actions, via=via))
+
+
+def use_key(
+    key: kms.IKey, grantee: iam.IGrantable, actions: Sequence[str], *, via: str
+) -> iam.Grant:
+    """Allow using a key by way of one service, as for `grant_key`."""
+    key = own_key(key)
+    operator, name = _VIA_SERVICE
+    if not is_imported_alias(key):
+        used = key.grant(grantee, *actions)
+        for statement in [*used.principal_statements, *used.resource_statements]:
+            statement.add_condition(operator, {name: via})
+        return used
+    keys, alias = key.key_arn.split(":alias/", 1)
+    return iam.Grant.add_to_principal(
+        grantee=grantee,
+        actions=[*actions],
+        # A statement on an alias allows nothing; this one is for the key that has it.
+        resource_arns=[f"{keys}:key/*"],
+        conditions={
+            operator: {name: via},
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": f"alias/{alias}"},
+        },
+    )
+
+
+def via_service(service: str, scope: IConstruct) -> str:
+    """Return the value of `kms:ViaService` for a service in a stack's region.
+
+    It ends in a wildcard, because the domain after the region is another in other partitions; AWS
+    sets the value, so nothing else can match.
+    """
+    return f"{service}.{Stack.of(scope).region}.*"
+
+
+@overload
+def own_key(key: kms.IKey) -> kms.IKey: ...
+@overload
+def own_key(key: None) -> None: ...
+def own_key(key: kms.IKey | None) -> kms.IKey | None:
+    """Return the key behind an alias of this app; any other key as it is.
+
+    CloudWatch Logs takes a key's own ARN only, and statements on an alias allow nothing.
+    """
+    return key.alias_target_key if isinstance(key, kms.Alias) else key
+
+
+def key_problems(key: kms.IKey | None) -> list[str]:
+    """Return why a key cannot encrypt what a tier stores: only its alias is known."""
+    if not is_imported_alias(key):
+        return []
+    return [
+        "encryption_key is an imported alias, but CloudWatch Logs takes a key's own ARN only, and"
+        " permissions on an alias allow nothing; pass the key: kms.Key.from_key_arn(...), or"
+        " kms.Key.from_lookup(..., alias_name=...)"
+    ]
+
+
+def is_imported_alias(key: kms.IKey | None) -> bool:
+    """Return whether a key is known by an alias of another app only."""
+    if key is None or isinstance(key, (kms.Alias, kms.Key)):
+        return False
+    return ":alias/" in key.key_arn
 
 
 def allow_services(scope: Construct, key: kms.IKey) -> None:
@@ -138,13 +215,23 @@ def _alarms_statement() -> iam.PolicyStatement:
     )
 
 
-def allow_service_to_send(key: kms.IKey, service: str) -> None:
-    """Let a service such as `sns.amazonaws.com` send to a queue that `key` encrypts."""
+def allow_topic_to_send(key: kms.IKey, topic: sns.ITopic) -> None:
+    """Let SNS send what is published to a topic to a queue that `key` encrypts.
+
+    The topic may belong to another account: its account is the condition, not that of the key. A
+    topic of this app is not named, for it may be encrypted by the same key, and the two resources
+    would then depend on each other; the queue's policy names it.
+    """
+    conditions: dict[str, dict[str, str]] = {
+        "StringEquals": {"aws:SourceAccount": topic.env.account}
+    }
+    if not isinstance(topic, sns.Topic):
+        conditions["ArnEquals"] = {"aws:SourceArn": topic.topic_arn}
     key.add_to_resource_policy(
         iam.PolicyStatement(
-            principals=[iam.ServicePrincipal(service)],
+            principals=[iam.ServicePrincipal("sns.amazonaws.com")],
             actions=[*_USE_KEY],
             resources=["*"],
-            conditions=_SAME_ACCOUNT,
+            conditions=conditions,
         )
     )

@@ -11,7 +11,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from sqsd import contract
-from worker_tier.encryption import TABLE_KEY_ACTIONS, grant_key
+from worker_tier.encryption import TABLE_KEY_ACTIONS, grant_key, via_service
 
 
 class LeaderTable(Construct):
@@ -66,4 +66,5 @@ class LeaderTable(Construct):
     def grant_election(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow exactly what an election calls: `sqsd.contract.LEADER_TABLE_ACTIONS`."""
         granted = self.table.grant(grantee, *contract.LEADER_TABLE_ACTIONS)
-        return grant_key(self._key, grantee, TABLE_KEY_ACTIONS, granted)
+        via = via_service("dynamodb", self)
+        return grant_key(self._key, grantee, TABLE_KEY_ACTIONS, granted, via=via)

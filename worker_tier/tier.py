@@ -24,7 +24,7 @@ from worker_tier.application.application import WorkerApplication
 from worker_tier.application.daemon_asset import location_of, pack_daemon
 from worker_tier.beanstalk.settings import OptionSettings, convert
 from worker_tier.checks import empty_fleet_problem, make_plan
-from worker_tier.encryption import allow_services
+from worker_tier.encryption import allow_services, own_key
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier.fleet.instance_user_data import InstanceUserData
@@ -74,7 +74,7 @@ class WorkerTier(Construct):
         super().__init__(scope, id)
         self._plan = make_plan(self, props)
         self._tasks = self._plan.tasks
-        self._key = props.get("encryption_key")
+        self._key = own_key(props.get("encryption_key"))
         self._sleeps_by_schedule = False
         #: The options of the daemon, defaults included.
         self.options = self._plan.options

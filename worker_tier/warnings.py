@@ -13,6 +13,7 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from sqsd.contract import is_loopback
+from worker_tier.encryption import own_key
 from worker_tier.periodic import Tasks
 from worker_tier.props import CommonProps
 from worker_tier.queues.existing_queue import place_warnings
@@ -76,7 +77,7 @@ def _permission_warnings(
             " nothing; attach the tier's two policies (Fleet/Policy and Fleet/LifecyclePolicy)"
             " to it, or import it with mutable=True",
         )
-    key = props.get("encryption_key")
+    key = own_key(props.get("encryption_key"))
     if key is not None and not isinstance(key, kms.Key):
         yield (
             "encryption-key",

@@ -9,7 +9,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
 from sqsd import contract
-from worker_tier.encryption import grant_key
+from worker_tier.encryption import grant_key, use_key, via_service
 from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier.leader_table import LeaderTable
 from worker_tier.queues.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS, WorkerQueues
@@ -18,7 +18,7 @@ from worker_tier.queues.queues import RECEIVE_KEY_ACTIONS, SEND_KEY_ACTIONS, Wor
 def grant_dispatch(fleet: WorkerFleet, queues: WorkerQueues, *, dead_letters: bool) -> None:
     """Let instances receive from the work queue, and dead-letter if `dead_letters`."""
     granted = queues.queue.grant(fleet, *contract.QUEUE_ACTIONS)
-    grant_key(queues.encryption_key, fleet, RECEIVE_KEY_ACTIONS, granted)
+    grant_key(queues.encryption_key, fleet, RECEIVE_KEY_ACTIONS, granted, via=queues.via)
     if dead_letters:
         queues.grant_dead_letter(fleet)
 
@@ -48,11 +48,11 @@ def grant_boot(
     )
     fleet.policy.add_statements(iam.PolicyStatement(actions=["s3:GetObject"], resources=[bundle]))
     if asset_key is not None:
-        asset_key.grant(fleet, "kms:Decrypt")
+        use_key(asset_key, fleet, ["kms:Decrypt"], via=via_service("s3", fleet))
 
 
 def grant_enqueue(fleet: WorkerFleet, queues: WorkerQueues, table: LeaderTable) -> None:
     """Let instances elect a leader, and send what it enqueues."""
     table.grant_election(fleet)
     granted = queues.queue.grant(fleet, *contract.ENQUEUE_ACTIONS)
-    grant_key(queues.encryption_key, fleet, SEND_KEY_ACTIONS, granted)
+    grant_key(queues.encryption_key, fleet, SEND_KEY_ACTIONS, granted, via=queues.via)

@@ -12,7 +12,13 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from sqsd.contract import ENQUEUE_ACTIONS
-from worker_tier.encryption import allow_service_to_send, grant_key
+from worker_tier.encryption import (
+    allow_topic_to_send,
+    grant_key,
+    key_problems,
+    own_key,
+    via_service,
+)
 from worker_tier.errors import InvalidProps
 from worker_tier.props import WorkerQueuesProps
 from worker_tier.props_help import with_props
@@ -52,9 +58,11 @@ class WorkerQueues(Construct):
         usable = checked_props(props, WorkerQueuesProps, "WorkerQueues", problems)
         retention_period = usable.get("retention_period")
         problems += queue_problems(self, usable, retention_period=retention_period)
-        problems += removal_problems(usable)
+        problems += removal_problems(usable) + key_problems(usable.get("encryption_key"))
         if problems:
             raise InvalidProps(self.node.path, problems)
+        #: The service by which users of the queues use their keys, as `kms:ViaService` names it.
+        self.via = via_service("sqs", self)
         given = props.get("queue")
         facts = self._new_queues(props) if given is None else described(given, [])
         assert facts is not None, "queue_problems let a queue pass that is not described"
@@ -73,7 +81,7 @@ class WorkerQueues(Construct):
 
     def _new_queues(self, props: WorkerQueuesProps) -> ExistingQueue:
         """Make the work queue, and its dead-letter queue unless one was given."""
-        key = props.get("encryption_key")
+        key = own_key(props.get("encryption_key"))
         dead_letters = chosen_dead_letters(props.get("dead_letter_queue"), [])
         if dead_letters is None:
             dead_letters = DeadLetterQueue(
@@ -111,7 +119,7 @@ class WorkerQueues(Construct):
             fifo_throughput_limit=props.get("fifo_throughput_limit"),
             delivery_delay=props.get("delivery_delay"),
             encryption=_encryption(props),
-            encryption_master_key=props.get("encryption_key"),
+            encryption_master_key=own_key(props.get("encryption_key")),
             data_key_reuse=props.get("data_key_reuse"),
             enforce_ssl=props.get("enforce_ssl") is not False,
             max_message_size_bytes=props.get("max_message_size_bytes"),
@@ -138,7 +146,7 @@ class WorkerQueues(Construct):
             "DeadLetterQueue",
             fifo=props.get("fifo") or None,
             encryption=_encryption(props),
-            encryption_master_key=props.get("encryption_key"),
+            encryption_master_key=own_key(props.get("encryption_key")),
             data_key_reuse=props.get("data_key_reuse"),
             enforce_ssl=props.get("enforce_ssl") is not False,
             retention_period=Duration.days(DEAD_LETTER_RETENTION_DAYS)
@@ -154,7 +162,7 @@ class WorkerQueues(Construct):
         granted = self.queue.grant(
             grantee, "sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl"
         )
-        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
     def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow receiving from the work queue, deleting, and changing visibility."""
@@ -166,7 +174,7 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
-        return grant_key(self.encryption_key, grantee, RECEIVE_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, RECEIVE_KEY_ACTIONS, granted, via=self.via)
 
     def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow deleting every message of the work queue."""
@@ -198,16 +206,18 @@ class WorkerQueues(Construct):
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
         )
-        receive = grant_key(self.dead_letter_key, grantee, RECEIVE_KEY_ACTIONS, receive)
+        receive = grant_key(
+            self.dead_letter_key, grantee, RECEIVE_KEY_ACTIONS, receive, via=self.via
+        )
         granted = receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
-        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
     def grant_dead_letter(self, grantee: iam.IGrantable) -> iam.Grant | None:
         """Allow sending to the dead-letter queue, with its key; return None if there is none."""
         if self.dead_letter_queue is None:
             return None
         granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)
-        return grant_key(self.dead_letter_key, grantee, SEND_KEY_ACTIONS, granted)
+        return grant_key(self.dead_letter_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
     def subscribe_to_topic(
         self,
@@ -244,7 +254,7 @@ class WorkerQueues(Construct):
             )
         )
         if self.encryption_key is not None:
-            allow_service_to_send(self.encryption_key, "sns.amazonaws.com")
+            allow_topic_to_send(self.encryption_key, topic)
         conditions = filter_policy or {}
         return sns.CfnSubscription(
             owner,
