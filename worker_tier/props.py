@@ -339,8 +339,10 @@ class InstanceProps(TypedDict, total=False):
     deployments wait for them too. Default: False, because instances drain before they end."""
 
     update_policy: autoscaling.UpdatePolicy | None
-    """How a deployment replaces instances. Default: a rolling update, one instance at a time, each
-    awaited."""
+    """How a deployment replaces instances. `UpdatePolicy.rolling_update(max_batch_size=5)` replaces
+    five at a time; each batch is awaited for `signal_timeout`, and the least size stays in service
+    unless `min_instances_in_service` says otherwise. Default: a rolling update, one instance at a
+    time."""
 
     notifications_topic: sns.ITopic | None
     """Topic that Auto Scaling publishes launches and terminations to. Default: a new topic, TLS

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Unpack, cast
+from typing import Any, Unpack, cast
 
 import jsii
 from aws_cdk import (
     Acknowledgment,
     Aws,
-    IStableStringProducer,
-    Lazy,
     Stack,
     Validations,
 )
@@ -18,33 +16,22 @@ from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
-from constructs import Construct, IConstruct
+from constructs import Construct, IConstruct, IValidation
 
 from worker_tier.encryption import allow_alarms_to_publish
 from worker_tier.errors import InvalidProps
+from worker_tier.fleet.boot_script import SHEBANG, BootScript
 from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
 from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
 from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image
 from worker_tier.fleet.policy_size import split_at_synth
-from worker_tier.fleet.updates import awaited, one_at_a_time, termination_hook
+from worker_tier.fleet.tags import tag_by_the_group
+from worker_tier.fleet.updates import UpdateBounds, awaited, termination_hook, with_signals
 from worker_tier.props import InstanceProps, WorkerFleetProps
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.removal import removal_problems, removed_with_the_stack
-from worker_tier_bootstrap.user_data import Signal
-
-#: First line of every script that instances boot by.
-_SHEBANG: Final = "#!/bin/bash"
-
-
-@jsii.implements(IStableStringProducer)
-class _Script:
-    """The script that instances boot by, as it stands when the template is written."""
-
-    text = _SHEBANG
-
-    def produce(self) -> str:
-        return self.text
+from worker_tier_bootstrap.user_data import Signal, size_problem
 
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
@@ -65,7 +52,8 @@ class WorkerFleet(Construct):
         self._awaits_signal = props["min_capacity"] > 0
         self._signal_timeout_seconds = int(props["signal_timeout"].to_seconds())
         self._capacity = _capacity(props)
-        self._script = _Script()
+        #: The script that instances boot by; what is added to it runs before the daemon starts.
+        self.user_data = BootScript(self.node.path)
         #: The operating system that instances boot.
         self.machine_image = _machine_image(props)
         #: The role of the instances. `policy`, which exists before they boot, gives it its rights.
@@ -97,6 +85,7 @@ class WorkerFleet(Construct):
         self.lifecycle_policy = self._new_lifecycle_policy()
         # Instances that boot before their policy exists cannot fetch the daemon.
         self.auto_scaling_group.node.add_dependency(self.policy)
+        self.node.add_validation(cast(IValidation, _SizeCheck(self.user_data)))
 
     def _role(self, props: InstanceProps) -> iam.IRole:
         given = props.get("role")
@@ -130,7 +119,7 @@ class WorkerFleet(Construct):
 
     def _new_launch_template(self, props: WorkerFleetProps) -> ec2.LaunchTemplate:
         hops = props.get("http_put_response_hop_limit")
-        return ec2.LaunchTemplate(
+        template = ec2.LaunchTemplate(
             self,
             "LaunchTemplate",
             associate_public_ip_address=props.get("associate_public_ip_address"),
@@ -142,8 +131,10 @@ class WorkerFleet(Construct):
             require_imdsv2=True,
             role=self.role,
             security_group=self.security_group,
-            user_data=ec2.UserData.custom(Lazy.string(cast(Any, self._script))),
+            user_data=self.user_data,
         )
+        tag_by_the_group(template)
+        return template
 
     def _new_group(self, props: WorkerFleetProps) -> autoscaling.AutoScalingGroup:
         return autoscaling.AutoScalingGroup(
@@ -177,8 +168,18 @@ class WorkerFleet(Construct):
         )
 
     def _change_group_resource(self, props: WorkerFleetProps) -> None:
-        """Set what the L2 group has no props for: the signals to await, and the lifecycle hook."""
+        """Set what the L2 group has no props for: the signals to await, and the lifecycle hook.
+
+        Raises:
+            InvalidProps: `update_policy` would not await the signals, or could replace nothing.
+        """
         group = self._group_resource
+        problems: list[str] = []
+        group.cfn_options.update_policy = with_signals(
+            group.cfn_options.update_policy, _update_bounds(props), problems
+        )
+        if problems:
+            raise InvalidProps(self.node.path, problems)
         if self._awaits_signal:
             group.cfn_options.creation_policy = awaited(
                 props["min_capacity"], props["signal_timeout"]
@@ -239,9 +240,9 @@ class WorkerFleet(Construct):
         Raises:
             ValueError: the script does not begin with `#!/bin/bash`.
         """
-        if script.partition("\n")[0] != _SHEBANG:
-            raise ValueError(f"user data must begin with the line {_SHEBANG}, got {script[:40]!r}")
-        self._script.text = script
+        if script.partition("\n")[0] != SHEBANG:
+            raise ValueError(f"user data must begin with the line {SHEBANG}, got {script[:40]!r}")
+        self.user_data.script = script
 
     @property
     def _group_resource(self) -> autoscaling.CfnAutoScalingGroup:
@@ -312,6 +313,19 @@ class WorkerFleet(Construct):
         }
 
 
+@jsii.implements(IValidation)
+class _SizeCheck:
+    """Checks at synth how long the user data became, whoever added to it."""
+
+    def __init__(self, script: BootScript) -> None:
+        self._script = script
+
+    @jsii.member(jsii_name="validate")
+    def validate(self) -> list[str]:
+        problem = size_problem(self._script.render())
+        return [] if problem is None else [problem]
+
+
 # For `help(WorkerFleet)`.
 WorkerFleet.__doc__ = with_props(WorkerFleet.__doc__, WorkerFleetProps)
 
@@ -342,10 +356,13 @@ def _machine_image(props: InstanceProps) -> WorkerMachineImage:
 
 
 def _update_policy(props: WorkerFleetProps) -> autoscaling.UpdatePolicy:
+    """Return the policy that was given, or a rolling update, which `with_signals` completes."""
     given = props.get("update_policy")
-    if given is not None:
-        return given
-    return one_at_a_time(
+    return autoscaling.UpdatePolicy.rolling_update(max_batch_size=1) if given is None else given
+
+
+def _update_bounds(props: WorkerFleetProps) -> UpdateBounds:
+    return UpdateBounds(
         min_capacity=props["min_capacity"],
         max_capacity=props["max_capacity"],
         signal_timeout=props["signal_timeout"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from aws_cdk import Fn, Token
 from aws_cdk import aws_s3 as s3
@@ -15,9 +14,6 @@ from worker_tier.errors import InvalidProps
 from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier_bootstrap import user_data
 from worker_tier_bootstrap.contract import Application, S3Object
-
-#: The line of the script after which the engine sets the instance up and starts the daemon.
-_HAND_OVER: Final = "begin 'hand over'\n"
 
 
 class InstanceUserData:
@@ -52,7 +48,6 @@ class InstanceUserData:
         self._settings = settings
         self._application = application
         self._cron_yaml = cron_yaml
-        self._commands: list[str] = []
         self._write()
 
     @property
@@ -85,9 +80,9 @@ class InstanceUserData:
         """Run shell commands on each new instance before the engine takes over.
 
         Raises:
-            InvalidProps: the user data is full.
+            InvalidProps: the user data is full, or a command signals to CloudFormation.
         """
-        self._commands.extend(commands)
+        self._fleet.user_data.add_commands(*commands)
         self._write()
 
     def set_periodic_tasks(self, cron_yaml: str | None, *, leader_table: str | None) -> None:
@@ -114,26 +109,15 @@ class InstanceUserData:
             cron_yaml=self._cron_yaml,
             deferred=_deferred,
         )
-        script = with_commands(script, self._commands)
+        self._fleet.set_user_data(script)
         problems = [
-            user_data.size_problem(script),
+            user_data.size_problem(self._fleet.user_data.render()),
             user_data.patience_problem(self._fleet.signal, self._application),
         ]
         if found := [problem for problem in problems if problem is not None]:
             raise InvalidProps(self._path, found)
-        self._fleet.set_user_data(script)
 
 
 def _deferred(text: str) -> str | None:
     """Return the Base64 of a text that is known at deployment only, or None for any other."""
     return Fn.base64(text) if Token.is_unresolved(text) else None
-
-
-def with_commands(script: str, commands: Sequence[str]) -> str:
-    """Return a rendered script that runs `commands` before it hands over to the engine."""
-    if not commands:
-        return script
-    head, hand_over, rest = script.rpartition(_HAND_OVER)
-    assert hand_over, "the script has no line that hands over"
-    added = [f"{command}\n" for command in commands]
-    return "".join([head, "begin 'add_user_data'\n", *added, hand_over, rest])

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from aws_cdk import CfnCreationPolicy, CfnResourceSignal, Duration
+from aws_cdk import (
+    CfnAutoScalingRollingUpdate,
+    CfnCreationPolicy,
+    CfnResourceSignal,
+    CfnUpdatePolicy,
+    Duration,
+)
 from aws_cdk import aws_autoscaling as autoscaling
 
 from sqsd.contract import LIFECYCLE_HOOK
@@ -22,6 +30,10 @@ _MOST_RENEWALS: Final = 100
 _HEARTBEAT_MARGIN_SECONDS: Final = 60
 #: CloudFormation's upper limit of the pause of a rolling update, in seconds.
 MAX_PAUSE_SECONDS: Final = 3_600
+#: CloudFormation's upper limit of a batch, in instances.
+_MOST_IN_A_BATCH: Final = 100
+#: Auto Scaling's processes that a rolling update consists of.
+_NEEDED_PROCESSES: Final = ("Launch", "Terminate")
 
 
 def hook_heartbeat_seconds(drain_timeout: int) -> int:
@@ -62,22 +74,127 @@ def awaited(count: int, timeout: Duration) -> CfnCreationPolicy:
     )
 
 
-def one_at_a_time(
-    *, min_capacity: int, max_capacity: int, signal_timeout: Duration, warmup: Duration
-) -> autoscaling.UpdatePolicy:
-    """Return a rolling update that replaces one instance at a time and waits for its signal.
+@dataclass(frozen=True, kw_only=True)
+class UpdateBounds:
+    """What a rolling update has to respect.
 
-    A fleet that may be empty sends no signals, because a deployment that finds it empty would wait
-    in vain. There, each new instance gets its warm-up before the next old one is terminated, and
-    nothing checks whether it became ready.
+    Args:
+        min_capacity, max_capacity: the least and the greatest number of instances.
+        signal_timeout: how long CloudFormation waits for the signals of a batch.
+        warmup: time from launch until an instance receives.
     """
-    awaits = min_capacity > 0
-    return autoscaling.UpdatePolicy.rolling_update(
-        max_batch_size=1,
-        # CloudFormation wants this below the greatest size, or it could replace nothing.
-        min_instances_in_service=min(min_capacity, max_capacity - 1),
-        wait_on_resource_signals=awaits,
-        pause_time=signal_timeout
-        if awaits
-        else Duration.seconds(min(warmup.to_seconds(), MAX_PAUSE_SECONDS)),
+
+    min_capacity: int
+    max_capacity: int
+    signal_timeout: Duration
+    warmup: Duration
+
+    @property
+    def awaits(self) -> bool:
+        """Whether each batch is awaited.
+
+        A fleet that may be empty sends no signals, because a deployment that finds it empty would
+        wait in vain. There, each new batch gets its warm-up before the next old one is terminated,
+        and nothing checks whether it became ready.
+        """
+        return self.min_capacity > 0
+
+    @property
+    def pause_seconds(self) -> int:
+        """Longest wait for a batch, in seconds."""
+        if self.awaits:
+            return int(self.signal_timeout.to_seconds())
+        return int(min(self.warmup.to_seconds(), MAX_PAUSE_SECONDS))
+
+    @property
+    def instances_in_service(self) -> int:
+        """The least number of instances in service while a batch is replaced.
+
+        CloudFormation wants it below the greatest size, or it could replace nothing.
+        """
+        return min(self.min_capacity, self.max_capacity - 1)
+
+
+def with_signals(
+    policy: CfnUpdatePolicy | None, bounds: UpdateBounds, problems: list[str]
+) -> CfnUpdatePolicy | None:
+    """Return an update policy whose rolling update awaits each batch.
+
+    What `UpdatePolicy.rolling_update(...)` leaves open, CloudFormation decides: without a word it
+    waits for no signal, and a broken release replaces the whole fleet while the stack ends well.
+    Other kinds of updates are returned as they are.
+
+    Args:
+        policy: as the CDK rendered it.
+        problems: appended is everything that contradicts the bounds.
+    """
+    rolling = None if policy is None else policy.auto_scaling_rolling_update
+    if policy is None or rolling is None:
+        return policy
+    problems += _rolling_problems(rolling, bounds)
+    in_service = rolling.min_instances_in_service
+    return CfnUpdatePolicy(
+        auto_scaling_replacing_update=policy.auto_scaling_replacing_update,
+        auto_scaling_scheduled_action=policy.auto_scaling_scheduled_action,
+        auto_scaling_rolling_update=CfnAutoScalingRollingUpdate(
+            max_batch_size=rolling.max_batch_size,
+            min_active_instances_percent=rolling.min_active_instances_percent,
+            min_instances_in_service=bounds.instances_in_service
+            if in_service is None
+            else in_service,
+            min_successful_instances_percent=rolling.min_successful_instances_percent,
+            pause_time=Duration.seconds(bounds.pause_seconds).to_iso_string(),
+            suspend_processes=rolling.suspend_processes,
+            wait_on_resource_signals=True if bounds.awaits else None,
+        ),
     )
+
+
+def _rolling_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds) -> list[str]:
+    return [
+        *_size_problems(rolling, bounds),
+        *_signal_problems(rolling, bounds),
+        *(
+            f"update_policy suspends {name}, without which no instance can be replaced; leave it"
+            " out of suspend_processes"
+            for name in rolling.suspend_processes or ()
+            if name in _NEEDED_PROCESSES
+        ),
+    ]
+
+
+def _size_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds) -> Iterator[str]:
+    batch = rolling.max_batch_size
+    if batch is not None and not 1 <= batch <= _MOST_IN_A_BATCH:
+        yield f"max_batch_size of update_policy must be 1 to {_MOST_IN_A_BATCH}, got {batch:g}"
+    in_service = rolling.min_instances_in_service
+    if in_service is not None and not 0 <= in_service < bounds.max_capacity:
+        yield (
+            f"min_instances_in_service of update_policy must be 0 to {bounds.max_capacity - 1},"
+            f" below max_capacity ({bounds.max_capacity}), or nothing could be replaced, got"
+            f" {in_service:g}; lower it, or raise max_capacity"
+        )
+
+
+def _signal_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds) -> Iterator[str]:
+    pause = rolling.pause_time
+    if pause is not None:
+        seconds = int(Duration.parse(pause).to_seconds())
+        if seconds != bounds.pause_seconds:
+            name = "signal_timeout" if bounds.awaits else "the warm-up of an instance"
+            yield (
+                f"pause_time of update_policy ({seconds} s) must be {name}"
+                f" ({bounds.pause_seconds} s), by which a boot knows how long it is awaited; leave"
+                f" it out, and set {'signal_timeout' if bounds.awaits else 'the warm-up'} instead"
+            )
+    if bounds.awaits:
+        return
+    for name, value in (
+        ("wait_on_resource_signals", rolling.wait_on_resource_signals),
+        ("min_success_percentage", rolling.min_successful_instances_percent),
+    ):
+        if value is not None:
+            yield (
+                f"{name} of update_policy is about signals, and a fleet that may be empty"
+                " (min_capacity 0) sends none; leave it out, or set min_capacity to 1 or more"
+            )

@@ -172,8 +172,8 @@ def size_problem(user_data: str) -> str | None:
     return (
         f"user data is {size} bytes and must be at most {allowed} (EC2 takes"
         f" {USER_DATA_LIMIT_BYTES}, {RESERVED_FOR_TOKENS_BYTES} are reserved for values known at"
-        f" deployment); shorten {CRON_FILE_NAME} or the environment properties, the only parts"
-        " that grow"
+        f" deployment); shorten {CRON_FILE_NAME}, the environment properties or the commands that"
+        " were added, the only parts that grow"
     )
 
 

@@ -1,0 +1,123 @@
+"""Whoever adds to user data: it runs before the signal, and its size is checked at synth."""
+
+from __future__ import annotations
+
+import pytest
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_s3_assets as s3_assets
+
+from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
+from worker_tier import InvalidProps, WorkerCapacity, WorkerFleet, WorkerTier
+from worker_tier_bootstrap.user_data import USER_DATA_LIMIT_BYTES
+
+HAND_OVER = "begin 'hand over'\n"
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return new_stack()
+
+
+@pytest.fixture
+def tier(stack: Stack) -> WorkerTier:
+    return WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+
+
+def before_the_signal(stack: Stack) -> str:
+    """The part of the script that runs before the engine starts the daemon and signals."""
+    head, hand_over, rest = Synthesized(stack).user_data().partition(HAND_OVER)
+    assert hand_over
+    assert HAND_OVER not in rest
+    return head
+
+
+def test_commands_run_before_the_signal_in_their_order_whatever_adds_them(
+    stack: Stack, tier: WorkerTier
+) -> None:
+    tier.add_user_data("echo first")
+    tier.launch_template.user_data.add_commands("echo second", "echo third")
+    tier.auto_scaling_group.add_user_data("echo fourth")
+    head = before_the_signal(stack)
+    assert head.endswith("echo first\necho second\necho third\necho fourth\n")
+
+
+def test_commands_of_a_fleet_of_several_types_run_before_the_signal_too(stack: Stack) -> None:
+    types = [ec2.InstanceType("t4g.small"), ec2.InstanceType("m7g.medium")]
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), capacity=WorkerCapacity.spot(types))
+    tier.launch_template.user_data.add_commands("echo one")
+    assert before_the_signal(stack).endswith("echo one\n")
+
+
+def test_downloads_and_programs_of_the_cdk_run_before_the_signal(
+    stack: Stack, tier: WorkerTier
+) -> None:
+    data = tier.auto_scaling_group.user_data
+    path = data.add_s3_download_command(bucket=s3.Bucket(stack, "Files"), bucket_key="set-up")
+    data.add_execute_file_command(file_path=path, arguments="--all")
+    head = before_the_signal(stack)
+    assert "aws s3 cp 's3://" in head
+    assert f"chmod +x '{path}'\n'{path}' --all\n" in head
+
+
+@pytest.mark.parametrize("through", ["launch_template", "auto_scaling_group"])
+def test_user_data_that_ec2_would_refuse_is_refused_at_synth(through: str) -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
+    owner = tier.launch_template if through == "launch_template" else tier.auto_scaling_group
+    owner.user_data.add_commands("echo " + "x" * USER_DATA_LIMIT_BYTES)
+    with pytest.raises(RuntimeError, match=r"\[Test/Worker/Fleet\] user data is \d+ bytes"):
+        Synthesized(stack)
+
+
+def test_commands_are_counted_with_what_add_user_data_adds(tier: WorkerTier) -> None:
+    tier.launch_template.user_data.add_commands("echo " + "x" * 10_000)
+    with pytest.raises(InvalidProps, match="user data is"):
+        tier.add_user_data("echo " + "y" * 5_000)
+
+
+def test_a_signal_besides_the_bootstraps_is_refused(tier: WorkerTier) -> None:
+    group = tier.auto_scaling_group
+    with pytest.raises(InvalidProps, match="an instance signals once"):
+        group.user_data.add_signal_on_exit_command(group)
+    with pytest.raises(InvalidProps, match="must not call cfn-signal"):
+        group.user_data.add_commands("/opt/aws/bin/cfn-signal -e 0")
+    # cfn-init of the CDK signals when it has ended, which is before the daemon receives
+    init = ec2.CloudFormationInit.from_elements(ec2.InitCommand.shell_command("true"))
+    with pytest.raises(RuntimeError, match="must not call cfn-signal"):
+        group.apply_cloud_formation_init(init)
+
+
+def test_commands_at_the_end_of_the_script_are_refused(tier: WorkerTier) -> None:
+    with pytest.raises(InvalidProps, match="use add_commands"):
+        tier.launch_template.user_data.add_on_exit_commands("echo bye")
+
+
+def test_a_fleet_with_a_script_of_its_own_runs_what_is_added_first(stack: Stack) -> None:
+    fleet = WorkerFleet(
+        stack,
+        "Fleet",
+        vpc=vpc_of(stack),
+        min_capacity=1,
+        max_capacity=1,
+        drain_timeout_seconds=30,
+        signal_timeout=Duration.minutes(5),
+        instance_warmup=Duration.minutes(1),
+    )
+    fleet.auto_scaling_group.add_user_data("echo added")
+    fleet.set_user_data("#!/bin/bash\necho script\n")
+    assert Synthesized(stack).user_data() == "#!/bin/bash\necho added\necho script\n"
+
+
+def test_an_asset_that_an_instance_fetches_is_readable_by_it(
+    stack: Stack, tier: WorkerTier, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("asset") / "set-up.sh"
+    file.write_text("true\n", encoding="utf-8")
+    asset = s3_assets.Asset(stack, "SetUp", path=str(file))
+    asset.grant_read(tier)
+    tier.auto_scaling_group.user_data.add_s3_download_command(
+        bucket=asset.bucket, bucket_key=asset.s3_object_key
+    )
+    assert asset.s3_object_key in before_the_signal(stack)
