@@ -9,9 +9,10 @@ from aws_cdk import Duration, RemovalPolicy
 from constructs import Construct
 
 from sqsd import contract
+from worker_tier.application.image import processor_of
 from worker_tier.encryption import key_problems
 from worker_tier.errors import InvalidProps
-from worker_tier.fleet.capacity import MAX_INSTANCES
+from worker_tier.fleet.capacity import MAX_INSTANCES, capacity_problems, chosen_capacity
 from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
 from worker_tier.fleet.updates import MAX_PAUSE_SECONDS
 from worker_tier.monitoring.alarms import age_problems
@@ -76,6 +77,7 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
     problems += fleet_problems(props) + removal_problems(props)
     problems += key_problems(props.get("encryption_key"))
     problems += age_problems(props.get("oldest_message_age"))
+    problems += _image_problems(props)
     low, high = _capacity(props, problems)
     tasks = _tasks(props, low, problems)
     plan = Plan(
@@ -177,6 +179,23 @@ def _port_problems(props: CommonProps, options: contract.SqsdOptions) -> list[st
 
 
 # ---- the fleet, its size and its scaling
+
+
+def _image_problems(props: CommonProps) -> list[str]:
+    """Return why instances cannot run the image of the application: it is for other processors."""
+    application = props.get("application")
+    platform = None if application is None else application.image_platform
+    wanted = processor_of(platform)
+    capacity = chosen_capacity(props.get("instance_type"), props.get("capacity"))
+    if wanted is None or capacity_problems(capacity):
+        return []
+    found = capacity.processor()
+    if found == wanted:
+        return []
+    return [
+        f"the application's image is for {platform}, and the instances have {found.name}"
+        " processors; build it for those, or choose an instance_type with the image's"
+    ]
 
 
 def _capacity(props: CommonProps, problems: list[str]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
 from worker_tier.errors import InvalidProps
+from worker_tier.type_checks import checked
 
 #: KMS actions that reading and writing an encrypted table needs (DynamoDB developer guide,
 #: "Authorizing use of your customer managed key").
@@ -170,6 +171,7 @@ def _auto_scaling_statement(scope: Construct) -> iam.PolicyStatement:
     )
 
 
+@checked
 def allow_alarms_to_publish(topic: sns.ITopic, *, encryption_key: kms.IKey | None = None) -> None:
     """Let alarms of this account publish to a topic.
 

@@ -12,6 +12,7 @@ from constructs import Construct
 
 from sqsd import contract
 from worker_tier.encryption import TABLE_KEY_ACTIONS, grant_key, via_service
+from worker_tier.type_checks import checked
 
 
 class LeaderTable(Construct):
@@ -25,6 +26,7 @@ class LeaderTable(Construct):
             leases are brief.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -63,6 +65,7 @@ class LeaderTable(Construct):
             "Replicas.0.SSESpecification", {"KMSMasterKeyId": key.key_arn}
         )
 
+    @checked
     def grant_election(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow exactly what an election calls: `sqsd.contract.LEADER_TABLE_ACTIONS`."""
         granted = self.table.grant(grantee, *contract.LEADER_TABLE_ACTIONS)

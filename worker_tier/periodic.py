@@ -13,8 +13,10 @@ from aws_cdk import Token
 from sqsd.contract import CRON_FILE_NAME
 from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
 from worker_tier.ranges import UNRESOLVED
+from worker_tier.type_checks import example
 
 
+@example("PeriodicTask(name=..., url=..., schedule=...)")
 @dataclass(frozen=True, kw_only=True)
 class PeriodicTask:
     """A task of `cron.yaml`, with the same names; docs/periodic-tasks.md explains them.

@@ -47,6 +47,7 @@ from worker_tier.props_types import checked_props
 from worker_tier.queues.queues import WorkerQueues
 from worker_tier.removal import removed_with_the_stack
 from worker_tier.scaling.scaling import QueueScaling
+from worker_tier.type_checks import checked
 from worker_tier.warnings import add_warnings
 from worker_tier_bootstrap.contract import CONTAINER, Application
 
@@ -367,28 +368,34 @@ class WorkerTier(Construct):
         """The principal of the instances, so that `bucket.grant_read(tier)` lets them read."""
         return self.fleet.grant_principal
 
+    @checked
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow a producer to send to the work queue."""
         return self.queues.grant_send_messages(grantee)
 
+    @checked
     def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow another consumer to receive from the work queue."""
         return self.queues.grant_consume_messages(grantee)
 
+    @checked
     def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow an operator to delete every message of the work queue."""
         return self.queues.grant_purge(grantee)
 
+    @checked
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow an operator to move dead letters back into the work queue."""
         return self.queues.grant_redrive(grantee)
 
+    @checked
     def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
         """Allow the application on the instances what `statement` says."""
         self.fleet.policy.add_statements(statement)
 
     # ---- what may be added
 
+    @checked
     def subscribe_to_topic(
         self,
         topic: sns.ITopic,
@@ -404,6 +411,7 @@ class WorkerTier(Construct):
             scope=self,
         )
 
+    @checked
     def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
         """Let every alarm for people do `action` when it fires.
 
@@ -417,6 +425,7 @@ class WorkerTier(Construct):
             raise InvalidProps(self.node.path, [problem])
         self.monitoring.add_alarm_action(action)
 
+    @checked
     def add_environment(self, name: str, value: str) -> None:
         """Give the application an environment property.
 
@@ -426,6 +435,7 @@ class WorkerTier(Construct):
         """
         self._user_data.add_environment(name, value)
 
+    @checked
     def add_user_data(self, *commands: str) -> None:
         """Run shell commands on each new instance, as root, before the daemon is installed.
 
@@ -440,6 +450,7 @@ class WorkerTier(Construct):
         """
         self._user_data.add_commands(commands)
 
+    @checked
     def add_periodic_task(self, task: PeriodicTask) -> None:
         """Enqueue a task by its schedule; the first one makes the leader table.
 
@@ -464,6 +475,7 @@ class WorkerTier(Construct):
 
     # ---- scaling of your own
 
+    @checked
     def scale_on_schedule(
         self,
         id: str,
@@ -513,6 +525,7 @@ class WorkerTier(Construct):
             return None
         return self.scaling.never_wakes_problem()
 
+    @checked
     def scale_on_metric(
         self,
         id: str,
@@ -545,24 +558,28 @@ class WorkerTier(Construct):
 
     # ---- metrics; `metrics` has all of them
 
+    @checked
     def metric_backlog_per_instance(
         self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait for each instance in service."""
         return self.metrics.backlog_per_instance().with_(period=period, label=label, color=color)
 
+    @checked
     def metric_outstanding(
         self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait or are in flight."""
         return self.metrics.outstanding().with_(period=period, label=label, color=color)
 
+    @checked
     def metric_oldest_message_age(
         self, *, statistic: str = cloudwatch.Stats.MAXIMUM, period: Duration | None = None
     ) -> cloudwatch.Metric:
         """Return the seconds since the oldest message was sent."""
         return self.metrics.oldest_message_age().with_(statistic=statistic, period=period)
 
+    @checked
     def metric_dead_letters(
         self, *, statistic: str = cloudwatch.Stats.MAXIMUM, period: Duration | None = None
     ) -> cloudwatch.Metric:
@@ -576,6 +593,7 @@ class WorkerTier(Construct):
             raise InvalidProps(self.node.path, ["metric_dead_letters: there is no such queue"])
         return metric.with_(statistic=statistic, period=period)
 
+    @checked
     def metric(
         self, name: str, *, statistic: str, period: Duration | None = None
     ) -> cloudwatch.Metric:

@@ -20,7 +20,7 @@ from tests.contract.user_data import (
     script_for,
     which,
 )
-from worker_tier.fleet import instance_user_data
+from worker_tier.fleet import boot_script
 
 
 def test_fetching_is_repeated_ever_more_slowly_up_to_an_hour(instance: Instance) -> None:
@@ -75,7 +75,7 @@ def test_content_is_flushed_to_the_disk_before_it_gets_its_name(instance: Instan
 
 @pytest.mark.parametrize("command", ["exit 0", "kill -TERM $$", "false"])
 def test_only_an_engine_that_ended_well_is_success(instance: Instance, command: str) -> None:
-    outcome = instance.boot(instance_user_data.with_commands(script_for(), [command]))
+    outcome = instance.boot(boot_script.with_commands(script_for(), [command]))
     assert outcome.status != 0
     assert "engine" not in outcome.output
     assert "signal true" not in outcome.calls
@@ -90,7 +90,7 @@ def test_a_boot_that_a_shutdown_cuts_has_not_failed(instance: Instance) -> None:
     assert "interrupted in hand over; the next boot goes on with it" in outcome.output
     assert outcome.called("signal") == []
     instance.command("systemctl", "echo running\n")
-    outcome = instance.boot(instance_user_data.with_commands(script_for(), ["kill -TERM $$"]))
+    outcome = instance.boot(boot_script.with_commands(script_for(), ["kill -TERM $$"]))
     assert outcome.status == 143
     assert outcome.called("signal") == []
 

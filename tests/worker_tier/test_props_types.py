@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pydoc
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from enum import Enum
 from itertools import count
-from typing import Any, Final, get_args
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import aws_cdk
 import jsii
@@ -17,6 +19,8 @@ from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -26,6 +30,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 import worker_tier
+from tests.worker_tier.public_api import CHECKED
 from tests.worker_tier.stacks import new_stack, problems_of, vpc_of
 from worker_tier import (
     InvalidProps,
@@ -36,7 +41,8 @@ from worker_tier import (
     WorkerTier,
 )
 from worker_tier.props import SettingsProps, WorkerFleetProps, WorkerQueuesProps
-from worker_tier.props_types import EXAMPLES, checked_props, declared_types
+from worker_tier.props_types import checked_props, declared_types
+from worker_tier.type_checks import _VALUE_TYPES, EXAMPLES
 
 #: The constructs that take a group of props, and the group.
 TAKEN: Final[Mapping[type[Any], Any]] = {
@@ -239,8 +245,8 @@ def test_a_duration_inside_a_value_is_checked_too() -> None:
     values: tuple[Any, Any] = (60, 1)
     problems = problems_of(scaling=WorkerScaling.target_latency(*values))
     assert [problem.partition(", ")[0] for problem in problems] == [
-        "acceptable_latency must be a Duration",
-        "message_processing_time must be a Duration",
+        "scaling.acceptable_latency must be a Duration or None",
+        "scaling.message_processing_time must be a Duration or None",
     ]
 
 
@@ -394,14 +400,24 @@ def test_every_interface_of_the_cdk_is_among_what_was_accepted() -> None:
 # ---- what the problems and the help name
 
 
-def test_every_type_of_a_prop_has_an_example_and_no_other_type_has_one() -> None:
-    types = {
-        element
-        for group in TAKEN.values()
-        for declared in declared_types(group).values()
-        for one in declared
-        for element in get_args(one) or (one,)
-    }
+def _flat(hint: Any) -> Iterator[Any]:
+    """Every class in a type, however deep."""
+    if get_origin(hint) is Literal or hint in (Any, object, type(None), ...):
+        return
+    if get_origin(hint) is None and not isinstance(hint, list):
+        yield hint
+    for inner in hint if isinstance(hint, list) else get_args(hint):
+        yield from _flat(inner)
+
+
+def test_every_type_that_is_checked_has_an_example_and_no_other_type_has_one() -> None:
+    hints = [one for group in TAKEN.values() for one in get_type_hints(group).values()]
+    for checked in [*CHECKED.values(), *_VALUE_TYPES]:
+        found = get_type_hints(checked)
+        hints += [hint for name, hint in found.items() if name != "return"]
+    types = {one for hint in hints for one in _flat(hint)}
+    # a function's own parameters are not checked
+    types -= {ec2.InstanceArchitecture}
     assert {one for one in types if not issubclass(one, Enum)} == set(EXAMPLES)
 
 
@@ -409,7 +425,12 @@ def test_what_examples_call_exists() -> None:
     known = {
         **vars(aws_cdk),
         **{name: getattr(worker_tier, name) for name in worker_tier.__all__},
+        "Path": Path,
         "autoscaling": autoscaling,
+        "cloudwatch": cloudwatch,
+        "datetime": datetime,
+        "ecr": ecr,
+        "ecr_assets": ecr_assets,
         "cloudwatch_actions": cloudwatch_actions,
         "ec2": ec2,
         "iam": iam,

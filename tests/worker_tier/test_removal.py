@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import App, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from tests.worker_tier.stacks import (
     GROUP,
@@ -186,9 +186,8 @@ def lost(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 def test_the_documents_name_every_prop_whose_change_replaces_or_removes_data() -> None:
     # given a tier, and for each prop a tier in which this one has another value
-    stack = new_stack(
-        **{"@aws-cdk/core:stackResourceLimit": 0, "aws:cdk:enable-path-metadata": True}
-    )
+    context = {"@aws-cdk/core:stackResourceLimit": 0, "aws:cdk:enable-path-metadata": True}
+    stack = Stack(App(context=context), "Test")
     network = vpc_of(stack)
     base: dict[str, Any] = {"vpc": network, "periodic_tasks": [TASK], "single_instance": True}
     WorkerTier(stack, "Before", **base)

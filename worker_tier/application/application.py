@@ -20,7 +20,9 @@ from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from sqsd.contract import CRON_FILE_NAME
+from worker_tier.application.image import image_problems, name_and_grant
 from worker_tier.errors import InvalidApplication
+from worker_tier.type_checks import checked, example
 from worker_tier_bootstrap import contract, platforms, procfile, root_environment
 from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
 from worker_tier_bootstrap.errors import BootstrapError
@@ -40,6 +42,7 @@ _READ_BY_ROOT: Final = (procfile.PROCFILE, procfile.BUILDFILE, "package.json", "
 _NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", "cdk.out"})
 
 
+@example("WorkerApplication.from_asset(...)")
 @dataclass(frozen=True, kw_only=True)
 class WorkerApplication:
     """The web application that answers the POSTs; made by the static methods, not by hand."""
@@ -52,6 +55,7 @@ class WorkerApplication:
     environment: Mapping[str, str] = field(default_factory=dict)
     start_timeout: int = contract.DEFAULT_START_TIMEOUT
     grant: Callable[[iam.IGrantable], object] = lambda _: None
+    image_platform: str | None = None
 
     @staticmethod
     def external() -> WorkerApplication:
@@ -59,6 +63,7 @@ class WorkerApplication:
         return WorkerApplication(kind=contract.EXTERNAL)
 
     @staticmethod
+    @checked
     def from_asset(
         directory: str,
         *,
@@ -99,10 +104,12 @@ class WorkerApplication:
         return application
 
     @staticmethod
+    @checked
     def from_container(
         image: str | ecr_assets.DockerImageAsset | ecr.IRepository,
         *,
-        tag: str = "latest",
+        tag: str | None = None,
+        platform: ecr_assets.Platform | None = None,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
         start_timeout: int = contract.DEFAULT_START_TIMEOUT,
@@ -111,8 +118,12 @@ class WorkerApplication:
 
         Args:
             image: a name such as `public.ecr.aws/nginx/nginx:1.27`, an asset of the CDK, or a
-                repository, from which instances may then pull.
-            tag: tag of a repository's image.
+                repository. Instances may then pull from an asset's repository, from a repository,
+                and from one that a name in ECR's private registry has.
+            tag: tag or digest (`sha256:...`) of a repository's image. Default: `latest`.
+            platform: what the image is built for, as given to an asset, for which it is required;
+                an image for another processor than that of the instances is refused. Default: not
+                compared.
             port: port of the container, published under the same number. Default: 8080.
             environment: environment properties, at most 4 096 bytes. User data contains them, which
                 every process of an instance can read.
@@ -121,13 +132,9 @@ class WorkerApplication:
         Raises:
             InvalidApplication: with every problem found.
         """
-        grant: Callable[[iam.IGrantable], object] = lambda _: None  # noqa: E731
-        if isinstance(image, str):
-            uri = image
-        elif isinstance(image, ecr_assets.DockerImageAsset):
-            uri, grant = image.image_uri, image.repository.grant_pull
-        else:
-            uri, grant = image.repository_uri_for_tag(tag), image.grant_pull
+        if problems := image_problems(image, tag, platform):
+            raise InvalidApplication(image if isinstance(image, str) else image.node.path, problems)
+        uri, grant = name_and_grant(image, tag)
         application = WorkerApplication(
             kind=contract.CONTAINER,
             image=uri,
@@ -135,6 +142,7 @@ class WorkerApplication:
             environment=dict(environment or {}),
             start_timeout=start_timeout,
             grant=grant,
+            image_platform=None if platform is None else platform.platform,
         )
         if problems := application._problems():
             raise InvalidApplication(uri, problems)
@@ -148,6 +156,7 @@ class WorkerApplication:
         path = self.directory / CRON_FILE_NAME
         return str(path) if path.is_file() else None
 
+    @checked
     def with_defaults(
         self, environment: Mapping[str, str], *, port: int | None = None
     ) -> WorkerApplication:

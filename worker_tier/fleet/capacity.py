@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Size
+from aws_cdk import Size, Token
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 
-from worker_tier.ranges import in_range, literal_count
+from worker_tier.ranges import UNRESOLVED, in_range, literal_count
+from worker_tier.type_checks import checked, example
 
 #: Most instances that Auto Scaling accepts in a group.
 MAX_INSTANCES: Final = 10_000
@@ -25,6 +26,7 @@ _MANUFACTURERS: Final = {
 }
 
 
+@example("WorkerCapacity.spot(...)")
 @dataclass(frozen=True, kw_only=True)
 class WorkerCapacity:
     """A choice of instances; made by the static methods, not by hand."""
@@ -45,6 +47,7 @@ class WorkerCapacity:
         return WorkerCapacity(instance_types=(instance_type,))
 
     @staticmethod
+    @checked
     def spot(
         instance_types: Sequence[ec2.InstanceType],
         *,
@@ -129,6 +132,17 @@ class WorkerCapacity:
         ]
 
 
+def chosen_capacity(
+    instance_type: ec2.InstanceType | None, capacity: WorkerCapacity | None
+) -> WorkerCapacity:
+    """Return what the props of a fleet launch."""
+    if capacity is not None:
+        return capacity
+    if instance_type is None:
+        instance_type = ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
+    return WorkerCapacity.on_demand(instance_type)
+
+
 def capacity_problems(capacity: WorkerCapacity | None) -> list[str]:
     """Return everything wrong with a capacity."""
     problems: list[str] = []
@@ -143,14 +157,40 @@ def capacity_problems(capacity: WorkerCapacity | None) -> list[str]:
         _bounds("memory (MiB)", least, most, problems)
     if capacity.architecture is None and not capacity.instance_types:
         problems.append("instance_types must have at least one type, got none; name some")
-    kinds = {kind.architecture for kind in capacity.instance_types}
-    if len(kinds) > 1:
+    kinds = {_architecture("instance_types", kind, problems) for kind in capacity.instance_types}
+    if len(kinds - {None}) > 1:
         names = ", ".join(kind.to_string() for kind in capacity.instance_types)
         problems.append(
             f"instance_types must be of one processor architecture, got {names}, but one image"
             " cannot start on all of them; keep either the Graviton types or the x86 types"
         )
     return problems
+
+
+def instance_type_problems(instance_type: ec2.InstanceType | None) -> list[str]:
+    """Return everything wrong with the type of the instances."""
+    problems: list[str] = []
+    if instance_type is not None:
+        _architecture("instance_type", instance_type, problems)
+    return problems
+
+
+def _architecture(
+    name: str, instance_type: ec2.InstanceType, problems: list[str]
+) -> ec2.InstanceArchitecture | None:
+    """Return the processor of a type, or None, and a problem, if the CDK cannot tell it."""
+    text = instance_type.to_string()
+    if Token.is_unresolved(text):
+        problems.append(f"{name} {UNRESOLVED}: the image follows its processor")
+        return None
+    try:
+        return instance_type.architecture
+    except RuntimeError:  # of JavaScript
+        problems.append(
+            f"{name} must be the name of an EC2 instance type, such as"
+            f" {DEFAULT_INSTANCE_TYPE}, got {text!r}"
+        )
+        return None
 
 
 def _bounds(name: str, low: int, high: int, problems: list[str]) -> None:

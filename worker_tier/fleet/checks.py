@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration, Size, SizeRoundingBehavior
 from aws_cdk import aws_ec2 as ec2
 
-from worker_tier.fleet.capacity import capacity_problems
+from worker_tier.fleet.capacity import capacity_problems, instance_type_problems
 from worker_tier.fleet.machine_image import chosen_image
 from worker_tier.props import InstanceProps
 from worker_tier.ranges import in_range, seconds_in_range
@@ -29,6 +29,7 @@ _NEED_IOPS: Final = (ec2.EbsDeviceVolumeType.IO1, ec2.EbsDeviceVolumeType.IO2)
 def fleet_problems(props: InstanceProps) -> list[str]:
     """Return everything wrong with the props of a fleet, by name."""
     problems = capacity_problems(props.get("capacity"))
+    problems += instance_type_problems(props.get("instance_type"))
     chosen_image(props.get("machine_image"), problems)
     problems += _contradictions(props)
     hops = props.get("http_put_response_hop_limit")

@@ -21,9 +21,9 @@ from constructs import Construct, IConstruct, IValidation
 from worker_tier.encryption import allow_alarms_to_publish
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.boot_script import SHEBANG, BootScript
-from worker_tier.fleet.capacity import DEFAULT_INSTANCE_TYPE, WorkerCapacity
+from worker_tier.fleet.capacity import chosen_capacity
 from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
-from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image
+from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image, image_problems
 from worker_tier.fleet.policy_size import split_at_synth
 from worker_tier.fleet.tags import tag_by_the_group
 from worker_tier.fleet.updates import UpdateBounds, awaited, termination_hook, with_signals
@@ -31,6 +31,7 @@ from worker_tier.props import InstanceProps, WorkerFleetProps
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.removal import removal_problems, removed_with_the_stack
+from worker_tier.type_checks import checked
 from worker_tier_bootstrap.user_data import Signal, size_problem
 
 
@@ -51,7 +52,7 @@ class WorkerFleet(Construct):
             raise InvalidProps(self.node.path, problems)
         self._awaits_signal = props["min_capacity"] > 0
         self._signal_timeout_seconds = int(props["signal_timeout"].to_seconds())
-        self._capacity = _capacity(props)
+        self._capacity = chosen_capacity(props.get("instance_type"), props.get("capacity"))
         #: The script that instances boot by; what is added to it runs before the daemon starts.
         self.user_data = BootScript(self.node.path)
         #: The operating system that instances boot.
@@ -134,6 +135,8 @@ class WorkerFleet(Construct):
             user_data=self.user_data,
         )
         tag_by_the_group(template)
+        if problems := image_problems(template, self._capacity.processor()):
+            raise InvalidProps(self.node.path, problems)
         return template
 
     def _new_group(self, props: WorkerFleetProps) -> autoscaling.AutoScalingGroup:
@@ -231,6 +234,7 @@ class WorkerFleet(Construct):
             timeout_seconds=self._signal_timeout_seconds,
         )
 
+    @checked
     def set_user_data(self, script: str) -> None:
         """Set the script that instances boot by; a second call replaces the first.
 
@@ -260,6 +264,7 @@ class WorkerFleet(Construct):
         removed_with_the_stack(topic, props, retained_when_replaced=False)
         return topic
 
+    @checked
     def allow_pulls(self, grant: Callable[[iam.IGrantable], object]) -> None:
         """Let instances pull an image, by a separate policy.
 
@@ -337,16 +342,6 @@ def _problems(props: WorkerFleetProps) -> list[str]:
     problems += warmup_problems(usable.get("instance_warmup"))
     problems += removal_problems(usable)
     return problems
-
-
-def _capacity(props: InstanceProps) -> WorkerCapacity:
-    capacity = props.get("capacity")
-    if capacity is not None:
-        return capacity
-    instance_type = props.get("instance_type")
-    if instance_type is None:
-        instance_type = ec2.InstanceType(DEFAULT_INSTANCE_TYPE)
-    return WorkerCapacity.on_demand(instance_type)
 
 
 def _machine_image(props: InstanceProps) -> WorkerMachineImage:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import jsii
+from aws_cdk import CfnParameter, Stack
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from worker_tier.type_checks import checked, example
 from worker_tier_bootstrap.systems import ARM_64, SYSTEMS, X86_64
 
 #: Key of the default system in `SYSTEMS`.
@@ -19,8 +21,14 @@ _ARCHITECTURES: Final = {
     ec2.InstanceArchitecture.ARM_64: ARM_64,
     ec2.InstanceArchitecture.X86_64: X86_64,
 }
+#: What names of public parameters call a processor architecture.
+_PROCESSOR_NAMES: Final = {
+    ec2.InstanceArchitecture.ARM_64: ("arm64", "aarch64"),
+    ec2.InstanceArchitecture.X86_64: ("x86_64", "amd64"),
+}
 
 
+@example("WorkerMachineImage.pinned(...)")
 @dataclass(frozen=True, kw_only=True)
 class WorkerMachineImage:
     """A choice of operating system; made by the static methods, not by hand.
@@ -38,6 +46,7 @@ class WorkerMachineImage:
     ships_logs: bool
 
     @staticmethod
+    @checked
     def of(system: str) -> WorkerMachineImage:
         """Choose a system by its key, the newest image at each deployment.
 
@@ -81,6 +90,7 @@ class WorkerMachineImage:
         return WorkerMachineImage.of("ubuntu-24.04")
 
     @staticmethod
+    @checked
     def pinned(image_id: str, *, like: WorkerMachineImage) -> WorkerMachineImage:
         """One image by its id, of one region and processor; no deployment replaces it unasked.
 
@@ -91,6 +101,7 @@ class WorkerMachineImage:
         return replace(like, image=lambda kind: cast(ec2.IMachineImage, _FixedImage(image_id)))
 
     @staticmethod
+    @checked
     def custom(
         image: ec2.IMachineImage, *, root_device: str, ships_logs: bool
     ) -> WorkerMachineImage:
@@ -126,6 +137,42 @@ def chosen_image(
         " and whether it ships logs; say so: machine_image=WorkerMachineImage.custom(image,"
         " root_device=..., ships_logs=...) or .pinned(image_id, like=...)"
     )
+    return None
+
+
+def image_problems(template: ec2.LaunchTemplate, processor: ec2.InstanceArchitecture) -> list[str]:
+    """Return why the image of a launch template cannot boot the instances.
+
+    The CDK finds out what an image is when it is bound to a launch template, and its processor is
+    part of the name of a public parameter only; that of an image by its id is unknown.
+    """
+    if template.os_type == ec2.OperatingSystemType.WINDOWS:
+        return [
+            "machine_image is a Windows image, and the daemon runs on Linux; choose one of"
+            " WorkerMachineImage, such as WorkerMachineImage.amazon_linux_2023()"
+        ]
+    name = _parameter_of(template)
+    other = next(kind for kind in _ARCHITECTURES if kind != processor)
+    if name is None or not any(word in name for word in _PROCESSOR_NAMES[other]):
+        return []
+    return [
+        f"machine_image is the image {name}, for {_ARCHITECTURES[other]}, and the instances have"
+        f" {_ARCHITECTURES[processor]} processors; choose an image for them, such as"
+        " ec2.MachineImage.latest_amazon_linux2023(cpu_type=ec2.AmazonLinuxCpuType."
+        f"{processor.name}), or another instance_type"
+    ]
+
+
+def _parameter_of(template: ec2.LaunchTemplate) -> str | None:
+    """Return the public parameter that names a launch template's image, or None if none does."""
+    stack = Stack.of(template)
+    match stack.resolve(template.image_id):
+        case {"Ref": str() as id}:
+            parameters = (one for one in stack.node.children if isinstance(one, CfnParameter))
+            named = (one for one in parameters if stack.resolve(one.logical_id) == id)
+            return next((str(one.default) for one in named if one.default is not None), None)
+        case str() as text:
+            return text if text.startswith("resolve:ssm:") else None
     return None
 
 

@@ -14,6 +14,7 @@ from sqsd.contract import metrics as names
 from worker_tier.errors import InvalidProps
 from worker_tier.monitoring.metrics import TierMetrics
 from worker_tier.ranges import seconds_in_range
+from worker_tier.type_checks import checked
 
 #: Greatest age of a message that SQS allows, s: its longest retention.
 _MAX_AGE_SECONDS: Final = 1_209_600
@@ -46,6 +47,7 @@ class Monitoring(Construct):
         InvalidProps: `oldest_message_age` is out of range.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,
@@ -76,6 +78,7 @@ class Monitoring(Construct):
         if runs_tasks:
             self.watch_leader()
 
+    @checked
     def add_alarm_action(self, action: cloudwatch.IAlarmAction) -> None:
         """Let every alarm do `action`, such as publishing to a topic, when it fires."""
         self._actions.append(action)

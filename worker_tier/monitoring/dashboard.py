@@ -14,6 +14,7 @@ from constructs import Construct
 from sqsd.contract import events
 from sqsd.contract import metrics as names
 from worker_tier.monitoring.metrics import TierMetrics
+from worker_tier.type_checks import checked
 
 #: Width of a dashboard, and height of its row of lights, in CloudWatch's grid units.
 _WIDTH: Final = 24
@@ -52,6 +53,7 @@ class TierDashboard(Construct):
         log_group: the log group of the daemons' lines, or None to leave the table of failures out.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,

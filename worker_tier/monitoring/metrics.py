@@ -12,8 +12,10 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
 from sqsd.contract import metrics as names
+from worker_tier.type_checks import example
 
 
+@example("tier.metrics")
 @dataclass(frozen=True, kw_only=True)
 class TierMetrics:
     """Metrics with a period of a minute, and statistics that fit alarms.

@@ -8,7 +8,10 @@ from aws_cdk import Token
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 
+from worker_tier.type_checks import example
 
+
+@example("DeadLetterQueue.imported(...) or DeadLetterQueue.none()")
 @dataclass(frozen=True, kw_only=True)
 class DeadLetterQueue:
     """A value of `dead_letter_queue`; made by the static methods, not by hand.

@@ -12,11 +12,13 @@ from constructs import Construct
 
 from worker_tier.queues.dead_letters import kind_problem
 from worker_tier.ranges import in_range
+from worker_tier.type_checks import checked, example
 
 #: Greatest `maxReceiveCount` that SQS accepts.
 _MAX_RECEIVES: Final = 1_000
 
 
+@example("ExistingQueue.imported(...)")
 @dataclass(frozen=True, kw_only=True)
 class ExistingQueue:
     """A work queue with its facts; made by `made_here` or `imported`, not by hand.
@@ -41,6 +43,7 @@ class ExistingQueue:
     owned: bool
 
     @staticmethod
+    @checked
     def made_here(queue: sqs.Queue) -> ExistingQueue:
         """Describe a queue of this app by its own attributes; `queue=` accepts it directly, too."""
         dead_letters = queue.dead_letter_queue

@@ -27,6 +27,7 @@ from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.queues.existing_queue import ExistingQueue, described
 from worker_tier.removal import removal_problems, removed_with_the_stack
+from worker_tier.type_checks import checked
 
 #: Longest retention that SQS has, days. A message keeps its first timestamp when it is
 #: dead-lettered, so its time in the work queue counts too, and people need days to examine it.
@@ -157,6 +158,7 @@ class WorkerQueues(Construct):
         removed_with_the_stack(queue, props)
         return queue
 
+    @checked
     def grant_send_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow sending to the work queue, reading its URL and attributes, and using its key."""
         granted = self.queue.grant(
@@ -164,6 +166,7 @@ class WorkerQueues(Construct):
         )
         return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
+    @checked
     def grant_consume_messages(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow receiving from the work queue, deleting, and changing visibility."""
         granted = self.queue.grant(
@@ -176,10 +179,12 @@ class WorkerQueues(Construct):
         )
         return grant_key(self.encryption_key, grantee, RECEIVE_KEY_ACTIONS, granted, via=self.via)
 
+    @checked
     def grant_purge(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow deleting every message of the work queue."""
         return self.queue.grant_purge(grantee)
 
+    @checked
     def grant_redrive(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow moving dead letters back into the work queue, and watching or cancelling that.
 
@@ -212,6 +217,7 @@ class WorkerQueues(Construct):
         granted = receive.combine(self.queue.grant(grantee, "sqs:SendMessage"))
         return grant_key(self.encryption_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
+    @checked
     def grant_dead_letter(self, grantee: iam.IGrantable) -> iam.Grant | None:
         """Allow sending to the dead-letter queue, with its key; return None if there is none."""
         if self.dead_letter_queue is None:
@@ -219,6 +225,7 @@ class WorkerQueues(Construct):
         granted = self.dead_letter_queue.grant(grantee, *ENQUEUE_ACTIONS)
         return grant_key(self.dead_letter_key, grantee, SEND_KEY_ACTIONS, granted, via=self.via)
 
+    @checked
     def subscribe_to_topic(
         self,
         topic: sns.ITopic,

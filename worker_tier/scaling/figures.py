@@ -12,6 +12,7 @@ from aws_cdk import Duration
 from worker_tier.fleet.capacity import MAX_INSTANCES
 from worker_tier.ranges import duration_seconds, literal_count
 from worker_tier.scaling.trigger import Trigger
+from worker_tier.type_checks import checked, example
 
 #: Acceptable latency and processing time of a message when nothing is said, s.
 _DEFAULT_LATENCY_SECONDS: Final = 60
@@ -20,6 +21,7 @@ _DEFAULT_PROCESSING_SECONDS: Final = 1
 _MOST_STEPS: Final = 20
 
 
+@example("WorkerScaling.target_latency(...)")
 @dataclass(frozen=True, kw_only=True)
 class WorkerScaling:
     """A value of `scaling`; made by the static methods, not by hand."""
@@ -51,6 +53,7 @@ class WorkerScaling:
         return WorkerScaling(backlog=messages)
 
     @staticmethod
+    @checked
     def steps(steps: Sequence[tuple[int, int]]) -> WorkerScaling:
         """Add instances by how many messages wait in all, whatever the size of the fleet.
 
@@ -75,6 +78,7 @@ class WorkerScaling:
         return WorkerScaling(enabled=False)
 
 
+@example("tier.scaling.figures")
 @dataclass(frozen=True, kw_only=True)
 class ScalingFigures:
     """The figures of the scaling policies.

@@ -20,6 +20,7 @@ from constructs import Construct
 
 from worker_tier.scaling.figures import ScalingFigures
 from worker_tier.scaling.trigger import Trigger
+from worker_tier.type_checks import checked
 
 _Adjustment = autoscaling.CfnScalingPolicy.StepAdjustmentProperty
 #: Period of the metrics, s.
@@ -43,6 +44,7 @@ class QueueScaling(Construct):
         instance_warmup: time from launch until an instance receives; it is not counted before.
     """
 
+    @checked
     def __init__(
         self,
         scope: Construct,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker_tier.ranges import literal_count
+from worker_tier.type_checks import example
 from worker_tier_bootstrap.beanstalk.values import MEASURES, STATISTICS, longest_alarm_seconds
 
 #: Limits of a period, min, and of the number of periods that an alarm evaluates.
@@ -13,6 +14,7 @@ _MOST_MINUTES: Final = 600
 _MOST_PERIODS: Final = 600
 
 
+@example("Side(threshold=..., increment=...)")
 @dataclass(frozen=True, kw_only=True)
 class Side:
     """A threshold, and the change of the fleet beyond it.
@@ -28,6 +30,7 @@ class Side:
     percent: bool = False
 
 
+@example("Trigger(metric_name=...)")
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """The options of `aws:autoscaling:trigger`, with their defaults (EB developer guide).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aws_cdk import Duration, Stack
+from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
@@ -25,6 +26,12 @@ def tier(stack: Stack) -> WorkerTier:
     return WorkerTier(stack, "Worker", vpc=vpc_of(stack))
 
 
+def data_of(owner: ec2.LaunchTemplate | autoscaling.AutoScalingGroup) -> ec2.UserData:
+    """User data as the CDK's own constructs hand it out."""
+    assert owner.user_data is not None
+    return owner.user_data
+
+
 def before_the_signal(stack: Stack) -> str:
     """The part of the script that runs before the engine starts the daemon and signals."""
     head, hand_over, rest = Synthesized(stack).user_data().partition(HAND_OVER)
@@ -37,7 +44,7 @@ def test_commands_run_before_the_signal_in_their_order_whatever_adds_them(
     stack: Stack, tier: WorkerTier
 ) -> None:
     tier.add_user_data("echo first")
-    tier.launch_template.user_data.add_commands("echo second", "echo third")
+    data_of(tier.launch_template).add_commands("echo second", "echo third")
     tier.auto_scaling_group.add_user_data("echo fourth")
     head = before_the_signal(stack)
     assert head.endswith("echo first\necho second\necho third\necho fourth\n")
@@ -46,7 +53,7 @@ def test_commands_run_before_the_signal_in_their_order_whatever_adds_them(
 def test_commands_of_a_fleet_of_several_types_run_before_the_signal_too(stack: Stack) -> None:
     types = [ec2.InstanceType("t4g.small"), ec2.InstanceType("m7g.medium")]
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), capacity=WorkerCapacity.spot(types))
-    tier.launch_template.user_data.add_commands("echo one")
+    data_of(tier.launch_template).add_commands("echo one")
     assert before_the_signal(stack).endswith("echo one\n")
 
 
@@ -66,13 +73,13 @@ def test_user_data_that_ec2_would_refuse_is_refused_at_synth(through: str) -> No
     stack = new_stack()
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
     owner = tier.launch_template if through == "launch_template" else tier.auto_scaling_group
-    owner.user_data.add_commands("echo " + "x" * USER_DATA_LIMIT_BYTES)
+    data_of(owner).add_commands("echo " + "x" * USER_DATA_LIMIT_BYTES)
     with pytest.raises(RuntimeError, match=r"\[Test/Worker/Fleet\] user data is \d+ bytes"):
         Synthesized(stack)
 
 
 def test_commands_are_counted_with_what_add_user_data_adds(tier: WorkerTier) -> None:
-    tier.launch_template.user_data.add_commands("echo " + "x" * 10_000)
+    data_of(tier.launch_template).add_commands("echo " + "x" * 10_000)
     with pytest.raises(InvalidProps, match="user data is"):
         tier.add_user_data("echo " + "y" * 5_000)
 
@@ -91,7 +98,7 @@ def test_a_signal_besides_the_bootstraps_is_refused(tier: WorkerTier) -> None:
 
 def test_commands_at_the_end_of_the_script_are_refused(tier: WorkerTier) -> None:
     with pytest.raises(InvalidProps, match="use add_commands"):
-        tier.launch_template.user_data.add_on_exit_commands("echo bye")
+        data_of(tier.launch_template).add_on_exit_commands("echo bye")
 
 
 def test_a_fleet_with_a_script_of_its_own_runs_what_is_added_first(stack: Stack) -> None:

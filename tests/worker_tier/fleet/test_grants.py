@@ -1,8 +1,7 @@
-"""Who may do what: producers, instances, databases, endpoints of a network without a way out."""
+"""Who may do what: producers, instances, databases."""
 
 from __future__ import annotations
 
-import pytest
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
@@ -57,23 +56,6 @@ def test_a_tier_can_be_let_into_a_database() -> None:
     assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": [own, "GroupId"]}
 
 
-def test_the_endpoints_of_an_isolated_network_can_be_made_in_one_call() -> None:
-    stack = new_stack()
-    WorkerTier.add_vpc_endpoints(ec2.Vpc(stack, "Network", max_azs=2), session_manager=True)
-    endpoints = Synthesized(stack).all("AWS::EC2::VPCEndpoint").values()
-    names = [str(endpoint["ServiceName"]) for endpoint in endpoints]
-    for service in (
-        "s3",
-        "dynamodb",
-        "sqs",
-        "cloudformation",
-        "logs",
-        "autoscaling",
-        "ssmmessages",
-    ):
-        assert any(service in name for name in names), service
-
-
 # ---- an application in a container
 
 
@@ -99,21 +81,6 @@ def test_an_image_that_anybody_may_pull_needs_no_rights() -> None:
     assert len(template.all("AWS::IAM::ManagedPolicy")) == 2
     data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 3
-
-
-@pytest.mark.parametrize(
-    ("flag", "services"),
-    [
-        ("container", {"ecr.api", "ecr.dkr"}),
-        ("secrets", {"secretsmanager", "ssm"}),
-        ("encryption_key", {"kms"}),
-    ],
-)
-def test_endpoints_follow_what_the_application_calls(flag: str, services: set[str]) -> None:
-    bare = WorkerTier.required_interface_endpoints()
-    more = WorkerTier.required_interface_endpoints(**{flag: True})
-    added = {more[name].short_name for name in more.keys() - bare.keys()}
-    assert added == services
 
 
 # ---- keys made elsewhere

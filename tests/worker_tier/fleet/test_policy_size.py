@@ -96,7 +96,7 @@ def tier_with_grants(stack: Stack, number: int, **props: Any) -> WorkerTier:
 def test_five_buckets_five_tables_and_five_secrets_are_more_than_one_policy(
     minimized: bool,
 ) -> None:
-    stack = new_stack(**{"@aws-cdk/aws-iam:minimizePolicies": minimized})
+    stack = Stack(App(context={"@aws-cdk/aws-iam:minimizePolicies": minimized}), "Test")
     key = kms.Key(stack, "Key")
     tier_with_grants(stack, 5, encryption_key=key)
     template = Synthesized(stack)
@@ -152,7 +152,7 @@ def test_more_policies_than_an_account_allows_for_a_role_are_warned_of() -> None
 
 
 def test_more_policies_than_a_role_can_have_are_refused_at_synth() -> None:
-    stack = new_stack(**{"@aws-cdk/core:stackResourceLimit": 0})
+    stack = Stack(App(context={"@aws-cdk/core:stackResourceLimit": 0}), "Test")
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
     for count in range(60):
         tier.add_to_role_policy(
@@ -202,7 +202,7 @@ def test_a_fleet_alone_may_signal_and_so_its_policy_is_not_empty() -> None:
 def test_an_aspect_that_grants_is_counted() -> None:
     stack = new_stack()
     tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack))
-    Aspects.of(stack).add(_Granting(tier))  # type: ignore[arg-type]
+    Aspects.of(stack).add(_Granting(tier))
     assert len(Synthesized(stack).all(POLICY)) > 2
 
 
