@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cdk_nag
 import pytest
 from aws_cdk import App, Stack, Validations
+from aws_cdk import aws_cloudwatch_actions as cloudwatch_actions
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
 
 import app as example
 from tests.conftest import _missing
@@ -68,6 +71,41 @@ def test_cdk_nag_really_checks(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         app.synth()
     assert any("AwsSolutions-IAM5" in name for name in violations(tmp_path))
+
+
+#: The packs of cdk-nag for audits.
+PACKS = (
+    cdk_nag.AwsSolutionsChecks,
+    cdk_nag.HIPAASecurityChecks,
+    cdk_nag.NIST80053R5Checks,
+    cdk_nag.PCIDSS321Checks,
+)
+
+
+def audited(directory: Path, *, spoiled: bool) -> set[str]:
+    """What all packs find in a tier with a key and with alarms that notify somebody."""
+    app = App(outdir=str(directory))
+    stack = Stack(app, "Test")
+    tier = build(stack, "encrypted")
+    topic = sns.Topic(stack, "Alarms", enforce_ssl=True, master_key=tier.queues.encryption_key)
+    tier.add_alarm_action(cloudwatch_actions.SnsAction(topic))
+    if spoiled:
+        tier.add_to_role_policy(iam.PolicyStatement(actions=["s3:*"], resources=["*"]))
+    Validations.of(app).add_plugins(*(pack() for pack in PACKS))
+    with suppress(RuntimeError):  # what was violated is in the report
+        app.synth()
+    assert (directory / "Test.template.json").is_file()
+    return violations(directory)
+
+
+def test_no_pack_of_cdk_nag_finds_anything_with_a_key_and_alarm_actions(tmp_path: Path) -> None:
+    assert audited(tmp_path, spoiled=False) == set()
+
+
+def test_every_pack_of_cdk_nag_really_checks(tmp_path: Path) -> None:
+    found = audited(tmp_path, spoiled=True)
+    for prefix in ("AwsSolutions-", "HIPAA.Security-", "NIST.800.53.R5-", "PCI.DSS.321-"):
+        assert any(name.startswith(prefix) for name in found), found
 
 
 def violations(directory: Path) -> set[str]:
