@@ -21,10 +21,10 @@ _ARCHITECTURES: Final = {
     ec2.InstanceArchitecture.ARM_64: ARM_64,
     ec2.InstanceArchitecture.X86_64: X86_64,
 }
-#: What names of public parameters call a processor architecture.
+#: What names of public parameters call a processor architecture, letters and digits alone.
 _PROCESSOR_NAMES: Final = {
     ec2.InstanceArchitecture.ARM_64: ("arm64", "aarch64"),
-    ec2.InstanceArchitecture.X86_64: ("x86_64", "amd64"),
+    ec2.InstanceArchitecture.X86_64: ("x8664", "amd64"),
 }
 
 
@@ -151,9 +151,12 @@ def image_problems(template: ec2.LaunchTemplate, processor: ec2.InstanceArchitec
             "machine_image is a Windows image, and the daemon runs on Linux; choose one of"
             " WorkerMachineImage, such as WorkerMachineImage.amazon_linux_2023()"
         ]
-    name = _parameter_of(template)
+    found = Stack.of(template).resolve(template.image_id)
     other = next(kind for kind in _ARCHITECTURES if kind != processor)
-    if name is None or not any(word in name for word in _PROCESSOR_NAMES[other]):
+    if not any(word in _letters(str(found)) for word in _PROCESSOR_NAMES[other]):
+        return []
+    name = _parameter_of(template, found)
+    if name is None:
         return []
     return [
         f"machine_image is the image {name}, for {_ARCHITECTURES[other]}, and the instances have"
@@ -163,10 +166,15 @@ def image_problems(template: ec2.LaunchTemplate, processor: ec2.InstanceArchitec
     ]
 
 
-def _parameter_of(template: ec2.LaunchTemplate) -> str | None:
+def _letters(text: str) -> str:
+    """Return the letters and digits of a text, of which a logical id consists."""
+    return "".join(filter(str.isalnum, text))
+
+
+def _parameter_of(template: ec2.LaunchTemplate, image_id: object) -> str | None:
     """Return the public parameter that names a launch template's image, or None if none does."""
     stack = Stack.of(template)
-    match stack.resolve(template.image_id):
+    match image_id:
         case {"Ref": str() as id}:
             parameters = (one for one in stack.node.children if isinstance(one, CfnParameter))
             named = (one for one in parameters if stack.resolve(one.logical_id) == id)

@@ -114,19 +114,21 @@ class _Parts:
     @jsii.member(jsii_name="validate")
     def validate(self) -> list[str]:
         """Return why the deployment would refuse a policy."""
+        documents = split(self.statements())
         found = [
             f"a statement of {characters(statement)} characters is granted to the instances, and a"
             f" managed policy takes {MAX_CHARACTERS}; grant it in several statements"
-            for statement in self.statements()
+            for document in documents
+            for statement in document
             if characters(statement) > MAX_CHARACTERS - _FRAME_CHARACTERS
         ]
-        needed = len(split(self.statements()))
+        needed = len(documents)
         if needed > self.number:
             found.append(
                 f"an aspect granted so much to the instances that {needed} policies are needed and"
                 f" {self.number} were made before; give the aspect a priority below {_PRIORITY}"
             )
-        if self._attached() > MOST_POLICIES_OF_A_ROLE:
+        if self._more and self._attached() > MOST_POLICIES_OF_A_ROLE:
             found.append(
                 f"what is granted to the instances needs {self._attached()} managed policies, and a"
                 f" role may have {MOST_POLICIES_OF_A_ROLE} at most; grant less, or by wider"
@@ -158,8 +160,10 @@ class _Parts:
         return own + len(self._more) + sum(map(_others_of, self._roles))
 
     def _warn_of_quota(self) -> None:
+        if self._warned or not self._more:
+            return
         attached = self._attached()
-        if attached > DEFAULT_POLICIES_OF_A_ROLE and not self._warned:
+        if attached > DEFAULT_POLICIES_OF_A_ROLE:
             self._warned = True
             Annotations.of(self._policy).add_warning_v2(
                 "worker-tier:managed-policies",
