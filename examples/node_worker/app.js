@@ -9,13 +9,32 @@ const http = require('node:http');
 const HOST = process.env.HOST || '127.0.0.1'; // nginx, or the daemon, is on the same machine
 const PORT = Number(process.env.PORT || 3000);
 const LOG_FILE = process.env.SAMPLE_APP_LOG || '/tmp/sample-app.log';
+// The log has the messages' bodies, so nobody else may read it, and it is not kept for ever.
+const LOG_BYTES = Number(process.env.SAMPLE_APP_LOG_BYTES || 10 * 1024 * 1024);
 const SLOW_MILLISECONDS = 1500;
 
-const log = fs.createWriteStream(LOG_FILE, { flags: 'a' });
-log.on('error', (error) => {
-  console.error(`cannot write the log ${LOG_FILE}: ${error.message}; set SAMPLE_APP_LOG to a file that can be written`);
-  process.exit(1);
-});
+let log = null;
+let logged = 0;
+
+function write(text) {
+  try {
+    if (log !== null && logged > 0 && logged + Buffer.byteLength(text) > LOG_BYTES) {
+      fs.closeSync(log);
+      fs.renameSync(LOG_FILE, `${LOG_FILE}.1`); // over the one before
+      log = null;
+    }
+    if (log === null) {
+      log = fs.openSync(LOG_FILE, 'a', 0o600);
+      logged = fs.fstatSync(log).size;
+    }
+    logged += fs.writeSync(log, text);
+  } catch (error) {
+    console.error(`cannot write the log ${LOG_FILE}: ${error.message}; set SAMPLE_APP_LOG to a file that can be written`);
+    process.exit(1);
+  }
+}
+
+write(''); // a log that cannot be written is found out at the start
 
 const now = () => new Date().toISOString();
 
@@ -36,13 +55,15 @@ function behaviour(headers) {
 function receiveTask(request, response) {
   const name = request.headers['x-aws-sqsd-taskname'];
   const scheduledAt = request.headers['x-aws-sqsd-scheduled-at'];
-  log.write(`${now()} - Received task ${name} scheduled at ${scheduledAt}\n`);
+  write(`${now()} - Received task ${name} scheduled at ${scheduledAt}\n`);
   answer(response, 200, '');
 }
 
 function receiveMessage(request, body, response) {
-  log.write(`${now()} - Received message: ${body}\n`);
-  log.write(`Record Http headers: ${JSON.stringify(request.headers)}\n`);
+  write(
+    `${now()} - Received message: ${body}\n` +
+      `Record Http headers: ${JSON.stringify(request.headers)}\n`,
+  );
   const [status, delay] = behaviour(request.headers);
   setTimeout(() => answer(response, status, ''), delay);
 }
@@ -75,6 +96,6 @@ server.on('error', (error) => {
 });
 
 // The daemon has drained before the app is stopped; what still runs is finished all the same.
-process.on('SIGTERM', () => server.close(() => log.end(() => process.exit(0))));
+process.on('SIGTERM', () => server.close(() => process.exit(0)));
 
 server.listen(PORT, HOST, () => console.log(`listening on ${HOST}:${PORT}, logging to ${LOG_FILE}`));

@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, TextIO
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 LOG_FILE = os.environ.get("SAMPLE_APP_LOG", "/tmp/sample-app.log")  # noqa: S108 - the scenario's
+#: Size (bytes) at which the log is begun anew; it has the messages' bodies and is not kept for ever.
+LOG_BYTES = int(os.environ.get("SAMPLE_APP_LOG_BYTES", 10 * 1024 * 1024))
 SLOW_SECONDS = 1.5
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -100,15 +101,16 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@cache
-def _log() -> TextIO:
-    return Path(LOG_FILE).open("a", encoding="utf-8")
-
-
 def _write(text: str) -> None:
+    line = text.encode()
     with _lines:
-        _log().write(text)
-        _log().flush()
+        log = Path(LOG_FILE)
+        if log.exists() and 0 < log.stat().st_size and log.stat().st_size + len(line) > LOG_BYTES:
+            log.replace(f"{LOG_FILE}.1")  # over the one before
+        # Nobody else may read what is in the messages.
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "ab") as file:
+            file.write(line)
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):

@@ -19,6 +19,8 @@ import yaml
 from tools.local_aws.ports import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+#: Limit of the sample applications' log in these tests.
+LOG_BYTES = 4_000
 MESSAGE_HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "aws-sqsd/3.0.5",
@@ -70,7 +72,8 @@ def app(
     with subprocess.Popen(
         procfile_command(directory),
         cwd=directory,
-        env=os.environ | {"PORT": str(port), "SAMPLE_APP_LOG": str(log)},
+        env=os.environ
+        | {"PORT": str(port), "SAMPLE_APP_LOG": str(log), "SAMPLE_APP_LOG_BYTES": str(LOG_BYTES)},
         stdout=subprocess.PIPE,
     ) as process:
         try:
@@ -94,6 +97,21 @@ def test_a_message_is_answered_with_200_and_logged_with_its_headers(app: Running
     assert recorded["x-aws-sqsd-msgid"] == MESSAGE_HEADERS["X-Aws-Sqsd-Msgid"]
     assert recorded["content-type"] == "application/json"
     assert recorded["content-length"] == "11"
+
+
+def test_the_log_of_bodies_is_private_and_does_not_grow_for_ever(app: RunningApp) -> None:
+    for number in range(12):
+        body = f"message {number} ".encode() + b"x" * 1_000
+        assert app.request("POST", "/", body, MESSAGE_HEADERS)[0] == 200
+    lines = app.log_lines()
+    older = app.log.with_name(f"{app.log.name}.1")
+    assert sorted(path.name for path in app.log.parent.iterdir()) == [app.log.name, older.name]
+    for path in (app.log, older):
+        assert path.stat().st_size <= LOG_BYTES
+        assert path.stat().st_mode & 0o777 == 0o600
+    # no record is cut, and the newest is there
+    assert "message 11 " in lines[-2]
+    assert older.read_text(encoding="utf-8").splitlines()[-1].startswith("Record Http headers: ")
 
 
 def test_a_body_of_many_scripts_is_logged_as_it_was_sent(app: RunningApp) -> None:
