@@ -20,8 +20,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 LOG_FILE = os.environ.get("SAMPLE_APP_LOG", "/tmp/sample-app.log")  # noqa: S108 - the scenario's
-#: Size (bytes) at which the log is begun anew; it has the messages' bodies and is not kept for ever.
-LOG_BYTES = int(os.environ.get("SAMPLE_APP_LOG_BYTES", 10 * 1024 * 1024))
+#: Size (bytes) at which the log is begun anew: it has the messages' bodies.
+LOG_BYTES = int(os.environ.get("SAMPLE_APP_LOG_BYTES", "10485760"))
 SLOW_SECONDS = 1.5
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -105,11 +105,12 @@ def _write(text: str) -> None:
     line = text.encode()
     with _lines:
         log = Path(LOG_FILE)
-        if log.exists() and 0 < log.stat().st_size and log.stat().st_size + len(line) > LOG_BYTES:
+        logged = log.stat().st_size if log.exists() else 0
+        if logged and logged + len(line) > LOG_BYTES:
             log.replace(f"{LOG_FILE}.1")  # over the one before
         # Nobody else may read what is in the messages.
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with open(descriptor, "ab") as file:
+        with os.fdopen(descriptor, "ab") as file:
             file.write(line)
 
 
