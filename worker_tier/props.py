@@ -286,6 +286,12 @@ class ApplicationProps(TypedDict, total=False):
     `.from_container(...)` or `.external()`. Default: none is installed; the machine image has
     one."""
 
+    application_aws_access: bool | None
+    """Whether the application may use the instances' role, which is the daemon's too. Default:
+    True, as in Elastic Beanstalk. False takes the instance metadata service away from every user of
+    an instance but root and the daemon's, and from containers: the application, its build and nginx
+    then get no credentials. Hooks run as root and have access. docs/instance.md has the details."""
+
     daemon_location: s3.Location | None
     """Where the daemon's bundle was uploaded; docs/stack.md has the steps. Default: the CDK uploads
     it with the stack. Set it for accounts without a CDK bootstrap bucket."""
@@ -317,7 +323,8 @@ class InstanceProps(TypedDict, total=False):
 
     http_put_response_hop_limit: int | None
     """Hops that a response of the instance metadata service may travel, 1 to 64. Default: 1, but 2
-    for an application in a container, which is one hop further away."""
+    for an application in a container, which is one hop further away, unless
+    `application_aws_access` is False."""
 
     role: iam.IRole | None
     """Role of the instances, made elsewhere; two managed policies are attached to it, unless it is

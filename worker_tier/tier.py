@@ -120,6 +120,7 @@ class WorkerTier(Construct):
             daemon=daemon,
             settings=contract.TierSettings(resources=self._resources(), options=self.options),
             application=application,
+            application_aws_access=_has_aws_access(props),
             cron_yaml=self._tasks.text,
         )
         add_warnings(self, props, self._tasks, role_takes_policies=self.fleet.role_takes_policies)
@@ -176,7 +177,8 @@ class WorkerTier(Construct):
     def _new_fleet(self, props: TierProps) -> WorkerFleet:
         instances = instance_props(props)
         application = props.get("application")
-        if application is not None and application.kind == CONTAINER:
+        is_container = application is not None and application.kind == CONTAINER
+        if is_container and _has_aws_access(props):
             hops = instances.get("http_put_response_hop_limit")
             instances["http_put_response_hop_limit"] = (
                 _HOPS_FROM_CONTAINER if hops is None else hops
@@ -620,6 +622,10 @@ class WorkerTier(Construct):
 
 # For `help(WorkerTier)`; reading the descriptions takes about 2 ms of an import of seconds.
 WorkerTier.__doc__ = with_props(WorkerTier.__doc__, TierProps)
+
+
+def _has_aws_access(props: CommonProps) -> bool:
+    return props.get("application_aws_access") is not False
 
 
 def _name_of(tier: Construct) -> str:

@@ -23,6 +23,7 @@ PRETTY_NAME="Amazon Linux 2023.9.20251117"
 _PACKAGES: Final = {
     "nginx": "nginx",
     "logrotate": "logrotate",
+    "nftables": "nftables",
     "nodejs22": "nodejs",
     "amazon-cloudwatch-agent": "",
     "python3.11": "",

@@ -148,7 +148,8 @@ class Box:
             [
                 *("systemd-nspawn", "-q", "-D", str(self.root), "-M", "inst", "--register=no"),
                 *("--keep-unit", "--resolv-conf=off", "--timezone=off", "--console=read-only"),
-                *("--network-namespace-path=/run/netns/inst", "-b"),
+                # Its root may do with its network what that of an instance may.
+                *("--network-namespace-path=/run/netns/inst", "--capability=CAP_NET_ADMIN", "-b"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=console,

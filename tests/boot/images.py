@@ -39,7 +39,7 @@ _RECIPE: Final = "2"
 #: Time after which a directory that no run has used is removed, in seconds.
 _STALE_SECONDS: Final = 14 * 86_400
 #: Packages that every boot installs.
-_TIER: Final = ("nginx", "logrotate", "nodejs")
+_TIER: Final = ("nginx", "logrotate", "nftables", "nodejs")
 #: Packages preinstalled in the second file system. Not PHP, so that a boot installs it.
 _PLATFORMS: Final = (
     *("gunicorn", "python3-venv", "ruby", "puma", "golang-go"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.boot.box import Box
 from tests.boot.stack import Deployed
-from tests.boot.vpc import Vpc
+from tests.boot.vpc import METADATA, Vpc
 from tools.local_aws import LocalAws
 from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.bundle import Entry, archive_of
@@ -80,6 +80,12 @@ class Scene:
         written = files_in_user_data(self.deployed.user_data)[paths.INSTANCE]
         return dict(json.loads(written))
 
+    def without_aws_access(self) -> str:
+        """The deployed user data with `application_aws_access=False`."""
+        key = '"application_aws_access":'
+        assert self.deployed.user_data.count(f"{key}true") == 1
+        return self.deployed.user_data.replace(f"{key}true", f"{key}false")
+
     # ---- messages
 
     def send(self, body: str, **attributes: str) -> str:
@@ -113,6 +119,11 @@ class Scene:
         lines = self.box.read("/var/log/worker-tier/sqsd.log").splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in found if event.get("event") == name]
+
+    def reaches_metadata(self, user: str) -> bool:
+        """Whether a user's process connects to the instance's metadata service."""
+        connect = f"exec 3<>/dev/tcp/{METADATA}/80"
+        return self.box.succeeds(f"runuser -u {user} -- timeout 5 bash -c '{connect}'")
 
     def answers(self, id: str) -> list[int]:
         """The statuses for which a message was deleted. Of one message, not of the queue: periodic

@@ -91,19 +91,27 @@ def unit_files(tmp_path: Path) -> list[Path]:
     """Every unit, with this machine's programs and users in place of an instance's."""
     texts = {
         "sqsd.service": units.sqsd_unit(proxy(), release(), DEBIAN),
-        "web.service": units.process_unit("web", release()),
+        "web.service": units.process_unit("web", release(), aws_access=False),
         "docker-web.service": units.process_unit("web", release("docker")),
+        "worker-tier-metadata.service": units.fill(
+            "metadata.service", {"METADATA_RULES": "/etc/worker-tier/metadata.nft"}
+        ),
         "worker-tier-logrotate.service": units.template("logrotate.service"),
         "worker-tier-logrotate.timer": units.template("logrotate.timer"),
     }
     drop_in = tmp_path / "nginx.service.d" / "worker-tier.conf"
     drop_in.parent.mkdir()
-    drop_in.write_text(units.nginx_drop_in(release()), encoding="utf-8")
+    text = units.nginx_drop_in(release(), aws_access=False)
+    drop_in.write_text(text.replace("/usr/sbin/nft", "/bin/true"), encoding="utf-8")
     texts["nginx.service"] = "[Service]\nExecStart=/bin/true\n"
     for name, text in texts.items():
         here = text.replace("/opt/worker-tier/python", "/bin/true")
-        here = here.replace("/usr/sbin/logrotate", "/bin/true")
-        (tmp_path / name).write_text(re.sub("User=.*", "User=root", here), encoding="utf-8")
+        here = here.replace("/usr/sbin/logrotate", "/bin/true").replace(
+            "/usr/sbin/nft", "/bin/true"
+        )
+        (tmp_path / name).write_text(
+            re.sub("(?m)^(Socket)?User=.*", r"\1User=root", here), encoding="utf-8"
+        )
     return [tmp_path / name for name in texts]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ class FakeMachine(Machine):
         self.states: dict[str, str] = {}
         self.running: set[str] = set()
         self.users: set[str] = set()
+        #: Files whose rules of nftables are in the kernel.
+        self.loaded: set[str] = set()
         #: Beginning of a command that fails -> what it prints.
         self.failing: dict[str, str] = {}
         #: Unit -> number of its restarts, as a function of the time.
@@ -62,6 +65,8 @@ class FakeMachine(Machine):
         self.slept: list[float] = []
         #: Script and environment of each command that ran in the unit of the build.
         self.built: list[tuple[str, str]] = []
+        #: Whether user data lets the application reach the metadata service.
+        self.application_aws_access = True
         self.write(
             "/etc/os-release", 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n'
         )
@@ -69,7 +74,11 @@ class FakeMachine(Machine):
 
     def configure(self, application: Application | None = None, **options: Any) -> None:
         """Write the files that each run of user data writes."""
-        instance = Instance(**{**INSTANCE.__dict__, "application": application or Application()})
+        instance = replace(
+            INSTANCE,
+            application=application or Application(),
+            application_aws_access=self.application_aws_access,
+        )
         self.write(paths.INSTANCE, json.dumps(instance.to_document()))
         tier = TierSettings(resources=TIER.resources, options=SqsdOptions(**options))
         self.write(SETTINGS_PATH, json.dumps(tier.to_document()))
@@ -90,6 +99,10 @@ class FakeMachine(Machine):
             self.installed |= set(command[command.index("install") + 1 :])
         if words.startswith(("systemctl restart", "systemctl start")):
             self.running |= set(command[2:])
+        if words.startswith("nft -f"):
+            self.loaded.add(command[-1])
+        if words.startswith("nft delete table"):
+            self.loaded.clear()
         if words.startswith(("systemctl stop", "systemctl disable")):
             self.running -= set(command[2:])
         if command[0] == "useradd":
@@ -109,6 +122,8 @@ class FakeMachine(Machine):
         return ""
 
     def succeeds(self, command: Sequence[str]) -> bool:
+        if command[0] == "nft":
+            return bool(self.loaded)
         return list(command[:2]) == ["systemctl", "is-active"] and command[-1] in self.running
 
     def sync(self) -> None:

@@ -193,6 +193,22 @@ def test_every_platform_has_a_name_and_reaches_the_instance(tmp_path: Path) -> N
     assert json.loads(text)["application"]["platform"] == "python"
 
 
+@pytest.mark.parametrize(
+    ("given", "access"),
+    [
+        ({}, True),
+        ({"application_aws_access": None}, True),
+        ({"application_aws_access": False}, False),
+    ],
+)
+def test_whether_the_application_may_use_the_role_reaches_the_instance(
+    given: dict[str, Any], access: bool
+) -> None:
+    # also where the machine image has the application
+    text = files_in_user_data(tier_with(**given).user_data())[paths.INSTANCE]
+    assert json.loads(text)["application_aws_access"] is access
+
+
 def test_the_environment_of_the_application_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "Procfile").write_text("web: python3 -m http.server $PORT\n")
     application = WorkerApplication.from_asset(str(tmp_path), environment={"A": "1"})

@@ -25,6 +25,7 @@ class InstanceUserData:
         daemon: where the daemon's bundle is.
         settings: the daemon's settings, which become tier.json.
         application: what the bootstrap installs, or None if something else installs it.
+        application_aws_access: whether the application reaches the instance metadata service.
         cron_yaml: the text of the periodic tasks, or None without any.
 
     Raises:
@@ -40,6 +41,7 @@ class InstanceUserData:
         daemon: s3.Location,
         settings: contract.TierSettings,
         application: Application | None,
+        application_aws_access: bool,
         cron_yaml: str | None,
     ) -> None:
         self._path = path
@@ -47,6 +49,7 @@ class InstanceUserData:
         self._daemon = daemon
         self._settings = settings
         self._application = application
+        self._application_aws_access = application_aws_access
         self._cron_yaml = cron_yaml
         self._write()
 
@@ -106,6 +109,7 @@ class InstanceUserData:
             ),
             signal=self._fleet.signal,
             application=self._application,
+            application_aws_access=self._application_aws_access,
             cron_yaml=self._cron_yaml,
             deferred=_deferred,
         )

@@ -82,6 +82,8 @@ class Instance:
             when a failure is signalled.
         bundle: the daemon's bundle, which holds the bootstrap too.
         application: the web application on the instance.
+        application_aws_access: whether the application reaches the instance metadata service, and
+            by it the role's credentials.
     """
 
     stack: str
@@ -91,6 +93,7 @@ class Instance:
     deadline_seconds: int
     bundle: S3Object
     application: Application = Application()
+    application_aws_access: bool = True
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON object of `instance.json`."""
@@ -134,6 +137,7 @@ def _problems(document: Any) -> list[str]:
         "deadline_seconds": int,
         "bundle": dict,
         "application": dict,
+        "application_aws_access": bool,
     }
     problems = [
         f"{name} must be {kind.__name__}, got {document.get(name)!r:.60}"

@@ -41,7 +41,11 @@ def install_tier(boot: Boot) -> None:
 
 def tier_packages(boot: Boot) -> list[str]:
     """Return the packages that the tier itself needs, whatever the application is."""
-    names = (*(["nginx"] if boot.has_application else []), "logrotate")
+    names = (
+        *(["nginx"] if boot.has_application else []),
+        "logrotate",
+        *([] if boot.instance.application_aws_access else ["nftables"]),
+    )
     agent = () if boot.log_group is None else boot.system.log_agent
     return [*boot.system.packages(names), *agent]
 

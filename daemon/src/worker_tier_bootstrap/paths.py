@@ -54,6 +54,8 @@ CONTAINER_ENVIRONMENT: Final = f"{CONFIGURATION}/container.env"
 SCRIPTS: Final = f"{CONFIGURATION}/processes"
 PHP_FPM: Final = f"{CONFIGURATION}/php-fpm.conf"
 LOGROTATE: Final = f"{CONFIGURATION}/logrotate.conf"
+#: Rules of nftables by which only some users reach the instance metadata service.
+METADATA_RULES: Final = f"{CONFIGURATION}/metadata.nft"
 LOG_AGENT: Final = f"{CONFIGURATION}/amazon-cloudwatch-agent.json"
 UNITS: Final = "/etc/systemd/system"
 #: Directories of units that others bring: packages, administrators, generators.

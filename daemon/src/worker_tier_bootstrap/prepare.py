@@ -12,8 +12,6 @@ from worker_tier_bootstrap import early, marks, packages, paths, units
 from worker_tier_bootstrap.boot import Boot
 from worker_tier_bootstrap.errors import BootstrapError
 
-#: User that the daemon runs as.
-_DAEMON_USER: Final = "sqsd"
 #: Free disk space that a boot needs before it begins, in bytes.
 _MIN_FREE_BYTES: Final = 200 * 1024 * 1024
 #: Pauses between two tries to find the group's name, in seconds.
@@ -60,7 +58,7 @@ def make_users(boot: Boot) -> None:
 
 
 def _missing_users(boot: Boot) -> list[str]:
-    names = [_DAEMON_USER, units.USER] if boot.has_application else [_DAEMON_USER]
+    names = [units.DAEMON_USER, units.USER] if boot.has_application else [units.DAEMON_USER]
     return [name for name in names if not boot.machine.has_user(name)]
 
 

@@ -29,18 +29,22 @@ def service_files(boot: Boot, release: Release | None) -> dict[str, Content]:
         f"{paths.UNITS}/{units.LOGROTATE_TIMER}": (units.template("logrotate.timer"), 0o644),
     }
     if release is not None:
-        found |= _process_files(release)
+        found |= _process_files(boot, release)
         found |= _nginx_files(boot, release)
     return found
 
 
-def _process_files(release: Release) -> dict[str, Content]:
+def _process_files(boot: Boot, release: Release) -> dict[str, Content]:
+    aws_access = boot.instance.application_aws_access
     is_container = release.platform == Platform.DOCKER
     environment = units.docker_environment() if is_container else units.process_environment(release)
     # Root's, as systemd reads it; yet every process can read the properties in user data.
     found = {paths.ENVIRONMENT: (units.environment_file(environment), 0o600)}
     for name, command in release.processes.items():
-        found[f"{paths.UNITS}/{name}.service"] = (units.process_unit(name, release), 0o644)
+        found[f"{paths.UNITS}/{name}.service"] = (
+            units.process_unit(name, release, aws_access=aws_access),
+            0o644,
+        )
         found[f"{paths.SCRIPTS}/{name}.sh"] = (units.process_script(command), 0o644)
     if is_container:
         lines = "".join(f"{k}={v}\n" for k, v in release.environment.items())
@@ -59,7 +63,10 @@ def _nginx_files(boot: Boot, release: Release) -> dict[str, Content]:
     return {
         paths.NGINX: (text, 0o644),
         paths.NGINX_ROTATION: (rotation, 0o644),
-        paths.NGINX_DROP_IN: (units.nginx_drop_in(release), 0o644),
+        paths.NGINX_DROP_IN: (
+            units.nginx_drop_in(release, aws_access=boot.instance.application_aws_access),
+            0o644,
+        ),
     }
 
 

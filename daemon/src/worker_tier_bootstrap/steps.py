@@ -9,10 +9,12 @@ from worker_tier_bootstrap import (
     finish,
     image_pull,
     log_agent,
+    metadata_access,
     packages,
     paths,
     prepare,
     services,
+    units,
 )
 from worker_tier_bootstrap.boot import Step
 
@@ -34,6 +36,12 @@ STEPS: Final[tuple[Step, ...]] = (
         skip=prepare.users_skip,
         do=prepare.make_users,
         undo="userdel sqsd; userdel webapp",
+    ),
+    Step(
+        name="set who reaches the metadata service",
+        skip=metadata_access.access_skip,
+        do=metadata_access.set_access,
+        undo=f"systemctl disable --now {units.METADATA}; nft delete table inet worker_tier",
     ),
     Step(
         name="put the daemon in place",

@@ -22,8 +22,12 @@ PROXY: Final = "nginx.service"
 LOG_AGENT: Final = "amazon-cloudwatch-agent.service"
 LOGROTATE: Final = "worker-tier-logrotate.service"
 LOGROTATE_TIMER: Final = "worker-tier-logrotate.timer"
+#: Unit that restricts access to the instance metadata service; see `metadata_access`.
+METADATA: Final = "worker-tier-metadata.service"
 #: User of the application, its build and its processes.
 USER: Final = "webapp"
+#: User that the daemon runs as.
+DAEMON_USER: Final = "sqsd"
 #: Time after `drain_timeout` in which the daemon flushes deletes and releases its lease before
 #: systemd kills it, in seconds.
 STOP_MARGIN_SECONDS: Final = 30
@@ -35,6 +39,9 @@ LEAST_MEMORY_MIB: Final = 256
 MEMORY_MIB_A_REQUEST: Final = 8
 #: Time by which nginx waits longer than the daemon, in seconds, so that only the daemon gives up.
 _PROXY_MARGIN_SECONDS: Final = 10
+#: Lines of a unit that starts only once the rules are loaded. They are loaded anew because a
+#: firewall of the image may have flushed them since the boot; `+` runs the command as root.
+_RESTRICT: Final = f"ExecStartPre=+/usr/sbin/nft -f {paths.METADATA_RULES}\n"
 _PLACEHOLDER: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 
@@ -72,8 +79,12 @@ def sqsd_unit(proxy: ProxySettings, release: Release | None, system: System) -> 
     )
 
 
-def process_unit(name: str, release: Release) -> str:
-    """Render the unit of a process of the Procfile."""
+def process_unit(name: str, release: Release, *, aws_access: bool = True) -> str:
+    """Render the unit of a process of the Procfile.
+
+    Args:
+        aws_access: whether the process reaches the instance metadata service.
+    """
     docker = release.platform == Platform.DOCKER
     return fill(
         "process.service",
@@ -82,6 +93,7 @@ def process_unit(name: str, release: Release) -> str:
             # Only root may speak to Docker; users inside the container are the image's.
             "USER": "root" if docker else USER,
             "AFTER": "docker.service" if docker else "",
+            "RESTRICT": "" if aws_access else _RESTRICT,
             "SCRIPT": f"{paths.SCRIPTS}/{name}.sh",
         },
     )
@@ -194,9 +206,20 @@ def _http_directive(line: str) -> str | None:
     return found[1] if found and found[1] != "include" else None
 
 
-def nginx_drop_in(release: Release) -> str:
-    """Render nginx's drop-in: nginx starts after the processes, and so stops before them."""
-    return fill("nginx.service.d.conf", {"AFTER": " ".join(procfile.units(release.processes))})
+def nginx_drop_in(release: Release, *, aws_access: bool = True) -> str:
+    """Render nginx's drop-in: nginx starts after the processes, and so stops before them.
+
+    Args:
+        aws_access: whether nginx, whose configuration the bundle adds to, reaches the instance
+            metadata service.
+    """
+    return fill(
+        "nginx.service.d.conf",
+        {
+            "AFTER": " ".join(procfile.units(release.processes)),
+            "RESTRICT": "" if aws_access else _RESTRICT,
+        },
+    )
 
 
 def logrotate_configuration() -> str:

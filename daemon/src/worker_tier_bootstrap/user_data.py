@@ -74,6 +74,7 @@ def render_user_data(
     bundle: S3Object,
     signal: Signal,
     application: Application | None = None,
+    application_aws_access: bool = True,
     cron_yaml: str | None = None,
     deferred: Callable[[str], str | None] = lambda _: None,
 ) -> str:
@@ -84,6 +85,7 @@ def render_user_data(
         bundle: the daemon's bundle.
         signal: the signal that CloudFormation waits for.
         application: the web application. Default: external; the machine image brings it.
+        application_aws_access: whether the application reaches the instance metadata service.
         cron_yaml: text of the periodic tasks, written beside `tier.json`. Default: no tasks.
         deferred: returns what CloudFormation resolves to the Base64 of a text, or None if the text
             is known now. A value that is known at deployment only may hold quotes and line breaks,
@@ -104,6 +106,7 @@ def render_user_data(
         deadline_seconds=deadline_seconds(signal.timeout_seconds),
         bundle=bundle,
         application=application or Application(),
+        application_aws_access=application_aws_access,
     )
     documents = {SETTINGS_PATH: document, paths.INSTANCE: instance.to_document()}
     written = [_json_document(path, value, deferred) for path, value in documents.items()]

@@ -37,6 +37,8 @@ def test_the_first_release_runs(scene: Scene) -> None:
     seconds = time.time() - scene.box.booted_at
     print(f"\n{seconds:.1f} s, with packages in the image: {scene.durations()}")
     scene.dispatch("first")
+    # as in Elastic Beanstalk, the application may use the role
+    assert scene.reaches_metadata("webapp")
 
 
 def test_a_killed_daemon_is_restarted_and_dispatches_again(scene: Scene) -> None:

@@ -6,17 +6,21 @@ import json
 import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
+from tests.boot import metadata_rules
 from tests.boot.box import REBOOTED
 from tests.boot.scene import SERVICES, Scene
 from tests.boot.vpc import ADDRESS, INSTANCE_ID
+from worker_tier_bootstrap import paths
 
 
 def test_a_bare_image_becomes_a_worker(scene: Scene) -> None:
     box, vpc = scene.box, scene.vpc
+    vpc.user_data = scene.without_aws_access()
     box.boot()
     said = box.cloud_init()
     seconds = time.time() - box.booted_at
@@ -64,6 +68,49 @@ def test_nothing_listens_but_on_loopback(scene: Scene) -> None:
     assert set(local) <= {"127.0.0.1", "[::1]", "127.0.0.53%lo", "127.0.0.54"}
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((ADDRESS, 80), 2).close()
+
+
+def test_the_application_does_not_reach_the_metadata_service_and_the_daemon_does(
+    scene: Scene,
+) -> None:
+    nginx = scene.box.run("ps -o user= -C nginx | sort -u | grep -v root").strip()
+    assert [scene.reaches_metadata(user) for user in ("root", "sqsd")] == [True, True]
+    assert [scene.reaches_metadata(user) for user in ("webapp", nginx)] == [False, False]
+
+
+def test_the_rules_leave_no_way_to_the_metadata_service(scene: Scene) -> None:
+    source = Path(metadata_rules.__file__).read_text(encoding="utf-8")
+    scene.box.write("/usr/local/lib/metadata_rules.py", source)
+    command = f"python3 /usr/local/lib/metadata_rules.py {paths.METADATA_RULES}"
+    # It makes routers, which the container of a boot may not.
+    prepare = "unshare --net --mount sh -c 'mount -o remount,bind,rw /proc/sys && exec"
+    tried = json.loads(scene.box.run(f"{prepare} {command} root sqsd webapp nobody'"))
+    everything = dict.fromkeys(metadata_rules.WAYS, "reached") | {"udp": "sent"}
+    # Without the rules everything is reached: so it is they that refuse.
+    assert set(map(str, tried["before"].values())) == {str(everything)}
+    after = tried["after"]
+    assert after["root"] == after["sqsd"] == everything
+    refused = dict.fromkeys(metadata_rules.WAYS, "refused")
+    for user in ("webapp", "nobody"):
+        assert after[user] == {**refused, "udp": "Operation not permitted"}
+    # A datagram that is refused on its way shows only later, if at all.
+    assert {**after["container"], "udp": None} == {**refused, "udp": None}
+
+
+def test_an_application_is_not_started_without_the_rules(scene: Scene) -> None:
+    box = scene.box
+    # given rules that somebody's firewall has flushed
+    box.run("nft flush ruleset")
+    assert scene.reaches_metadata("webapp")
+    # when the application is started anew, they are back
+    box.run("systemctl restart web")
+    assert not scene.reaches_metadata("webapp")
+    # and where they cannot be loaded, it is not started
+    box.run(f"mv {paths.METADATA_RULES} /root/; systemctl restart web", check=False)
+    assert box.run("systemctl is-active web", check=False).strip() != "active"
+    assert scene.pid("web") == 0
+    box.run(f"mv /root/metadata.nft {paths.METADATA_RULES}; systemctl restart web")
+    box.wait(scene.all_active, 30, "every service")
 
 
 def test_a_message_reaches_the_application_with_elastic_beanstalks_headers(scene: Scene) -> None:
@@ -140,6 +187,8 @@ def test_a_reboot_drains_first_and_comes_back_by_itself(scene: Scene) -> None:
     box.cloud_init()
     assert len(scene.vpc.signals()) == signals
     assert stop_order(scene, "-b -1") == ["sqsd", "nginx", "web"]
+    assert scene.reaches_metadata("sqsd")
+    assert not scene.reaches_metadata("webapp")
     deleted = [event["message_id"] for event in scene.events("message.deleted")]
     assert len(deleted) == len(set(deleted))
     scene.dispatch("after the reboot")

@@ -75,6 +75,13 @@ def test_a_container_reaches_the_metadata_service_and_its_image() -> None:
     assert template.id_of("AWS::IAM::ManagedPolicy", "PullPolicy") in group["DependsOn"]
 
 
+def test_a_container_that_may_not_use_the_role_is_no_hop_nearer_to_the_metadata_service() -> None:
+    application = WorkerApplication.from_container("public.ecr.aws/nginx/nginx:1.27")
+    template = tier_with(application=application, application_aws_access=False)
+    data = template.one("AWS::EC2::LaunchTemplate")["LaunchTemplateData"]
+    assert data["MetadataOptions"]["HttpPutResponseHopLimit"] == 1
+
+
 def test_an_image_that_anybody_may_pull_needs_no_rights() -> None:
     application = WorkerApplication.from_container("public.ecr.aws/nginx/nginx:1.27")
     template = tier_with(application=application, http_put_response_hop_limit=3)
