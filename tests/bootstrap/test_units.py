@@ -93,6 +93,7 @@ def unit_files(tmp_path: Path) -> list[Path]:
         "sqsd.service": units.sqsd_unit(proxy(), release(), DEBIAN),
         "web.service": units.process_unit("web", release(), aws_access=False),
         "docker-web.service": units.process_unit("web", release("docker")),
+        **{name.replace("@", "@web"): text for name, text in units.process_log_units().items()},
         "worker-tier-metadata.service": units.fill(
             "metadata.service", {"METADATA_RULES": "/etc/worker-tier/metadata.nft"}
         ),
@@ -126,11 +127,19 @@ def test_systemd_understands_every_unit(
     assert ours == []
 
 
-def test_the_daemon_is_confined(require_tool: Callable[[str], Path], tmp_path: Path) -> None:
+#: Name of a unit -> greatest exposure that `systemd-analyze security` may find (0 to 100).
+EXPOSURES = {"sqsd.service": 20, "worker-tier-log@web.service": 15}
+
+
+@pytest.mark.parametrize("unit", EXPOSURES)
+def test_a_unit_is_confined(
+    require_tool: Callable[[str], Path], unit_files: list[Path], unit: str
+) -> None:
     analyze = require_tool("systemd-analyze")
-    unit = tmp_path / "sqsd.service"
-    unit.write_text(units.sqsd_unit(proxy(), release(), DEBIAN), encoding="utf-8")
-    command = [str(analyze), "security", "--offline=true", "--threshold=20", str(unit)]
+    (path,) = [path for path in unit_files if path.name == unit]
+    path.write_text(path.read_text().replace("User=root", "User=webapp"), encoding="utf-8")
+    threshold = f"--threshold={EXPOSURES[unit]}"
+    command = [str(analyze), "security", "--offline=true", threshold, str(path)]
     completed = subprocess.run(command, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-300:]
 

@@ -48,6 +48,8 @@ CURRENT: Final = f"{APPLICATION}/current"
 # ---- files of the services ---------------------------------------------------------------------
 
 LOGS: Final = "/var/log/worker-tier"
+#: Directory of the pipes from the application's processes to their logs.
+LOG_PIPES: Final = "/run/worker-tier/log"
 DAEMON_LOG: Final = f"{LOGS}/sqsd.log"
 ENVIRONMENT: Final = f"{CONFIGURATION}/application.env"
 CONTAINER_ENVIRONMENT: Final = f"{CONFIGURATION}/container.env"

@@ -40,6 +40,8 @@ def _process_files(boot: Boot, release: Release) -> dict[str, Content]:
     environment = units.docker_environment() if is_container else units.process_environment(release)
     # Root's, as systemd reads it; yet every process can read the properties in user data.
     found = {paths.ENVIRONMENT: (units.environment_file(environment), 0o600)}
+    for name, text in units.process_log_units().items():
+        found[f"{paths.UNITS}/{name}"] = (text, 0o644)
     for name, command in release.processes.items():
         found[f"{paths.UNITS}/{name}.service"] = (
             units.process_unit(name, release, aws_access=aws_access),

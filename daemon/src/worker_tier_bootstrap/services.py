@@ -74,8 +74,11 @@ def _remove_old_units(boot: Boot, release: Release | None) -> None:
     for unit in service_files.process_units(machine):
         if unit not in new:
             machine.run(["systemctl", "disable", "--now", "-q", unit], hint="stop it by hand")
+            name = unit.removesuffix(".service")
+            logs = [units.PROCESS_LOG_PIPE.format(name), units.PROCESS_LOG.format(name)]
+            machine.run(["systemctl", "stop", *logs], hint="stop them by hand")
             machine.remove(f"{paths.UNITS}/{unit}")
-            machine.remove(f"{paths.SCRIPTS}/{unit.removesuffix('.service')}.sh")
+            machine.remove(f"{paths.SCRIPTS}/{name}.sh")
     machine.write(paths.PROCESS_UNITS, "".join(f"{unit}\n" for unit in new))
 
 

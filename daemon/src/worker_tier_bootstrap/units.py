@@ -24,6 +24,9 @@ LOGROTATE: Final = "worker-tier-logrotate.service"
 LOGROTATE_TIMER: Final = "worker-tier-logrotate.timer"
 #: Unit that restricts access to the instance metadata service; see `metadata_access`.
 METADATA: Final = "worker-tier-metadata.service"
+#: Units that copy what a process prints to its log, by the process's name; see `application_log`.
+PROCESS_LOG_PIPE: Final = "worker-tier-log@{}.socket"
+PROCESS_LOG: Final = "worker-tier-log@{}.service"
 #: User of the application, its build and its processes.
 USER: Final = "webapp"
 #: User that the daemon runs as.
@@ -93,10 +96,20 @@ def process_unit(name: str, release: Release, *, aws_access: bool = True) -> str
             # Only root may speak to Docker; users inside the container are the image's.
             "USER": "root" if docker else USER,
             "AFTER": "docker.service" if docker else "",
+            "LOG_PIPE": PROCESS_LOG_PIPE.format(name),
+            "LOG": PROCESS_LOG.format(name),
             "RESTRICT": "" if aws_access else _RESTRICT,
             "SCRIPT": f"{paths.SCRIPTS}/{name}.sh",
         },
     )
+
+
+def process_log_units() -> dict[str, str]:
+    """Return name -> text of the template units that copy what processes print to their logs."""
+    return {
+        PROCESS_LOG_PIPE.format(""): fill("application-log.socket", {"USER": USER}),
+        PROCESS_LOG.format(""): fill("application-log.service", {"LOG_AGENT": LOG_AGENT}),
+    }
 
 
 def process_script(command: str) -> str:

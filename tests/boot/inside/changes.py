@@ -23,8 +23,25 @@ def sample(**more: str | Entry) -> dict[str, str | Entry]:
     return {**files, **more}
 
 
+#: A process that prints a metric of CloudWatch, writes to its output by name, and says good-bye.
+WORKER = """\
+console.log(JSON.stringify({_aws: {CloudWatchMetrics: []}, MessagesDeleted: 1}));
+require('fs').writeFileSync('/dev/stdout', 'written by name\\n');
+process.on('SIGTERM', () => { console.log('the last line'); process.exit(0); });
+setInterval(() => {}, 1000);
+"""
+
+
 def hook(text: str) -> str:
     return f"#!/bin/bash\nset -eu\n{text}\n"
+
+
+#: What the log has of the worker's metric: no metric.
+WRAPPED = '{"process":"worker","log":{"_aws":{"CloudWatchMetrics":[]},"MessagesDeleted":1}}'
+
+
+def worker_lines(scene: Scene) -> list[str]:
+    return scene.box.read("/var/log/worker-tier/worker.log").splitlines()
 
 
 def log(scene: Scene) -> str:
@@ -107,12 +124,13 @@ def test_a_full_bundle_does_what_elastic_beanstalk_does(scene: Scene) -> None:
     where = 'echo "$0 $PWD $PORT $(id -un) $AWKWARD" >> /var/log/hooks.log'
     script = Entry(content=hook(where).encode(), executable=True)
     files = sample(
-        Procfile="# two of them\nworker: node -e 'setInterval(()=>{}, 1000)'\nweb: node app.js\n",
+        Procfile="# two of them\nworker: exec node worker.js\nweb: node app.js\n",
         Buildfile='make: echo "built in $PWD as $(id -un)" > built.txt\n',
     )
     for phase in ("prebuild", "predeploy", "postdeploy"):
         files[platform(f"{phase}/01.sh")] = script
     files[".platform/confighooks/predeploy/01.sh"] = hook("echo config >> /var/log/hooks.log")
+    files["worker.js"] = WORKER
     files[".platform/nginx/conf.d/more.conf"] = "client_max_body_size 20m;\n"
     environment = {"AWKWARD": AWKWARD}
     scene.vpc.user_data = scene.bundle(files, port=3100, environment=environment)
@@ -128,6 +146,7 @@ def test_a_full_bundle_does_what_elastic_beanstalk_does(scene: Scene) -> None:
     assert all(line.endswith(f" 3100 root {AWKWARD}") for line in lines)
     assert scene.box.read(f"{release}/built.txt").endswith("as webapp\n")
     assert scene.box.run("systemctl is-active worker").strip() == "active"
+    assert worker_lines(scene) == [WRAPPED, "written by name"]
     web = scene.box.run(f"tr '\\0' '\\n' < /proc/{scene.pid('web')}/environ")
     assert f"AWKWARD={AWKWARD}\n" in web
     assert "PORT=3100\n" in web
@@ -177,8 +196,10 @@ def test_a_boot_killed_at_any_step_is_finished_by_the_next_run(scene: Scene) -> 
     assert len(scene.box.run("ls /var/app/releases").split()) <= 2
     assert scene.box.run("find / -xdev -name '*.worker-tier-new' -o -name '*.part'").strip() == ""
     assert scene.all_active()
-    # the process that an earlier Procfile had is gone
+    # the process that an earlier Procfile had is gone, and its log to the last line written
     assert not scene.box.succeeds("systemctl cat worker.service")
+    assert not scene.box.succeeds("systemctl is-active worker-tier-log@worker.socket")
+    assert worker_lines(scene)[-1] == "the last line"
     scene.dispatch("after many kills")
 
 
