@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import re
 import subprocess
 from collections.abc import Callable, Mapping
@@ -45,6 +46,13 @@ def release(
         processes={"web": "node app.js", **processes},
         environment=environment or {},
     )
+
+
+def php_release() -> Release:
+    """A release that PHP-FPM serves as the platform starts it, without a Procfile."""
+    start = PLATFORMS["php"].start
+    assert start is not None
+    return dataclasses.replace(release("php"), processes={"web": start})
 
 
 # ---- systemd
@@ -91,8 +99,9 @@ def unit_files(tmp_path: Path) -> list[Path]:
     """Every unit, with this machine's programs and users in place of an instance's."""
     texts = {
         "sqsd.service": units.sqsd_unit(proxy(), release(), DEBIAN),
-        "web.service": units.process_unit("web", release(), aws_access=False),
-        "docker-web.service": units.process_unit("web", release("docker")),
+        "web.service": units.process_unit("web", release(), DEBIAN, aws_access=False),
+        "docker-web.service": units.process_unit("web", release("docker"), DEBIAN),
+        "php-web.service": units.process_unit("web", php_release(), DEBIAN),
         **{name.replace("@", "@web"): text for name, text in units.process_log_units().items()},
         "worker-tier-metadata.service": units.fill(
             "metadata.service", {"METADATA_RULES": "/etc/worker-tier/metadata.nft"}
@@ -128,7 +137,7 @@ def test_systemd_understands_every_unit(
 
 
 #: Name of a unit -> greatest exposure that `systemd-analyze security` may find (0 to 100).
-EXPOSURES = {"sqsd.service": 20, "worker-tier-log@web.service": 15}
+EXPOSURES = {"sqsd.service": 20, "web.service": 55, "worker-tier-log@web.service": 15}
 
 
 @pytest.mark.parametrize("unit", EXPOSURES)
@@ -142,6 +151,15 @@ def test_a_unit_is_confined(
     command = [str(analyze), "security", "--offline=true", threshold, str(path)]
     completed = subprocess.run(command, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stdout[-300:]
+
+
+def test_an_application_keeps_what_real_ones_need() -> None:
+    unit = units.process_unit("web", release(), DEBIAN)
+    # just-in-time compilers, a browser's sandbox, a GPU, files that hooks leave in /tmp
+    for name in ("MemoryDenyWriteExecute", "RestrictNamespaces", "PrivateDevices", "PrivateTmp"):
+        assert name not in unit
+    # by the manual, it allows no device but the clock
+    assert "ProtectClock" not in unit
 
 
 @settings(deadline=None)  # a shell each time
@@ -200,21 +218,35 @@ def test_logrotate_understands_its_configuration(
 def test_phps_pool_is_as_its_manager_reads_it() -> None:
     # PHP-FPM itself reads it where the platform is booted
     pool = configparser.ConfigParser(comment_prefixes=";", interpolation=None)
-    pool.read_string(units.template("php-fpm.conf").replace("$PORT", "9000"))
+    pool.read_string(units.php_fpm_configuration())
     assert pool["global"]["daemonize"] == "no"
-    assert pool["www"]["listen"] == "127.0.0.1:9000"
+    assert pool["www"]["listen"] == "/run/worker-tier/php/fpm.sock"
+
+
+def test_only_nginx_speaks_to_php_and_a_server_of_a_procfile_has_its_port() -> None:
+    text = units.nginx_configuration(proxy(), php_release(), DEBIAN)
+    assert "server unix:/run/worker-tier/php/fpm.sock max_fails=0;" in text
+    for system in SYSTEMS.values():
+        unit = units.process_unit("web", php_release(), system)
+        made = f"install -d -o webapp -g {system.nginx_user} -m 0710 /run/worker-tier/php\n"
+        assert f"ExecStartPre=+/usr/bin/{made}" in unit
+    # what a Procfile starts listens where it is told to
+    other = release("php")
+    assert "server 127.0.0.1:3000 max_fails=0;" in units.nginx_configuration(proxy(), other, DEBIAN)
+    assert "ExecStartPre" not in units.process_unit("web", other, DEBIAN)
 
 
 # ---- nginx
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=lambda system: system.name)
-@pytest.mark.parametrize("platform", ["node", "php"])
+@pytest.mark.parametrize("platform", ["node", "php", "php-fpm"])
 def test_nginx_understands_its_configuration(
     require_tool: Callable[[str], Path], tmp_path: Path, system: System, platform: str
 ) -> None:
     nginx = require_tool("nginx")
-    text = units.nginx_configuration(proxy(http_port=free_port()), release(platform), system)
+    shown = php_release() if platform == "php-fpm" else release(platform)
+    text = units.nginx_configuration(proxy(http_port=free_port()), shown, system)
     text = re.sub(r"^user .*\n", "", text, flags=re.MULTILINE)
     for directory in ("/run", "/var/log/nginx", "/usr/share/nginx/modules", "modules-enabled"):
         text = text.replace(f"{directory}/", f"{tmp_path}/")

@@ -55,6 +55,8 @@ ENVIRONMENT: Final = f"{CONFIGURATION}/application.env"
 CONTAINER_ENVIRONMENT: Final = f"{CONFIGURATION}/container.env"
 SCRIPTS: Final = f"{CONFIGURATION}/processes"
 PHP_FPM: Final = f"{CONFIGURATION}/php-fpm.conf"
+#: Socket on which PHP-FPM listens; only nginx may enter its directory.
+PHP_SOCKET: Final = "/run/worker-tier/php/fpm.sock"
 LOGROTATE: Final = f"{CONFIGURATION}/logrotate.conf"
 #: Rules of nftables by which only some users reach the instance metadata service.
 METADATA_RULES: Final = f"{CONFIGURATION}/metadata.nft"

@@ -118,10 +118,12 @@ def _does_not_answer(boot: Boot, release: Release, seconds: float, problem: str)
     user = 0 if is_container else boot.machine.user_id(units.USER)
     ports = listening_ports(boot.machine, user)
     log = boot.machine.tail(f"{paths.LOGS}/{procfile.WEB}.log")
-    if release.port in ports:
+    by_socket = units.has_php_socket(release)
+    if by_socket or release.port in ports:
+        where = "its socket" if by_socket else f"PORT {release.port}"
         return BootstrapError(
-            f"the application listens on PORT {release.port} but has not answered well within"
-            f" {seconds:.0f} s: {problem} ({command})",
+            f"the application listens on {where} but has not answered well within {seconds:.0f} s:"
+            f" {problem} ({command})",
             hint="see what it logs; give a longer start_timeout if it only needs more time",
             output=log,
         )

@@ -29,6 +29,13 @@ from worker_tier_bootstrap.systems import System
 
 #: Name of the container that runs the application.
 _CONTAINER: Final = "worker-tier-web"
+#: Capabilities that a container may have of Docker's default ones: its root gives files to other
+#: users, becomes another user and ends its processes, and listens on a port below 1024. So do the
+#: usual images at their start. Left out are devices, raw packets, chroot and what files may carry.
+_CAPABILITIES: Final = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL"),
+    *("NET_BIND_SERVICE", "SETGID", "SETUID"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +213,10 @@ def container_release(application: Application) -> Release:
     assert application.kind == CONTAINER
     assert application.image is not None
     port = application.port or PLATFORMS[Platform.DOCKER].port
+    rights = "".join(f" --cap-add {name}" for name in _CAPABILITIES)
     command = (
         f"docker rm --force {_CONTAINER} >/dev/null 2>&1; exec docker run --rm --init"
+        f" --cap-drop ALL{rights} --security-opt no-new-privileges"
         f" --name {_CONTAINER} --env-file {paths.CONTAINER_ENVIRONMENT}"
         f" --publish 127.0.0.1:{port}:{port} {shlex.quote(application.image)}"
     )

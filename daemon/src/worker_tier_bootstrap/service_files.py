@@ -44,16 +44,15 @@ def _process_files(boot: Boot, release: Release) -> dict[str, Content]:
         found[f"{paths.UNITS}/{name}"] = (text, 0o644)
     for name, command in release.processes.items():
         found[f"{paths.UNITS}/{name}.service"] = (
-            units.process_unit(name, release, aws_access=aws_access),
+            units.process_unit(name, release, boot.system, aws_access=aws_access),
             0o644,
         )
         found[f"{paths.SCRIPTS}/{name}.sh"] = (units.process_script(command), 0o644)
     if is_container:
         lines = "".join(f"{k}={v}\n" for k, v in release.environment.items())
         found[paths.CONTAINER_ENVIRONMENT] = (f"{lines}PORT={release.port}\n", 0o600)
-    if release.platform == Platform.PHP:
-        pool = units.template("php-fpm.conf").replace("$PORT", str(release.port))
-        found[paths.PHP_FPM] = (pool, 0o644)
+    if units.has_php_socket(release):
+        found[paths.PHP_FPM] = (units.php_fpm_configuration(), 0o644)
     return found
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Final
 
 from sqsd.contract import SETTINGS_PATH
@@ -82,13 +83,14 @@ def sqsd_unit(proxy: ProxySettings, release: Release | None, system: System) -> 
     )
 
 
-def process_unit(name: str, release: Release, *, aws_access: bool = True) -> str:
+def process_unit(name: str, release: Release, system: System, *, aws_access: bool = True) -> str:
     """Render the unit of a process of the Procfile.
 
     Args:
         aws_access: whether the process reaches the instance metadata service.
     """
     docker = release.platform == Platform.DOCKER
+    php = name == procfile.WEB and has_php_socket(release)
     return fill(
         "process.service",
         {
@@ -99,6 +101,9 @@ def process_unit(name: str, release: Release, *, aws_access: bool = True) -> str
             "LOG_PIPE": PROCESS_LOG_PIPE.format(name),
             "LOG": PROCESS_LOG.format(name),
             "RESTRICT": "" if aws_access else _RESTRICT,
+            "PHP": _php_directory(system) if php else "",
+            # Docker's client is root, and reads its own configuration in another user's home.
+            "CAPABILITIES": "" if docker else "CapabilityBoundingSet=\n",
             "SCRIPT": f"{paths.SCRIPTS}/{name}.sh",
         },
     )
@@ -110,6 +115,17 @@ def process_log_units() -> dict[str, str]:
         PROCESS_LOG_PIPE.format(""): fill("application-log.socket", {"USER": USER}),
         PROCESS_LOG.format(""): fill("application-log.service", {"LOG_AGENT": LOG_AGENT}),
     }
+
+
+def has_php_socket(release: Release) -> bool:
+    """Whether PHP-FPM serves on its socket; a FastCGI server of a Procfile listens on PORT."""
+    started = release.processes[procfile.WEB]
+    return release.platform == Platform.PHP and started == PLATFORMS[Platform.PHP].start
+
+
+def php_fpm_configuration() -> str:
+    """Render the configuration of PHP-FPM."""
+    return fill("php-fpm.conf", {"SOCKET": paths.PHP_SOCKET})
 
 
 def process_script(command: str) -> str:
@@ -184,12 +200,13 @@ def nginx_configuration(
         listen.append(f"listen [::1]:{proxy.http_port} default_server backlog=1024;")
     seconds = proxy.inactivity_timeout + _PROXY_MARGIN_SECONDS
     fastcgi = PLATFORMS[release.platform].fastcgi
+    port = f"127.0.0.1:{release.port}"
     text = fill(
         "nginx.conf",
         {
             "USER": system.nginx_user,
             "LISTEN": "\n    ".join(listen),
-            "APPLICATION_PORT": str(release.port),
+            "APPLICATION": f"unix:{paths.PHP_SOCKET}" if has_php_socket(release) else port,
             "READ_SECONDS": str(seconds),
             "CONNECT_SECONDS": str(proxy.connect_timeout),
             "LOCATION": fill("location-fastcgi.conf" if fastcgi else "location-http.conf", {}),
@@ -217,6 +234,15 @@ def _http_directive(line: str) -> str | None:
     """
     found = re.match(r"^  ([a-z_]+) [^{]*;$", line.rstrip("\n"))
     return found[1] if found and found[1] != "include" else None
+
+
+def _php_directory(system: System) -> str:
+    """Return the line of a unit that makes the directory of PHP-FPM's socket, for nginx to enter.
+
+    `+` runs the command as root, which owns the directory above.
+    """
+    command = f"/usr/bin/install -d -o {USER} -g {system.nginx_user} -m 0710"
+    return f"ExecStartPre=+{command} {PurePosixPath(paths.PHP_SOCKET).parent}\n"
 
 
 def nginx_drop_in(release: Release, *, aws_access: bool = True) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from tests.boot.inside.changes import SAMPLE, sample
@@ -88,18 +91,26 @@ BUNDLES: dict[str, dict[str, str | Entry]] = {
 }
 BUNDLES["node"].pop("Procfile")
 #: Stand-in for Docker, which is too large for a test: it takes the same arguments, and runs no
-#: container.
+#: container, but a program with the capabilities of one.
 DOCKER = """\
 #!/bin/sh
 echo "$*" >> /var/log/docker.calls
 [ "$1" = run ] || exit 0
+rights=
+drop=
 while [ $# -gt 1 ]; do
-  [ "$1" = --env-file ] && environment=$2
+  case "$1 $2" in
+    "--env-file "*) environment=$2 ;;
+    "--cap-drop ALL") drop=-all ;;
+    "--cap-add "*) rights=$rights,+$(echo "$2" | tr A-Z a-z) ;;
+    "--security-opt no-new-privileges") more=--no-new-privs ;;
+  esac
   shift
 done
 set -a
 . "$environment"
-exec python3 /root/docker/usr/share/application.py
+exec setpriv $more ${drop:+--bounding-set=$drop$rights} \\
+  python3 /root/docker/usr/share/application.py
 """
 PACKAGE = """\
 Package: docker.io
@@ -107,6 +118,47 @@ Version: 1
 Architecture: all
 Maintainer: a test <test@example.com>
 Description: stands for Docker
+"""
+#: What the root of a container tries, by the calls of usual images at their start.
+IMAGE = """\
+import json, os, signal, socket, stat, tempfile, time
+
+def may(call):
+    try:
+        call()
+    except OSError:
+        return False
+    return True
+
+def give():
+    path = tempfile.mkdtemp()
+    os.chown(path, 33, 33)
+    os.chmod(path, 0o700)
+    with open(path + "/x", "w"):
+        pass
+
+child = os.fork()
+if child == 0:
+    os.setgroups([])
+    os.setgid(33)
+    os.setuid(33)
+    time.sleep(60)
+while "Uid:\\t33" not in open(f"/proc/{child}/status").read():
+    pass
+listen = lambda: socket.socket().bind(("127.0.0.1", 80))
+raw = lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+device = lambda: os.mknod("/root/device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+found = {
+    "listens on port 80": may(listen),
+    "gives its files away": may(give),
+    "becomes another user": True,
+    "ends processes of that user": may(lambda: os.kill(child, signal.SIGKILL)),
+    "makes a device": may(device),
+    "sends raw packets": may(raw),
+    "changes its root": may(lambda: os.chroot("/root")),
+    "renames the host": may(lambda: socket.sethostname("x")),
+}
+print(json.dumps(found))
 """
 UNIT = """\
 [Service]
@@ -140,6 +192,19 @@ def test_a_platform_is_detected_built_and_started_on_its_own_port(
     print(f"\n{platform}: {scene.durations()}")
 
 
+def test_only_nginx_reaches_php(scene: Scene) -> None:
+    scene.vpc.user_data = scene.bundle(BUNDLES["php"], port=None)
+    said = scene.box.run_user_data()
+    assert said.strip().endswith("exit=0"), said[-4000:]
+    assert ":9000 " not in scene.box.run("ss -Hltn")
+    connect = (
+        "import socket; socket.socket(socket.AF_UNIX).connect('/run/worker-tier/php/fpm.sock')"
+    )
+    users = ("www-data", "nobody", "sqsd")
+    reached = [scene.box.succeeds(f'runuser -u {u} -- python3 -c "{connect}"') for u in users]
+    assert reached == [True, False, False]
+
+
 def test_a_container_is_pulled_and_started(scene: Scene) -> None:
     box, place = scene.box, "/root/docker"
     for name, text in (
@@ -161,6 +226,25 @@ def test_a_container_is_pulled_and_started(scene: Scene) -> None:
     assert pull.endswith(f"pull -q {image}")
     assert started.endswith(f"--publish 127.0.0.1:8081:8081 {image}")
     assert scene.all_active()
+    # it may do what images do at their start, and no more
+    status = box.run(f"cat /proc/{scene.pid('web')}/status")
+    assert "NoNewPrivs:\t1\n" in status
+    (bounding,) = re.findall(r"CapBnd:\t([0-9a-f]+)", status)
+    box.write("/root/image.py", IMAGE)
+    rights = ",".join(f"+{name.lower()}" for name in re.findall(r"--cap-add (\S+)", started))
+    limits = f"--no-new-privs --bounding-set=-all,{rights}"
+    assert box.run(f"setpriv {limits} cat /proc/self/status").count(f"CapBnd:\t{bounding}\n") == 1
+    said = box.run(f"unshare --net setpriv {limits} python3 /root/image.py")
+    assert json.loads(said) == {
+        "listens on port 80": True,
+        "gives its files away": True,
+        "becomes another user": True,
+        "ends processes of that user": True,
+        "makes a device": False,
+        "sends raw packets": False,
+        "changes its root": False,
+        "renames the host": False,
+    }
 
 
 def test_every_platform_that_says_it_was_booted_was(scene: Scene) -> None:
