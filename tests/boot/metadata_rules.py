@@ -53,16 +53,10 @@ def main(rules: str, users: list[str]) -> dict[str, Any]:
         namespaces["server"] = server
         assert server.stdout is not None
         server.stdout.readline()
-
-        def tried() -> dict[str, Any]:
-            found: dict[str, Any] = {user: _as_user(user) for user in users}
-            command = f"{within['container']} {this} try".split()
-            found["container"] = json.loads(subprocess.check_output(command))
-            return found
-
-        before = tried()
+        container = f"{within['container']} {this} try".split()
+        before = _try_all(users, container)
         _sh(f"nft -f {rules}")
-        return {"before": before, "after": tried()}
+        return {"before": before, "after": _try_all(users, container)}
     finally:
         for process in namespaces.values():
             process.kill()
@@ -77,6 +71,9 @@ def _connect(name: str, pid: int, within: str) -> None:
     while Path(f"/proc/{pid}/ns/net").readlink() == own:
         pass
     _sh(f"ip link add {name} type veth peer name peer netns {pid}")
+    # Without addresses that only come after a second.
+    _sh(f"ip link set {name} addrgenmode none")
+    _sh(f"{within} ip link set peer addrgenmode none")
     _sh(f"ip addr add {ours}/24 dev {name}")
     _sh(f"ip -6 addr add {ours_6}/64 dev {name} nodad")
     _sh(f"ip link set {name} up")
@@ -106,12 +103,22 @@ def _answer(server: socket.socket) -> None:
             connection.sendall(connection.recv(64))
 
 
-def _as_user(user: str) -> dict[str, str]:
-    """Try every way in a child, which becomes the user."""
+def _try_all(users: list[str], container: list[str]) -> dict[str, Any]:
+    """Try every way as every user, and by a command within the container's network, at once."""
+    running = {user: _as_user(user) for user in users}
+    running["container"] = subprocess.Popen(container, stdout=subprocess.PIPE)
+    return {name: json.loads(process.communicate()[0]) for name, process in running.items()}
+
+
+def _as_user(user: str) -> subprocess.Popen[bytes]:
     entry = pwd.getpwnam(user)
-    command = [sys.executable, __file__, "try"]
-    said = subprocess.check_output(command, user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
-    return dict(json.loads(said))
+    return subprocess.Popen(
+        [sys.executable, __file__, "try"],
+        user=entry.pw_uid,
+        group=entry.pw_gid,
+        extra_groups=[],
+        stdout=subprocess.PIPE,
+    )
 
 
 def _tried(way: str) -> str:

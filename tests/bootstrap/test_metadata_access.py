@@ -99,6 +99,16 @@ def test_access_that_is_given_back_leaves_nothing_of_the_rules(
     assert PRE not in (machine.read("/etc/systemd/system/web.service") or "")
 
 
+def test_no_command_of_the_application_gets_keys_of_the_bootstraps_environment(
+    machine: FakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"]
+    names += ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE"]
+    for name in names:
+        monkeypatch.setenv(name, "x")
+    assert machine.environment({}).keys().isdisjoint(names)
+
+
 def test_by_default_the_application_may_use_the_role_and_nothing_is_installed_for_it(
     machine: FakeMachine, bundles: Bundles
 ) -> None:

@@ -100,6 +100,7 @@ def process_unit(name: str, release: Release, system: System, *, aws_access: boo
             "AFTER": "docker.service" if docker else "",
             "LOG_PIPE": PROCESS_LOG_PIPE.format(name),
             "LOG": PROCESS_LOG.format(name),
+            "LOG_PIPES": paths.LOG_PIPES,
             "RESTRICT": "" if aws_access else _RESTRICT,
             "PHP": _php_directory(system) if php else "",
             # Docker's client is root, and reads its own configuration in another user's home.
@@ -112,7 +113,9 @@ def process_unit(name: str, release: Release, system: System, *, aws_access: boo
 def process_log_units() -> dict[str, str]:
     """Return name -> text of the template units that copy what processes print to their logs."""
     return {
-        PROCESS_LOG_PIPE.format(""): fill("application-log.socket", {"USER": USER}),
+        PROCESS_LOG_PIPE.format(""): fill(
+            "application-log.socket", {"USER": USER, "LOG_PIPES": paths.LOG_PIPES}
+        ),
         PROCESS_LOG.format(""): fill("application-log.service", {"LOG_AGENT": LOG_AGENT}),
     }
 

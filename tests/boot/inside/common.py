@@ -97,22 +97,6 @@ def test_the_rules_leave_no_way_to_the_metadata_service(scene: Scene) -> None:
     assert {**after["container"], "udp": None} == {**refused, "udp": None}
 
 
-def test_an_application_is_not_started_without_the_rules(scene: Scene) -> None:
-    box = scene.box
-    # given rules that somebody's firewall has flushed
-    box.run("nft flush ruleset")
-    assert scene.reaches_metadata("webapp")
-    # when the application is started anew, they are back
-    box.run("systemctl restart web")
-    assert not scene.reaches_metadata("webapp")
-    # and where they cannot be loaded, it is not started
-    box.run(f"mv {paths.METADATA_RULES} /root/; systemctl restart web", check=False)
-    assert box.run("systemctl is-active web", check=False).strip() != "active"
-    assert scene.pid("web") == 0
-    box.run(f"mv /root/metadata.nft {paths.METADATA_RULES}; systemctl restart web")
-    box.wait(scene.all_active, 30, "every service")
-
-
 def test_a_message_reaches_the_application_with_elastic_beanstalks_headers(scene: Scene) -> None:
     id = scene.send("message one", **{"with.dots_and_underscores": "yes"})
     scene.box.wait(lambda: "message one" in scene.received(), 20, "the message")
@@ -152,10 +136,32 @@ def test_generated_files_are_good_on_this_system(scene: Scene) -> None:
     assert found is not None
     assert float(found[1]) < 2.0
     box.run("nginx -t -q && logrotate --debug /etc/worker-tier/logrotate.conf")
+    for unit, exposure in (("web", 5.0), ("nginx", 7.0)):
+        said = box.run(f"systemd-analyze security {unit}.service")
+        found = re.search(rf"{unit}.service: ([\d.]+)", said)
+        assert found is not None
+        print(f"\nexposure of {unit}: {found[1]}")
+        assert float(found[1]) <= exposure
     status = box.run(f"cat /proc/{scene.pid('sqsd')}/status")
     for line in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"):
         assert line in status
     assert "Uid:\t0\t" not in status
+
+
+def test_an_application_is_not_started_without_the_rules(scene: Scene) -> None:
+    box = scene.box
+    # given rules that somebody's firewall has flushed
+    box.run("nft flush ruleset")
+    assert scene.reaches_metadata("webapp")
+    # when the application is started anew, they are back
+    box.run("systemctl restart web")
+    assert not scene.reaches_metadata("webapp")
+    # and where they cannot be loaded, it is not started
+    box.run(f"mv {paths.METADATA_RULES} /root/; systemctl restart web", check=False)
+    assert box.run("systemctl is-active web", check=False).strip() != "active"
+    assert scene.pid("web") == 0
+    box.run(f"mv /root/metadata.nft {paths.METADATA_RULES}; systemctl restart web")
+    box.wait(scene.all_active, 30, "every service")
 
 
 def test_a_second_run_changes_nothing(scene: Scene) -> None:
