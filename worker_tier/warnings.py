@@ -17,6 +17,7 @@ from worker_tier.encryption import own_key
 from worker_tier.periodic import Tasks
 from worker_tier.props import CommonProps
 from worker_tier.queues.existing_queue import place_warnings
+from worker_tier_bootstrap.contract import EXTERNAL
 
 #: Time between EC2's interruption notice and the end of a Spot instance, s.
 _SPOT_NOTICE_SECONDS: Final = 120
@@ -65,6 +66,18 @@ def _application_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
             " for them fails; pass application=WorkerApplication.from_asset(...), or .external()"
             " if user data installs one",
         )
+    if props.get("application_aws_access") is False and not _is_installed(props):
+        yield (
+            "application-aws-access",
+            "application_aws_access=False holds users other than root and the daemon's, and the"
+            " application is not installed by the tier; see that it does not run as root, or pass"
+            " application=WorkerApplication.from_asset(...)",
+        )
+
+
+def _is_installed(props: CommonProps) -> bool:
+    application = props.get("application")
+    return application is not None and application.kind != EXTERNAL
 
 
 def _permission_warnings(

@@ -56,6 +56,10 @@ def test_an_ordinary_tier_warns_of_nothing() -> None:
             lambda stack: {"encryption_key": kms.Key.from_key_arn(stack, "Key", KEY)},
             "encryption_key is imported, so its policy cannot be changed from here",
         ),
+        (
+            lambda stack: {"application_aws_access": False},
+            "see that it does not run as root",
+        ),
         (lambda stack: {"scale_in_protection": True}, "keeps deployments waiting"),
         (
             lambda stack: {"http_host": "10.0.0.7", "signing_key_file": "/etc/key"},
