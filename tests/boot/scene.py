@@ -82,9 +82,8 @@ class Scene:
 
     def without_aws_access(self) -> str:
         """The deployed user data with `application_aws_access=False`."""
-        key = '"application_aws_access":'
-        assert self.deployed.user_data.count(f"{key}true") == 1
-        return self.deployed.user_data.replace(f"{key}true", f"{key}false")
+        assert self._instance()["application_aws_access"] is True
+        return self.with_instance(application_aws_access=False)
 
     # ---- messages
 

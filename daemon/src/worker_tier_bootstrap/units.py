@@ -103,7 +103,7 @@ def process_unit(name: str, release: Release, system: System, *, aws_access: boo
             "LOG_PIPES": paths.LOG_PIPES,
             "RESTRICT": "" if aws_access else _RESTRICT,
             "PHP": _php_directory(system) if php else "",
-            # Docker's client is root, and reads its own configuration in another user's home.
+            # Docker's client runs as root, with the plugins and credential helpers of the machine.
             "CAPABILITIES": "" if docker else "CapabilityBoundingSet=\n",
             "SCRIPT": f"{paths.SCRIPTS}/{name}.sh",
         },
