@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from sqsd.messages.outcome import (
     settle,
 )
 from sqsd.testing.clock import in_virtual_time
+from sqsd.testing.queue import Refusal
 from tests.fakes.running_tier import RunningTier
 
 FAILURES: st.SearchStrategy[Outcome] = st.one_of(
@@ -149,3 +152,39 @@ async def test_a_dead_letter_is_logged_once_and_counts_as_no_deleted_message() -
         assert tier.log.of(events.MESSAGE_DELETED) == []
         (line,) = tier.log.of(events.MESSAGE_DEAD_LETTERED)
         assert (line["message_id"], line["status"]) == (sent, 422)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "options"),
+    [
+        (Answered(500), {"error_visibility_timeout": 0}),
+        (Answered(503), {"error_visibility_timeout": 0}),
+        (Broken.INACTIVE, {"error_visibility_timeout": 0}),
+        (Broken.UNANSWERED, {"error_visibility_timeout": 0}),
+        (Answered(409), {"status_delays": ("409=0",)}),
+        (Answered(409), {"status_delays": ("4xx=0",)}),
+        (Answered(429, retry_after=0), {}),
+        (Answered(503, retry_after=0), {}),
+    ],
+)
+def test_no_delay_of_zero_has_a_message_posted_as_fast_as_sqs_delivers_it(
+    outcome: Outcome, options: dict[str, Any]
+) -> None:
+    delays = []
+    for receive_count in (1, 2, 3, 4, 5, 99):
+        settled = settle(outcome, SqsdOptions(**options), receive_count=receive_count)
+        assert isinstance(settled, Release)
+        delays.append(settled.after_seconds)
+    assert delays == [0, 0, 0, 1, 1, 1]
+
+
+@in_virtual_time
+async def test_a_dead_letter_queue_that_takes_nothing_causes_no_flood_of_posts() -> None:
+    async with RunningTier(
+        error_visibility_timeout=0, dead_letter_statuses=("422",), max_retries=100
+    ) as tier:
+        tier.sqs.fault("SendMessage", *[Refusal("AccessDenied", status=403)] * 100)
+        tier.application.answers(422)
+        tier.sqs.send("bad")
+        await tier.clock.advance(10)
+        assert len(tier.application.posted) <= 13

@@ -101,7 +101,7 @@ APPLICATION_DOWN_STATUSES: Final = frozenset({502, 503})
 BACKOFF: Final = "backoff"
 #: SQS's longest visibility timeout, in seconds; also the longest time one delivery may be hidden.
 LONGEST_VISIBILITY: Final = 43_200
-#: Receives after which a failed message may be visible at once, with error_visibility_timeout 0.
+#: Receives after which a failed message may be visible at once, if a delay of 0 is asked for.
 _PROMPT_RECEIVES: Final = 3
 #: Least wait after each further receive, in seconds. The message would be POSTed as fast as SQS
 #: delivers it, until it is a dead letter.
@@ -152,22 +152,24 @@ def settle(
         case Answered(status=status) if status_is_in(status, options.backpressure_statuses):
             return _post_again(outcome, options, receive_count, jitter, postponed)
         case Answered(status=(429 | 503) as status, retry_after=int(seconds)):
-            return Release(min(seconds, LONGEST_VISIBILITY), f"HTTP {status}")
+            asked = min(seconds, LONGEST_VISIBILITY)
+            return Release(_paced(asked, receive_count), f"HTTP {status}")
         case Answered(status=status) if how := _delay_of(status, options.status_delays):
-            delay = _backoff_seconds(options, receive_count, jitter) if how == BACKOFF else int(how)
-            return Release(delay, f"HTTP {status}")
+            if how == BACKOFF:
+                return Release(_backoff_seconds(options, receive_count, jitter), f"HTTP {status}")
+            return Release(_paced(int(how), receive_count), f"HTTP {status}")
         case Answered(status=status) if status in APPLICATION_DOWN_STATUSES:
-            after = _retry_seconds(options, receive_count, jitter)
+            after = retry_seconds(options, receive_count, jitter)
             return Release(after, f"HTTP {status}", unless_down=True)
         case Answered(status=status):
-            return Release(_retry_seconds(options, receive_count, jitter), f"HTTP {status}")
+            return Release(retry_seconds(options, receive_count, jitter), f"HTTP {status}")
         case Unreachable():
             return Hold(outcome.value)
         case Broken.UNANSWERED:
-            after = _retry_seconds(options, receive_count, jitter)
+            after = retry_seconds(options, receive_count, jitter)
             return Release(after, outcome.value, unless_down=True)
         case Broken():
-            return Release(_retry_seconds(options, receive_count, jitter), outcome.value)
+            return Release(retry_seconds(options, receive_count, jitter), outcome.value)
         case _:
             assert_never(outcome)
 
@@ -183,12 +185,20 @@ def down_seconds(options: SqsdOptions) -> int:
     return _DOWN_RELEASE_SECONDS if after is None else after
 
 
-def _retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
+def retry_seconds(options: SqsdOptions, receive_count: int, jitter: float) -> int | None:
+    """Return for how long to release a failed message if nothing asks for another time.
+
+    None leaves it to its visibility timeout.
+    """
     if options.retry_policy == BACKOFF:
         return _backoff_seconds(options, receive_count, jitter)
-    if options.error_visibility_timeout == 0 and receive_count > _PROMPT_RECEIVES:
-        return _LEAST_RETRY_SECONDS
-    return options.error_visibility_timeout
+    after = options.error_visibility_timeout
+    return None if after is None else _paced(after, receive_count)
+
+
+def _paced(seconds: int, receive_count: int) -> int:
+    """Return a delay that was asked for, or a second in place of 0 after some receives."""
+    return seconds or (_LEAST_RETRY_SECONDS if receive_count > _PROMPT_RECEIVES else 0)
 
 
 def _post_again(
@@ -197,7 +207,7 @@ def _post_again(
     reason = f"HTTP {answer.status}"
     if answer.retry_after is None:
         pause = doubled(_BUSY_SECONDS, postponed, _LONGEST_BUSY_SECONDS)
-        failed = _retry_seconds(options, receive_count, jitter)
+        failed = retry_seconds(options, receive_count, jitter)
         return PostAgain(round(pause), Release(failed, reason))
     seconds = min(answer.retry_after, LONGEST_VISIBILITY)
     return PostAgain(max(_BUSY_SECONDS, seconds), Release(seconds, reason))

@@ -71,6 +71,7 @@ from sqsd.messages.outcome import (
     describe,
     down_seconds,
     is_application_down,
+    retry_seconds,
     settle,
     status_is_in,
 )
@@ -520,7 +521,8 @@ class MessageState:
         """The dead-letter queue could not be reached: release the message, to try again."""
         actions: list[Action] = []
         self._unsettled.messages.pop(in_flight.message.message_id, None)
-        after = self._options.error_visibility_timeout
+        message = in_flight.message
+        after = retry_seconds(self._options, message.receive_count, jitter(message))
         reason = f"{reason}; the dead-letter queue took nothing"
         self._release_group(in_flight, after, reason, now, actions)
         return actions
