@@ -158,12 +158,17 @@ def _has_dead_letters(props: CommonProps) -> bool:
 
 
 def _dead_letter_problems(props: CommonProps, options: contract.SqsdOptions) -> list[str]:
-    if not options.dead_letter_statuses or _has_dead_letters(props):
+    if _has_dead_letters(props):
         return []
+    needs = []
+    if options.dead_letter_statuses:
+        needs.append(f"dead_letter_statuses ({', '.join(options.dead_letter_statuses)}) need")
+    if options.on_dead_letter_path is not None:
+        needs.append(f"on_dead_letter_path ({options.on_dead_letter_path}) needs")
     return [
-        f"dead_letter_statuses ({', '.join(options.dead_letter_statuses)}) need a dead-letter"
-        " queue, and there is none; give the queue one by dead_letter_queue or, if it exists, by a"
-        " redrive policy"
+        f"{need} a dead-letter queue, and there is none; give the queue one by dead_letter_queue"
+        " or, if it exists, by a redrive policy"
+        for need in needs
     ]
 
 

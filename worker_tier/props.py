@@ -209,6 +209,11 @@ class SqsdProps(TypedDict, total=False):
     """Response statuses that move a message to the dead-letter queue at once, such as `422` or
     `4xx`. Default: none. Use it for messages that can never succeed."""
 
+    on_dead_letter_path: str | None
+    """Path on which the application is POSTed a message whose last attempt has failed, before it is
+    in the dead-letter queue; header `X-Aws-Sqsd-Dead-Letter-Reason` says why. At least once; what
+    SQS moves by itself is not POSTed. Default: none."""
+
     backpressure_statuses: Sequence[str] | None
     """Response statuses with which the application asks for a message again later, such as `429`:
     the message is held, and posted again after `Retry-After`, or after a growing pause. No receive

@@ -96,3 +96,46 @@ def test_a_status_buries_at_once_with_the_reason(tier: Tier) -> None:
         contract.ATTRIBUTE_REASON: "HTTP 422",
         contract.ATTRIBUTE_FIRST_MESSAGE_ID: message_id,
     }
+
+
+def test_a_message_whose_last_attempt_failed_is_posted_on_its_way_to_the_dead_letters(
+    tier: Tier,
+) -> None:
+    tier.set_up(max_retries=2)
+    tier.application.answer = lambda path, *_: (200 if path == "/gone" else 500, 0.0)
+    tier.start_daemon(on_dead_letter_path="/gone", max_retries=2, error_visibility_timeout=1)
+    (message_id,) = tier.send("malformed")
+    eventually(lambda: tier.counts() == {"visible": 0, "in_flight": 0, "dead": 1})
+    assert [post.path for post in tier.application.posts] == ["/", "/", "/gone"]
+    last = tier.application.posts[-1]
+    assert last.body == b"malformed"
+    assert last.headers["x-aws-sqsd-msgid"] == message_id
+    assert last.headers["x-aws-sqsd-receive-count"] == "2"
+    assert last.headers["x-aws-sqsd-dead-letter-reason"] == "HTTP 500"
+
+
+def test_a_daemon_that_dies_during_that_post_loses_no_message(tier: Tier) -> None:
+    # given a daemon that is killed before the application answers the POST
+    tier.set_up()
+    began: list[str] = []
+
+    def answer(path: str, _headers: Mapping[str, str], _body: bytes) -> tuple[int, float]:
+        began.append(path)
+        return (422, 0.0) if path == "/" else (200, 60.0 if len(began) == 2 else 0.0)
+
+    tier.application.answer = answer
+    options = {
+        "on_dead_letter_path": "/gone",
+        "dead_letter_statuses": ("422",),
+        "visibility_timeout": 3,
+        "inactivity_timeout": 2,
+    }
+    daemon = tier.start_daemon(**options)
+    tier.send("malformed")
+    eventually(lambda: began == ["/", "/gone"])
+    daemon.kill()
+    # when another one receives the message
+    tier.start_daemon(**options)
+    # then the application learns of it, and the dead-letter queue has it once
+    eventually(lambda: tier.counts() == {"visible": 0, "in_flight": 0, "dead": 1})
+    assert began == ["/", "/gone", "/", "/gone"]

@@ -22,6 +22,7 @@ from sqsd.messages.in_flight import (
     InFlightMessage,
     LogEvent,
     Post,
+    PostDeadLetter,
     State,
 )
 from sqsd.messages.message import Message
@@ -54,6 +55,8 @@ class Dispatching(RuleBasedStateMachine):
         self.stored: list[Stored] = []
         self.receives: list[Receive] = []
         self.running: dict[str, InFlightMessage] = {}
+        #: What is being POSTed on `on_dead_letter_path`.
+        self.posting: dict[str, InFlightMessage] = {}
         #: What the application answered 200, or was suppressed or expired: may be deleted.
         self.done: set[str] = set()
         self.failed: set[InFlightMessage] = set()
@@ -74,6 +77,7 @@ class Dispatching(RuleBasedStateMachine):
         heartbeat=st.booleans(),
         wait=st.sampled_from([0, 20]),
         retries=st.sampled_from([1, 2, 10]),
+        on_dead_letter_path=st.sampled_from([None, "/dead"]),
     )
     def start(
         self,
@@ -84,6 +88,7 @@ class Dispatching(RuleBasedStateMachine):
         heartbeat: bool,
         wait: int,
         retries: int,
+        on_dead_letter_path: str | None,
     ) -> None:
         self.fifo = fifo
         self.options = SqsdOptions(
@@ -97,6 +102,7 @@ class Dispatching(RuleBasedStateMachine):
             backpressure_statuses=("409",),
             wait_time_seconds=wait,
             max_retries=retries,
+            on_dead_letter_path=on_dead_letter_path,
         )
         self.state = MessageState(self.options, fifo=fifo, gate=Gate(connections))
         while self.state.gate.probed(alive=True, now=0.0) is not None:
@@ -189,9 +195,23 @@ class Dispatching(RuleBasedStateMachine):
         if outcome == Answered(200):
             self.done.add(message_id)
         self._do(self.state.answered(in_flight, outcome, self.now))
-        waits = in_flight.state in (State.HELD, State.SUSPICIOUS, State.POSTPONED)
+        waits = in_flight.state in (
+            State.HELD,
+            State.SUSPICIOUS,
+            State.POSTPONED,
+            State.DEAD_LETTER_WAITING,
+        )
         if outcome not in (Answered(200), Answered(422)) and not waits:
             self.failed.add(in_flight)  # with 422 it is hidden while it is being dead-lettered
+
+    @precondition(lambda self: self.posting)
+    @rule(data=st.data(), outcome=st.sampled_from([Answered(200), *FAILURES]))
+    def answer_dead_letter(self, data: st.DataObject, outcome: Outcome) -> None:
+        message_id = data.draw(st.sampled_from(sorted(self.posting)))
+        in_flight = self.posting.pop(message_id)
+        self._do(self.state.dead_letter_answered(in_flight, outcome, self.now))
+        if in_flight.state is State.RELEASING:
+            self.failed.add(in_flight)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
@@ -252,7 +272,9 @@ class Dispatching(RuleBasedStateMachine):
     @rule()
     def begin_heartbeats(self) -> None:
         due = self.state.heartbeats(self.now)
-        assert not due or self.options.heartbeat or self.fifo or self.waited  # for these, once
+        given_up = (State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING)
+        others = [in_flight for in_flight, _ in due if in_flight.state not in given_up]
+        assert not others or self.options.heartbeat or self.fifo or self.waited  # for these, once
         for in_flight, seconds in due:
             assert in_flight.state is not State.RELEASING
             assert in_flight not in self.failed, "a heartbeat after a failure"
@@ -290,9 +312,10 @@ class Dispatching(RuleBasedStateMachine):
         """Held messages start, or are released; `_do` checks that no open receive brings them."""
         open_now = self._is_open() and not self.state.draining
         self.waited |= open_now and self.state.may_hold
-        self._do(self.state.settle_held(self.state.gate.limit - len(self.running), self.now))
+        free = self.state.gate.limit - len(self.running) - len(self.posting)
+        self._do(self.state.settle_held(free, self.now))
         if open_now:
-            assert len(self.running) <= self.options.http_connections
+            assert len(self.running) + len(self.posting) <= self.options.http_connections
 
     @precondition(lambda self: not self.state.draining)
     @rule(paused=st.booleans())
@@ -313,6 +336,8 @@ class Dispatching(RuleBasedStateMachine):
             match action:
                 case Post(in_flight=in_flight):
                     self._check_post(in_flight)
+                case PostDeadLetter(in_flight=in_flight):
+                    self._check_dead_letter_post(in_flight)
                 case DeleteMessage(in_flight=in_flight):
                     message_id = in_flight.message.message_id
                     assert message_id in self.done, f"{message_id} deleted without a 200"
@@ -351,6 +376,16 @@ class Dispatching(RuleBasedStateMachine):
             assert mine.group not in running, "two of a group at one time"
         self.running[message.message_id] = in_flight
 
+    def _check_dead_letter_post(self, in_flight: InFlightMessage) -> None:
+        message_id = in_flight.message.message_id
+        assert self.options.on_dead_letter_path
+        assert self._is_open()
+        assert message_id not in self.posting, "one id is posted twice at one time"
+        assert message_id not in self.running, "posted as given up while it runs"
+        assert message_id not in self.done, "posted as given up though it was done"
+        self._assert_not_settling(in_flight)
+        self.posting[message_id] = in_flight
+
     def _has_no_receive_left(self, message: Message) -> bool:
         """Whether a release of this message would have one dead-lettered untried."""
         here = [
@@ -383,6 +418,9 @@ class Dispatching(RuleBasedStateMachine):
         if hasattr(self, "state"):
             running = [f for f in self.state.messages() if f.state is State.RUNNING]
             assert {f.message.message_id: f for f in running} == self.running
+            posting = [f for f in self.state.messages() if f.state is State.DEAD_LETTER_POSTING]
+            assert {f.message.message_id: f for f in posting} == self.posting
+            assert self.state.running == len(running) + len(posting)
 
     @invariant()
     def no_more_is_held_than_there_are_connections(self) -> None:
@@ -403,7 +441,10 @@ class Dispatching(RuleBasedStateMachine):
         for receive in take(self.receives):
             self.state.receive_ended(receive)
         self._do(self.state.settle_held(0, self.now))
-        while self.running or self.heartbeats or self._settles_left():
+        while self.running or self.posting or self.heartbeats or self._settles_left():
+            for message_id in sorted(self.posting):
+                in_flight = self.posting.pop(message_id)
+                self._do(self.state.dead_letter_answered(in_flight, Broken.CUT, self.now))
             for message_id in sorted(self.running):
                 self.done.add(message_id)
                 in_flight = self.running.pop(message_id)

@@ -114,6 +114,8 @@ def test_an_existing_queue_without_dead_letters_is_allowed_and_has_no_alarm_on_t
         tier.metric_dead_letters()
     (problem,) = problems_of(queue=queue, dead_letter_statuses=["410"])
     assert problem.startswith("dead_letter_statuses (410) need a dead-letter queue")
+    (problem,) = problems_of(queue=queue, on_dead_letter_path="/gone")
+    assert problem.startswith("on_dead_letter_path (/gone) needs a dead-letter queue")
 
 
 @pytest.mark.parametrize(

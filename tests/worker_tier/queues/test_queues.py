@@ -258,6 +258,7 @@ def test_a_work_queue_can_do_without_dead_letters() -> None:
     [
         ({"max_retries": 3}, "max_retries counts receives before the dead-letter queue"),
         ({"dead_letter_statuses": ["410"]}, "dead_letter_statuses (410) need a dead-letter"),
+        ({"on_dead_letter_path": "/gone"}, "on_dead_letter_path (/gone) needs a dead-letter queue"),
         ({"dead_letter_retention_period": Duration.days(9)}, "dead_letter_retention_period is for"),
     ],
 )

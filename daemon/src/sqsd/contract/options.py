@@ -125,6 +125,12 @@ class SqsdOptions:
         check.list_of(check.status),
         "statuses that send a message to the dead-letter queue at once",
     )
+    on_dead_letter_path: str | None = _option(
+        None,
+        check.or_none(check.path),
+        "path that a message is POSTed on when its last attempt has failed, before the dead-letter"
+        " queue has it; null for none",
+    )
     backpressure_statuses: tuple[str, ...] = _option(
         (),
         check.list_of(check.status),

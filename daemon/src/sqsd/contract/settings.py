@@ -191,9 +191,12 @@ class TierSettings:
         urls = [q.get("queue_url") for q in (document, *_listed(more)) if isinstance(q, Mapping)]
         problems += _queues_problems(urls, options, queues)
         given = document.get("options")
-        sends_dead_letters = isinstance(given, Mapping) and given.get("dead_letter_statuses")
-        if sends_dead_letters and not document.get("dead_letter_queue_url"):
-            problems.append("dead_letter_statuses need dead_letter_queue_url; name the queue")
+        if isinstance(given, Mapping) and not document.get("dead_letter_queue_url"):
+            problems += [
+                f"{name} {verb} dead_letter_queue_url; name the queue"
+                for name, verb, _ in _NEED_DEAD_LETTERS
+                if given.get(name)
+            ]
         if problems or options is None:
             raise InvalidSettings(problems, source)
         resources = TierResources(**{name: document.get(name) for name in known})  # type: ignore[arg-type]
@@ -206,6 +209,11 @@ class TierSettings:
         )
 
 
+#: Options that are of no use without a dead-letter queue, each with its verb and its value for off.
+_NEED_DEAD_LETTERS: Final = (
+    ("dead_letter_statuses", "need", "[]"),
+    ("on_dead_letter_path", "needs", "null"),
+)
 #: Keys of `tier.json` besides the names of `TierResources`.
 _OTHER_KEYS: Final = frozenset({"version", "cron_file", "options", "weight", "more_queues"})
 
@@ -334,11 +342,13 @@ def _queues_problems(
         except InvalidSettings as error:
             problems += [f"queue {queue.queue_url}: {problem}" for problem in error.problems]
             continue
-        if chosen.dead_letter_statuses and not queue.dead_letter_queue_url:
-            problems.append(
-                f"queue {queue.queue_url}: dead_letter_statuses need dead_letter_queue_url; name"
-                " the queue, or set its dead_letter_statuses to []"
-            )
+        if not queue.dead_letter_queue_url:
+            problems += [
+                f"queue {queue.queue_url}: {name} {verb} dead_letter_queue_url; name the queue,"
+                f" or set its {name} to {off}"
+                for name, verb, off in _NEED_DEAD_LETTERS
+                if getattr(chosen, name)
+            ]
     return problems
 
 

@@ -29,6 +29,9 @@ HEADER_ENCODED: Final = "X-Aws-Sqsd-Encoded"
 #: Ours: `t=<epoch seconds>,v1=<hex of HMAC-SHA256>`, with a `v1` for each key; what is signed is in
 #: `http/signature.py`.
 HEADER_SIGNATURE: Final = "X-Aws-Sqsd-Signature"
+#: Ours: why the message becomes a dead letter, such as `HTTP 500`; in each POST on
+#: `on_dead_letter_path` and in no other.
+HEADER_DEAD_LETTER_REASON: Final = "X-Aws-Sqsd-Dead-Letter-Reason"
 ACCEPT_ENCODING: Final = "gzip, compressed"
 #: Ours: each is sent only if the option `extra_headers` names it.
 HEADER_RECEIPT_HANDLE: Final = "X-Aws-Sqsd-Receipt-Handle"

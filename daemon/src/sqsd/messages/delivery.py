@@ -18,6 +18,8 @@ from sqsd.messages.runtime import Runtime
 
 #: Takes the end of a dispatch; called exactly once for each, from the event loop.
 Answered = Callable[[InFlightMessage, Outcome | Suppressed], None]
+#: Takes the end of a POST on `on_dead_letter_path`; called as `Answered` is.
+DeadLetterAnswered = Callable[[InFlightMessage, Outcome], None]
 
 
 class Delivery(Protocol):
@@ -25,6 +27,11 @@ class Delivery(Protocol):
 
     def send(self, in_flight: InFlightMessage, answered: Answered) -> None:
         """Have a message processed. Never raises because of what the message contains."""
+
+    def send_dead_letter(
+        self, in_flight: InFlightMessage, reason: str, answered: DeadLetterAnswered
+    ) -> None:
+        """POST a message on `on_dead_letter_path`. Never raises because of what it contains."""
 
     def given_up(self, message: Message) -> None:
         """The message is not dispatched again: dead-lettered, expired, or out of receives."""
@@ -90,6 +97,19 @@ class ApplicationDelivery:
         self._application.post(request, partial(answered, in_flight))
         in_flight.posted(self._clock.monotonic())
 
+    def send_dead_letter(
+        self, in_flight: InFlightMessage, reason: str, answered: DeadLetterAnswered
+    ) -> None:
+        message = in_flight.message
+        at, hidden_until = self._moments(in_flight.hidden_until)
+        try:
+            request = self._builder.build_dead_letter(message, reason, at, hidden_until)
+        except Exception as error:  # as in `build`
+            self._log.emit(events.DAEMON_FAILED, message_id=message.message_id, reason=repr(error))
+            self._loop.call_soon(answered, in_flight, Broken.DEFECT)
+        else:
+            self._application.post(request, partial(answered, in_flight))
+
     def given_up(self, message: Message) -> None:
         """Nothing is recorded about messages."""
 
@@ -103,6 +123,10 @@ class ApplicationDelivery:
         """Nothing is under way beside requests."""
 
     def _build_with_extras(self, message: Message) -> Request:
+        at, hidden_until = self._moments(message.received_at + self._visibility_timeout)
+        return self._builder.build(message, at, hidden_until)
+
+    def _moments(self, hidden_until: float) -> tuple[float, float]:
+        """Return this moment, and a monotonic one, both in seconds since 1970."""
         at = self._clock.time()
-        hidden = message.received_at + self._visibility_timeout - self._clock.monotonic()
-        return self._builder.build(message, at, at + hidden)
+        return at, at + hidden_until - self._clock.monotonic()

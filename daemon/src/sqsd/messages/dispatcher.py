@@ -27,6 +27,7 @@ from sqsd.messages.in_flight import (
     InFlightMessage,
     LogEvent,
     Post,
+    PostDeadLetter,
     State,
 )
 from sqsd.messages.message import Message
@@ -242,12 +243,20 @@ class Dispatcher:
             return
         self._receiver.answered(now - in_flight.dispatched_at)
         actions = self._state.answered(in_flight, outcome, now)
-        gate = self._state.gate
-        if (gate.suspects or not gate.is_open) and not self._state.draining:
-            self._connections.keeper.check()
+        self._check_gate()
         if in_flight.state is State.POSTPONED:
             self._connections.keeper.widen()
         self._step(actions)
+
+    def _dead_letter_answered(self, in_flight: InFlightMessage, outcome: Outcome) -> None:
+        actions = self._state.dead_letter_answered(in_flight, outcome, self._clock.monotonic())
+        self._check_gate()
+        self._step(actions)
+
+    def _check_gate(self) -> None:
+        gate = self._state.gate
+        if (gate.suspects or not gate.is_open) and not self._state.draining:
+            self._connections.keeper.check()
 
     async def _settled(self, results: AsyncIterator[list[Action]]) -> None:
         async for actions in results:
@@ -308,6 +317,10 @@ class Dispatcher:
                         self._delivery.given_up(action.given_up.message)
                 case ChangeVisibility():
                     self._releases.add(action)
+                case PostDeadLetter():
+                    self._delivery.send_dead_letter(
+                        action.in_flight, action.reason, self._dead_letter_answered
+                    )
                 case DeadLetterMessage():
                     sent = self._settler.dead_letter(action)
                     self._tasks.start(self._settled(sent), "dead letter")

@@ -23,6 +23,8 @@ class State(Enum):
     HELD = "held"
     SUSPICIOUS = "waiting for a probe of the application"
     POSTPONED = "waiting because the application was busy"
+    DEAD_LETTER_WAITING = "waiting for its POST on on_dead_letter_path"
+    DEAD_LETTER_POSTING = "posted on on_dead_letter_path"
     DELETING = "deleting"
     RELEASING = "releasing"
     DEAD_LETTERING = "on its way to the dead-letter queue"
@@ -111,6 +113,16 @@ class Post(NamedTuple):
     in_flight: InFlightMessage
 
 
+class PostDeadLetter(NamedTuple):
+    """POST the message on `on_dead_letter_path`, with the reason.
+
+    `MessageState.dead_letter_answered` takes the outcome.
+    """
+
+    in_flight: InFlightMessage
+    reason: str
+
+
 class DeleteMessage(NamedTuple):
     """Delete the message; `MessageState.deleted` or `delete_failed` takes the result."""
 
@@ -145,7 +157,7 @@ class LogEvent(NamedTuple):
     given_up: InFlightMessage | None = None
 
 
-Action = Post | DeleteMessage | ChangeVisibility | DeadLetterMessage | LogEvent
+Action = Post | PostDeadLetter | DeleteMessage | ChangeVisibility | DeadLetterMessage | LogEvent
 
 
 def jitter(message: Message) -> float:

@@ -12,7 +12,7 @@ from typing import Protocol
 from sqsd.base.ports import EventLog
 from sqsd.base.tasks import Tasks
 from sqsd.contract import Occurrence, events
-from sqsd.messages.delivery import Answered, ApplicationDelivery
+from sqsd.messages.delivery import Answered, ApplicationDelivery, DeadLetterAnswered
 from sqsd.messages.in_flight import InFlightMessage, State
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Outcome, Suppressed
@@ -58,6 +58,11 @@ class OccurrenceDelivery:
         else:
             work = self._send_occurrence(in_flight, request, occurrence, answered)
             self._lookups.start(work, "send scheduled")
+
+    def send_dead_letter(
+        self, in_flight: InFlightMessage, reason: str, answered: DeadLetterAnswered
+    ) -> None:
+        self._delivery.send_dead_letter(in_flight, reason, answered)
 
     def given_up(self, message: Message) -> None:
         occurrence = occurrence_of(message)

@@ -74,6 +74,7 @@ class RequestBuilder:
         self.extras = extras
         self._attribute_bytes = options.attribute_header_bytes
         self._http_path = options.http_path
+        self._on_dead_letter_path = options.on_dead_letter_path
         self._via_sns = options.via_sns
         self._first = (
             f"Content-Type: {options.mime_type}\r\n"
@@ -101,34 +102,66 @@ class RequestBuilder:
             path, body = self._http_path, message.body
             head = self._head(message, path, path, sender, "", len(body))
             return Request(head, body, path, None, None, ())
+        return self._with_attributes(message, at, hidden_until)
+
+    def build_dead_letter(
+        self, message: Message, reason: str, at: float, hidden_until: float
+    ) -> Request:
+        """Return the request on `on_dead_letter_path`: body and headers as before, and the reason.
+
+        Args:
+            at: seconds since 1970 at this moment.
+            hidden_until: seconds since 1970 at which the message's visibility ends.
+        """
+        if self._via_sns:
+            message = unwrap(message)
+        return self._with_attributes(message, at, hidden_until, reason)
+
+    def _with_attributes(
+        self, message: Message, at: float, hidden_until: float, reason: str | None = None
+    ) -> Request:
+        """Return the request for a message with all of its headers.
+
+        Args:
+            reason: why the message becomes a dead letter, for `on_dead_letter_path`; or None.
+        """
+        sender = message.sender_id
         headers = _AttributeHeaders(message, self._attribute_bytes)
         sender = headers.value(contract.HEADER_SENDER_ID, sender)
         if self.extras is not None:
             headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
         scheduled_time = headers.reserved(contract.ATTRIBUTE_SCHEDULED_TIME)
         named_path = headers.reserved(contract.ATTRIBUTE_PATH)
-        if scheduled_time is None:
-            shown = self._http_path
-            if named_path is not None:
-                shown = headers.value(contract.HEADER_PATH, named_path)
-            lines = headers.render()
-            head = self._head(message, self._http_path, shown, sender, lines, len(message.body))
-            return Request(head, message.body, self._http_path, None, None, headers.skipped)
-        path = self._http_path if named_path is None else named_path
-        task_name = headers.reserved(contract.ATTRIBUTE_TASK_NAME) or ""
-        scheduled_at = _moment(scheduled_time)
-        shown_at = scheduled_time if scheduled_at is None else scheduled_at.strftime(_ISO)
+        target = path = shown = self._http_path
+        body, task_name, scheduled_at = message.body, None, None
+        if scheduled_time is not None:
+            path = path if named_path is None else named_path
+            target, body = _target(path), b""
+            task_name, scheduled_at = self._scheduled(headers, message, scheduled_time)
+        if named_path is not None:
+            shown = headers.value(contract.HEADER_PATH, named_path)
+        if reason is not None:
+            assert self._on_dead_letter_path is not None
+            target = path = self._on_dead_letter_path
+            headers.add_dead_letter_reason(reason)
+        lines = headers.render()
+        head = self._head(message, target, shown, sender, lines, len(body))
+        return Request(head, body, path, task_name, scheduled_at, headers.skipped)
+
+    def _scheduled(
+        self, headers: _AttributeHeaders, message: Message, scheduled_time: str
+    ) -> tuple[str, datetime | None]:
+        """Add the headers of a periodic task. Returns its name, and its time or None if unclear."""
+        name = headers.reserved(contract.ATTRIBUTE_TASK_NAME) or ""
+        at = _moment(scheduled_time)
+        shown_at = scheduled_time if at is None else at.strftime(_ISO)
         headers.scheduled = (
             f"{contract.HEADER_SCHEDULED_AT}:"
             f" {headers.value(contract.HEADER_SCHEDULED_AT, shown_at)}\r\n"
             f"{contract.HEADER_TASK_NAME}:"
-            f" {headers.value(contract.HEADER_TASK_NAME, task_name)}\r\n"
+            f" {headers.value(contract.HEADER_TASK_NAME, name)}\r\n"
         )
-        shown = headers.value(contract.HEADER_PATH, path)
-        target = _target(path)
-        head = self._head(message, target, shown, sender, headers.render(), 0)
-        task_name = _text(message, contract.ATTRIBUTE_TASK_NAME) or ""
-        return Request(head, b"", path, task_name, scheduled_at, headers.skipped)
+        return _text(message, contract.ATTRIBUTE_TASK_NAME) or "", at
 
     def _head(
         self, message: Message, target: str, path: str, sender: str, extra: str, length: int
@@ -225,6 +258,11 @@ class _AttributeHeaders:
             return value
         self._encoded[name] = None
         return _percent_encode(value)
+
+    def add_dead_letter_reason(self, reason: str) -> None:
+        """Add why the message becomes a dead letter, after the lines of a periodic task."""
+        value = self.value(contract.HEADER_DEAD_LETTER_REASON, reason)
+        self.scheduled += f"{contract.HEADER_DEAD_LETTER_REASON}: {value}\r\n"
 
     def render(self) -> str:
         """Return all lines that come before EB's last ones."""

@@ -8,6 +8,8 @@
        |                        |                                 +--application down--> HELD
        |                        +--backpressure_statuses--> POSTPONED --after a pause--> RUNNING
        |                        +--dead_letter_statuses--> DEAD_LETTERING --> DELETING --> gone
+       |  (before DEAD_LETTERING, and before RELEASING without a receive left, comes the POST on
+       |   on_dead_letter_path: DEAD_LETTER_WAITING, DEAD_LETTER_POSTING; see `dead_letter_posts`)
        +--> DELETING (expired, or answered 200 before) and RELEASING (too late)
        +--> HELD (drain, closed gate) --no receive is open--> RELEASING --> gone
                  +--the gate opens--> RUNNING
@@ -22,8 +24,8 @@ Promised, under any order of events:
 - a message is released sooner than its visibility timeout ends only where an option or the
   application says so, or untried; one that met no application is held, and is posted first
   when the gate opens;
-- no more than `http_connections` messages are WAITING, HELD, SUSPICIOUS, POSTPONED or RUNNING
-  (with several queues, in all).
+- no more than `http_connections` messages are WAITING, HELD, SUSPICIOUS, POSTPONED, RUNNING or
+  POSTed on `on_dead_letter_path` (with several queues, in all).
 
 Not promised: that SQS delivers a message once. Two instances may hold copies (standard queues),
 and a message whose visibility ran out may run elsewhere. The application must be idempotent.
@@ -40,6 +42,7 @@ from typing import Any, Final
 
 from sqsd.contract import BATCH_ENTRIES, SqsdOptions, events
 from sqsd.messages import visibility
+from sqsd.messages.dead_letter_posts import DeadLetterPost, DeadLetterPosts
 from sqsd.messages.expiry import expired_age
 from sqsd.messages.gate import Gate
 from sqsd.messages.groups import MessageGroups
@@ -52,6 +55,7 @@ from sqsd.messages.in_flight import (
     InFlightMessage,
     LogEvent,
     Post,
+    PostDeadLetter,
     State,
     jitter,
     log_fields,
@@ -94,6 +98,10 @@ _APPLICATION_DOWN: Final = "the application does not answer"
 #: Shortest time for which a message that met no application is held before another instance may
 #: have it, in seconds; at least its visibility timeout. A restart or a deployment takes less.
 _HOLD_SECONDS: Final = 900
+#: States of messages that `settle_held` starts or settles.
+_FOR_SETTLE_HELD: Final = frozenset(
+    {State.HELD, State.SUSPICIOUS, State.POSTPONED, State.DEAD_LETTER_WAITING}
+)
 
 
 class MessageState:
@@ -121,6 +129,8 @@ class MessageState:
         #: WAITING, HELD, SUSPICIOUS, POSTPONED and RUNNING messages: each occupies a connection.
         self._in_flight: dict[str, InFlightMessage] = {}
         self._unsettled = Unsettled()
+        #: Of messages that are given up, or None without `on_dead_letter_path`.
+        self._dead_letter_posts = DeadLetterPosts(options) if options.on_dead_letter_path else None
         self._groups = MessageGroups()
         self._receives: list[Receive] = []
         #: FIFO: until when at least two receives are open that ask for more than one message.
@@ -128,7 +138,7 @@ class MessageState:
         self._wide_receives_until = 0.0
         #: FIFO: ids of messages of the receive at hand that are tried in spite of a drain.
         self._tried_in_drain: set[str] = set()
-        #: Some messages may be HELD, SUSPICIOUS or POSTPONED, for `settle_held` to settle.
+        #: Some messages may be in a state of `_FOR_SETTLE_HELD`.
         self.may_hold = False
 
     # ---- questions
@@ -140,8 +150,9 @@ class MessageState:
 
     @property
     def running(self) -> int:
-        """How many messages the application has."""
-        return sum(in_flight.state is State.RUNNING for in_flight in self._in_flight.values())
+        """How many requests the application has."""
+        posts = (State.RUNNING, State.DEAD_LETTER_POSTING)
+        return sum(in_flight.state in posts for in_flight in self._in_flight.values())
 
     @property
     def open_receives(self) -> int:
@@ -319,11 +330,8 @@ class MessageState:
             case Delete():
                 self._delete(in_flight, actions)
                 self._run_next_of_group(in_flight, now, actions)
-            case DeadLetter(reason=reason):
-                in_flight.state = State.DEAD_LETTERING
-                self._unsettled.messages[in_flight.message.message_id] = in_flight
-                # Its group waits: if this fails, the message must not be overtaken.
-                actions.append(DeadLetterMessage(in_flight, reason))
+            case DeadLetter():
+                self._dead_letter(in_flight, settlement, now, actions)
             case PostAgain():
                 self._postpone(in_flight, settlement, now, actions)
             case Hold(reason=reason):
@@ -335,6 +343,29 @@ class MessageState:
                     settlement = self._release_of_cut(in_flight, settlement, now)
                 self._release_failed_message(in_flight, settlement, now, actions)
         return actions
+
+    def _dead_letter(
+        self,
+        in_flight: InFlightMessage,
+        dead_letter: DeadLetter,
+        now: float,
+        actions: list[Action],
+    ) -> None:
+        """Send a message to the dead-letter queue.
+
+        Its group waits: if that fails, the message must not be overtaken.
+        """
+        if self._dead_letter_posts is not None:
+            self._give_up(in_flight, dead_letter, now)
+            return
+        self._dead_letter_now(in_flight, dead_letter.reason, actions)
+
+    def _dead_letter_now(
+        self, in_flight: InFlightMessage, reason: str, actions: list[Action]
+    ) -> None:
+        in_flight.state = State.DEAD_LETTERING
+        self._unsettled.messages[in_flight.message.message_id] = in_flight
+        actions.append(DeadLetterMessage(in_flight, reason))
 
     def _release_of_cut(self, in_flight: InFlightMessage, release: Release, now: float) -> Release:
         """Return how to release a message whose request was cut, and may still run.
@@ -474,6 +505,21 @@ class MessageState:
         now: float,
         actions: list[Action],
     ) -> None:
+        # Where the dead-letter queue took nothing the message has been POSTed.
+        given_up = self._dead_letter_posts is not None and self._is_last_receive(in_flight)
+        if given_up and in_flight.state is not State.DEAD_LETTERING:
+            self._give_up(in_flight, Release(after, reason), now)
+        else:
+            self._release_now(in_flight, after, reason, now, actions)
+
+    def _release_now(
+        self,
+        in_flight: InFlightMessage,
+        after: int | None,
+        reason: str,
+        now: float,
+        actions: list[Action],
+    ) -> None:
         message = in_flight.message
         if after is None:
             after = visibility.remaining_seconds(in_flight, self._options, now)
@@ -526,6 +572,75 @@ class MessageState:
         reason = f"{reason}; the dead-letter queue took nothing"
         self._release_group(in_flight, after, reason, now, actions)
         return actions
+
+    # ---- the POST on `on_dead_letter_path`
+
+    def _give_up(
+        self, in_flight: InFlightMessage, settlement: Release | DeadLetter, now: float
+    ) -> None:
+        """Have a message POSTed on `on_dead_letter_path` before it is settled."""
+        assert self._dead_letter_posts is not None
+        self._dead_letter_posts.add(in_flight, settlement, now)
+        visibility.started_late(in_flight, self._options, now)
+        self._in_flight[in_flight.message.message_id] = in_flight
+        self.may_hold = True
+
+    def _settle_dead_letter_posts(self, free: int, now: float) -> list[Action]:
+        posts, actions = self._dead_letter_posts, list[Action]()
+        if posts is None:
+            return actions
+        hopeless = posts.hopeless(
+            now,
+            draining=self.draining,
+            drain_is_over=self._drain_is_over,
+            gate_is_open=self.gate.is_open,
+        )
+        for post, reason in hopeless:
+            self._end_dead_letter_post(post, reason, now, actions)
+        if self.gate.is_open:
+            for post in posts.due(now)[: max(0, free)]:
+                post.in_flight.state = State.DEAD_LETTER_POSTING
+                actions.append(PostDeadLetter(post.in_flight, post.settlement.reason))
+        return actions
+
+    def dead_letter_answered(
+        self, in_flight: InFlightMessage, outcome: Outcome, now: float
+    ) -> list[Action]:
+        """The POST of a message on `on_dead_letter_path` ended."""
+        posts, actions = self._dead_letter_posts, list[Action]()
+        assert posts is not None
+        self._update_gate(in_flight, outcome, now, actions)
+        draining = self.draining
+        post, pause = posts.answered(in_flight, outcome, now, draining=draining)
+        if pause is not None:
+            values = log_fields(
+                in_flight, reason=describe(outcome), tries=post.tries, after_seconds=pause
+            )
+            actions.append(LogEvent(events.MESSAGE_DEAD_LETTER_POST_FAILED, values))
+            self.may_hold = True
+        elif posts.succeeded(outcome):
+            self._end_dead_letter_post(post, None, now, actions)
+        else:
+            self._end_dead_letter_post(post, describe(outcome), now, actions)
+        return actions
+
+    def _end_dead_letter_post(
+        self, post: DeadLetterPost, failure: str | None, now: float, actions: list[Action]
+    ) -> None:
+        """Log the end of a POST, and settle its message."""
+        in_flight, settlement = post.in_flight, post.settlement
+        if failure is None:
+            values = log_fields(in_flight, reason=settlement.reason, tries=post.tries)
+            actions.append(LogEvent(events.MESSAGE_DEAD_LETTER_POSTED, values))
+        else:
+            values = log_fields(in_flight, reason=failure, tries=post.tries)
+            actions.append(LogEvent(events.MESSAGE_DEAD_LETTER_POST_FAILED, values))
+        del self._in_flight[in_flight.message.message_id]
+        if isinstance(settlement, Release):
+            after = settlement.after_seconds
+            self._release_now(in_flight, after, settlement.reason, now, actions)
+        else:
+            self._dead_letter_now(in_flight, settlement.reason, actions)
 
     # ---- heartbeats
 
@@ -591,10 +706,11 @@ class MessageState:
         """
         actions = self._settle_suspicious(now)
         again = self._settle_postponed(free, now)
-        started = sum(isinstance(action, Post) for action in again)
-        actions += again + self._settle_held(free - started, now)
-        waiting = (State.HELD, State.SUSPICIOUS, State.POSTPONED)
-        self.may_hold = any(f.state in waiting for f in self._in_flight.values())
+        free -= sum(isinstance(action, Post) for action in again)
+        held = self._settle_held(free, now)
+        free -= sum(isinstance(action, Post) for action in held)
+        actions += again + held + self._settle_dead_letter_posts(free, now)
+        self.may_hold = any(f.state in _FOR_SETTLE_HELD for f in self._in_flight.values())
         return actions
 
     def _settle_suspicious(self, now: float) -> list[Action]:

@@ -37,6 +37,7 @@ _FAILURES: Final = frozenset(
         events.LOOP_LAGGED,
         events.MESSAGE_DAMAGED,
         events.MESSAGE_DEAD_LETTERED,
+        events.MESSAGE_DEAD_LETTER_POST_FAILED,
         events.MESSAGE_DELETE_FAILED,
         events.MESSAGE_EXPIRED,
         events.MESSAGE_HELD,
