@@ -11,12 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqsd.contract import events
+from sqsd import contract
+from sqsd.contract import SqsdOptions, events
 from sqsd.messages.gate import Probe
+from sqsd.messages.message import Attribute
 from sqsd.messages.outcome import Broken, Outcome, Unreachable
-from sqsd.messages.request import Request
+from sqsd.messages.request import Request, RequestBuilder
 from sqsd.observe.eb_log import EbLog, eb_lines
 from sqsd.observe.post_log import PostLog
+from tests.daemon.messages import requests
+from tests.daemon.messages.requests import PLAIN, build, cron
 
 AT = 1_489_409_109.9  # 2017-03-13T12:45:09Z
 QUEUE = "https://sqs.eu-west-1.amazonaws.com/123456789012/work"
@@ -244,25 +248,55 @@ def test_a_quoted_value_cannot_end_its_quotes(sender: str) -> None:
     assert re.sub(r"\\(.)", r"\1", pairs["task"][1:-1]) == sender
 
 
-def test_each_post_is_announced_when_it_is_made_with_http_path_as_in_eb() -> None:
-    posted: list[Request] = []
+class AnnouncedApplication:
+    """Notes what the log had when each request came."""
 
-    class Application:
-        def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
-            assert stream.getvalue().endswith("Z message: sent to http://localhost:80/work\n")
-            posted.append(request)
+    def __init__(self, stream: io.StringIO) -> None:
+        self._stream = stream
+        self.lines: list[str] = []
 
-        def abort(self) -> None:
-            raise NotImplementedError
+    def post(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        self.lines.append(self._stream.getvalue().removeprefix("2017-03-13T12:45:09Z "))
 
-        async def probe(self, how: Probe) -> bool:
-            raise NotImplementedError
+    def abort(self) -> None:
+        raise NotImplementedError
 
+    async def probe(self, how: Probe) -> bool:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path"),
+    [
+        ({}, "/work"),
+        (cron(path="/periodic/report"), "/periodic/report"),
+        (cron(path="no-slash"), "no-slash"),  # EB adds it on the wire, and nowhere else
+        (
+            {contract.ATTRIBUTE_PATH: requests.text("/named")},
+            "/named",
+        ),  # though it is posted to /work
+        (cron(path="/x\r\nforged"), "/x%0D%0Aforged"),
+        (cron(path="/" + "x" * 9_000), "/" + "x" * 496 + "..."),
+    ],
+)
+def test_each_post_is_announced_when_it_is_made_with_the_path_that_eb_shows(
+    attributes: dict[str, Attribute], path: str
+) -> None:
     stream = io.StringIO()
-    request = Request(b"", b"", "/periodic/report", None, None, ())
-    log = EbLog(stream, lambda: AT)
-    PostLog(Application(), log, "http://localhost:80/work").post(request, lambda _: None)
-    assert posted == [request]
+    application = AnnouncedApplication(stream)
+    post_log = PostLog(application, EbLog(stream, lambda: AT), "http://localhost:80")
+    builder = RequestBuilder(SqsdOptions(http_path="/work"), "work")
+    post_log.post(build(builder, attributes=attributes), lambda _: None)
+    assert application.lines == [f"message: sent to http://localhost:80{path}\n"]
+
+
+def test_a_post_on_the_dead_letter_path_is_no_dispatch_and_has_no_line_of_ebs() -> None:
+    stream = io.StringIO()
+    application = AnnouncedApplication(stream)
+    post_log = PostLog(application, EbLog(stream, lambda: AT), "http://localhost:80")
+    builder = RequestBuilder(SqsdOptions(on_dead_letter_path="/dead"), "work")
+    post_log.post(builder.build_dead_letter(PLAIN, "HTTP 500", 0.0, 0.0), lambda _: None)
+    assert application.lines == [""]
 
 
 def test_a_stream_that_cannot_be_written_to_raises_nothing() -> None:

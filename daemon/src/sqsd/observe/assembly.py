@@ -87,7 +87,7 @@ class Observability:
         """Wrap the application so that each POST of a queue's messages is logged and traced."""
         options = self._options
         if isinstance(self._format, EbLog):
-            target = f"http://{options.http_host}:{options.http_port}{options.http_path}"
+            target = f"http://{options.http_host}:{options.http_port}"
             application = PostLog(application, self._format, target)
         if self._tracing is not None:
             application = tracing.TracedApplication(
