@@ -122,6 +122,7 @@ def _options(props: CommonProps, problems: list[str]) -> contract.SqsdOptions:
     if options is None:
         return contract.SqsdOptions()
     problems += _dead_letter_problems(props, options) + _port_problems(props, options)
+    problems += _protection_problems(props, options)
     return options
 
 
@@ -180,6 +181,15 @@ def _port_problems(props: CommonProps, options: contract.SqsdOptions) -> list[st
     return [
         f"the application's port ({port}) must not be http_port ({options.http_port}), on which"
         " nginx stands before it; give the application another port"
+    ]
+
+
+def _protection_problems(props: CommonProps, options: contract.SqsdOptions) -> list[str]:
+    if not (options.protect_busy_instance and props.get("scale_in_protection")):
+        return []
+    return [
+        "scale_in_protection protects every instance for good, and protect_busy_instance takes that"
+        " away from an idle one; leave one of the two out"
     ]
 
 

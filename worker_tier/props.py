@@ -262,6 +262,11 @@ class SqsdProps(TypedDict, total=False):
     """Whether to drain on EC2's rebalance recommendation too, not only on a Spot interruption
     notice. Default: False."""
 
+    protect_busy_instance: bool | None
+    """Whether an instance protects itself from scale-in while a request runs that takes 10 s or
+    more, and until a minute after it. Deployments that replace instances, and the deletion of the
+    stack, wait for it too; docs/configuration.md says how long. Default: False."""
+
     log_format: LogFormat | str | None
     """Format of the daemon's log: `json`, one object a line, or `eb`, the lines of Elastic
     Beanstalk's daemon. Default: `json`."""

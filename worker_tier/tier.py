@@ -28,7 +28,12 @@ from worker_tier.encryption import allow_services, own_key
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier.fleet.instance_user_data import InstanceUserData
-from worker_tier.fleet.permissions import grant_boot, grant_dispatch, grant_enqueue
+from worker_tier.fleet.permissions import (
+    grant_boot,
+    grant_dispatch,
+    grant_enqueue,
+    grant_protection,
+)
 from worker_tier.leader_table import LeaderTable
 from worker_tier.monitoring.alarms import Monitoring
 from worker_tier.monitoring.dashboard import TierDashboard
@@ -102,6 +107,8 @@ class WorkerTier(Construct):
             daemon=daemon,
             asset_key=props.get("asset_key"),
         )
+        if self.options.protect_busy_instance:
+            grant_protection(self.fleet)
         application = self._install(props.get("application"))
         #: Scaling policies and their alarms, or None with `single_instance` or
         #: `WorkerScaling.none()`.

@@ -42,6 +42,7 @@ def add_warnings(
         *_permission_warnings(props, role_takes_policies),
         *_host_warnings(props),
         *_scale_in_warnings(props),
+        *_protection_warnings(props),
         *_spot_warnings(props),
         *_queue_warnings(tier, props),
         *((f"periodic-tasks-{number}", text) for number, text in enumerate(tasks.warnings)),
@@ -112,6 +113,16 @@ def _scale_in_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
             "scale-in-protection",
             "scale_in_protection keeps deployments waiting for protected instances, up to an hour"
             " each, and nothing unprotects them but you; instances drain without it, too",
+        )
+
+
+def _protection_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
+    if props.get("protect_busy_instance"):
+        yield (
+            "protect-busy-instance",
+            "protect_busy_instance keeps a deployment that replaces instances, and the deletion of"
+            " the stack, waiting for instances with long requests, and lets them fail after an"
+            " hour; docs/configuration.md says what to do before",
         )
 
 

@@ -1,4 +1,4 @@
-"""Auto Scaling's query API for lifecycle actions, on a loopback port."""
+"""Auto Scaling's query API for lifecycle actions and protection, on a loopback port."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ REFUSED = (
     400,
     "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>"
     "<Message>No active Lifecycle Action found</Message></Error></ErrorResponse>",
+)
+DENIED = (
+    403,
+    "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"
+    "<Message>User is not authorized to perform this action</Message></Error></ErrorResponse>",
 )
 
 
@@ -26,6 +31,12 @@ class AutoScaling:
     def actions(self) -> list[str]:
         """What was asked for, in order."""
         return [parse_qs(body)["Action"][0] for _, body in self.requests]
+
+    def protections(self) -> list[str]:
+        """What the instance's protection was set to, in order: `true` or `false`."""
+        parameters = (parse_qs(body) for _, body in self.requests)
+        asked = [p for p in parameters if p["Action"] == ["SetInstanceProtection"]]
+        return [p["ProtectedFromScaleIn"][0] for p in asked]
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

@@ -124,7 +124,7 @@ def test_a_daemon_that_dies_during_that_post_loses_no_message(tier: Tier) -> Non
         return (422, 0.0) if path == "/" else (200, 60.0 if len(began) == 2 else 0.0)
 
     tier.application.answer = answer
-    options = {
+    options: dict[str, Any] = {
         "on_dead_letter_path": "/gone",
         "dead_letter_statuses": ("422",),
         "visibility_timeout": 3,

@@ -61,6 +61,7 @@ def test_an_ordinary_tier_warns_of_nothing() -> None:
             "see that it does not run as root",
         ),
         (lambda stack: {"scale_in_protection": True}, "keeps deployments waiting"),
+        (lambda stack: {"protect_busy_instance": True}, "waiting for instances with long requests"),
         (
             lambda stack: {"http_host": "10.0.0.7", "signing_key_file": "/etc/key"},
             "leave the instance in plain HTTP",

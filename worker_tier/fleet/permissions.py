@@ -51,6 +51,35 @@ def grant_boot(
         use_key(asset_key, fleet, ["kms:Decrypt"], via=via_service("s3", fleet))
 
 
+def grant_protection(fleet: WorkerFleet) -> None:
+    """Let instances protect themselves from scale-in, each one in this group only.
+
+    The statement names the group by the tags that CloudFormation gives it, and not by its ARN, so
+    that it is part of `policy`, which the group depends on. A statement with the ARN would be
+    deleted before the group, and an instance that is busy then could never be terminated. So the
+    wildcards of the resource stand for a name that the two conditions fix.
+    """
+    stack = Stack.of(fleet)
+    fleet.policy.add_statements(
+        iam.PolicyStatement(
+            actions=[contract.PROTECTION_ACTION],
+            resources=[
+                stack.format_arn(
+                    service="autoscaling",
+                    resource="autoScalingGroup:*:autoScalingGroupName",
+                    resource_name="*",
+                )
+            ],
+            conditions={
+                "StringEquals": {
+                    "aws:ResourceTag/aws:cloudformation:stack-id": Aws.STACK_ID,
+                    "aws:ResourceTag/aws:cloudformation:logical-id": fleet.signal.resource,
+                }
+            },
+        )
+    )
+
+
 def grant_enqueue(fleet: WorkerFleet, queues: WorkerQueues, table: LeaderTable) -> None:
     """Let instances elect a leader, and send what it enqueues."""
     table.grant_election(fleet)

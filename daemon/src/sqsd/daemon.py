@@ -34,14 +34,15 @@ from sqsd.cron.table import DynamoDbLeaderTable
 from sqsd.cron.table_log import TableLog
 from sqsd.http.application import LocalApplication
 from sqsd.http.signature import RequestSigner, SigningApplication
+from sqsd.instance.auto_scaling import AutoScalingApi, InstanceProtection, LifecycleHook
 from sqsd.instance.imds import Imds, imds_address
+from sqsd.instance.scale_in_protection import ScaleInProtection
 from sqsd.instance.systemd import Notifier, watchdog_seconds
-from sqsd.instance.termination_hook import LifecycleHook
 from sqsd.instance.watcher import InstanceWatcher
 from sqsd.messages.connections import ConnectionPool
 from sqsd.messages.delivery import ApplicationDelivery, Delivery
 from sqsd.messages.dispatcher import Dispatcher
-from sqsd.messages.dispatching import Dispatching
+from sqsd.messages.dispatching import Dispatching, oldest_request
 from sqsd.messages.extra_headers import Extras
 from sqsd.messages.occurrences import Duplicates, OccurrenceDelivery
 from sqsd.messages.ports import Application
@@ -49,7 +50,7 @@ from sqsd.messages.request import RequestBuilder
 from sqsd.messages.runtime import Runtime
 from sqsd.messages.several_queues import Readiness, SeveralQueues
 from sqsd.observe.assembly import Observability
-from sqsd.supervisor import Supervisor
+from sqsd.supervisor import Companion, Supervisor
 
 
 async def run(settings: TierSettings, directory: Path) -> int:
@@ -106,7 +107,7 @@ class _Parts:
         self._proxies: set[str] = set()
         self._notifier = Notifier()
         self._apis: list[JsonApi] = []
-        self._imds: Imds | None = None
+        self._imds: list[Imds] = []
 
     def supervisor(self) -> Supervisor:
         """Build the daemon, down to its connections."""
@@ -127,10 +128,10 @@ class _Parts:
             **({"signing_keys": len(self._signing_keys)} if self._signing_keys else {}),
         )
         self._descriptors.check(self._http_connections)
-        companions = self._observability.companions(
+        companions: list[Companion] = self._of_the_instance(dispatcher)
+        companions += self._observability.companions(
             dispatcher, self._application, lambda: () if periodic is None else periodic.tasks
         )
-        lifecycle = self._lifecycle(dispatcher)
         return Supervisor(
             dispatcher=dispatcher,
             scheduler=periodic,
@@ -139,7 +140,7 @@ class _Parts:
             notify=self._notifier.notify,
             watchdog_seconds=watchdog_seconds(),
             descriptors=self._descriptors,
-            companions=companions if lifecycle is None else [lifecycle, *companions],
+            companions=companions,
         )
 
     def close(self) -> None:
@@ -147,8 +148,8 @@ class _Parts:
         self._application.close()
         for api in self._apis:
             api.close()
-        if self._imds is not None:
-            self._imds.close()
+        for imds in self._imds:
+            imds.close()
         self._descriptors.close()
         self._observability.close()
 
@@ -257,33 +258,48 @@ class _Parts:
 
         return CronReloader(file, self._clock, self._log, scheduler, guard)
 
-    def _lifecycle(self, dispatcher: Dispatching) -> InstanceWatcher | None:
-        """Watch the instance, or return None if the metadata service is switched off."""
+    def _of_the_instance(self, dispatcher: Dispatching) -> list[Companion]:
+        """Watch and protect the instance; nothing if the metadata service is switched off."""
         address = imds_address()
         if address is None:
-            return None
+            return []
         dispatcher.pause()
-        self._imds = Imds(self._clock, address)
-        return InstanceWatcher(
-            source=self._imds,
-            hook=self._hook(),
+        self._imds = [Imds(self._clock, address), Imds(self._clock, address)]
+        api = self._auto_scaling()
+        hook = self._resources.lifecycle_hook
+        watcher = InstanceWatcher(
+            source=self._imds[0],
+            hook=None if hook is None or api is None else LifecycleHook(api, hook),
             auto_scaling_group=self._resources.auto_scaling_group,
             clock=self._clock,
             log=self._log,
             drain_on_rebalance=self._options.drain_on_rebalance,
         )
+        if api is None or not self._options.protect_busy_instance:
+            return [watcher]
+        protection = ScaleInProtection(
+            source=self._imds[1],
+            api=InstanceProtection(api),
+            auto_scaling_group=self._resources.auto_scaling_group,
+            oldest_request=partial(oldest_request, dispatcher),
+            is_paused=lambda: dispatcher.paused,
+            clock=self._clock,
+            log=self._log,
+        )
+        return [watcher, protection]
 
-    def _hook(self) -> LifecycleHook | None:
-        region, hook = self._resources.region, self._resources.lifecycle_hook
-        if hook is None:
+    def _auto_scaling(self) -> AutoScalingApi | None:
+        """Return Auto Scaling's API, or None if no setting needs it or the region has none."""
+        region = self._resources.region
+        if self._resources.lifecycle_hook is None and not self._options.protect_busy_instance:
             return None
         try:
             endpoint = resolve_endpoint(self._session, "autoscaling", region)
-        except BotoCoreError as error:  # messages need no hook
+        except BotoCoreError as error:  # messages need neither the hook nor the protection
             reason = f"no endpoint for autoscaling in region {region!r}: {error}"
             self._log.emit(events.LIFECYCLE_FAILED, reason=reason)
             return None
-        return LifecycleHook(endpoint, self._credentials, self._clock, region=region, hook=hook)
+        return AutoScalingApi(endpoint, self._credentials, self._clock, region=region)
 
     def _api(self, service: str, prefix: str) -> JsonApi:
         region = self._resources.region

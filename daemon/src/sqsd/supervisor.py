@@ -88,6 +88,8 @@ class Supervisor:
         self._failed = False
         #: The process stays after the drain, until `_exit_asked` is set.
         self._stays = False
+        #: The machine goes away, and the application with it.
+        self.host_is_leaving = False
         self._exit_asked = asyncio.Event()
         self._lifecycle_completed = asyncio.Event()
         self.drained = asyncio.Event()
@@ -164,6 +166,7 @@ class Supervisor:
 
     def drain_and_stay(self, reason: str) -> None:
         """Drain, and let the process stay until a signal, or `exit`: the machine goes away."""
+        self.host_is_leaving = True
         self._dispatcher.host_is_leaving()
         if not self._stopping:
             self._stays = True

@@ -239,7 +239,11 @@ async def test_the_message_stays_hidden_and_occupies_one_connection() -> None:
 def test_the_next_message_of_a_group_waits_for_the_post(statuses: tuple[str, ...]) -> None:
     @in_virtual_time
     async def fail() -> None:
-        options = {"max_retries": 3, "max_receives": 3, "dead_letter_statuses": statuses}
+        options: dict[str, Any] = {
+            "max_retries": 3,
+            "max_receives": 3,
+            "dead_letter_statuses": statuses,
+        }
         async with tier_on(fifo=True, **options) as tier:
             tries = 1 if statuses else 3
             tier.application.answers(*[422] * tries, None)

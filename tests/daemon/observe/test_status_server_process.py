@@ -171,3 +171,30 @@ async def test_a_daemon_on_an_instance_that_is_terminated_finishes_says_so_and_w
     assert auto_scaling.actions()[-1] == "CompleteLifecycleAction"
     assert "AutoScalingGroupName=orders-Group" in auto_scaling.requests[-1][1]
     await auto_scaling.stop()
+
+
+async def test_a_daemon_takes_away_the_protection_that_a_killed_one_left_and_stops_in_time() -> (
+    None
+):
+    auto_scaling = AutoScaling()
+    await auto_scaling.start()
+    async with FakeImds() as imds, world() as w:
+        imds.values["tags/instance/aws:autoscaling:groupName"] = "orders-Group"
+        imds.values["autoscaling/target-lifecycle-state"] = "InService"
+        process = await w.start(
+            asyncio.subprocess.PIPE,
+            "--protect-busy-instance=true",
+            environment={
+                "AWS_ENDPOINT_URL_AUTO_SCALING": f"http://127.0.0.1:{auto_scaling.port}",
+                "AWS_EC2_METADATA_DISABLED": "false",
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": imds.address,
+            },
+        )
+        await until(auto_scaling.protections)
+        w.sqs.send("work")
+        await until(lambda: w.sqs.deleted)
+        process.send_signal(signal.SIGTERM)
+        code, _, _ = await ended(process)
+        assert code == 0
+    assert auto_scaling.protections() == ["false"]
+    await auto_scaling.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 
@@ -15,7 +16,7 @@ from tests.worker_tier.stacks import (
     tier_with,
     vpc_of,
 )
-from worker_tier import WorkerTier
+from worker_tier import InvalidProps, WorkerTier
 
 
 def test_instances_may_call_what_the_daemon_and_the_bootstrap_call_and_nothing_else(
@@ -108,3 +109,38 @@ def test_session_manager_is_let_in_only_when_asked_for(plain: Synthesized) -> No
     (arn,) = tier_with(session_manager=True).one("AWS::IAM::Role")["ManagedPolicyArns"]
     assert "AmazonSSMManagedInstanceCore" in str(arn)
     assert {"Ref": "AWS::Partition"} in arn["Fn::Join"][1]
+
+
+def test_instances_may_protect_themselves_in_their_own_group_and_only_if_that_is_asked_for(
+    with_tasks: Synthesized,
+) -> None:
+    assert "SetInstanceProtection" not in str(with_tasks.all(POLICY))
+    template = tier_with(protect_busy_instance=True)
+    group = template.id_of(GROUP)
+    # not of the lifecycle policy, which is deleted before the group: a busy instance would stay
+    assert "SetInstanceProtection" not in str(template.statements(POLICY, "LifecyclePolicy"))
+    (statement,) = [
+        statement
+        for statement in template.statements(POLICY, "FleetPolicy")
+        if "autoscaling:SetInstanceProtection" in actions_of([statement])
+    ]
+    assert actions_of([statement]) == {"autoscaling:SetInstanceProtection"}
+    assert statement["Condition"] == {
+        "StringEquals": {
+            "aws:ResourceTag/aws:cloudformation:stack-id": {"Ref": "AWS::StackId"},
+            "aws:ResourceTag/aws:cloudformation:logical-id": group,
+        }
+    }
+    assert statement["Resource"]["Fn::Join"][1][-1] == ":autoScalingGroup:*:autoScalingGroupName/*"
+
+
+def test_protection_for_good_and_for_a_while_exclude_each_other() -> None:
+    stack = new_stack()
+    with pytest.raises(InvalidProps, match="scale_in_protection protects every instance for good"):
+        WorkerTier(
+            stack,
+            "Worker",
+            vpc=vpc_of(stack),
+            scale_in_protection=True,
+            protect_busy_instance=True,
+        )

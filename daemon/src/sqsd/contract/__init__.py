@@ -12,6 +12,7 @@ from sqsd.contract.names import (
     LEADER_TABLE_KEY,
     LEADER_TABLE_TTL,
     LIFECYCLE_HOOK,
+    PROTECTION_ACTION,
     QUEUE_ACTIONS,
 )
 from sqsd.contract.options import SHARED_OPTIONS, InvalidSettings, SqsdOptions
@@ -104,6 +105,7 @@ __all__ = [
     "LEADER_TABLE_TTL",
     "LIFECYCLE_HOOK",
     "NONCE_DIGITS",
+    "PROTECTION_ACTION",
     "QUEUE_ACTIONS",
     "RESERVED_ATTRIBUTE_PREFIX",
     "SCHEDULED_TIME_FORMAT",

@@ -47,6 +47,8 @@ LIFECYCLE_HELD: Final = "lifecycle.held"
 LIFECYCLE_RESUMED: Final = "lifecycle.resumed"
 LIFECYCLE_COMPLETED: Final = "lifecycle.completed"
 LIFECYCLE_FAILED: Final = "lifecycle.failed"
+LIFECYCLE_PROTECTED: Final = "lifecycle.protected"
+LIFECYCLE_UNPROTECTED: Final = "lifecycle.unprotected"
 # ---- observing the daemon
 METRICS_REPORTED: Final = "metrics.reported"
 STATUS_FAILED: Final = "status.failed"

@@ -15,6 +15,8 @@ LEADER_TABLE_TTL: Final = "expires_at"
 
 #: The group's lifecycle hook on termination, which the daemon completes when it has drained.
 LIFECYCLE_HOOK: Final = "drain"
+#: The action with which a daemon protects its instance from scale-in.
+PROTECTION_ACTION: Final = "autoscaling:SetInstanceProtection"
 
 # ---- what the daemon calls, and so what its role must allow -------------------------------------
 

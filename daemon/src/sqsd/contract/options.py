@@ -26,6 +26,7 @@ SHARED_OPTIONS: Final = frozenset(
         "signing_key_file",
         "drain_timeout",
         "drain_on_rebalance",
+        "protect_busy_instance",
         "log_format",
         "metrics_namespace",
         "status_port",
@@ -176,6 +177,11 @@ class SqsdOptions:
     )
     drain_on_rebalance: bool = _option(
         False, check.boolean, "drain on EC2's rebalance recommendation, not only on a Spot notice"
+    )
+    protect_busy_instance: bool = _option(
+        False,
+        check.boolean,
+        "protect the instance from scale-in while a request runs that takes 10 s or more",
     )
     log_format: str = _option(
         "json",

@@ -44,12 +44,13 @@ _COMPLETE_ATTEMPTS: Final = 6
 #: Wait after a failed attempt to complete the hook, seconds: the first, and the longest.
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LONGEST_RETRY_SECONDS: Final = 32.0
-#: Why the hook is not called although the settings name one.
-_NO_GROUP: Final = (
-    "lifecycle_hook is set, but the group is not known: set auto_scaling_group, or have the launch"
-    " template show instance tags in metadata (InstanceMetadataTags: enabled). The hook ends by its"
-    " own timeout"
+#: Why Auto Scaling is not called although the settings ask for it.
+NO_GROUP: Final = (
+    "the Auto Scaling group is not known: set auto_scaling_group, or have the launch template show"
+    " instance tags in metadata (InstanceMetadataTags: enabled)"
 )
+#: Why the hook is not called although the settings name one.
+_NO_GROUP: Final = f"lifecycle_hook is set, but {NO_GROUP}. The hook ends by its own timeout"
 
 
 class InstanceSource(Protocol):
@@ -71,7 +72,7 @@ class InstanceSource(Protocol):
 
 
 class TerminationHook(Protocol):
-    """Calls the group's hook on termination: `instance.termination_hook.LifecycleHook`."""
+    """Calls the group's hook on termination: `instance.auto_scaling.LifecycleHook`."""
 
     async def heartbeat(self, group: str, instance_id: str) -> None:
         """Restart the hook's timeout; raises `SqsdError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from sqsd.messages.in_flight import InFlightMessage
+from sqsd.messages.in_flight import InFlightMessage, State
 
 #: Longest time without a completed receive before polling counts as hung, in seconds. A long poll
 #: takes 20 s at most.
@@ -99,6 +99,12 @@ class Dispatching(Protocol):
 
     async def run(self) -> bool:
         """Dispatch until drained. Returns whether nothing was cut short."""
+
+
+def oldest_request(dispatching: Dispatching) -> float | None:
+    """Return when the oldest request that runs was sent, monotonic seconds; None if none runs."""
+    running = (m.dispatched_at for m in dispatching.messages() if m.state is State.RUNNING)
+    return min(running, default=None)
 
 
 def is_stuck(dispatching: Dispatching, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""The two calls to Auto Scaling, on the wire and signed."""
+"""The calls to Auto Scaling, on the wire and signed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 
 from sqsd.aws.credentials import CredentialSource, Endpoint, Keys
 from sqsd.base.errors import AwsError, AwsUnreachable
-from sqsd.instance.termination_hook import LifecycleHook
+from sqsd.instance.auto_scaling import AutoScalingApi, InstanceProtection, LifecycleHook
 from sqsd.testing.clock import FakeClock
-from tests.fakes.autoscaling import REFUSED, AutoScaling
+from tests.fakes.autoscaling import DENIED, REFUSED, AutoScaling
 
 KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/SECRET", "session-token")
 
@@ -35,14 +35,17 @@ async def service() -> AsyncIterator[AutoScaling]:
     await service.stop()
 
 
-def hook_for(port: int) -> LifecycleHook:
-    return LifecycleHook(
+def api_for(port: int) -> AutoScalingApi:
+    return AutoScalingApi(
         Endpoint("127.0.0.1", port, "/", None),
         FixedKeys(botocore.session.Session()),
         FakeClock(),
         region="eu-west-1",
-        hook="terminate",
     )
+
+
+def hook_for(port: int) -> LifecycleHook:
+    return LifecycleHook(api_for(port), "terminate")
 
 
 async def test_completing_names_the_group_the_hook_the_instance_and_the_result(
@@ -99,7 +102,7 @@ async def test_a_refusal_has_the_code_and_text_of_auto_scaling(service: AutoScal
 async def test_a_service_that_hangs_is_given_up(
     service: AutoScaling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sqsd.instance.termination_hook._DEADLINE_SECONDS", 0.1)
+    monkeypatch.setattr("sqsd.instance.auto_scaling._DEADLINE_SECONDS", 0.1)
     service.answer = None
     with pytest.raises(AwsUnreachable):
         await hook_for(service.port).complete("tier & group", "i-1")
@@ -117,3 +120,26 @@ async def test_the_secret_key_is_on_no_wire(service: AutoScaling) -> None:
     await hook_for(service.port).complete("tier & group", "i-1")
     sent: Any = service.requests
     assert KEYS.secret_key not in repr(sent)
+
+
+@pytest.mark.parametrize(("protected", "text"), [(True, "true"), (False, "false")])
+async def test_protection_names_the_group_and_the_instance(
+    service: AutoScaling, protected: bool, text: str
+) -> None:
+    await InstanceProtection(api_for(service.port)).protect("a & b", "i-1", protected=protected)
+    ((_, body),) = service.requests
+    assert parse_qs(body, strict_parsing=True) == {
+        "Action": ["SetInstanceProtection"],
+        "Version": ["2011-01-01"],
+        "AutoScalingGroupName": ["a & b"],
+        "InstanceIds.member.1": ["i-1"],
+        "ProtectedFromScaleIn": [text],
+    }
+
+
+async def test_a_missing_permission_has_the_statement_to_add(service: AutoScaling) -> None:
+    service.answer = DENIED
+    with pytest.raises(AwsError, match="autoscaling:SetInstanceProtection") as found:
+        await InstanceProtection(api_for(service.port)).protect("orders", "i-1", protected=True)
+    assert "autoScalingGroupName/orders" in str(found.value)
+    assert found.value.code == "AccessDenied"
