@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,14 @@ from hypothesis import strategies as st
 
 from worker_tier_bootstrap import platforms, procfile
 from worker_tier_bootstrap.bundle import Entry, archive_of
-from worker_tier_bootstrap.contract import BUNDLE, Application, S3Object, application_problems
-from worker_tier_bootstrap.errors import BootstrapError
+from worker_tier_bootstrap.contract import (
+    BUNDLE,
+    Application,
+    Instance,
+    S3Object,
+    application_problems,
+)
+from worker_tier_bootstrap.errors import BootstrapError, InvalidInstance
 from worker_tier_bootstrap.machine import Machine
 from worker_tier_bootstrap.release import plan_release, release_id
 from worker_tier_bootstrap.source_bundle import unpack
@@ -260,3 +268,44 @@ def test_all_problems_of_an_application_are_reported_at_once() -> None:
 def test_environment_properties_are_bounded_as_in_elastic_beanstalk() -> None:
     (problem,) = application_problems({"kind": "external", "environment": {"A": "x" * 4_096}})
     assert "take 4098 bytes and may take 4096" in problem
+
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"DB_PASSWORD": f"{SECRET}\nsecond line"}, "got a text of 27 characters in 2 lines"),
+        ({"DB_PASSWORD": f"-----BEGIN KEY-----\r\n{SECRET}\r\n"}, "in 2 lines"),
+        ({"DB_PASSWORD": f"{SECRET}\0"}, "got a text of 16 characters with a NUL"),
+        ({"DB_PASSWORD": [SECRET]}, "got a list"),
+        ({"DB_PASSWORD": {"value": SECRET}}, "got an object"),
+        ({"DB_PASSWORD": None}, "got null"),
+        ({"DB_PASSWORD": 7_352_841}, "got a number"),
+        ({"DB_PASSWORD": True}, "got true or false"),
+        ({f"DB_PASSWORD={SECRET}": ""}, "'DB_PASSWORD=...' must have a name"),
+        ({f"DB_PASSWORD={SECRET}": f"{SECRET}\n"}, "'DB_PASSWORD=...' must have a name"),
+        ([f"DB_PASSWORD={SECRET}"], "must be an object, got a list"),
+        (f"DB_PASSWORD={SECRET}", "must be an object, got a text of 27 characters"),
+    ],
+)
+def test_no_problem_of_the_environment_shows_a_value(environment: Any, words: str) -> None:
+    problems = application_problems({"kind": "external", "environment": environment})
+    assert words in problems[0]
+    assert SECRET not in str(problems)
+    assert "7352841" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"version": 1, "application": [{"environment": {"DB_PASSWORD": SECRET}}]},
+        {"version": 1, "application": f"DB_PASSWORD={SECRET}"},
+        [{"DB_PASSWORD": SECRET}],
+    ],
+)
+def test_no_problem_of_an_instance_json_shows_a_value_of_its_application(document: Any) -> None:
+    with pytest.raises(InvalidInstance) as caught:
+        Instance.from_json(json.dumps(document))
+    assert SECRET not in str(caught.value)

@@ -31,6 +31,16 @@ ENVIRONMENT_LIMIT_BYTES: Final = 4_096
 DEFAULT_START_TIMEOUT: Final = 120
 #: Name of an environment property.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What a value of each type is called where it must not be shown.
+_KINDS_OF_VALUES: Final[Mapping[type, str]] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object",
+}
 #: Registry, path, tag and digest of an image. Strict, because the name is passed to a shell.
 _IMAGE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,511}")
 
@@ -126,7 +136,7 @@ class Instance:
 
 def _problems(document: Any) -> list[str]:
     if not isinstance(document, dict):
-        return [f"must be a JSON object, got {document!r:.60}"]
+        return [f"must be a JSON object, got {kind_of(document)}"]
     if document.get("version") != INSTANCE_VERSION:
         return [f"version must be {INSTANCE_VERSION}, got {document.get('version')!r}"]
     kinds = {
@@ -140,7 +150,7 @@ def _problems(document: Any) -> list[str]:
         "application_aws_access": bool,
     }
     problems = [
-        f"{name} must be {kind.__name__}, got {document.get(name)!r:.60}"
+        f"{name} must be {kind.__name__}, got {kind_of(document.get(name))}"
         for name, kind in kinds.items()
         if type(document.get(name)) is not kind
     ]
@@ -189,18 +199,19 @@ def _platform_problems(platform: Any, kind: Any) -> list[str]:
 def environment_problems(environment: Any) -> list[str]:
     """Return every problem of environment properties: EB's limits, and systemd's."""
     if not isinstance(environment, Mapping):
-        return [f"application.environment must be an object, got {environment!r:.60}"]
+        return [f"application.environment must be an object, got {kind_of(environment)}"]
     problems = []
     size = 0
     for name, value in environment.items():
+        shown = name
         if not (isinstance(name, str) and _NAME.fullmatch(name)):
-            problems.append(f"environment property {name!r} must have a name of letters, digits, _")
+            shown = _without_value(name)
+            problems.append(f"environment property {shown} must have a name of letters, digits, _")
         elif name == "PORT":
             problems.append("environment property PORT is set by the tier; set port instead")
         if not isinstance(value, str) or any(c in value for c in "\0\r\n"):
-            # Without the value, which may be a secret.
-            got = "a line break or NUL" if isinstance(value, str) else type(value).__name__
-            problems.append(f"environment property {name} must be text of one line, got {got}")
+            kind = kind_of(value)
+            problems.append(f"environment property {shown} must be text of one line, got {kind}")
         else:
             size += len(str(name).encode()) + len(value.encode()) + 1
     if size > ENVIRONMENT_LIMIT_BYTES:
@@ -209,6 +220,23 @@ def environment_problems(environment: Any) -> list[str]:
             " put large values into Parameter Store and name them instead"
         )
     return problems
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is and how long, and never the value: it may be a secret."""
+    if not isinstance(value, str):
+        return _KINDS_OF_VALUES.get(type(value), f"a {type(value).__name__}")
+    lines = len(value.splitlines())
+    more = f" in {lines} lines" if lines > 1 else ""
+    return f"a text of {len(value)} characters{more}{' with a NUL' if chr(0) in value else ''}"
+
+
+def _without_value(name: Any) -> str:
+    """Return the name of a property as it may be shown: `NAME=value` is a mistake for one."""
+    if not isinstance(name, str):
+        return kind_of(name)
+    before, equals, _ = name.partition("=")
+    return repr(before + ("=..." if equals else ""))
 
 
 def _object_problems(document: Any, what: str) -> list[str]:
