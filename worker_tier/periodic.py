@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from aws_cdk import Token
 
 from sqsd.contract import CRON_FILE_NAME
-from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml
+from sqsd.cron.cron_yaml import InvalidCronFile, parse_cron_yaml, written_tasks
 from worker_tier.ranges import UNRESOLVED
 from worker_tier.type_checks import example
 
@@ -84,26 +84,30 @@ def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) 
 
 
 def with_task(tasks: Tasks, task: PeriodicTask, problems: list[str]) -> Tasks:
-    """Return `tasks` with one more; the text is written anew, so a file's comments are lost."""
+    """Return `tasks` with one more.
+
+    The text is written anew, so a file's comments are lost, and keys that mean nothing.
+    """
     if tasks.text is None:
         return parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
     more = parsed(as_yaml([task]), "add_periodic_task", problems, (task,))
     if more.text is None:
         return tasks
-    document = yaml.safe_load(tasks.text)
-    document["cron"] = [*(document.get("cron") or []), _entry(task)]
-    text = yaml.safe_dump(document, sort_keys=False)
+    text = _text_of([*written_tasks(tasks.text), _entry(task)])
     joined = parsed(text, "add_periodic_task", problems, (*tasks.added, task))
     return replace(joined, source=tasks.source)
 
 
 def as_yaml(tasks: Sequence[PeriodicTask]) -> str:
     """Return a `cron.yaml` with these tasks."""
-    document = {"version": 1, "cron": [_entry(task) for task in tasks]}
-    return str(yaml.safe_dump(document, sort_keys=False))
+    return _text_of([_entry(task) for task in tasks])
 
 
-def _entry(task: PeriodicTask) -> dict[str, object]:
+def _text_of(entries: list[dict[str, Any]]) -> str:
+    return str(yaml.safe_dump({"version": 1, "cron": entries}, sort_keys=False))
+
+
+def _entry(task: PeriodicTask) -> dict[str, Any]:
     return {name: value for name, value in asdict(task).items() if value is not None}
 
 

@@ -134,3 +134,17 @@ def test_a_cron_yaml_too_large_for_user_data_is_refused(tmp_path: Path) -> None:
     file.write_text(CRON_YAML + "# words\n" * 2_000, encoding="utf-8")
     (problem,) = problems_of(periodic_tasks=str(file))
     assert "shorten cron.yaml" in problem
+
+
+@pytest.mark.timeout(60)
+def test_a_task_added_to_a_file_that_merges_without_end_is_added_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "cron.yaml"
+    merges = "".join(f"x{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 60))
+    file.write_text(f"x0: &m0 {{jitter: 7}}\n{merges}{CRON_YAML}   <<: *m59\n", encoding="utf-8")
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), periodic_tasks=str(file))
+    tier.add_periodic_task(TASK)
+    text = files_in_user_data(Synthesized(stack).user_data())[CRON_PATH]
+    first, second = parse_cron_yaml(text, "t").tasks
+    assert (first.url, first.jitter) == ("/scheduled", 7)
+    assert second.name == TASK.name

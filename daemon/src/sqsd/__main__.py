@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from sqsd import __version__, contract
 from sqsd.base.printable import printable
 from sqsd.config import load as settings
 from sqsd.config.signing_key import read_signing_keys
+from sqsd.config.yaml_text import UnreadableYaml, read_yaml
 from sqsd.contract import InvalidSettings, TierSettings
 from sqsd.cron import commands as cron_commands
 from sqsd.cron import file as periodic
@@ -93,7 +92,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         _add_flag(resources, name, "", str)
     options = parser.add_argument_group("options", "each wins over the file; null for none")
     for name, meaning, default in settings.described_options():
-        _add_flag(options, name, f"{meaning} (default: {default})", yaml.safe_load)
+        _add_flag(options, name, f"{meaning} (default: {default})", _flag_value)
+
+
+def _flag_value(text: str) -> Any:
+    try:
+        return read_yaml(text)
+    except UnreadableYaml as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _add_flag(

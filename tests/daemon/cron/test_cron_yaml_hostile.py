@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import pytest
 
+from sqsd.__main__ import main
 from sqsd.config import load as settings
 from sqsd.contract import InvalidSettings
-from sqsd.cron.cron_yaml import FILE_MAX_BYTES, InvalidCronFile, read_cron_yaml
+from sqsd.cron.cron_yaml import FILE_MAX_BYTES, InvalidCronFile, read_cron_yaml, written_tasks
 from sqsd.cron.file import CronFile, checked_schedule
 
 pytestmark = pytest.mark.timeout(60)
@@ -138,12 +139,86 @@ def test_a_file_that_is_too_long_is_not_read_whole(tmp_path: Path) -> None:
         ("a: &a [x, x]\nb: &b [*a, *a]\nqueue_url: [*b, *b]\n", "aliases"),
         ("a: &a {mime_type: x}\n<<: [*a, *a]\n", "aliases"),
         ("[" * 1_000 + "]" * 1_000, "nested too deeply"),
+        ("http_port: 2024-99-99\n", "month must be in 1..12"),
+        (f"http_port: {'9' * 5_000}\n", "digits"),
+        ("http_port: !!python/object:os.system x\n", "could not determine a constructor"),
+        ("? [1, 2]\n: 3\n", "unhashable key"),
+        ("a: \x01\n", "special characters are not allowed"),
+        ("# " + "x" * 200_000, "must have at most"),
     ],
 )
-def test_settings_of_elastic_beanstalk_have_no_aliases(
+def test_settings_of_elastic_beanstalk_that_cannot_be_read_say_why(
     tmp_path: Path, text: str, message: str
 ) -> None:
     path = tmp_path / "default.yaml"
     path.write_text(text)
     with pytest.raises(InvalidSettings, match=message):
         settings.load(path, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "not YAML"),
+        ("[" * 3_000, "not YAML"),
+        ("[" * 1_000 + "]" * 1_000, "nested too deeply"),
+        ("*a", "aliases"),
+        ("[&a [x, x], &b [*a, *a]]", "aliases"),
+        ("2024-99-99", "month must be in 1..12"),
+        ("9" * 5_000, "digits"),
+        ("!!python/object:os.system x", "could not determine a constructor"),
+        ("x" * 200_000, "must have at most"),
+    ],
+)
+def test_a_flag_that_cannot_be_read_says_why(
+    capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "--queue-url=https://q/1/a", f"--http-port={text}"])
+    assert ended.value.code == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("sqsd check: error: argument --http-port: ")
+    assert message in line
+    assert len(line) < 1_000
+
+
+def test_a_tier_json_that_is_nested_too_deeply_is_a_problem_and_no_error(tmp_path: Path) -> None:
+    path = tmp_path / "tier.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(InvalidSettings, match="nested too deeply"):
+        settings.load(path, {}, [])
+
+
+@pytest.mark.parametrize("text", [merges(16), merges(60), merges(20, fan=40), diamonds(60)])
+def test_tasks_are_written_again_without_what_they_merge(text: str) -> None:
+    (task,) = written_tasks(text)
+    assert (task["name"], task["overlap"]) == ("t", "skip")
+    assert "<<" not in task
+
+
+def test_tasks_are_written_again_as_they_were() -> None:
+    text = HEAD + (
+        "  - &first\n    name: a\n    url: no-slash\n    schedule: '*/5 * * * *'\n"
+        "    description: 2024-01-01\n    EB-ignores: [this]\n"
+        "  - <<: *first\n    name: 'yes'\n    catch_up: latest\n    jitter: 0x10\n"
+        "    enabled: no\n    timezone: Europe/Berlin\n    overlap: skip\n"
+    )
+    assert written_tasks(text) == [
+        {
+            "name": "a",
+            "url": "no-slash",
+            "schedule": "*/5 * * * *",
+            "description": "2024-01-01",
+        },
+        {
+            "name": "yes",
+            "url": "no-slash",
+            "schedule": "*/5 * * * *",
+            "timezone": "Europe/Berlin",
+            "overlap": "skip",
+            "catch_up": "latest",
+            "enabled": False,
+            "jitter": 16,
+            "description": "2024-01-01",
+        },
+    ]

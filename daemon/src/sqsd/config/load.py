@@ -11,11 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
-
 from sqsd import contract
 from sqsd.config.beanstalk import from_beanstalk
 from sqsd.config.resource_checks import region_of_url, resource_problems
+from sqsd.config.yaml_text import UnreadableYaml, read_yaml
 from sqsd.contract import InvalidSettings, SqsdOptions, TierResources, TierSettings
 
 #: Names of all options, in the contract's order.
@@ -132,16 +131,9 @@ def _read(path: Path, notes: list[str], problems: list[str]) -> dict[str, Any]:
     if path.suffix not in (".yaml", ".yml"):
         return contract.parse_document(text, str(path))
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            # A few lines of aliases can stand for gigabytes.
-            raise InvalidSettings(
-                ["YAML aliases (*name) are not accepted; write each value out"], str(path)
-            )
-        document = yaml.safe_load(text)
-    except RecursionError as error:
-        raise InvalidSettings(["not YAML of settings: nested too deeply"], str(path)) from error
-    except yaml.YAMLError as error:
-        raise InvalidSettings([f"not YAML: {' '.join(str(error).split())}"], str(path)) from error
+        document = read_yaml(text)
+    except UnreadableYaml as error:
+        raise InvalidSettings([str(error)], str(path)) from error
     if not isinstance(document, dict):
         raise InvalidSettings(["must be a mapping of EB's sqsd keys"], str(path))
     return from_beanstalk(document, notes, problems)

@@ -228,6 +228,8 @@ def parse_document(text: str, source: str) -> dict[str, Any]:
         document = json.loads(text)
     except ValueError as error:
         raise InvalidSettings([f"not JSON: {error}"], source) from error
+    except RecursionError as error:
+        raise InvalidSettings(["not JSON of settings: nested too deeply"], source) from error
     if not isinstance(document, dict):
         raise InvalidSettings([f"must be a JSON object, got {document!r:.60}"], source)
     return document

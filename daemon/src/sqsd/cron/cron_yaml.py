@@ -48,6 +48,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 _REQUIRED: Final = ("name", "url", "schedule")
 #: Keys that a task may have: this project's.
 _OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
+#: Those of them whose values may be numbers or truth values.
+_NO_TEXTS: Final = ("catch_up", "enabled", "jitter")
 #: Keys that mean something somewhere in the file.
 _KNOWN: Final = frozenset({"version", "cron", *_REQUIRED, *_OURS})
 #: Names of our keys in other programs, too different to count as a misspelling.
@@ -118,6 +120,15 @@ def read_cron_yaml(text: str) -> tuple[Schedule, tuple[Problem, ...]]:
     return schedule, tuple(sorted(reader.problems, key=lambda p: (p.line, p.column)))
 
 
+def written_tasks(text: str) -> list[dict[str, Any]]:
+    """Return the tasks of a valid `cron.yaml` as they are written, with `<<` merged.
+
+    For programs that write the file anew. Only keys that mean something are in it: what else a
+    file has may stand for gigabytes.
+    """
+    return list(_Reader(text).written())
+
+
 class _Reader:
     """Reads the nodes of a file, which know their position, and collects its problems."""
 
@@ -143,6 +154,18 @@ class _Reader:
         except RecursionError:
             self._note_at(1, 1, "not a cron.yaml: lists or mappings are nested too deeply")
         return []
+
+    def written(self) -> Iterator[dict[str, Any]]:
+        """Yield the known keys of each task; the file must be valid."""
+        root = yaml.compose(self._text, Loader=yaml.SafeLoader)
+        assert isinstance(root, yaml.MappingNode)
+        for node in self._entries(root, ("cron",))["cron"].value:
+            entries = self._entries(node, _REQUIRED + _OURS)
+            yield {
+                name: _constructed(entry) if name in _NO_TEXTS else entry.value
+                for name in _REQUIRED + _OURS
+                if isinstance(entry := entries.get(name), yaml.ScalarNode)
+            }
 
     def _read_root(self, root: yaml.Node | None) -> list[Task]:
         if root is None:
