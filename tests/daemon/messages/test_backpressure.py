@@ -77,6 +77,10 @@ async def test_a_drain_releases_what_waits_and_holds_nothing_new() -> None:
         await tier.clock.advance(1)
         tier.application.finish(runs, Answered(429, 50))
         assert await drained is True
+        assert [event["message_id"] for event in tier.log.of(events.MESSAGE_HELD)] == [waits]
+        assert tier.sqs.receive_count(waits) == 1
+        released = [event["message_id"] for event in tier.log.of(events.MESSAGE_RELEASED)]
+        assert released == [waits, runs], "by the drain, and not before it"
         assert 65 <= tier.sqs.hidden_for(waits) <= 95
         assert 25 <= tier.sqs.hidden_for(runs) <= 50
         assert len(tier.application.posted) == 2
@@ -119,6 +123,9 @@ async def test_the_group_of_a_busy_message_waits_for_it() -> None:
             tier.sqs.send(str(n), group_id="g")
         await tier.clock.advance(20)
         assert tier.application.bodies == ["0", "0", "1", "2", "3"]
+        assert tier.log.of(events.MESSAGE_RELEASED) == []
+        counts = [event["receive_count"] for event in tier.log.of(events.MESSAGE_DELETED)]
+        assert counts == [1, 1, 1, 1]
 
 
 @in_virtual_time
