@@ -241,6 +241,40 @@ async def test_a_wrong_clock_is_corrected_by_the_servers_date(
         api.close()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (b"503 Unavailable", b"<html>proxy</html>"),
+        (b"403 Forbidden", b""),
+        (b"200 OK", b"<html>log in first</html>"),
+        (b"200 OK", b"[]"),
+        (b"400 Bad Request", b'{"__type": "Made#Up", "message": "no"}'),
+    ],
+    ids=str,
+)
+async def test_the_date_of_an_answer_that_is_no_success_of_aws_moves_no_clock(
+    api_for: Callable[..., JsonApi], answer: tuple[bytes, bytes]
+) -> None:
+    # Messages are expired by this clock: a proxy's date ten days ahead had them deleted unposted.
+    status, body = answer
+    ahead = format_datetime(datetime.fromtimestamp(EPOCH + 864_000, UTC), True).encode()
+    right = format_datetime(datetime.fromtimestamp(EPOCH + 60, UTC), True).encode()
+
+    def made(status: bytes, date: bytes, body: bytes) -> bytes:
+        length = b"Content-Length: %d" % len(body)
+        return b"HTTP/1.1 %b\r\nDate: %b\r\n%b\r\n\r\n%b" % (status, date, length, body)
+
+    script = answering(made(status, ahead, body), made(b"200 OK", right, b"{}"))
+    async with ScriptedApplication(script) as server:
+        api = api_for(server.port)
+        with pytest.raises(SqsdError):
+            await api.call("ReceiveMessage", RECEIVE, timeout=5.0)
+        assert api.clock_offset == 0.0
+        assert await api.call("ReceiveMessage", RECEIVE, timeout=5.0) == {}
+        assert api.clock_offset == 60.0
+        api.close()
+
+
 async def test_without_keys_there_is_one_clear_error(
     api_for: Callable[..., JsonApi], sqs: FakeSqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

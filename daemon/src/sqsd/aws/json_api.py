@@ -182,12 +182,14 @@ class JsonApi:
             raise AwsUnreachable(
                 action, f"no answer within {timeout:g} s" if late else result.value
             )
+        if result.status != 200:
+            raise self._refusal(action, result, keys)
+        document = self._document(action, result)
+        # A success is AWS's own. A proxy between may answer too, and have any time.
         if (now := self._loop.time()) >= self._read_clock_at:
             self._read_clock_at = now + _CLOCK_SECONDS
             self._correct_clock(result)
-        if result.status == 200:
-            return self._document(action, result)
-        raise self._refusal(action, result, keys)
+        return document
 
     def _request(self, action: str, body: bytes, keys: Keys) -> bytes:
         at = int(self._clock.time() + self._clock_offset)
