@@ -200,7 +200,7 @@ def test_tasks_are_written_again_as_they_were() -> None:
     text = HEAD + (
         "  - &first\n    name: a\n    url: no-slash\n    schedule: '*/5 * * * *'\n"
         "    description: 2024-01-01\n    EB-ignores: [this]\n"
-        "  - <<: *first\n    name: 'yes'\n    catch_up: latest\n    jitter: 0x10\n"
+        "  - <<: *first\n    name: 'yes'\n    catch_up: !mine latest\n    jitter: 0x10\n"
         "    enabled: no\n    timezone: Europe/Berlin\n    overlap: skip\n"
     )
     assert written_tasks(text) == [

@@ -344,21 +344,56 @@ async def test_an_application_that_never_returns_is_waited_for_at_most_15_minute
         assert paths(tier) == ["/", DEAD]
 
 
+@pytest.mark.parametrize("seconds", [0.01, 4.0])
+def test_a_message_without_heartbeats_is_not_run_again_while_its_post_fails(seconds: float) -> None:
+    @in_virtual_time
+    async def fail() -> None:
+        async with tier_on(
+            heartbeat=False,
+            visibility_timeout=10,
+            inactivity_timeout=5,
+            max_retries=9,
+            max_receives=9,
+            dead_letter_statuses=("422",),
+        ) as tier:
+            tier.application.seconds = seconds
+            tier.application.answers(422, 500)
+            tier.sqs.send("bad")
+            await tier.clock.advance(60)
+            assert paths(tier).count("/") == 1
+            assert paths(tier).count(DEAD) >= 2
+            assert tier.log.of(events.MESSAGE_DUPLICATE) == [], "no other daemon had it either"
+            assert len(tier.sqs.called("SendMessage")) == 1
+
+    fail()
+
+
 @in_virtual_time
-async def test_a_message_without_heartbeats_is_not_run_again_while_its_post_fails() -> None:
-    async with tier_on(
-        heartbeat=False,
-        visibility_timeout=10,
-        inactivity_timeout=5,
-        max_retries=9,
-        max_receives=9,
-        dead_letter_statuses=("422",),
-    ) as tier:
-        tier.application.answers(422, 500, 500, 500, 500, 500, 422)
+async def test_an_application_is_waited_for_as_long_as_a_message_is_hidden_anyway() -> None:
+    async with tier_on(visibility_timeout=3_600) as tier:
+        tier.application.answers(500, Unreachable.REFUSED)
+        tier.application.up = False
         tier.sqs.send("bad")
-        await tier.clock.advance(60)
-        assert paths(tier).count("/") == 1
-        assert len(tier.sqs.called("SendMessage")) == 1
+        await tier.clock.advance(LONGEST_SECONDS + 600)
+        tier.application_is_back()
+        await until_dead(tier, "bad")
+        assert paths(tier) == ["/", DEAD, DEAD]
+
+
+@in_virtual_time
+async def test_a_message_that_was_held_for_the_application_waits_no_second_time() -> None:
+    async with tier_on() as tier:
+        tier.application.up = False
+        tier.application.answers(Unreachable.REFUSED)
+        tier.sqs.send("bad")
+        await tier.clock.advance(LONGEST_SECONDS - 100)
+        tier.application.up = True
+        tier.application.answers(500, Unreachable.REFUSED)
+        while len(tier.application.posted) < 3:
+            await tier.clock.advance(0.1)
+        tier.application.up = False
+        await tier.clock.advance(200)
+        assert failures(tier)[-1] == ("the application does not answer", 0)
 
 
 # ---- when the daemon stops
@@ -491,7 +526,7 @@ async def test_a_periodic_task_is_given_up_once_its_post_has_ended() -> None:
     copies = Copies()
     async with tier_on(duplicates=copies) as tier:
         tier.application.answers(500, None)
-        attributes = {
+        attributes: dict[str, dict[str, Any]] = {
             name: {"DataType": "String", "StringValue": attribute.value}
             for name, attribute in cron(path="/tick").items()
         }
@@ -560,3 +595,25 @@ async def test_a_message_that_is_released_untried_on_its_last_receive_is_posted_
         assert value(dead[0], REASON) == b"an earlier message of its group is released"
         assert tier.sqs.dead_letters == ["second"]
         assert first in tier.sqs.deleted
+
+
+@in_virtual_time
+async def test_an_application_that_is_back_gets_one_post_first() -> None:
+    async with tier_on() as tier:
+        await tier.warm_up()
+        tier.application.seconds = 1.0
+        tier.application.answers(*[500] * 8, Unreachable.REFUSED)
+        for n in range(8):
+            tier.sqs.send(f"bad {n}")
+        await tier.clock.advance(1.5)
+        tier.application.up = False
+        await tier.clock.advance(5)
+        assert not tier.dispatcher.gate_is_open
+        made = len(tier.application.posted)
+        tier.application.most_at_once = 0
+        tier.application_is_back()
+        while len(tier.application.posted) == made:
+            await tier.clock.advance(0.1)
+        assert tier.application.most_at_once == 1
+        await tier.clock.advance(60)
+        assert len(tier.log.of(events.MESSAGE_DEAD_LETTER_POSTED)) == 8

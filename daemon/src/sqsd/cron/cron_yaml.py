@@ -48,8 +48,12 @@ _TAG: Final = "tag:yaml.org,2002:"
 _REQUIRED: Final = ("name", "url", "schedule")
 #: Keys that a task may have: this project's.
 _OURS: Final = ("timezone", "overlap", "catch_up", "enabled", "jitter", "description")
-#: Those of them whose values may be numbers or truth values.
-_NO_TEXTS: Final = ("catch_up", "enabled", "jitter")
+#: Those of them whose values may be no texts, with the tags of such values.
+_NO_TEXTS: Final = {
+    "catch_up": (_TAG + "int",),
+    "enabled": (_TAG + "bool",),
+    "jitter": (_TAG + "int",),
+}
 #: Keys that mean something somewhere in the file.
 _KNOWN: Final = frozenset({"version", "cron", *_REQUIRED, *_OURS})
 #: Names of our keys in other programs, too different to count as a misspelling.
@@ -162,7 +166,7 @@ class _Reader:
         for node in self._entries(root, ("cron",))["cron"].value:
             entries = self._entries(node, _REQUIRED + _OURS)
             yield {
-                name: _constructed(entry) if name in _NO_TEXTS else entry.value
+                name: _constructed(entry) if entry.tag in _NO_TEXTS.get(name, ()) else entry.value
                 for name in _REQUIRED + _OURS
                 if isinstance(entry := entries.get(name), yaml.ScalarNode)
             }
