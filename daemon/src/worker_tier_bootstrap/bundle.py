@@ -40,8 +40,9 @@ _EARLIEST_ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
 _NOT_FOR_INSTANCES: Final = frozenset(
     {"bundle.py", "user_data.py", "templates/bootstrap.sh", "templates/early.py.gz.b64"}
 )
-#: Folders of a package that instances do not get: fakes, and the readers of EB's settings.
-_UNWANTED: Final = frozenset({"__pycache__", "testing", "beanstalk"})
+#: Folders of a package that instances do not get: fakes, and the readers of EB's settings and
+#: source bundles.
+_UNWANTED: Final = frozenset({"__pycache__", "testing", "beanstalk", "assessment"})
 #: File of each packed distribution's version and digest; `make bundle` writes it.
 PINS: Final = Path(__file__).with_name("bundle_pins.json")
 

@@ -25,26 +25,31 @@ class Place:
         line: counted from 1, or None for data that was not read from text.
         column: counted from 1, or None for data that was not read from text.
         path: the keys and indexes that lead there, such as `OptionSettings[3].Value`.
+        file: the file of a source bundle that holds the document, or an empty text.
     """
 
     line: int | None = None
     column: int | None = None
     path: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
+        parts = [self.file] if self.file else []
         if self.line is not None:
-            return f"line {self.line}, column {self.column}"
-        return self.path
+            parts.append(f"line {self.line}, column {self.column}")
+        elif not self.file and self.path:
+            parts.append(self.path)
+        return ", ".join(parts)
 
     def item(self, index: int) -> Place:
         """Return the place of an item of the list that stands here."""
-        return Place(self.line, self.column, f"{self.path}[{index}]")
+        return replace(self, path=f"{self.path}[{index}]")
 
     def entry(self, key: str) -> Place:
         """Return the place of an entry of the mapping that stands here."""
         if not key.replace("_", "").isalnum():
-            return Place(self.line, self.column, f"{self.path}[{key!r}]")
-        return Place(self.line, self.column, f"{self.path}.{key}".removeprefix("."))
+            return replace(self, path=f"{self.path}[{key!r}]")
+        return replace(self, path=f"{self.path}.{key}".removeprefix("."))
 
 
 #: Most options, or sentences, of one kind that are listed.
@@ -81,8 +86,9 @@ class Finding:
     def __str__(self) -> str:
         text = f"{self.message}; {self.hint}" if self.hint else self.message
         place = str(self.place)
-        # The path of data by namespace says no more than the option's name.
-        known = not place or f"[{self.namespace!r}]" in place
+        # The path of data by namespace says no more than the option's name, and a message about a
+        # file names it.
+        known = not place or f"[{self.namespace!r}]" in place or place in self.message
         return text if known else f"{text} ({place})"
 
 

@@ -215,6 +215,14 @@ def _hint_of_text(text: str) -> str:
     return "pass the text of a YAML or JSON document, or a pathlib.Path to read a file"
 
 
+def collect_option_settings(node: Node, mappings: Table | None) -> Collected:
+    """Return the option settings of one `.config` file, of which all else is read elsewhere."""
+    found = Collected(mappings=mappings)
+    if not _is_empty(node):
+        _settings(node, "option_settings", found)
+    return found
+
+
 def _document(root: Table, found: Collected) -> None:
     readers = {
         "ConfigurationSettings": _described,

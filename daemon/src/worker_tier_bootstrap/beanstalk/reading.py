@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from worker_tier_bootstrap.beanstalk.documents import UnreadableDocument, read_document
+from worker_tier_bootstrap.beanstalk.documents import (
+    Node,
+    Table,
+    UnreadableDocument,
+    read_document,
+)
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome
-from worker_tier_bootstrap.beanstalk.forms import Collected, collect
+from worker_tier_bootstrap.beanstalk.forms import Collected, collect, collect_option_settings
 from worker_tier_bootstrap.beanstalk.functions import Resolver, Text
 from worker_tier_bootstrap.beanstalk.namespaces import typed_settings
 from worker_tier_bootstrap.beanstalk.reader import Reader
@@ -49,7 +54,50 @@ def read_settings(
             outcome=Outcome.REFUSED, message=error.problem, hint=error.hint, place=error.place
         )
         return Reading(settings=EnvironmentSettings(), findings=(finding,))
-    collected = collect(root)
+    return _read(collect(root), decided, now)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSettings:
+    """Holds the option settings of one file of `.ebextensions`.
+
+    Args:
+        file: the file's path in the bundle.
+        settings: the value of `option_settings`.
+        mappings: the file's `Mappings`, or None.
+    """
+
+    file: str
+    settings: Node
+    mappings: Table | None
+
+
+def read_config_files(files: Iterable[ConfigSettings], *, decided: Collection[str] = ()) -> Reading:
+    """Read the option settings of several files in their order; the last one with an option wins.
+
+    Args:
+        decided: as in `read_settings`.
+    """
+    merged = Collected()
+    for file in files:
+        found = collect_option_settings(file.settings, file.mappings)
+        merged.findings += [
+            replace(finding, place=replace(finding.place, file=file.file))
+            for finding in found.findings
+        ]
+        for setting in found.settings.values():
+            merged.add(replace(setting, place=replace(setting.place, file=file.file)))
+        merged.mappings = _joined(merged.mappings, file.mappings)
+    return _read(merged, decided, None)
+
+
+def _joined(first: Table | None, second: Table | None) -> Table | None:
+    if first is None or second is None:
+        return first or second
+    return Table((*first.entries, *second.entries), first.place)
+
+
+def _read(collected: Collected, decided: Collection[str], now: datetime | None) -> Reading:
     reader = Reader(
         _resolver(collected), frozenset(decided), list(collected.findings), now or datetime.now(UTC)
     )
@@ -65,7 +113,10 @@ def _is_withdrawn(finding: Finding, reader: Reader) -> bool:
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda f: (f.place.line or 0, f.place.column or 0)))
+    def position(finding: Finding) -> tuple[str, int, int]:
+        return finding.place.file, finding.place.line or 0, finding.place.column or 0
+
+    return tuple(sorted(findings, key=position))
 
 
 def _resolver(collected: Collected) -> Resolver:
