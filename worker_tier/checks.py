@@ -17,7 +17,7 @@ from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
 from worker_tier.fleet.updates import MAX_PAUSE_SECONDS
 from worker_tier.monitoring.alarms import age_problems
 from worker_tier.options import sqsd_options
-from worker_tier.periodic import Tasks, read_tasks
+from worker_tier.periodic import Tasks, decoded, read_tasks
 from worker_tier.props import CommonProps, TierProps, sqsd_props
 from worker_tier.props_types import checked_props
 from worker_tier.queues.checks import queue_problems
@@ -56,7 +56,7 @@ class Plan:
     removal_policy: RemovalPolicy
 
 
-def make_plan(scope: Construct, props: TierProps) -> Plan:
+def make_plan(scope: Construct, props: TierProps, problems: list[str]) -> Plan:
     """Check the props of a tier, and decide what they leave open.
 
     A value that cannot be used is replaced by its default, so that the checks after it can run.
@@ -64,12 +64,12 @@ def make_plan(scope: Construct, props: TierProps) -> Plan:
 
     Args:
         scope: the tier, for its region and its path in the error.
-        props: as they were given.
+        props: as they were given, with what the source bundle sets.
+        problems: found so far.
 
     Raises:
         InvalidProps: with every problem found.
     """
-    problems: list[str] = []
     props = checked_props(props, TierProps, "WorkerTier", problems)
     options = _options(props, problems)
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
@@ -302,9 +302,12 @@ def _tasks(props: CommonProps, min_capacity: int, problems: list[str]) -> Tasks:
     """Return the tasks that were given, or those of the application's bundle."""
     given = props.get("periodic_tasks")
     application = props.get("application")
-    if given is None and application is not None:
-        given = application.cron_file
-    tasks = read_tasks(given, problems)
+    bundled = application.cron_yaml if application is not None else None
+    if given is None and bundled is not None:
+        source, content = bundled
+        tasks = decoded(content, source, problems)
+    else:
+        tasks = read_tasks(given, problems)
     if min_capacity == 0 and tasks.enabled:
         problems.append(empty_fleet_problem(tasks))
     return tasks

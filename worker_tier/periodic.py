@@ -73,14 +73,21 @@ def read_tasks(given: str | Sequence[PeriodicTask] | None, problems: list[str]) 
         return parsed(as_yaml(given), "periodic_tasks", problems, tuple(given))
     try:
         # Bytes first: reading as text would turn CR LF into LF, and an instance gets the same file.
-        text = Path(given).read_bytes().decode()
+        content = Path(given).read_bytes()
     except OSError as error:
         problems.append(f"periodic_tasks: {given} cannot be read: {error.strerror}")
         return Tasks()
+    return decoded(content, given, problems)
+
+
+def decoded(content: bytes, source: str, problems: list[str]) -> Tasks:
+    """Return the tasks of a `cron.yaml`, or no tasks, and problems, if they cannot be used."""
+    try:
+        text = content.decode()
     except UnicodeDecodeError as error:
-        problems.append(f"periodic_tasks: {given} is not UTF-8 at byte {error.start}")
+        problems.append(f"periodic_tasks: {source} is not UTF-8 at byte {error.start}")
         return Tasks()
-    return parsed(text, f"periodic_tasks: {given}", problems)
+    return parsed(text, f"periodic_tasks: {source}", problems)
 
 
 def with_task(tasks: Tasks, task: PeriodicTask, problems: list[str]) -> Tasks:

@@ -32,6 +32,7 @@ from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from aws_cdk.cx_api import CloudFormationStackArtifact
 from constructs import Construct
 
 from worker_tier.application.application import WorkerApplication
@@ -54,6 +55,8 @@ from worker_tier_bootstrap.errors import PackagingError
 
 TEMPLATE_NAME = "worker-tier.template.json"
 _STACK = "WorkerTier"
+#: Where the messages of synth about the tier itself are.
+_TIER_PATH = f"/{_STACK}/Worker"
 _IMAGE_PARAMETER = (
     "Name of the parameter (Parameter Store) that holds the image's id: for the instance type's"
     " processor, made from Amazon Linux 2023."
@@ -67,7 +70,8 @@ def bundle_name() -> str:
 
 def application_name(application: WorkerApplication) -> str:
     """Return the file name of an application's archive; other content has another name."""
-    return f"worker-tier-application.{application.archive().sha256[:16]}.zip"
+    assert application.bundle is not None
+    return application.bundle.file_name
 
 
 class StandaloneProps(
@@ -230,7 +234,8 @@ class _Uploaded(WorkerApplication):
             service="s3", region="", account="", resource=bucket, resource_name=key
         )
         iam.Grant.add_to_principal(grantee=grantee, actions=["s3:GetObject"], resource_arns=[arn])
-        return S3Object(bucket=bucket, key=key, sha256=self.archive().sha256)
+        assert self.bundle is not None
+        return S3Object(bucket=bucket, key=key, sha256=self.bundle.packed.sha256)
 
 
 def template(
@@ -247,9 +252,18 @@ def template(
         app = App(outdir=directory, context={"aws:cdk:disable-asset-staging": True})
         app.node.set_context("aws:cdk:enable-path-metadata", False)
         StandaloneStack(app, _STACK, application, props)
-        path = Path(app.synth().directory, f"{_STACK}.template.json")
+        assembly = app.synth()
+        _print_messages(assembly.get_stack_by_name(_STACK))
+        path = Path(assembly.directory, f"{_STACK}.template.json")
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
+
+
+def _print_messages(stack: CloudFormationStackArtifact) -> None:
+    """Print what `cdk synth` would: the platform that was chosen, and each warning."""
+    for message in stack.messages:
+        if message.id == _TIER_PATH:
+            print(f"{message.level.value.lower()}: {message.entry.data}", file=sys.stderr)
 
 
 def write(
@@ -262,12 +276,13 @@ def write(
     document = template(application, **props)
     text = json.dumps(document, indent=1) + "\n"
     contents = {TEMPLATE_NAME: text.encode(), bundle_name(): daemon_archive().content}
-    if application is not None:
-        contents[application_name(application)] = application.archive().content
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (directory / name).write_bytes(content)
-    return tuple(directory / name for name in contents)
+    written = [directory / name for name in contents]
+    if application is not None and application.bundle is not None:
+        written.append(application.bundle.write(directory))
+    return tuple(written)
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

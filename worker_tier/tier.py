@@ -22,7 +22,7 @@ from sqsd import contract
 from worker_tier import network
 from worker_tier.application.application import WorkerApplication
 from worker_tier.application.daemon_asset import location_of, pack_daemon
-from worker_tier.beanstalk.settings import OptionSettings, convert
+from worker_tier.beanstalk.settings import OptionSettings, convert, with_bundle_settings
 from worker_tier.checks import empty_fleet_problem, make_plan
 from worker_tier.encryption import allow_services, own_key
 from worker_tier.errors import InvalidProps
@@ -78,7 +78,9 @@ class WorkerTier(Construct):
     def __init__(self, scope: Construct, id: str, **props: Unpack[TierProps]) -> None:
         """Make the tier; `worker_tier.props.TierProps` describes every prop."""
         super().__init__(scope, id)
-        self._plan = make_plan(self, props)
+        problems: list[str] = []
+        props = with_bundle_settings(self, props, problems)
+        self._plan = make_plan(self, props, problems)
         self._tasks = self._plan.tasks
         self._key = own_key(props.get("encryption_key"))
         self._sleeps_by_schedule = False

@@ -13,7 +13,6 @@ from datetime import datetime
 from enum import Enum
 from functools import cache, wraps
 from math import isfinite
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     Any,
@@ -58,7 +57,6 @@ EXAMPLES: Final[dict[type[Any], str]] = {
     str: "a text in quotes",
     Construct: "a construct such as a Stack",
     Duration: "Duration.seconds(...)",
-    Path: "Path(...)",
     Size: "Size.gibibytes(...)",
     datetime: "datetime(...)",
     autoscaling.IAutoScalingGroup: "tier.auto_scaling_group",
@@ -97,7 +95,6 @@ _MADE_FROM: Final[Mapping[type[Any], tuple[type[Any], ...]]] = {
     Duration: (int, float),
     Size: (int, float),
     ec2.InstanceType: (str,),
-    Path: (str,),
 }
 #: What errors call the plain types.
 _PLAIN: Final[Mapping[Any, str]] = {

@@ -17,6 +17,8 @@ from worker_tier.encryption import own_key
 from worker_tier.periodic import Tasks
 from worker_tier.props import CommonProps
 from worker_tier.queues.existing_queue import place_warnings
+from worker_tier_bootstrap.beanstalk import sentences
+from worker_tier_bootstrap.beanstalk import warnings as bundle_warnings
 from worker_tier_bootstrap.contract import EXTERNAL
 
 #: Time between EC2's interruption notice and the end of a Spot instance, s.
@@ -37,8 +39,13 @@ def add_warnings(
         tasks: what was read of `periodic_tasks`.
         role_takes_policies: whether policies can be attached to the role of the instances.
     """
+    application = props.get("application")
+    if application is not None and application.bundle is not None:
+        summary = application.bundle.assessment.summary
+        Annotations.of(tier).add_info_v2("worker-tier:source-bundle", summary)
     for name, text in [
         *_application_warnings(props),
+        *_bundle_warnings(props),
         *_permission_warnings(props, role_takes_policies),
         *_host_warnings(props),
         *_scale_in_warnings(props),
@@ -79,6 +86,15 @@ def _application_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
 def _is_installed(props: CommonProps) -> bool:
     application = props.get("application")
     return application is not None and application.kind != EXTERNAL
+
+
+def _bundle_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
+    """Yield what becomes of parts of the source bundle that Elastic Beanstalk treats otherwise."""
+    application = props.get("application")
+    if application is None or application.bundle is None:
+        return
+    for finding, text in sentences(bundle_warnings(application.bundle.assessment.findings)):
+        yield f"source-bundle-{finding.place.file.replace(' ', '-') or 'files'}", text
 
 
 def _permission_warnings(

@@ -52,12 +52,13 @@ def with_image() -> Written:
 def test_instances_install_the_application_from_the_bucket(
     with_application: Written, application: WorkerApplication
 ) -> None:
+    assert application.bundle is not None
     written = with_application.instance_document()["application"]
     assert (written["kind"], written["port"]) == ("bundle", 3000)
     assert written["bundle"] == {
         "bucket": "ref-BundleBucket",
         "key": f"ref-BundlePrefix{standalone.application_name(application)}",
-        "sha256": application.archive().sha256,
+        "sha256": application.bundle.packed.sha256,
     }
 
 
@@ -100,11 +101,24 @@ def test_without_an_application_an_image_must_be_named(with_image: Written) -> N
 def test_the_command_writes_the_template_and_its_archives(
     tmp_path: Path, application: WorkerApplication, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    directory = str(application.directory)
+    directory = application.source
     assert standalone.main(["--application", directory, "--out", str(tmp_path / "out")]) == 0
     written = capsys.readouterr().out.split()
     assert sorted(written) == sorted(str(path) for path in (tmp_path / "out").iterdir())
     assert len(written) == 3
+
+
+def test_the_command_prints_what_was_chosen_and_every_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "app").mkdir()
+    for name in ("app.js", "cron.yml"):
+        (tmp_path / "app" / name).write_text("")
+    out = str(tmp_path / "out")
+    assert standalone.main(["--application", str(tmp_path / "app"), "--out", out]) == 0
+    info, warning = capsys.readouterr().err.splitlines()
+    assert info.startswith(f"info: {tmp_path}/app runs on Node.js by app.js; ")
+    assert warning.startswith("warning: cron.yml is not read")
 
 
 def test_an_application_that_nothing_starts_is_reported_with_a_hint(

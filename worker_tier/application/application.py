@@ -1,18 +1,21 @@
 """The application on the instances: a source bundle as for Elastic Beanstalk, a container, or none.
 
-Synth checks what an instance would find out minutes later: what is started, by which platform, and
-whether the bundle's files can be read.
+Synth assesses a source bundle as a whole: which files it has, what is started, by which
+platform, and what becomes of each of its parts.
 """
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from aws_cdk import IgnoreStrategy, Size, Stage, Token
+from aws_cdk import Stage, Token
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
@@ -23,23 +26,62 @@ from sqsd.contract import CRON_FILE_NAME
 from worker_tier.application.image import image_problems, name_and_grant
 from worker_tier.errors import InvalidApplication
 from worker_tier.type_checks import checked, example
-from worker_tier_bootstrap import contract, platforms, procfile, root_environment
-from worker_tier_bootstrap.bundle import Archive, Entry, archive_of
-from worker_tier_bootstrap.errors import BootstrapError
-from worker_tier_bootstrap.platforms import (
-    CONFIGHOOKS,
-    HOOKS,
-    HOOKS_BEFORE_START,
-    PLATFORM_DIRECTORY,
+from worker_tier_bootstrap import contract, platforms, root_environment
+from worker_tier_bootstrap.assessment import (
+    Assessment,
+    PackedBundle,
+    UnpackableBundle,
+    assess,
+    pack,
 )
+from worker_tier_bootstrap.beanstalk import refusals, sentences
+from worker_tier_bootstrap.platforms import CONFIGHOOKS, HOOKS, PLATFORM_DIRECTORY
 
-_IGNORE_FILE: Final = ".ebignore"
-#: EB's limit for a source bundle.
-_MAX_SIZE: Final = Size.mebibytes(500)
-#: Files of a bundle that root reads on the instance, where it follows no link of them.
-_READ_BY_ROOT: Final = (procfile.PROCFILE, procfile.BUILDFILE, "package.json", "requirements.txt")
-#: Names of files and directories that no application needs on an instance.
-_NEVER: Final = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", "cdk.out"})
+
+@example("WorkerApplication.from_asset(...).bundle")
+class SourceBundle:
+    """A source bundle, which is assessed at once and packed when it is first asked for.
+
+    Args:
+        path: a directory, a `.zip` archive or a `.jar` file.
+        platform: the platform that code names, or None to detect it.
+    """
+
+    def __init__(self, path: str, platform: str | None) -> None:
+        #: What is known of it before it is deployed.
+        self.assessment: Assessment = assess(Path(path), platform=platform)
+
+    @property
+    def platform(self) -> str | None:
+        """The platform that runs it, or None if none can."""
+        found = self.assessment.platform
+        return None if found == platforms.Platform.DOCKER else found
+
+    @cached_property
+    def packed(self) -> PackedBundle:
+        """Return the archive in a directory of its own, which is removed with this object.
+
+        Raises:
+            InvalidApplication: it is larger than EB allows, or a file cannot be read.
+        """
+        directory = tempfile.mkdtemp(prefix="worker-tier-")
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        contents = self.assessment.contents
+        try:
+            return pack(contents, Path(directory, "bundle.zip"))
+        except UnpackableBundle as error:
+            raise InvalidApplication(contents.source, [str(error)]) from error
+
+    @property
+    def file_name(self) -> str:
+        """Return the name of the archive's file; other content has another name."""
+        return f"worker-tier-application.{self.packed.sha256[:16]}.zip"
+
+    def write(self, directory: Path) -> Path:
+        """Copy the archive into a directory, and return its path."""
+        path = directory / self.file_name
+        shutil.copyfile(self.packed.path, path)
+        return path
 
 
 @example("WorkerApplication.from_asset(...)")
@@ -48,7 +90,7 @@ class WorkerApplication:
     """The web application that answers the POSTs; made by the static methods, not by hand."""
 
     kind: str
-    directory: Path | None = None
+    bundle: SourceBundle | None = None
     platform: str | None = None
     image: str | None = None
     port: int | None = None
@@ -72,15 +114,18 @@ class WorkerApplication:
         environment: Mapping[str, str] | None = None,
         start_timeout: int = contract.DEFAULT_START_TIMEOUT,
     ) -> WorkerApplication:
-        """A directory with the content of a source bundle of Elastic Beanstalk, behind nginx.
+        """A source bundle of Elastic Beanstalk, behind nginx: a directory or an archive.
 
         `Procfile`, `Buildfile`, `.platform/hooks`, `.platform/confighooks`,
-        `.platform/nginx/conf.d`, `cron.yaml` and `.ebignore` mean what they mean there.
+        `.platform/nginx/conf.d`, `cron.yaml` and the option settings of `.ebextensions` mean what
+        they mean there. All else of Elastic Beanstalk's in it is refused here, or is a warning.
 
         Args:
-            directory: the application's directory; files that `.ebignore` names are left out.
+            directory: the application's directory, of which `deploy.artifact` of the EB CLI's
+                configuration, `.ebignore` or git decides which files are packed; or a `.zip`
+                archive, or a `.jar` file.
             platform: a `worker_tier.Platform`, not `docker`. Default: detected from its files, such
-                as `package.json`.
+                as `package.json`; files of two platforms are refused.
             port: port that it listens on, which it gets as PORT. Default: the platform's, as in EB.
             environment: environment properties, at most 4 096 bytes. User data contains them, which
                 every process of an instance can read: for secrets, name a parameter of Parameter
@@ -90,15 +135,17 @@ class WorkerApplication:
         Raises:
             InvalidApplication: with every problem found.
         """
+        bundle = SourceBundle(directory, platform)
         application = WorkerApplication(
             kind=contract.BUNDLE,
-            directory=Path(directory),
-            platform=platform,
+            bundle=bundle,
+            platform=bundle.platform if platform is None else platform,
             port=port,
             environment=dict(environment or {}),
             start_timeout=start_timeout,
         )
-        problems = application._problems() + _directory_problems(Path(directory), platform)
+        refused = sentences(refusals(bundle.assessment.findings))
+        problems = application._problems() + [text for _, text in refused]
         if problems:
             raise InvalidApplication(str(directory), problems)
         return application
@@ -149,12 +196,20 @@ class WorkerApplication:
         return application
 
     @property
-    def cron_file(self) -> str | None:
-        """Path of the bundle's `cron.yaml`, or None if there is none."""
-        if self.directory is None:
+    def cron_yaml(self) -> tuple[str, bytes] | None:
+        """Name and content of the bundle's `cron.yaml`, or None if there is none."""
+        if self.bundle is None:
             return None
-        path = self.directory / CRON_FILE_NAME
-        return str(path) if path.is_file() else None
+        contents = self.bundle.assessment.contents
+        content = contents.read_bytes(CRON_FILE_NAME)
+        return None if content is None else (f"{contents.source}/{CRON_FILE_NAME}", content)
+
+    @property
+    def source(self) -> str:
+        """What errors call the application: its directory, archive or image."""
+        if self.bundle is not None:
+            return self.bundle.assessment.contents.source
+        return str(self.image)
 
     @checked
     def with_defaults(
@@ -171,27 +226,8 @@ class WorkerApplication:
             port=port if self.port is None else self.port,
         )
         if problems := application._problems():
-            raise InvalidApplication(str(self.directory or self.image), problems)
+            raise InvalidApplication(self.source, problems)
         return application
-
-    def archive(self) -> Archive:
-        """Return the source bundle of the directory, as instances fetch it.
-
-        Raises:
-            InvalidApplication: the bundle is larger than EB allows.
-        """
-        assert self.directory is not None
-        # Not the CDK's own ZIP archive, whose SHA-256 is unknown at synth.
-        archive = archive_of(dict(bundle_entries(self.directory)))
-        if len(archive.content) > _MAX_SIZE.to_bytes():
-            raise InvalidApplication(
-                str(self.directory),
-                [
-                    f"the source bundle has {len(archive.content)} bytes and may have"
-                    f" {_MAX_SIZE.to_bytes():.0f}; leave files out with an {_IGNORE_FILE}"
-                ],
-            )
-        return archive
 
     def bind(self, scope: Construct, grantee: iam.IGrantable) -> contract.Application:
         """Upload the application with the stack, and let `grantee` read it.
@@ -202,7 +238,7 @@ class WorkerApplication:
         self.grant(grantee)
         return contract.Application(
             kind=self.kind,
-            bundle=None if self.directory is None else self._upload(scope, grantee),
+            bundle=None if self.bundle is None else self._upload(scope, grantee),
             platform=self.platform,
             image=self.image,
             port=self.port,
@@ -212,10 +248,11 @@ class WorkerApplication:
 
     def withheld_from_hooks(self) -> list[str]:
         """Return the names of environment properties that the bundle's hooks, if any, lack."""
-        if self.directory is None:
+        if self.bundle is None:
             return []
-        hooks = (self.directory / PLATFORM_DIRECTORY / place for place in (HOOKS, CONFIGHOOKS))
-        has_hooks = any(path.is_file() for place in hooks for path in place.rglob("*"))
+        contents = self.bundle.assessment.contents
+        places = (f"{PLATFORM_DIRECTORY}/{place}" for place in (HOOKS, CONFIGHOOKS))
+        has_hooks = any(contents.under(place) for place in places)
         return root_environment.withheld(self.environment) if has_hooks else []
 
     def listens_on(self) -> int | None:
@@ -240,10 +277,10 @@ class WorkerApplication:
         return contract.application_problems(described)
 
     def _upload(self, scope: Construct, grantee: iam.IGrantable) -> contract.S3Object:
-        archive = self.archive()
+        assert self.bundle is not None
+        # Packed here and not by the CDK, whose own ZIP archive has no SHA-256 at synth.
         outdir = cast(Any, Stage.of(scope)).asset_outdir
-        path = Path(outdir, f"worker-tier-application.{archive.sha256[:16]}.zip")
-        path.write_bytes(archive.content)
+        path = self.bundle.write(Path(outdir))
         asset = s3_assets.Asset(scope, "Application", path=str(path))
         iam.Grant.add_to_principal(
             grantee=grantee,
@@ -251,107 +288,5 @@ class WorkerApplication:
             resource_arns=[asset.bucket.arn_for_objects(asset.s3_object_key)],
         )
         return contract.S3Object(
-            bucket=asset.s3_bucket_name, key=asset.s3_object_key, sha256=archive.sha256
+            bucket=asset.s3_bucket_name, key=asset.s3_object_key, sha256=self.bundle.packed.sha256
         )
-
-
-def bundle_entries(directory: Path) -> Iterator[tuple[str, Entry]]:
-    """Yield path and content of every file of a bundle that is not ignored; links stay links."""
-    root = directory.resolve()
-    ignore = _ignored(root)
-    waiting = [root]
-    while waiting:
-        for path in sorted(waiting.pop().iterdir()):
-            if path.name in _NEVER or path.name == _IGNORE_FILE:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                if ignore is None or not ignore.completely_ignores(str(path)):
-                    waiting.append(path)
-            elif ignore is None or not ignore.ignores(str(path)):
-                yield path.relative_to(root).as_posix(), _entry(path)
-
-
-def _ignored(directory: Path) -> IgnoreStrategy | None:
-    path = directory / _IGNORE_FILE
-    if not path.is_file():
-        return None
-    lines = path.read_text(encoding="utf-8").splitlines()
-    patterns = [line for line in lines if line.strip() and not line.startswith("#")]
-    return IgnoreStrategy.git(str(directory), patterns)
-
-
-def _entry(path: Path) -> Entry:
-    if path.is_symlink():
-        return Entry(content=str(path.readlink()).encode(), link=True)
-    executable = bool(path.stat().st_mode & stat.S_IXUSR)
-    return Entry(content=path.read_bytes(), executable=executable)
-
-
-def _directory_problems(directory: Path, platform: str | None) -> list[str]:
-    if not directory.is_dir():
-        return [f"{directory} is not a directory; name the application's"]
-    problems = []
-    for name in _READ_BY_ROOT:
-        path = directory / name
-        if path.is_symlink():
-            problems.append(f"{name} is a link; put the file itself there, since root reads it")
-        elif path.exists():
-            problems += _file_problems(path, name)
-    return problems + _link_problems(directory) + _start_problems(directory, platform)
-
-
-def _link_problems(directory: Path) -> list[str]:
-    """Return the links of `.platform` of which an instance has no file to run or include."""
-    root = directory.resolve()
-    links = [
-        path
-        for path in (root / PLATFORM_DIRECTORY, *(root / PLATFORM_DIRECTORY).rglob("*"))
-        if path.is_symlink()
-    ]
-    return [
-        f"{path.relative_to(root)} is a link that leads out of the bundle, or nowhere; root runs"
-        f" and includes what is in {PLATFORM_DIRECTORY}, so put the file itself there"
-        for path in sorted(links)
-        if not path.exists() or not path.resolve().is_relative_to(root)
-    ]
-
-
-def _file_problems(path: Path, name: str) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        if name == procfile.PROCFILE:
-            procfile.processes(text)
-        elif name == procfile.BUILDFILE:
-            procfile.parse(text, name)
-    except (OSError, UnicodeDecodeError) as error:
-        return [f"{path} cannot be read: {error}"]
-    except BootstrapError as error:
-        return [f"{error.text}; {error.hint}"]
-    return []
-
-
-def _may_follow(directory: Path) -> bool:
-    """Whether a Buildfile or a hook may write the Procfile on the instance, as in EB."""
-    hooks = (directory / PLATFORM_DIRECTORY / place for place in HOOKS_BEFORE_START)
-    return (directory / procfile.BUILDFILE).exists() or any(
-        place.is_dir() and any(place.iterdir()) for place in hooks
-    )
-
-
-def _start_problems(directory: Path, platform: str | None) -> list[str]:
-    names = {path.name for path in directory.iterdir()}
-    if procfile.PROCFILE in names or _may_follow(directory):
-        return []
-
-    def read(name: str) -> str | None:
-        path = directory / name
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-
-    found = platform or platforms.detect(names)
-    known = found is not None and found in platforms.PLATFORMS
-    if found is not None and known and platforms.start_of(found, names, read) is not None:
-        return []
-    return [
-        "nothing says how to start the application: there is no Procfile, and no file that a"
-        " platform is started by; add a Procfile with a line such as `web: node app.js`"
-    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
@@ -34,7 +34,7 @@ from worker_tier.application.application import WorkerApplication
 from worker_tier.errors import InvalidApplication
 from worker_tier.fleet.capacity import WorkerCapacity
 from worker_tier.options import NONE_SWITCHES_OFF
-from worker_tier.props import SettingsProps
+from worker_tier.props import SettingsProps, TierProps
 from worker_tier.queues.dead_letters import DeadLetterQueue
 from worker_tier.queues.existing_queue import described
 from worker_tier.scaling.figures import WorkerScaling
@@ -45,6 +45,7 @@ from worker_tier_bootstrap.beanstalk import (
     EnvironmentSettings,
     NetworkSettings,
     Origin,
+    Reading,
     Reference,
     ScheduledAction,
     SpotSettings,
@@ -100,6 +101,20 @@ _EXCLUDED_BY: Final = {
     "min_capacity": ("single_instance",),
     "scaling": ("single_instance",),
     "single_instance": ("min_capacity", "max_capacity", "scaling"),
+}
+
+
+#: Field of the typed settings that a source bundle does not decide on -> what to pass in code.
+_CODE_ONLY: Final = {
+    "min_capacity": "min_capacity=",
+    "max_capacity": "max_capacity=",
+    "single_instance": "single_instance=True",
+    "instance_types": "instance_type=",
+    "spot": "capacity=WorkerCapacity.spot(...)",
+    "security_group": "security_group=",
+    "network": "vpc= and vpc_subnets=",
+    "associate_public_ip_address": "associate_public_ip_address=",
+    "scheduled_actions": "them to tier.scale_on_schedule(...)",
 }
 
 
@@ -245,11 +260,7 @@ def convert(
     given = _without_none(given)
     source, document = _document(settings, problems)
     reading = read_settings(document, decided=_decided(given))
-    refused = {(finding.namespace, finding.option) for finding in refusals(reading.findings)}
-    problems += [source + text for _, text in sentences(refusals(reading.findings))]
-    for finding, text in sentences(warnings(reading.findings)):
-        option = f"{finding.namespace}:{finding.option}" if finding.option else "option-settings"
-        _warn(scope, option, source + text)
+    refused = _report(scope, reading, source, problems)
     merger = _Merger(scope, reading.settings, given, problems, refused, Deployment())
     return Converted(
         props=merger.merged(),
@@ -263,6 +274,72 @@ def convert(
         scheduled_actions=reading.settings.scheduled_actions,
         deployment=merger.deployment,
     )
+
+
+def with_bundle_settings(tier: Tier, given: TierProps, problems: list[str]) -> TierProps:
+    """Return the props of a tier with what `.ebextensions` of its source bundle sets.
+
+    A prop that code gives wins. Capacity, instance type and network are decided in code alone: what
+    the bundle says of them is a warning.
+
+    Args:
+        tier: for warnings, and for what settings refer to.
+        problems: gets every option that cannot be honoured, by name and with the reason.
+    """
+    application = given.get("application")
+    if not isinstance(application, WorkerApplication) or application.bundle is None:
+        return given
+    own = _without_none(cast(SettingsProps, given))
+    reading = application.bundle.assessment.option_settings(_decided(own))
+    if reading is None:
+        return given
+    scope = cast(Construct, tier)
+    refused = _report(scope, reading, "", problems)
+    settings = _without_code_only(scope, reading.settings, own)
+    merger = _Merger(scope, settings, own, problems, refused, Deployment(tier))
+    return cast(TierProps, {**given, **merger.merged()})
+
+
+def _without_code_only(
+    scope: Construct, settings: EnvironmentSettings, given: SettingsProps
+) -> EnvironmentSettings:
+    """Return settings without those that only code decides on; warn of each that is set."""
+    unset = EnvironmentSettings()
+    for name, hint in _CODE_ONLY.items():
+        value = getattr(settings, name)
+        if value == getattr(unset, name) or _is_given(name, value, given):
+            continue
+        named = ", ".join(map(str, settings.origins.get(name, ()))) or f"the {name} of its settings"
+        _warn(
+            scope,
+            f"{name}-of-the-bundle",
+            f"the source bundle asks for {named}, which is passed over: code decides on capacity,"
+            f" instance type and network; pass {hint}",
+        )
+    return replace(settings, **{name: getattr(unset, name) for name in _CODE_ONLY})
+
+
+def _is_given(name: str, value: object, given: SettingsProps) -> bool:
+    """Return whether code gives what a setting asks for."""
+    match value:
+        case (str() as first, *_):
+            return _plain(given.get("instance_type")) == first
+        case NetworkSettings():
+            vpc = given.get("vpc")
+            return vpc is not None and vpc.vpc_id == value.vpc_id
+        case _:
+            return _same(given.get(name), value)
+
+
+def _report(
+    scope: Construct, reading: Reading, source: str, problems: list[str]
+) -> set[tuple[str, str]]:
+    """Report what is refused and what may be missed; return what was refused by its name."""
+    problems += [source + text for _, text in sentences(refusals(reading.findings))]
+    for finding, text in sentences(warnings(reading.findings)):
+        option = f"{finding.namespace}:{finding.option}" if finding.option else "option-settings"
+        _warn(scope, option, source + text)
+    return {(finding.namespace, finding.option) for finding in refusals(reading.findings)}
 
 
 def _document(settings: OptionSettings, problems: list[str]) -> tuple[str, object]:
@@ -297,8 +374,8 @@ def _decided(given: SettingsProps) -> set[str]:
     """Return what decides in the place of settings."""
     decided = {name for name, value in given.items() if value is not None and value is not False}
     application = given.get("application")
-    directory = None if application is None else application.directory
-    if directory is not None and (directory / PROCFILE).is_file():
+    bundle = None if application is None else application.bundle
+    if bundle is not None and bundle.assessment.contents.has(PROCFILE):
         decided.add(PROCFILE)
     if application is not None and application.kind == CONTAINER:
         decided.add(IMAGE)

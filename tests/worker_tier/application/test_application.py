@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import io
+import gc
+import hashlib
 import json
 import stat
 import zipfile
@@ -15,9 +16,7 @@ from aws_cdk import aws_ecr as ecr
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
 from worker_tier import InvalidApplication, InvalidProps, WorkerApplication, WorkerTier
-from worker_tier.application.application import bundle_entries
 from worker_tier_bootstrap import paths
-from worker_tier_bootstrap.bundle import archive_of
 from worker_tier_bootstrap.user_data import files_in_user_data
 
 
@@ -62,7 +61,9 @@ def test_a_directory_becomes_a_source_bundle_that_instances_may_read(app: Path) 
     assert (document["kind"], document["port"]) == ("bundle", 3000)
     assert document["environment"] == {"MODE": "a b"}
     # by the SHA-256 of what was packed here, which the instance checks
-    assert document["bundle"]["sha256"] == archive_of(dict(bundle_entries(app))).sha256
+    assert application.bundle is not None
+    content = application.bundle.packed.path.read_bytes()
+    assert document["bundle"]["sha256"] == hashlib.sha256(content).hexdigest()
     key = document["bundle"]["key"]
     allowed = [
         statement
@@ -73,10 +74,13 @@ def test_a_directory_becomes_a_source_bundle_that_instances_may_read(app: Path) 
     assert "*" not in str(allowed[0]["Resource"])
 
 
-def test_the_same_directory_gives_the_same_bytes_links_and_permissions(app: Path) -> None:
-    first, second = (archive_of(dict(bundle_entries(app))) for _ in range(2))
-    assert first.sha256 == second.sha256
-    with zipfile.ZipFile(io.BytesIO(first.content)) as bundle:
+def test_what_is_uploaded_is_the_bundle_by_its_digest(app: Path, tmp_path: Path) -> None:
+    application = WorkerApplication.from_asset(str(app))
+    assert application.bundle is not None
+    path = application.bundle.write(tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.name == f"worker-tier-application.{digest[:16]}.zip"
+    with zipfile.ZipFile(path) as bundle:
         modes = {entry.filename: entry.external_attr >> 16 for entry in bundle.infolist()}
         assert bundle.read("work") == b"run"
     assert stat.S_ISLNK(modes["work"])
@@ -84,7 +88,7 @@ def test_the_same_directory_gives_the_same_bytes_links_and_permissions(app: Path
     assert not modes["Procfile"] & 0o111
 
 
-def test_what_ebignore_names_stays_out_by_the_rules_of_gitignore(app: Path) -> None:
+def test_what_ebignore_names_stays_out_by_the_rules_of_gitignore(app: Path, tmp_path: Path) -> None:
     (app / ".ebignore").write_text("# local\n*.log\nnode_modules/\n!keep.log\n/top.txt\n")
     for name in ("a.log", "keep.log", "top.txt", "deep/top.txt", "node_modules/x/y.js", ".env"):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,9 +96,22 @@ def test_what_ebignore_names_stays_out_by_the_rules_of_gitignore(app: Path) -> N
     for name in (".git/config", "__pycache__/a.pyc"):
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).write_text("")
-    assert {name for name, _ in bundle_entries(app)} == {
-        *("Procfile", "run", "work", "keep.log", "deep/top.txt", ".env"),
-    }
+    bundle = WorkerApplication.from_asset(str(app)).bundle
+    assert bundle is not None
+    with zipfile.ZipFile(bundle.write(tmp_path)) as archive:
+        assert set(archive.namelist()) == {
+            *("Procfile", "run", "work", "keep.log", "deep/top.txt", ".env"),
+        }
+
+
+def test_a_temporary_archive_goes_with_its_application(app: Path) -> None:
+    application = WorkerApplication.from_asset(str(app))
+    assert application.bundle is not None
+    path = application.bundle.packed.path
+    assert path.exists()
+    del application
+    gc.collect()
+    assert not path.parent.exists()
 
 
 def test_the_bundles_cron_yaml_becomes_the_periodic_tasks(app: Path) -> None:

@@ -142,6 +142,7 @@ def security_group(stack: Stack) -> ec2.ISecurityGroup:
 def index_php(attempt: Try, namespace: str, option: str) -> None:
     line = "<?php require __DIR__ . '/public/index.php';"
     (attempt.directory / "index.php").write_text(line)
+    (attempt.directory / "application.py").unlink()  # of the directories that this hint is for
 
 
 #: Words of a hint of the table -> each of the things that it offers. A hint has to have one.
