@@ -167,7 +167,7 @@ def test_a_switch_takes_nothing_but_a_bool(
     stack: Stack, needed: Mapping[str, Any], text: object
 ) -> None:
     switches = [name for name, types in declared_types(TierProps).items() if types == (bool,)]
-    assert len(switches) == 15
+    assert len(switches) == 16
     problems = _problems(stack, needed, WorkerTier, **dict.fromkeys(switches, text))
     assert [problem.partition(" ")[0] for problem in problems] == switches
 
