@@ -19,7 +19,7 @@ from worker_tier.type_checks import example
 @example("PeriodicTask(name=..., url=..., schedule=...)")
 @dataclass(frozen=True, kw_only=True)
 class PeriodicTask:
-    """A task of `cron.yaml`, with the same names; docs/periodic-tasks.md explains them.
+    """A task of `cron.yaml`, with the same names; docs/guide/cron.md explains them.
 
     Args:
         name: name of the task, unique in the tier.

@@ -119,8 +119,8 @@ class RemovalProps(TypedDict, total=False):
     """What deleting the stack, or taking a part out of it, does to what stores something: the new
     queues, the leader table, the new log group and the new topic. Default: they are destroyed,
     queues with their messages. Choose `RETAIN` when messages must survive the stack. An update that
-    replaces a queue always retains the old one; docs/stack.md says which changes do, and how to
-    drain it."""
+    replaces a queue always retains the old one; docs/guide/deploy.md says which changes do, and how
+    to drain it."""
 
 
 class EncryptionProps(TypedDict, total=False):
@@ -232,7 +232,7 @@ class SqsdProps(TypedDict, total=False):
     application's port must accept, and a proxy must not answer with 502 or 503."""
 
     extra_headers: Sequence[str] | None
-    """Headers to send besides Elastic Beanstalk's, such as `traceparent`; docs/configuration.md
+    """Headers to send besides Elastic Beanstalk's, such as `traceparent`; docs/guide/configure.md
     lists them. Default: none."""
 
     attribute_header_bytes: int | None
@@ -256,7 +256,7 @@ class SqsdProps(TypedDict, total=False):
     drain_timeout: Duration | None
     """How long requests in flight may take to finish when an instance stops, 0 to 172 800 s (48
     hours). Default: 300 s. EC2 ends a Spot instance after 120 s in any case. Above 3 hours 20
-    minutes the deletion of a stack takes longer; docs/configuration.md says how much."""
+    minutes the deletion of a stack takes longer; docs/guide/configure.md says how much."""
 
     drain_on_rebalance: bool | None
     """Whether to drain on EC2's rebalance recommendation too, not only on a Spot interruption
@@ -265,7 +265,7 @@ class SqsdProps(TypedDict, total=False):
     protect_busy_instance: bool | None
     """Whether an instance protects itself from scale-in while a request runs that takes 10 s or
     more, and until a minute after it. Deployments that replace instances, and the deletion of the
-    stack, wait for it too; docs/configuration.md says how long. Default: False."""
+    stack, wait for it too; docs/guide/configure.md says how long. Default: False."""
 
     log_format: LogFormat | str | None
     """Format of the daemon's log: `json`, one object a line, or `eb`, the lines of Elastic
@@ -300,11 +300,12 @@ class ApplicationProps(TypedDict, total=False):
     """Whether the application may use the instances' role, which is the daemon's too. Default:
     True, as in Elastic Beanstalk. False takes the instance metadata service away from every user of
     an instance but root and the daemon's, and from containers: the application, its build and nginx
-    then get no credentials. Hooks run as root and have access. docs/instance.md has the details."""
+    then get no credentials. Hooks run as root and have access. docs/guide/instance.md has the
+    details."""
 
     daemon_location: s3.Location | None
-    """Where the daemon's bundle was uploaded; docs/stack.md has the steps. Default: the CDK uploads
-    it with the stack. Set it for accounts without a CDK bootstrap bucket."""
+    """Where the daemon's bundle was uploaded; docs/guide/deploy.md has the steps. Default: the CDK
+    uploads it with the stack. Set it for accounts without a CDK bootstrap bucket."""
 
     asset_key: kms.IKey | None
     """KMS key of the bucket that the CDK uploads to, if it is a customer managed key: instances

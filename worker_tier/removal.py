@@ -2,7 +2,7 @@
 
 A deletion is asked for, so `removal_policy` decides about it. A replacement is a consequence of
 another change, such as `fifo`, that CloudFormation does not announce: a resource that holds
-messages is then always retained, and docs/stack.md shows how to drain and delete it.
+messages is then always retained, and docs/guide/deploy.md shows how to drain and delete it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
     python -m worker_tier.standalone --application DIRECTORY --out DIRECTORY [--min 1] [--max 4] ...
 
 The network, the image and the places of the archives are parameters; all else is decided when the
-template is written. It can be deployed under any name, in any region and partition; docs/stack.md
-has the steps. Without an application a parameter asks for an image that has one.
+template is written. It can be deployed under any name, in any region and partition;
+docs/guide/deploy.md has the steps. Without an application a parameter asks for an image that has
+one.
 """
 
 from __future__ import annotations
@@ -285,12 +286,13 @@ def write(
     return tuple(written)
 
 
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments; the reference of the command line is made from it too."""
+    made = argparse.ArgumentParser(
         prog="python -m worker_tier.standalone",
         description="Write a worker tier's CloudFormation template and the archives it needs.",
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--out", type=Path, default=Path("dist/template"), help="directory (%(default)s)")
     add(
         "--application",
@@ -307,18 +309,32 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--cron", help="path of a cron.yaml, for periodic tasks (default: the application's)")
     add("--min", type=int, default=1, help="least instances (%(default)s)")
     add("--max", type=int, default=4, help="most instances (%(default)s)")
-    add("--instance-type", default=DEFAULT_INSTANCE_TYPE, help="(%(default)s)")
+    add(
+        "--instance-type", default=DEFAULT_INSTANCE_TYPE, help="type of the instances (%(default)s)"
+    )
     add("--http-port", type=int, default=80, help="where the daemon POSTs to (%(default)s)")
     add("--http-connections", type=int, default=50, help="POSTs at a time (%(default)s)")
-    add("--visibility-timeout", type=int, default=300, metavar="SECONDS", help="(%(default)s)")
-    add("--inactivity-timeout", type=int, default=299, metavar="SECONDS", help="(%(default)s)")
+    add(
+        "--visibility-timeout",
+        type=int,
+        default=300,
+        metavar="SECONDS",
+        help="how long SQS hides a received message (%(default)s)",
+    )
+    add(
+        "--inactivity-timeout",
+        type=int,
+        default=299,
+        metavar="SECONDS",
+        help="how long a request may be silent (%(default)s)",
+    )
     add("--fifo", action="store_true", help="a FIFO queue")
-    return parser.parse_args(arguments)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; a mistake ends with its description, not with a traceback."""
-    given = _arguments(arguments)
+    given = parser().parse_args(arguments)
     try:
         application = None
         if given.application is not None:

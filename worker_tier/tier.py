@@ -610,7 +610,7 @@ class WorkerTier(Construct):
     ) -> cloudwatch.Metric:
         """Return a metric that the daemons print, such as `MessagesDeleted`.
 
-        docs/operations.md lists all of them.
+        docs/guide/operate.md lists all of them.
 
         Raises:
             InvalidProps: the tier has `metrics_namespace=None`, so daemons print no metrics.

@@ -113,7 +113,7 @@ def _permission_warnings(
             "encryption-key",
             "encryption_key is imported, so its policy cannot be changed from here: its owner must"
             " allow CloudWatch Logs, CloudWatch, and Auto Scaling's service-linked role;"
-            " docs/stack.md has the statements",
+            " docs/guide/deploy.md has the statements",
         )
 
 
@@ -138,7 +138,7 @@ def _protection_warnings(props: CommonProps) -> Iterator[tuple[str, str]]:
             "protect-busy-instance",
             "protect_busy_instance keeps a deployment that replaces instances, and the deletion of"
             " the stack, waiting for instances with long requests, and lets them fail after an"
-            " hour; docs/configuration.md says what to do before",
+            " hour; docs/guide/configure.md says what to do before",
         )
 
 

@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack
+from cfnlint.jsonschema import StandardValidator  # type: ignore[import-untyped]
 
+from sqsd.contract import SETTINGS_PATH
 from tests.worker_tier.stacks import Synthesized
 from tests.worker_tier.variants import VARIANTS, build
+from tools.reference.tier_json import SCHEMA_FILE
+from worker_tier_bootstrap.user_data import files_in_user_data
 
 GOLDEN = Path(__file__).parent / "golden"
 #: None: a stack for no account and region in particular.
@@ -61,6 +65,13 @@ def test_a_template_is_what_it_was(variant: str) -> None:
         f"the template of {variant} changed; if on purpose, run UPDATE_GOLDEN=1 pytest"
         " tests/worker_tier/test_matrix.py and read the difference"
     )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_tier_json_of_a_template_fits_the_published_schema(variant: str) -> None:
+    written = files_in_user_data(template_of(variant, None).user_data())[SETTINGS_PATH]
+    validator = StandardValidator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+    assert [error.message for error in validator.iter_errors(json.loads(written))] == []
 
 
 def normal(document: dict[str, Any]) -> str:

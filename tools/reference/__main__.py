@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tools.reference.beanstalk_options import BEANSTALK_PAGE, beanstalk_options_page
-from tools.reference.props import PAGE, props_page
+from tools.reference.pages import PAGES
 
-for page, text in ((PAGE, props_page()), (BEANSTALK_PAGE, beanstalk_options_page())):
+for page, text in PAGES.items():
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    page.write_text(text(), encoding="utf-8")
     print(page)

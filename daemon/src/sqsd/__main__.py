@@ -38,7 +38,7 @@ Subparsers = Any
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code of the process."""
-    chosen = _parser().parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     try:
         command: Callable[[argparse.Namespace], int] = chosen.command
         return command(chosen)
@@ -54,15 +54,16 @@ def _print_problems(*errors: InvalidSettings | InvalidCronFile) -> int:
     return UNUSABLE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; the reference of the command line is made from it too."""
+    made = argparse.ArgumentParser(
         prog="sqsd", description="Take messages from Amazon SQS and POST them to localhost."
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     add_commands(commands)
     cron_commands.add_commands(commands)
     operator_cli.add_commands(commands)
-    return parser
+    return made
 
 
 def add_commands(commands: Subparsers) -> None:
@@ -88,11 +89,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         f" (default: {contract.SETTINGS_PATH}, unless --queue-url is given)",
     )
     resources = parser.add_argument_group("resources")
-    for name in (*settings.RESOURCE_NAMES, "cron_file"):
-        _add_flag(resources, name, "", str)
+    for name, meaning in settings.described_resources():
+        _add_flag(resources, name, meaning, str)
+    _add_flag(resources, "cron_file", "cron.yaml with the periodic tasks (default: none)", str)
     options = parser.add_argument_group("options", "each wins over the file; null for none")
     for name, meaning, default in settings.described_options():
-        _add_flag(options, name, f"{meaning} (default: {default})", _flag_value)
+        shown = "none" if default in (None, ()) else default
+        _add_flag(options, name, f"{meaning} (default: {shown})", _flag_value)
 
 
 def _flag_value(text: str) -> Any:

@@ -24,13 +24,7 @@ _FIRST_DEADLINE_SECONDS: Final = 600.0
 
 def main(arguments: Sequence[str] | None = None, machine: Machine | None = None) -> int:
     """Run a command; returns the process's exit code."""
-    parser = argparse.ArgumentParser(
-        prog="worker-tier-bootstrap", description="Make this instance a worker."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    commands.add_parser("run", help="do every step that is not done")
-    commands.add_parser("plan", help="print every step, and why it would be done or skipped")
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     machine = machine or Machine(deadline_seconds=_FIRST_DEADLINE_SECONDS)
     try:
         boot = Boot.read(machine)
@@ -47,6 +41,17 @@ def main(arguments: Sequence[str] | None = None, machine: Machine | None = None)
         _report(machine, str(error))
         return 1
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; the reference of the command line is made from it too."""
+    made = argparse.ArgumentParser(
+        prog="worker-tier-bootstrap", description="Make this instance a worker."
+    )
+    commands = made.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands.add_parser("run", help="do every step that is not done")
+    commands.add_parser("plan", help="print every step, and why it would be done or skipped")
+    return made
 
 
 def _report(machine: Machine, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 The constructs read it for machine images, the user data for the way to a new Python, the bootstrap
 for packages and units. A new system is a row here, its image in `tests/boot/images.py`, and the row
-of `docs/instance.md` that a test prints.
+of `docs/guide/instance.md` that a test prints.
 """
 
 from __future__ import annotations

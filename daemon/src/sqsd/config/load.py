@@ -23,6 +23,11 @@ OPTION_NAMES: Final = tuple(f.name for f in fields(SqsdOptions))
 RESOURCE_NAMES: Final = tuple(f.name for f in fields(TierResources))
 
 
+def described_resources() -> list[tuple[str, str]]:
+    """Return name and meaning of each resource, in the contract's order."""
+    return [(f.name, f.metadata["meaning"]) for f in fields(TierResources)]
+
+
 def described_options() -> list[tuple[str, str, Any]]:
     """Return name, meaning and default of each option, in the contract's order."""
     return [(f.name, f.metadata["meaning"], f.default) for f in fields(SqsdOptions)]

@@ -2,7 +2,7 @@
 
 They are Elastic Beanstalk's (EB developer guide, general options, namespace
 `aws:elasticbeanstalk:sqsd`); durations are whole seconds. Options that EB does not have are listed
-in docs/compatibility.md. Import the names of this module from `sqsd.contract`.
+in docs/explain/compatibility.md. Import the names of this module from `sqsd.contract`.
 """
 
 from __future__ import annotations

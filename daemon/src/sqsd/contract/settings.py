@@ -21,33 +21,42 @@ SETTINGS_VERSION: Final = 1
 SETTINGS_PATH: Final = "/etc/worker-tier/tier.json"
 
 
+def _resource(meaning: str, default: Any = MISSING) -> Any:
+    """Define a field with its meaning, which the command line and the reference show."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TierResources:
     """Holds what only CloudFormation knows. In a template these are tokens, so nothing is checked.
 
-    Args:
-        queue_url: URL of the work queue.
-        region: region of the queue, the table and the group.
-        tier_name: name of the tier in metrics and logs: the stack's name.
-        dead_letter_queue_url: URL of the dead-letter queue, or None if there is none.
-        leader_table: name of the leader table, or None if there are no periodic tasks.
-        lifecycle_hook: name of the group's hook on termination, which the daemon extends while it
-            drains and then completes, or None if there is no hook.
-        auto_scaling_group: name of the Auto Scaling group. A launch template cannot name the group
-            that refers to it, so the bootstrap adds it; while it is None, the daemon reads the
-            instance's tag `aws:autoscaling:groupName`.
-        log_group: CloudWatch Logs group that the instance's agent ships logs and metrics to, or
-            None if logs stay on the instance.
+    A launch template cannot name the group that refers to it, so the bootstrap adds
+    `auto_scaling_group`; while it is None, the daemon reads the instance's tag
+    `aws:autoscaling:groupName`.
     """
 
-    queue_url: str
-    region: str
-    tier_name: str
-    dead_letter_queue_url: str | None = None
-    leader_table: str | None = None
-    lifecycle_hook: str | None = None
-    auto_scaling_group: str | None = None
-    log_group: str | None = None
+    queue_url: str = _resource("URL of the work queue")
+    region: str = _resource("region of the queue, the table and the group")
+    tier_name: str = _resource("name of the tier in metrics and logs: the stack's name")
+    dead_letter_queue_url: str | None = _resource(
+        "URL of the dead-letter queue; none if there is none", None
+    )
+    leader_table: str | None = _resource(
+        "name of the leader table; none without periodic tasks", None
+    )
+    lifecycle_hook: str | None = _resource(
+        "name of the group's hook on termination, which the daemon extends while it drains and then"
+        " completes; none if there is no hook",
+        None,
+    )
+    auto_scaling_group: str | None = _resource(
+        "name of the Auto Scaling group; by default the instance's own, by its tag", None
+    )
+    log_group: str | None = _resource(
+        "CloudWatch Logs group that the instance's agent ships logs and metrics to; none if logs"
+        " stay on the instance",
+        None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -100,6 +100,11 @@ class LeaseSettings:
     retry_seconds: float = 0.1
     first_call_seconds: float = 0.5
 
+    @property
+    def shortest_read_seconds(self) -> float:
+        """Shortest time from one read of a follower to its next, in seconds."""
+        return self.read_seconds * (1 - _READ_JITTER)
+
     def __post_init__(self) -> None:
         needed = self.renew_seconds + self.call_seconds + self.margin_seconds
         if self.lease_seconds <= needed:

@@ -4,7 +4,7 @@ What is promised: whoever does not know a key cannot make a request that an appl
 and cannot change the method, the target, the content type, a header whose name begins with
 `X-Aws-Sqsd-`, or the body of one that the daemon made, nor add or remove such a header. What is
 not: a request is in plain HTTP and can be read, and a recorded one can be sent again until its
-time is too old; docs/signed-requests.md says what an application does about that.
+time is too old; docs/guide/signed-requests.md says what an application does about that.
 
 The signed text is a sequence of netstrings (`<length in bytes>:<bytes>,`), so that no two requests
 have the same text: the version, the time, the method, the target, the content type, name and value

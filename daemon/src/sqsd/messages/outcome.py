@@ -1,4 +1,4 @@
-"""What becomes of a message once its request has ended: the table of docs/compatibility.md."""
+"""What becomes of a message once its request has ended: see docs/explain/compatibility.md."""
 
 from __future__ import annotations
 

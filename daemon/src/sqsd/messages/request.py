@@ -2,7 +2,8 @@
 
 Two things differ from EB, because its form allows whoever may send to the queue to forge requests:
 a value with control characters is percent-encoded (and its header named in `X-Aws-Sqsd-Encoded`),
-and so are blanks and control characters in a task's path. docs/compatibility.md has the list.
+and so are blanks and control characters in a task's path. docs/explain/compatibility.md has the
+list.
 """
 
 from __future__ import annotations

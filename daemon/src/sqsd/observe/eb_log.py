@@ -3,7 +3,7 @@
 A line is `<UTC time> <category>: <message>[ - <seconds>]`. Where EB has a line for an event, it is
 the same to the letter. Any other event gets a category from its name:
 `gate: closed reason="connection refused"`. EB's daemon logs a successful message only when it posts
-it, so `message.deleted` is not written. docs/compatibility.md lists the differences.
+it, so `message.deleted` is not written. docs/explain/compatibility.md lists the differences.
 """
 
 from __future__ import annotations

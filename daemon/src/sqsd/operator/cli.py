@@ -43,7 +43,7 @@ def add_commands(commands: Subparsers) -> None:
     _add_most(one)
     _add_body(one)
     one = _add(actions, "show", _show, "print all there is about one dead letter")
-    one.add_argument("message_id", metavar="MESSAGE_ID")
+    one.add_argument("message_id", metavar="MESSAGE_ID", help="as `list` prints it")
     _add_most(one)
     _add_body(one)
     one.add_argument(
@@ -87,11 +87,13 @@ def _add(
         help=f"tier.json (default: {contract.SETTINGS_PATH}, unless a queue or stack is named)",
     )
     parser.add_argument("--stack", metavar="NAME", help="take the outputs of a deployed stack")
+    meanings = dict(settings.described_resources())
     for resource in _RESOURCES:
         parser.add_argument(
             f"--{resource.replace('_', '-')}",
             dest=resource,
             metavar=resource.rpartition("_")[2].upper(),
+            help=meanings[resource],
         )
     parser.set_defaults(command=lambda chosen: _run(action, chosen))
     return parser

@@ -1,4 +1,4 @@
-"""Fakes of what a daemon talks to, for tests of your own code; docs/testing.md has examples.
+"""Fakes of what a daemon talks to, for tests of your own code; docs/guide/testing.md has examples.
 
 `FakeTier` runs the daemon's dispatcher between a queue and an application in memory.
 `sqsd.testing.endpoint.SqsEndpoint` serves a queue over HTTP; it needs the extra `testing`. Nothing

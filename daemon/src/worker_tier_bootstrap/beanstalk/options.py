@@ -453,7 +453,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
         "ConfigDocument": _private(
             _over(
                 "enhanced health has no metrics here; the daemon has its own",
-                "see docs/observability.md for what replaces them",
+                "see docs/guide/observe.md for what replaces them",
                 lossless=_NO_METRICS,
             )
         ),
@@ -527,7 +527,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     "aws:elasticbeanstalk:xray": {
         "XRayEnabled": _refused(
             "no X-Ray daemon is installed",
-            "leave it out; the daemon has OpenTelemetry, see docs/observability.md",
+            "leave it out; the daemon has OpenTelemetry, see docs/guide/observe.md",
             lossless=("false",),
         )
     },
