@@ -23,7 +23,7 @@ from tools.demo.errors import DemoError
 from tools.demo.run import Plan, run
 from tools.local_aws import LocalAwsError
 from tools.local_aws.instance import CACHE, REPOSITORY
-from tools.local_aws.ports import listening
+from tools.local_aws.ports import listening, port_argument
 from tools.local_aws.processes import end_all
 
 _RUNS: Final = CACHE / "demo"
@@ -94,14 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         ("--port", "where the daemon POSTs to"),
         ("--local-aws-port", "where the embedded AWS listens"),
     ):
-        parser.add_argument(name, type=_port, metavar="N", help=f"{meaning} (default: a free port)")
+        parser.add_argument(
+            name, type=port_argument, metavar="N", help=f"{meaning} (default: a free port)"
+        )
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
-        raise argparse.ArgumentTypeError(f"must be a port from 1 to 65535, got {text!r}")
-    return int(text)
 
 
 def _check_ports(wanted: dict[str, int | None]) -> None:

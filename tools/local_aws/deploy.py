@@ -159,7 +159,7 @@ class _Step:
 def _need_command_line() -> None:
     if shutil.which("node") is None:
         raise LocalAwsError(
-            "Node.js is not on PATH, and the CDK needs it; install Node 20 or later"
+            "Node.js is not on PATH, and the CDK needs it; install Node.js 22 or later"
             " (https://nodejs.org, or your system's package `nodejs`)"
         )
     if not CDK.exists():

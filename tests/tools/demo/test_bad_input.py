@@ -107,7 +107,7 @@ def test_a_port_that_is_none(mark: str) -> None:
 @pytest.mark.local_aws
 def test_no_node(mark: str, tmp_path: Path) -> None:
     ended = run_demo(mark, "--app", app(tmp_path), path=str(tmp_path))
-    assert_one_message(ended, "Node.js is not on PATH", "install Node 20 or later")
+    assert_one_message(ended, "Node.js is not on PATH", "install Node.js 22 or later")
 
 
 # ---- what make checks before anything of ours runs
@@ -165,7 +165,7 @@ def test_a_node_that_is_too_old_or_missing(
     require_tool("make")
     program(tmp_path, "node", node)
     said = make(mark, "need-node", path=f"{tmp_path}:{os.environ['PATH']}")
-    assert f"Node.js 20 or later is needed for the CDK, {found}" in said
+    assert f"Node.js 22 or later is needed for the CDK (20 still works), {found}" in said
     assert "nodejs.org" in said
 
 
