@@ -28,6 +28,7 @@ DEMO_STAMP := $(call stamp,.venv,requirements/demo.txt pyproject.toml daemon/pyp
 LOCAL_AWS_STAMP := $(call stamp,.venv-local-aws,requirements/local-aws.txt)
 RELEASE_STAMP := $(call stamp,.venv-release,requirements/release.txt)
 CHECKOV_STAMP := $(call stamp,.venv-checkov,requirements/checkov.txt)
+DOCS_STAMP := $(call stamp,.venv-docs,requirements/docs.txt)
 NODE_STAMP := $(call stamp,node_modules,package-lock.json)
 # Without pyright, which only a test needs.
 DEMO_NODE_STAMP := $(call stamp,node_modules,package.json package-lock.json)
@@ -48,8 +49,8 @@ NETWORK := A first run needs the network (PyPI and the npm registry, or the mirr
 # Byte code is made for what is imported, when it is; for all of it, it takes as long as the download.
 PIP_INSTALL = -m pip --disable-pip-version-check --retries 3 --timeout 15 install --quiet --no-compile
 
-.PHONY: help demo test test-long boot-test boot-images bundle check synth template bench reference dist lock clean distclean
-.PHONY: environment local-aws checkov need-python need-node
+.PHONY: help demo dev test test-long boot-test boot-images bundle check docs synth template bench reference dist lock clean distclean
+.PHONY: environment local-aws checkov docs-environment need-python need-node
 
 help: ## say what there is (the default)
 	@echo "make TARGET, where TARGET is one of:"
@@ -62,6 +63,10 @@ help: ## say what there is (the default)
 demo: $(FOR_DEMO) local-aws ## deploy to an embedded AWS, run an app and the daemon, show what happens
 	@$(PY) -m tools.demo $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
 		$(if $(LOCAL_AWS_PORT),--local-aws-port '$(LOCAL_AWS_PORT)')
+
+dev: $(FOR_DEMO) local-aws ## run your application behind the daemon: APP=path/to/it, or PORT=3000 where it listens
+	@$(PY) -m tools.demo.dev $(if $(APP),--app '$(APP)') $(if $(PORT),--port '$(PORT)') \
+		$(if $(HTTP_PATH),--path '$(HTTP_PATH)')
 
 test: environment local-aws checkov $(NODE_STAMP) ## run the tests, but those that take minutes each
 	@$(PY) -m pytest -m 'not long' $(PYTEST_ARGS)
@@ -84,7 +89,7 @@ UNCOUNTED := */sqsd/testing/*,*/worker_tier/props.py,*/node_modules/*
 SCRIPTS := $(filter-out %/bootstrap.sh,$(wildcard daemon/src/worker_tier_bootstrap/templates/*.sh))
 
 # Two runs of mypy on products: the daemon must type-check without sight of the constructs.
-check: environment ## check format, lint, types, who imports whom, sizes and unused code
+check: environment docs ## check format, lint, types, who imports whom, sizes, unused code and the site
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy daemon/src/sqsd daemon/src/worker_tier_bootstrap
@@ -97,6 +102,13 @@ check: environment ## check format, lint, types, who imports whom, sizes and unu
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run $(SCRIPTS); \
 		elif [ -n "$${CI:-}" ]; then echo "shellcheck is missing; install it" >&2; exit 1; \
 		else echo "shellcheck is missing: the shell scripts were not checked"; fi
+
+# Every warning is an error: a link to a page, a heading or a file that does not exist, for one. All
+# pages are read each time, for a page that did not change may link to one that did.
+docs: docs-environment ## build the site in dist/site; a broken link or any other warning fails
+	@.venv-docs/bin/python -m sphinx --builder html --fresh-env --nitpicky --fail-on-warning \
+		--keep-going --quiet --doctree-dir .cache/doctrees docs dist/site
+	@echo "the site is in dist/site; open dist/site/index.html"
 
 synth: environment $(NODE_STAMP) ## make the templates of app.py and of every example in cdk.out, and validate them
 	@rm -rf cdk.out
@@ -124,7 +136,7 @@ dist: environment $(RELEASE_STAMP) ## build, check and try what is published; UR
 	@.venv-release/bin/python -m tools.release --url '$(URL)' $(RELEASE_ARGS)
 
 lock: environment ## bring the lock files up to date with requirements/*.in and package.json
-	@for name in synth demo dev local-aws checkov release instance; do \
+	@for name in synth demo dev local-aws checkov release docs instance; do \
 		output=requirements/$$name.txt; [ "$$name" = synth ] && output=requirements.txt; \
 		[ "$$name" = instance ] && output=daemon/src/worker_tier_bootstrap/templates/gunicorn.txt; \
 		echo "locking $$output ..." >&2; \
@@ -140,17 +152,18 @@ bundle: environment ## pin what instances get to what is installed, and pack ane
 
 clean: ## remove what runs leave behind
 	@rm -rf cdk.out build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . \( -name .venv -o -name .venv-release -o -name .venv-local-aws -o -name .venv-checkov -o -name node_modules \) -prune \
+	@find . \( -name .venv -o -name .venv-release -o -name .venv-local-aws -o -name .venv-checkov -o -name .venv-docs -o -name node_modules \) -prune \
 		-o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean ## ... and the environments, which the next run installs again
-	@rm -rf .venv .venv-local-aws .venv-checkov .venv-release node_modules
+	@rm -rf .venv .venv-local-aws .venv-checkov .venv-docs .venv-release node_modules
 
 # ---- environments ---------------------------------------------------------------------------
 
 environment: $(PYTHON_STAMP)
 local-aws: $(LOCAL_AWS_STAMP)
 checkov: $(CHECKOV_STAMP)
+docs-environment: $(DOCS_STAMP)
 
 # The first that runs and is new enough: a version manager's stub may exist and not run.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -169,7 +182,7 @@ need-python:
 need-node:
 	@found="$$(node --version 2>/dev/null || echo none)"; major="$${found#v}"; major="$${major%%.*}"; \
 	if ! [ "$$major" -ge 20 ] 2>/dev/null; then \
-		echo "Node.js 20 or later is needed for the CDK, found $$found; install it from" \
+		echo "Node.js 22 or later is needed for the CDK (20 still works), found $$found; install it from" \
 		"https://nodejs.org or your system's packages" >&2; exit 1; fi
 	@command -v npm >/dev/null || { \
 		echo "npm is not on PATH; it comes with Node.js, or as your system's package npm" >&2; exit 1; }
@@ -208,6 +221,13 @@ $(CHECKOV_STAMP): | need-python
 		"$(PYTHON)" -m venv .venv-checkov && \
 		.venv-checkov/bin/python $(PIP_INSTALL) --require-hashes -r requirements/checkov.txt)
 	@rm -f .venv-checkov/.installed-*
+	@touch $@
+
+$(DOCS_STAMP): | need-python
+	$(call announce,installing what builds the site (half a minute the first time),$(NETWORK),\
+		"$(PYTHON)" -m venv .venv-docs && \
+		.venv-docs/bin/python $(PIP_INSTALL) --require-hashes -r requirements/docs.txt)
+	@rm -f .venv-docs/.installed-*
 	@touch $@
 
 $(NODE_STAMP): | need-node

@@ -45,6 +45,7 @@ LOCKS = {
     "requirements/checkov.txt": "requirements/checkov.in",
     "requirements/release.txt": "requirements/release.in",
     "daemon/src/worker_tier_bootstrap/templates/gunicorn.txt": "requirements/instance.in",
+    "requirements/docs.txt": "requirements/docs.in",
 }
 
 
