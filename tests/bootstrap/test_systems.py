@@ -16,7 +16,9 @@ from worker_tier_bootstrap import __main__ as command
 from worker_tier_bootstrap.platforms import PLATFORMS, Platform, build_of, packages_of
 from worker_tier_bootstrap.systems import APT, DNF, SYSTEMS, system_of
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "instance.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "instance.md").read_text(
+    encoding="utf-8"
+)
 TABLES = [line for line in TEXT.splitlines() if line.startswith("| ")]
 
 
@@ -24,7 +26,7 @@ TABLES = [line for line in TEXT.splitlines() if line.startswith("| ")]
 
 
 def system_rows() -> list[str]:
-    """The table of docs/instance.md; on a failure, copy it from the message."""
+    """The table of docs/guide/instance.md; on a failure, copy it from the message."""
     return [f"| {system.name} | `{key}` | {system.proven} |" for key, system in SYSTEMS.items()]
 
 
@@ -75,7 +77,7 @@ def _packages(platform: str) -> str:
 
 
 def platform_row(platform: str) -> list[str]:
-    """Cells of the table of docs/instance.md that the table of platforms determines."""
+    """Cells of the table of docs/guide/instance.md that the table of platforms determines."""
     row = PLATFORMS[platform]
     by = ", ".join(f"`{name}`" for name in row.detected_by) or "`from_container`"
     return [f"`{platform}`", by, str(row.port), _packages(platform), row.proven]

@@ -1,4 +1,4 @@
-"""docs/traps.md, stack.md and threat-model.md cite tests and files; what is cited must exist."""
+"""tests/traps.md, tests/traps-of-the-stack.md and docs/explain/threat-model.md cite tests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-TEXT = (TESTS.parent / "docs" / "traps.md").read_text()
+TEXT = (TESTS / "traps.md").read_text()
 ROWS = re.findall(r"^\| ([0-9]+) \| (.*) \|$", TEXT, re.MULTILINE)
 
 
@@ -28,10 +28,10 @@ def test_each_trap_cites_a_test_and_each_cited_test_exists() -> None:
     assert wrong == []
 
 
-# ---- traps of provisioning, in docs/stack.md, by the names of tests and files alone
+# ---- traps of provisioning, by the names of tests and files alone
 
 STACK_ROWS = re.findall(
-    r"^\| ([0-9]+) \| (.*) \|$", (TESTS.parent / "docs" / "stack.md").read_text(), re.MULTILINE
+    r"^\| ([0-9]+) \| (.*) \|$", (TESTS / "traps-of-the-stack.md").read_text(), re.MULTILINE
 )
 
 
@@ -56,16 +56,16 @@ def test_each_test_that_a_trap_of_the_stack_cites_exists() -> None:
     assert [(number, name) for number, name in cited if name not in defined] == []
 
 
-# ---- what holds whom, in docs/threat-model.md, by the paths of tests and files
+# ---- what holds whom, in docs/explain/threat-model.md, by the paths of tests and files
 
 
 def test_what_the_threat_model_cites_exists() -> None:
     root = TESTS.parent
-    text = (root / "docs" / "threat-model.md").read_text()
+    text = (root / "docs" / "explain" / "threat-model.md").read_text()
     cited = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.\w+)`", text))
     assert len(cited) > 15
     assert [
         path for path in sorted(cited) if not any((d / path).is_file() for d in (TESTS, root))
     ] == []
     links = re.findall(r"\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", text)
-    assert [link for link in links if not (root / "docs" / link).is_file()] == []
+    assert [link for link in links if not (root / "docs" / "explain" / link).is_file()] == []

@@ -19,8 +19,8 @@ KEY: Final = "0123456789abcdef" * 2
 
 
 def is_signed() -> Any:
-    """The Python function of docs/signed-requests.md."""
-    page = Path(__file__).parents[2] / "docs" / "signed-requests.md"
+    """The Python function of docs/guide/signed-requests.md."""
+    page = Path(__file__).parents[2] / "docs" / "guide" / "signed-requests.md"
     (program,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.S | re.M)
     module: dict[str, Any] = {}
     exec(program, module)  # noqa: S102 - it is this repository's

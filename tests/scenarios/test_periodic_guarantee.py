@@ -1,4 +1,4 @@
-"""The guarantee of docs/periodic-tasks.md over three real minutes of dying leaders.
+"""The guarantee of docs/guide/cron.md over three real minutes of dying leaders.
 
 Sixty simulated hours of the same are in tests/daemon/cron/test_scheduler_fleet.py.
 """

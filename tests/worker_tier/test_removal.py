@@ -35,7 +35,7 @@ from worker_tier.props import (
     names_of,
 )
 
-STACK_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "stack.md"
+STACK_PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "guide" / "deploy.md"
 #: What stores something that a deletion loses.
 DATA: Final = (QUEUE, "AWS::DynamoDB::GlobalTable", "AWS::Logs::LogGroup", "AWS::SNS::Topic")
 #: Groups of props that are about what stores something; other props are only read by instances.

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(330)
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
 REPORT = "validation-report.json"
-#: Findings that the constructs acknowledge, each of them documented in docs/stack.md.
+#: Findings that the constructs acknowledge, each of them documented in docs/guide/deploy.md.
 ACKNOWLEDGED = {
     "container": {"AwsSolutions-IAM5[Resource::*]"},
     "fifo_spot_zero": {"AwsSolutions-EC26"},

@@ -1,1 +1,1 @@
-"""Measures the daemon beside other SQS clients: `python -m tools.bench`, docs/performance.md."""
+"""`python -m tools.bench` measures the daemon beside others; see docs/explain/performance.md."""

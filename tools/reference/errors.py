@@ -47,7 +47,9 @@ _TABLE_CODES: Final = ("ResourceNotFoundException", "AccessDeniedException")
 #: Warnings whose texts are made elsewhere.
 _OTHER_WARNINGS: Final = {
     "queue-place-NUMBER": "the queue is in a known account or region, and the stack is for any;"
-    " the text says what follows from that"
+    " the text says what follows from that",
+    "source-bundle-FINDING": "a part of the source bundle has no effect, or another one than it"
+    " seems; see [source bundles](../guide/source-bundles.md)",
 }
 _OF_PERIODIC_TASKS: Final = (
     "what may not be meant in `cron.yaml`, such as a `url` without its leading slash"
@@ -146,9 +148,10 @@ def _warnings(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
             name, text = node.value.elts
             shown = _words(name, constants)
-            meaning = (
-                _OTHER_WARNINGS[shown] if isinstance(text, ast.Name) else _words(text, constants)
-            )
+            computed = isinstance(text, ast.Name)
+            if computed and shown not in _OTHER_WARNINGS:
+                raise Undescribed(f"add what {shown} warns of to {__name__}._OTHER_WARNINGS")
+            meaning = _OTHER_WARNINGS[shown] if computed else _words(text, constants)
             yield f"| `{shown}` | {meaning} |"
     yield f"| `periodic-tasks-NUMBER` | {_OF_PERIODIC_TASKS} |"
 

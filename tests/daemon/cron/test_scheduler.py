@@ -315,8 +315,8 @@ def test_what_is_older_than_catch_up_is_reported_as_missed() -> None:
 
 
 def documented_reads() -> dict[int, float]:
-    """The table of docs/periodic-tasks.md: reads a second of an idle fleet, by its size."""
-    page = (Path(__file__).parents[3] / "docs/periodic-tasks.md").read_text(encoding="utf-8")
+    """The table of docs/guide/cron.md: reads a second of an idle fleet, by its size."""
+    page = (Path(__file__).parents[3] / "docs/guide/cron.md").read_text(encoding="utf-8")
     header = page.index("| instances | reads a second |")
     rows = page[header:].split("\n\n", 1)[0].splitlines()[2:]
     cells = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)

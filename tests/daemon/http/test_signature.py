@@ -24,7 +24,7 @@ from sqsd.testing import SignedRequest, signed_request
 AT: Final = 1_767_225_600
 KEY: Final = "0123456789abcdef" * 4
 OTHER_KEY: Final = "fedcba9876543210" * 4
-PAGE: Final = Path(__file__).parents[3] / "docs" / "signed-requests.md"
+PAGE: Final = Path(__file__).parents[3] / "docs" / "guide" / "signed-requests.md"
 Headers = list[tuple[str, str]]
 
 TASK: Final = {

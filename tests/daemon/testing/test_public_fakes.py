@@ -1,4 +1,4 @@
-"""The public fakes as their users meet them, the examples of docs/testing.md included."""
+"""The public fakes as their users meet them, the examples of docs/guide/testing.md included."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sqsd.testing import FakeTier, NotIdle
 from sqsd.testing.endpoint import SqsEndpoint
 from sqsd.testing.queue import Refusal
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "testing.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "guide" / "testing.md"
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_a_wait_for_an_empty_queue_names_what_is_left(endpoint: SqsEndpoint) -> 
         endpoint.wait_until_empty(seconds=0.05)
 
 
-# ---- docs/testing.md
+# ---- docs/guide/testing.md
 
 
 @pytest.fixture
