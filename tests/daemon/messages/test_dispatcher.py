@@ -190,7 +190,8 @@ async def test_an_application_that_answers_503_itself_is_probed_once_a_second() 
         await tier.warm_up()
         before = len(tier.application.probes)
         tier.application.answers(503)
-        tier.sqs.send("busy")
+        for body in ("busy", "too busy"):
+            tier.sqs.send(body)
         await tier.clock.advance(10)
         assert len(tier.application.posted) > 11
         assert tier.dispatcher.gate_is_open
@@ -209,12 +210,73 @@ async def test_an_application_that_answers_503_to_everything_but_a_get_closes_it
         assert len(tier.log.of(events.GATE_CLOSED)) <= 3
 
 
+async def _answer_a_get_while_all_messages_fail(tier: RunningTier) -> None:
+    """Have the gate closed by three messages, and opened by an answer to a GET."""
+    tier.application.answers(502)
+    for n in range(5):
+        tier.sqs.send(f"failed {n}")
+    await tier.clock.advance(2)
+    assert len(tier.log.of(events.GATE_CLOSED)) == 1
+    assert tier.dispatcher.gate_is_open
+
+
+@in_virtual_time
+async def test_an_application_that_resets_all_after_it_answered_a_get_closes_the_gate() -> None:
+    async with RunningTier(error_visibility_timeout=1) as tier:
+        await tier.warm_up()
+        await _answer_a_get_while_all_messages_fail(tier)
+        tier.application.answers(Broken.UNANSWERED)
+        tier.application.answers_probes = False
+        sent = [tier.sqs.send(f"m{n}") for n in range(40)]
+        await tier.clock.advance(60)
+        assert not tier.dispatcher.gate_is_open
+        assert max(tier.sqs.receive_count(message_id) for message_id in sent) <= 2
+
+
+@in_virtual_time
+async def test_a_probe_from_before_the_application_went_down_releases_nothing() -> None:
+    async with RunningTier(max_receives=2, max_retries=2) as tier:
+        await tier.warm_up()
+        await _answer_a_get_while_all_messages_fail(tier)
+        tier.application.answers(503)
+        tier.sqs.send("poison")
+        await tier.clock.advance(0.1)  # a GET was answered
+        released = len(tier.log.of(events.MESSAGE_RELEASED))
+        tier.application.answers(502)
+        tier.application.up = False
+        for n in range(20):
+            tier.sqs.send(f"m{n}")
+        await tier.clock.advance(5)
+        assert not tier.dispatcher.gate_is_open
+        assert len(tier.log.of(events.MESSAGE_RELEASED)) == released
+        assert tier.log.of(events.MESSAGE_HELD)
+
+
+@in_virtual_time
+async def test_a_gate_made_narrow_by_a_released_message_widens_again() -> None:
+    async with RunningTier(
+        heartbeat=False,
+        visibility_timeout=30,
+        inactivity_timeout=25,
+        backpressure_statuses=("429",),
+    ) as tier:
+        await tier.warm_up()
+        tier.application.answers(Answered(429, 3_600))  # longer than it can be hidden
+        for n in range(6):
+            tier.sqs.send(f"busy {n}")
+        await tier.clock.advance(1)
+        narrow = tier.dispatcher.in_flight_limit
+        tier.application.answers(None)
+        await tier.clock.advance(15)
+        assert narrow < tier.dispatcher.in_flight_limit == 50
+
+
 @in_virtual_time
 async def test_a_poison_message_never_closes_the_gate() -> None:
     async with RunningTier(error_visibility_timeout=0, max_receives=50) as tier:
         tier.application.answers(502)
         tier.sqs.send("poison")
-        await tier.clock.advance(60)
+        await tier.clock.advance(120)
         assert tier.sqs.dead_letters == ["poison"]
         assert tier.log.of(events.GATE_CLOSED) == []
 

@@ -80,6 +80,29 @@ def test_after_an_answer_to_a_get_messages_alone_do_not_close_it_for_a_minute() 
     assert gate.application_down("m", 1.0 + TRUST_SECONDS, certain=False)
 
 
+def test_an_answer_to_a_get_proves_nothing_about_a_message_that_failed_later() -> None:
+    gate = opened()
+    gate.unproven.update({"before", "after"})
+    gate.suspicion_probed(alive=True, unproven={"before"})
+    assert gate.unproven == {"after"}
+
+
+def test_several_suspicious_messages_ask_for_an_answer() -> None:
+    gate = opened()
+    for n in range(DISTINCT_MESSAGES):
+        gate.application_down(f"m{n}", 0.0, certain=False)
+    while gate.probed(alive=True, now=1.0) is not None:
+        pass
+    gate.application_down("a", 1.0, certain=False)
+    asked = [gate.suspicion_probe]
+    for n in range(DISTINCT_MESSAGES):
+        gate.application_down(f"n{n}", 1.0, certain=False)
+    asked.append(gate.suspicion_probe)
+    assert asked == [Probe.LENIENT_GET, Probe.ANSWER]
+    gate.suspicion_probed(alive=False, unproven=set())
+    assert gate.probe is Probe.ANSWER  # silence opens it no more than it kept it open
+
+
 @pytest.mark.parametrize("how", ["a refused connection", "a failed probe"])
 def test_an_answer_to_a_get_is_trusted_only_until_there_is_proof(how: str) -> None:
     gate = opened()
@@ -91,7 +114,7 @@ def test_an_answer_to_a_get_is_trusted_only_until_there_is_proof(how: str) -> No
         assert gate.application_down("a", 2.0, certain=True)
     else:
         gate.application_down("a", 2.0, certain=False)
-        assert gate.suspicion_probed(alive=False)
+        assert gate.suspicion_probed(alive=False, unproven=set())
     while gate.probed(alive=True, now=3.0) is not None:
         pass
     closed = [gate.application_down(f"n{n}", 3.0, certain=False) for n in range(DISTINCT_MESSAGES)]
@@ -100,13 +123,13 @@ def test_an_answer_to_a_get_is_trusted_only_until_there_is_proof(how: str) -> No
 
 def test_one_message_that_met_a_proxy_alone_closes_it_when_a_probe_fails_too() -> None:
     gate = opened()
-    assert not gate.suspicion_probed(alive=False)  # it was not suspicious
+    assert not gate.suspicion_probed(alive=False, unproven=set())  # it was not suspicious
     assert not gate.application_down("a", 0.0, certain=False)
-    assert not gate.suspicion_probed(alive=True)
+    assert not gate.suspicion_probed(alive=True, unproven=set(gate.unproven))
     assert (gate.is_suspicious, gate.is_open) == (True, True)
-    assert gate.suspicion_probed(alive=False)
+    assert gate.suspicion_probed(alive=False, unproven=set())
     assert (gate.is_open, gate.limit, gate.probe) == (False, 1, Probe.LENIENT_GET)
-    assert not gate.suspicion_probed(alive=False)  # closed is closed
+    assert not gate.suspicion_probed(alive=False, unproven=set())  # closed is closed
 
 
 def test_an_answer_in_between_clears_the_suspicion() -> None:
@@ -180,9 +203,10 @@ def test_a_gate_does_not_widen_while_it_is_closed_or_unproven() -> None:
     gate.unproven.add("a")
     assert not gate.widen()
     assert gate.limit == 1
-    gate.suspicion_probed(alive=True)
-    assert not gate.widen()
+    gate.suspicion_probed(alive=True, unproven=set(gate.unproven))
     assert gate.limit == 2
+    assert not gate.widen()
+    assert gate.limit == 4
     gate.application_down("b", 0.0, certain=True)
     assert gate.widen()
     assert (gate.limit, gate.is_open) == (1, False)

@@ -127,7 +127,7 @@ class Dispatching(RuleBasedStateMachine):
     @precondition(lambda self: self.state.gate.is_open and self.state.gate.unproven)
     @rule(alive=st.booleans())
     def probe_suspicion(self, alive: bool) -> None:
-        self.state.gate.suspicion_probed(alive)
+        self.state.gate.suspicion_probed(alive, set(self.state.gate.unproven))
 
     # ---- receiving, in two halves
 

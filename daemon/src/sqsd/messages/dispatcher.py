@@ -28,7 +28,6 @@ from sqsd.messages.in_flight import (
     LogEvent,
     Post,
     PostDeadLetter,
-    State,
 )
 from sqsd.messages.message import Message
 from sqsd.messages.outcome import Outcome, Suppressed
@@ -244,8 +243,6 @@ class Dispatcher:
         self._receiver.answered(now - in_flight.dispatched_at)
         actions = self._state.answered(in_flight, outcome, now)
         self._check_gate()
-        if in_flight.state is State.POSTPONED:
-            self._connections.keeper.widen()
         self._step(actions)
 
     def _dead_letter_answered(self, in_flight: InFlightMessage, outcome: Outcome) -> None:
@@ -257,6 +254,8 @@ class Dispatcher:
         gate = self._state.gate
         if (gate.suspects or not gate.is_open) and not self._state.draining:
             self._connections.keeper.check()
+        if gate.limit < gate.connections and gate.is_open:
+            self._connections.keeper.widen()
 
     async def _settled(self, results: AsyncIterator[list[Action]]) -> None:
         async for actions in results:

@@ -11,9 +11,9 @@ and the gate closes if the probe fails, or if several *distinct* messages met th
 the application then answers a GET, it is up and fails these messages itself: for a minute only a
 failed probe closes the gate. A 504 is no suspicion: it means that the application takes long.
 
-A message that raised suspicion is *unproven* until the next proof: a probe, an answer to any
-message, or a refused connection. Only then it is decided whether the message failed or met no
-application.
+A message that raised suspicion is *unproven* until the next proof: a probe that began later, an
+answer to any message, or a refused connection. Only then it is decided whether the message failed
+or met no application.
 
 How the application is probed (`Probe`) depends on what is known. A proxy accepts connections for an
 application that is not there, and answers a GET with 502 or 503. So before the gate has ever
@@ -28,6 +28,7 @@ too, for an application whose first jobs take hours.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -119,14 +120,33 @@ class Gate:
         """The gate is open, but the newest end of a request was a sign of no application."""
         return self.is_open and bool(self.suspects)
 
-    def suspicion_probed(self, alive: bool) -> bool:
-        """Take the result of a probe made under suspicion. Returns whether this closes the gate."""
-        if self.unproven:
-            self._prove(down=not alive)
-        if alive or not self.is_suspicious:
-            return False
-        self._close(Probe.LENIENT_GET)
-        return True
+    @property
+    def suspicion_probe(self) -> Probe:
+        """How to probe the application under suspicion."""
+        several = len(self.suspects) >= DISTINCT_MESSAGES
+        return Probe.ANSWER if several else Probe.LENIENT_GET
+
+    def suspicion_probed(self, alive: bool, unproven: Set[str]) -> bool:
+        """Take the result of a probe made under suspicion.
+
+        Args:
+            unproven: ids of the messages that were unproven when the probe began. An application
+                that is up then may be down when a later one meets it.
+
+        Returns: whether this closes the gate.
+        """
+        if not alive:
+            if self.unproven:
+                self._prove(down=True)
+            if not self.is_suspicious:
+                return False
+            self._close(self.suspicion_probe)
+            return True
+        self.proven_down = False
+        self.unproven -= unproven
+        if self.is_open:
+            self.limit = min(self.connections, self.limit * 2)
+        return False
 
     def busy(self) -> None:
         """The application answered that it has too much to do: let half as many through."""

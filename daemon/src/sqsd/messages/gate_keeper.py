@@ -9,7 +9,7 @@ from typing import Final
 from sqsd.base.tasks import Tasks
 from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
-from sqsd.messages.gate import WIDEN_SECONDS, Gate, Probe
+from sqsd.messages.gate import WIDEN_SECONDS, Gate
 from sqsd.messages.ports import Application
 from sqsd.messages.runtime import Runtime
 
@@ -47,38 +47,47 @@ class GateKeeper:
         self._changed = changed
         self._tasks = Tasks()
         self._task: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._widening: asyncio.Task[None] | None = None
         self._next_suspicion_probe_at = 0.0
 
     def check(self) -> None:
         """Probe until the gate is open, if it is closed; probe once, if it is suspicious.
 
-        Under suspicion at most one probe a second is made, and none while another is under way. For
-        that second the result counts for every message that waits for proof.
+        Under suspicion at most one probe a second begins, and none while another is under way: a
+        message may wait for that second, because a result from before it failed proves nothing.
         """
-        if self._task is not None:
-            return
         gate = self._gate
         if not gate.is_open:
-            self._task = self._tasks.start(self._open(), "gate")
-        elif gate.is_suspicious or gate.unproven:
-            now = self._runtime.clock.monotonic()
-            if now < self._next_suspicion_probe_at:
-                gate.suspicion_probed(alive=True)  # else the gate would be closed
-            else:
-                self._next_suspicion_probe_at = now + _SUSPICION_PROBE_SECONDS
-                self._task = self._tasks.start(self._probe_suspicion(), "probe")
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
+            if self._task is None:
+                self._task = self._tasks.start(self._open(), "gate")
+        elif self._task is None and self._waiting is None and (gate.suspects or gate.unproven):
+            self._waiting = self._tasks.start(self._wait_to_probe(), "wait to probe")
 
     async def close(self) -> None:
         """End a probe that is under way."""
         await self._tasks.close()
 
+    async def _wait_to_probe(self) -> None:
+        clock = self._runtime.clock
+        wait = self._next_suspicion_probe_at - clock.monotonic()
+        if wait > 0:
+            await clock.sleep(wait)
+        self._waiting = None
+        if self._gate.is_suspicious or self._gate.unproven:
+            self._next_suspicion_probe_at = clock.monotonic() + _SUSPICION_PROBE_SECONDS
+            self._task = self._tasks.start(self._probe_suspicion(), "probe")
+
     async def _probe_suspicion(self) -> None:
+        unproven = frozenset(self._gate.unproven)
         try:
-            alive = await self._application.probe(Probe.LENIENT_GET)
+            alive = await self._application.probe(self._gate.suspicion_probe)
         finally:
             self._task = None
-        if self._gate.suspicion_probed(alive):
+        if self._gate.suspicion_probed(alive, unproven):
             self._runtime.log.emit(events.GATE_CLOSED, reason=_PROBE_FAILED)
         self.check()  # the gate may be closed now, or another message wait for proof
         self._changed()
