@@ -29,6 +29,13 @@ KINDS: Final = (EXTERNAL, BUNDLE, CONTAINER)
 ENVIRONMENT_LIMIT_BYTES: Final = 4_096
 #: Default of `Application.start_timeout`, in seconds.
 DEFAULT_START_TIMEOUT: Final = 120
+#: What to do about a secret in an environment property, which user data would show.
+ARN_HINT: Final = (
+    "write the ARN as its value, let the application read the secret when it starts, and grant it"
+    " to the tier, as in secret.grant_read(tier)"
+)
+#: Beginning of a text in whose place CloudFormation writes a secret.
+_DYNAMIC: Final = "{{resolve:"
 #: Name of an environment property.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: What a value of each type is called where it must not be shown.
@@ -212,6 +219,11 @@ def environment_problems(environment: Any) -> list[str]:
         if not isinstance(value, str) or any(c in value for c in "\0\r\n"):
             kind = kind_of(value)
             problems.append(f"environment property {shown} must be text of one line, got {kind}")
+        elif _DYNAMIC in value:
+            problems.append(
+                f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}}, which"
+                f" would put a secret into the template; {ARN_HINT}"
+            )
         else:
             size += len(str(name).encode()) + len(value.encode()) + 1
     if size > ENVIRONMENT_LIMIT_BYTES:

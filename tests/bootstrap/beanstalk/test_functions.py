@@ -76,7 +76,7 @@ def test_what_is_known_at_synth_is_resolved(value: object, expected: str | None)
         ({"Fn::GetOptionSetting": "x"}, "Fn::GetOptionSetting takes a mapping"),
         ({"Fn::GetOptionSetting": {}}, "names no OptionName"),
         ({"Fn::GetOptionSetting": {"OptionName": "A"}}, "the document does not set it"),
-        ({"a": 1, "b": 2}, "a mapping of a, b is not one text and not one function"),
+        ({"a": 1, "b": 2}, "a mapping of 2 keys is not one text and not one function"),
         ({}, "an empty mapping is not one text"),
         ('`{"Ref": }`', "Ref takes a literal text, got nothing"),
         ("`{a: [b}`", "is not JSON"),

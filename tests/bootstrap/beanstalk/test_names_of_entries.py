@@ -42,7 +42,7 @@ def test_the_namespace_of_properties_is_that_of_entries_without_one(namespace: A
         ({"Fn::Sub": "${AWS::Region}"}, "it is known only when the stack is deployed"),
         ({"Ref": "Which"}, "Ref (Which) cannot be resolved"),
         ({"Fn::If": ["Prod", "a", "b"]}, "Fn::If cannot be resolved"),
-        ({"a": "1", "b": "2"}, "a mapping of a, b is not one text"),
+        ({"a": "1", "b": "2"}, "a mapping of 2 keys is not one text"),
         ({}, "an empty mapping is not one text"),
         (["a"], "it is a list"),
         ([], "it is a list"),

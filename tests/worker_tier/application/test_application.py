@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aws_cdk import Duration
 from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_secretsmanager as secretsmanager
 
 from sqsd.contract import SETTINGS_PATH, TierSettings
 from tests.worker_tier.stacks import CRON_YAML, Synthesized, new_stack, synthesize, vpc_of
@@ -225,6 +226,33 @@ def test_an_application_on_the_port_of_the_nginx_before_it_is_refused(
     with pytest.raises(InvalidProps, match=r"port \(8080\) must not be http_port \(8080\)"):
         template_of(application(str(app)), http_port=8080)
     template_of(application(str(app)), http_port=8081)
+
+
+@pytest.mark.parametrize(
+    "value", ["{{resolve:secretsmanager:db:SecretString}}", "x{{resolve:ssm-secure:/hunter2}}y"]
+)
+def test_a_dynamic_reference_in_the_environment_is_refused_and_its_hint_is_accepted(
+    app: Path, value: str
+) -> None:
+    hint = (
+        "environment property Z holds a dynamic reference, {{resolve:...}}, which would put a"
+        " secret into the template; write the ARN as its value, let the application read the secret"
+        " when it starts, and grant it to the tier, as in secret.grant_read(tier)"
+    )
+    for make in (
+        lambda: WorkerApplication.from_asset(str(app), environment={"Z": value}),
+        lambda: WorkerApplication.from_container("nginx", environment={"Z": value}),
+    ):
+        with pytest.raises(InvalidApplication) as caught:
+            make()
+        assert hint in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+    # and what the hint says is accepted
+    stack = new_stack()
+    secret = secretsmanager.Secret(stack, "Secret")
+    application = WorkerApplication.from_asset(str(app), environment={"Z": secret.secret_arn})
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+    assert secret.grant_read(tier).success
 
 
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:

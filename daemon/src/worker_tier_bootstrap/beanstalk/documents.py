@@ -23,6 +23,7 @@ from typing import Final
 import yaml
 
 from worker_tier_bootstrap.beanstalk.findings import NOWHERE, Place
+from worker_tier_bootstrap.beanstalk.foreign import Foreign, foreign, template
 
 #: The largest document that is read, in characters; CloudFormation's limit for a template is 1 MB.
 MAX_CHARACTERS: Final = 1_048_576
@@ -66,10 +67,6 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-#: The beginning of what the AWS CLI prints for people: tabs between columns, or a table.
-_PRINTED: Final = re.compile(
-    r"\s*(?:CONFIGURATIONSETTINGS|OPTIONSETTINGS)\t|\s*-{5,}\s*\n\|+\s+\w+\s+\|"
-)
 _KNOWN_LATER: Final = "it is a token of the CDK, known only when the stack is deployed"
 
 
@@ -91,6 +88,10 @@ class UnreadableDocument(ValueError):
 
 class _NotJson(UnreadableDocument):
     """Reports a text that is no JSON but may be YAML."""
+
+
+class _NotYaml(UnreadableDocument):
+    """Reports a text that is no YAML, or has keys that no settings document has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ def shown(node: Node) -> str:
     """Return the kind of a part of a document, for messages.
 
     A value may be a secret, so that the kind of a text is shown and never the text. A function is
-    shown by its name without its arguments, a mapping by its keys.
+    shown by its name without its arguments, a mapping by how many keys it has: those of
+    `{hunter2}` are values.
     """
     match node:
         case Scalar(value=None):
@@ -223,13 +225,17 @@ def shown(node: Node) -> str:
             return "an empty mapping"
         case Table(entries=(Entry(key=key),)) if key in FUNCTIONS:
             return key
-        case _:
-            return f"a mapping of {', '.join(node.keys()[:3])}"[:80]
+        case Table(entries=entries):
+            return f"a mapping of {len(entries)} key{'s' if len(entries) > 1 else ''}"
 
 
 def shown_name(name: str) -> str:
-    """Return a name, such as a resource's, for messages; what cannot be one by its kind."""
-    return name if _NAME.fullmatch(name) else f"a text of {len(name)} characters"
+    """Return a name, such as a resource's, for messages; what cannot be one by its kind.
+
+    What stands behind an equals sign may be a secret, and is left out.
+    """
+    plain = name.partition("=")[0].strip() or name
+    return plain if _NAME.fullmatch(plain) else f"a text of {len(name)} characters"
 
 
 def _read_text(text: str) -> Node:
@@ -239,12 +245,22 @@ def _read_text(text: str) -> Node:
             "pass the part that holds the option settings",
         )
     text = text.removeprefix("\ufeff")
-    if _PRINTED.match(text):
-        raise UnreadableDocument(
-            "the document is what the AWS CLI prints for people",
-            "add --output json to the command, and pass what it prints then",
-            Place(1, 1),
-        )
+    if (other := foreign(text)) is not None:
+        raise _no_settings(other)
+    try:
+        return _read_yaml_or_json(text)
+    except (_NotJson, _NotYaml) as error:
+        lines = text.splitlines()
+        number = error.place.line or 1
+        other = template(lines[number - 1]) if number <= len(lines) else None
+        raise (error if other is None else _no_settings(other, number)) from None
+
+
+def _no_settings(other: Foreign, line: int | None = None) -> UnreadableDocument:
+    return UnreadableDocument(other.problem, other.hint, Place(line or other.line, 1))
+
+
+def _read_yaml_or_json(text: str) -> Node:
     if text.lstrip()[:1] not in ("{", "["):
         return _read_yaml(text)
     try:
@@ -552,7 +568,7 @@ class _Yaml(_Counter):
                 merged += self._merged(value_node, at, depth)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
-                raise UnreadableDocument("a key is a list or a mapping", "write a text", at)
+                raise _NotYaml("a key is a list or a mapping", "write a text", at)
             if key_node.tag.startswith("!"):
                 raise UnreadableDocument(
                     "a key has a tag", "write a key that begins with ! in quotes", at
@@ -615,7 +631,7 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> UnreadableDocument:
     lines = text.splitlines()
     line = lines[(place.line or 1) - 1] if lines and (place.line or 1) <= len(lines) else ""
     plain = _QUOTED.sub(r"\1", problem)
-    return UnreadableDocument(f"not YAML: {plain}", _yaml_hint(problem, line), place)
+    return _NotYaml(f"not YAML: {plain}", _yaml_hint(problem, line), place)
 
 
 def _place_of(position: int, text: str) -> Place:

@@ -46,7 +46,11 @@ class Place:
         return replace(self, path=f"{self.path}[{index}]")
 
     def entry(self, key: str) -> Place:
-        """Return the place of an entry of the mapping that stands here."""
+        """Return the place of an entry of the mapping that stands here.
+
+        What stands behind an equals sign in a key may be a secret, and is left out.
+        """
+        key = key.partition("=")[0]
         if not key.replace("_", "").isalnum():
             return replace(self, path=f"{self.path}[{key!r}]")
         return replace(self, path=f"{self.path}.{key}".removeprefix("."))

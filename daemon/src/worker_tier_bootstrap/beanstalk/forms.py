@@ -16,7 +16,6 @@ Sources: Elastic Beanstalk developer guide, "Option settings", "Saved configurat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -32,6 +31,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
+from worker_tier_bootstrap.beanstalk.foreign import TERRAFORM_HINT
 from worker_tier_bootstrap.beanstalk.functions import Resolver, Unresolved, why_unknown
 from worker_tier_bootstrap.beanstalk.options import namespaces_of, rows_of
 
@@ -50,6 +50,8 @@ _TERRAFORMS_SETTINGS: Final = (
     "this is Terraform's state or plan; pass the list `setting` or `all_settings` of the resource"
     f" {_TERRAFORM}"
 )
+#: Most keys of an entry that a message names.
+_MOST_KEYS: Final = 5
 #: What people write for `option_settings`, in lower case and letters only.
 _MISSPELT: Final = frozenset(
     {"optionsettings", "optionsetting", "optionssettings", "optionssetting", "optionsseting"}
@@ -119,6 +121,7 @@ class Setting:
 
     Args:
         resource: the resource's name, or None if the entry has none.
+        bare: whether it is a key of a mapping without any value.
     """
 
     namespace: str
@@ -126,6 +129,7 @@ class Setting:
     resource: str | None
     value: Node
     place: Place
+    bare: bool = False
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -189,7 +193,7 @@ def collect(root: Node) -> Collected:
         case Scalar():
             found.refuse(
                 f"the document is a text, got {shown(root)}",
-                _hint_of_text(root.value or ""),
+                "pass the text of a YAML or JSON document, or a pathlib.Path to read a file",
                 root.place,
             )
         case Unusable():
@@ -199,20 +203,6 @@ def collect(root: Node) -> Collected:
         case Table():
             _document(root, found)
     return found
-
-
-def _hint_of_text(text: str) -> str:
-    """Return the hint for a document that is a text; what it holds is not shown."""
-    if re.match(r"\s*(?:--option-settings\s+)?Namespace=", text):
-        return (
-            "write the AWS CLI's shorthand as a list, such as"
-            ' [{"Namespace": ..., "OptionName": ..., "Value": ...}]'
-        )
-    if re.match(r'\s*(?:resource\s+"|setting\s*=?\s*\{)', text):
-        return "write Terraform's settings as a list of namespace, name and value"
-    if re.match(r"\s*(?:export\s+)?[A-Za-z_]\w*=", text):
-        return f"write environment properties as `NAME: value` under {DEFAULT_NAMESPACE}"
-    return "pass the text of a YAML or JSON document, or a pathlib.Path to read a file"
 
 
 def collect_option_settings(node: Node, mappings: Table | None) -> Collected:
@@ -415,8 +405,11 @@ def _other_keys(root: Table, found: Collected) -> None:
 
 
 def _unknown_key(entry: Entry, found: Collected) -> None:
+    if "=" in entry.key:
+        _refuse_equals(entry, "", DEFAULT_NAMESPACE, found)
+        return
     found.pass_over(
-        f"`{entry.key}` is not known beside option settings and is passed over",
+        f"`{shown_name(entry.key)}` is not known beside option settings and is passed over",
         "correct its name or remove it",
         entry.place,
     )
@@ -699,6 +692,9 @@ def _entry(item: Node, found: Collected) -> Setting | None:
         return None
     if _refuse_functions(item, found, "an entry"):
         return None
+    if any("=" in entry.key for entry in item.entries):
+        found.refuse("an entry is in Terraform's language", TERRAFORM_HINT, item.place)
+        return None
     nodes: dict[str, Node] = {}
     for entry in item.entries:
         meaning = _meaning(entry)
@@ -731,12 +727,16 @@ def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting |
     option = names["option"]
     if option is None:
         found.refuse(
-            f"an option setting without its optionname: {', '.join(item.keys()) or 'nothing'}",
+            f"an option setting without its optionname: {_shown_keys(item) or 'nothing'}",
             "write namespace, option_name and value",
             item.place,
         )
         return None
     namespace = names["namespace"] or DEFAULT_NAMESPACE
+    if "=" in option:
+        entry = Entry(option, item, item.place)
+        _refuse_equals(entry, f" of {shown_name(namespace)}", "", found)
+        return None
     if "value" not in nodes:
         # Dumps list each option that has no value.
         found.findings.append(
@@ -785,6 +785,10 @@ def _name(node: Node | None, mappings: Table | None) -> str | None:
     return text.literal.strip() or None
 
 
+def _shown_keys(item: Table) -> str:
+    return ", ".join(map(shown_name, item.keys()[:_MOST_KEYS]))
+
+
 def _namespaces(root: Table, found: Collected) -> None:
     if not root.entries:
         found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", root.place)
@@ -792,18 +796,28 @@ def _namespaces(root: Table, found: Collected) -> None:
     for entry in root.entries:
         resource, namespace = split_resource(entry.key.strip())
         inner = [key for key in _CONTAINERS if _has(entry.value, key)]
-        if inner and rows_of(namespace) is None:
-            problem = f"{entry.key} holds {inner[0]}, which is read at the beginning only"
-            found.refuse(problem, f"pass what {entry.key} holds", entry.place)
+        name = shown_name(entry.key.strip())
+        if "=" in entry.key:
+            _refuse_equals(entry, "", DEFAULT_NAMESPACE, found)
+        elif inner and rows_of(namespace) is None:
+            problem = f"{name} holds {inner[0]}, which is read at the beginning only"
+            found.refuse(problem, f"pass what {name} holds", entry.place)
         elif isinstance(entry.value, Table):
             for setting in _options(entry.value, namespace, resource, found):
                 found.add(setting)
         elif isinstance(entry.value, Unusable):
-            problem = f"{entry.key} cannot be read: {entry.value.problem}"
+            problem = f"{name} cannot be read: {entry.value.problem}"
             found.refuse(problem, entry.value.hint, entry.place)
+        elif _is_bare(entry) and not entry.key.startswith("aws:"):
+            plain = shown_name(entry.key.partition(":")[0])
+            problem = f"{plain} has neither a value nor options"
+            hint = (
+                f"write `{plain}: value` under {DEFAULT_NAMESPACE} if it is an environment property"
+            )
+            found.refuse(problem, hint, entry.place)
         elif not _is_empty(entry.value):
             found.refuse(
-                f"{entry.key} must have options, got {shown(entry.value)}",
+                f"{name} must have options, got {shown(entry.value)}",
                 _scalar_hint(namespace, above),
                 entry.place,
             )
@@ -833,12 +847,36 @@ def _options(
     for entry in table.entries:
         if namespace.startswith("aws:") and _is_namespace(entry):
             found.refuse(
-                f"{entry.key} stands among the options of {namespace}",
+                f"{shown_name(entry.key)} stands among the options of {shown_name(namespace)}",
                 "write it in the column of that namespace",
                 entry.place,
             )
             continue
-        yield Setting(namespace, entry.key.strip(), resource, entry.value, entry.place)
+        bare = _is_bare(entry)
+        if "=" in entry.key:
+            _refuse_equals(entry, f" of {shown_name(namespace)}", "", found)
+        elif bare and ":" in entry.key and entry.key not in (rows_of(namespace) or ()):
+            option = shown_name(entry.key.partition(":")[0])
+            found.refuse(
+                f"{option} of {shown_name(namespace)} has no value: no blank stands behind its"
+                " colon",
+                f"write `{option}: value`",
+                entry.place,
+            )
+        else:
+            yield Setting(namespace, entry.key.strip(), resource, entry.value, entry.place, bare)
+
+
+def _is_bare(entry: Entry) -> bool:
+    """Return whether a key of a mapping has no value."""
+    return isinstance(entry.value, Scalar) and entry.value.value is None
+
+
+def _refuse_equals(entry: Entry, of: str, namespace: str, found: Collected) -> None:
+    """Refuse a name with an equals sign, behind which its value stands; this is not shown."""
+    name = shown_name(entry.key)
+    under = f" under {namespace}" if namespace else ""
+    found.refuse(f"{name}{of} has an = in its name", f"write `{name}: value`{under}", entry.place)
 
 
 def split_resource(key: str) -> tuple[str | None, str]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from worker_tier_bootstrap.beanstalk.documents import (
+    FUNCTIONS,
     Items,
     Node,
     Scalar,
@@ -81,6 +82,10 @@ class Unresolved(ValueError):
         super().__init__(reason)
 
 
+class DynamicReference(Unresolved):
+    """Reports a value in which CloudFormation would write a secret."""
+
+
 #: Namespace, option -> the text that the same document gives it, or None if it does not set it.
 Lookup = Callable[[str, str], Text | None]
 #: Beanstalk's namespace for `Fn::GetOptionSetting` without one.
@@ -91,6 +96,7 @@ _BACKTICKS: Final = re.compile(r"`([^`]*)`")
 _VARIABLE: Final = re.compile(r"\$\{(!?)([^${}]*)\}")
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
 _DYNAMIC: Final = "{{resolve:"
+_FUNCTION: Final = re.compile(r"Fn::[A-Z][A-Za-z]{1,30}")
 #: Functions whose result depends on what only a deployment has.
 _UNKNOWN: Final = {
     "Condition": "a condition of the template is decided when it is deployed",
@@ -128,7 +134,15 @@ class Resolver:
 
         Raises:
             Unresolved: it holds a function that cannot be resolved.
+            DynamicReference: it holds a dynamic reference, in an argument or joined from parts.
         """
+        _refuse_dynamic_in(node)
+        found = self._text(node)
+        if found is not None:
+            _refuse_dynamic(str(found), node.place)
+        return found
+
+    def _text(self, node: Node) -> Text | None:
         match node:
             case Scalar(value=None):
                 return None
@@ -143,11 +157,6 @@ class Resolver:
                 return self._function(node)
 
     def _scalar(self, text: str, place: Place) -> Text | None:
-        if "}}" in text.partition(_DYNAMIC)[2]:
-            raise Unresolved(
-                "{{resolve:...}} is a dynamic reference, and would put a secret into the template",
-                place,
-            )
         whole = _BACKTICKS.fullmatch(text)
         if whole and _is_object(whole[1]):
             return self._backticks(whole[1], place)
@@ -176,9 +185,9 @@ class Resolver:
         return _with_separator(",", found)
 
     def _function(self, node: Table) -> Text | None:
-        if len(node.entries) != 1:
+        if len(node.entries) != 1 or not _is_function(node.entries[0].key):
             raise Unresolved(f"{shown(node)} is not one text and not one function", node.place)
-        name, argument = node.entries[0].key, node.entries[0].value
+        name, argument = _function_of(node.entries[0].key), node.entries[0].value
         known = {
             "Ref": self._ref,
             "Fn::GetAtt": self._get_att,
@@ -191,7 +200,7 @@ class Resolver:
         if name in known:
             return known[name](argument)
         reason = _UNKNOWN.get(name, "it is not a function that is known here")
-        raise Unresolved(f"{shown_name(name)} cannot be resolved: {reason}", node.place)
+        raise Unresolved(f"{name} cannot be resolved: {reason}", node.place)
 
     def _ref(self, argument: Node) -> Text | None:
         name = _literal(argument, "Ref")
@@ -306,6 +315,39 @@ class Resolver:
                 argument.place,
             )
         return self.text(default)
+
+
+def _function_of(key: str) -> str:
+    """Return a function's name without the name of its loop, as in `Fn::ForEach::Name`."""
+    return "::".join(key.split("::")[:2])
+
+
+def _is_function(key: str) -> bool:
+    """Return whether a key is a function's name, known or not; others may be values."""
+    return _function_of(key) in FUNCTIONS or _FUNCTION.fullmatch(key) is not None
+
+
+def _refuse_dynamic_in(node: Node) -> None:
+    """Refuse a dynamic reference in any part of a value."""
+    match node:
+        case Scalar(value=str() as text):
+            _refuse_dynamic(text, node.place)
+        case Items(items=items):
+            for item in items:
+                _refuse_dynamic_in(item)
+        case Table(entries=entries):
+            for entry in entries:
+                _refuse_dynamic_in(entry.value)
+        case _:
+            pass
+
+
+def _refuse_dynamic(text: str, place: Place) -> None:
+    if _DYNAMIC in text:
+        raise DynamicReference(
+            "{{resolve:...}} is a dynamic reference, and would put a secret into the template",
+            place,
+        )
 
 
 def _literal(node: Node, function: str) -> str:

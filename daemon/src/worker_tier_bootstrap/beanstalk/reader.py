@@ -13,9 +13,16 @@ from worker_tier_bootstrap.beanstalk import options, values
 from worker_tier_bootstrap.beanstalk.documents import TEXT_TOKEN, Items, Node, Scalar, Table, shown
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
-from worker_tier_bootstrap.beanstalk.functions import Reference, Resolver, Text, Unresolved
+from worker_tier_bootstrap.beanstalk.functions import (
+    DynamicReference,
+    Reference,
+    Resolver,
+    Text,
+    Unresolved,
+)
 from worker_tier_bootstrap.beanstalk.options import DATABASE, IMAGE, PROCFILE, PROPERTIES, Option
 from worker_tier_bootstrap.beanstalk.settings import Origin
+from worker_tier_bootstrap.contract import ARN_HINT
 
 T = TypeVar("T")
 Key = tuple[str, str, str | None]
@@ -50,10 +57,11 @@ class Given:
 
     @property
     def shown(self) -> str:
-        """Return the value for messages if its row says that it is public."""
+        """Return the value for messages if its row says that it is public, without a query."""
         if not self.row.public:
             return "not shown"
-        return self.unread or f"{str(self.text)!r:.120}"
+        path, query, _ = str(self.text).partition("?")
+        return self.unread or f"{path + (query and '?...')!r:.120}"
 
     @property
     def origin(self) -> Origin:
@@ -112,7 +120,7 @@ class Reader:
         for setting in collected.settings.values():
             if options.rows_of(setting.namespace) is not None:
                 self._add(setting)
-            elif not isinstance(setting.value, Scalar) or setting.value.value:
+            elif setting.bare or not isinstance(setting.value, Scalar) or setting.value.value:
                 unknown.setdefault(setting.namespace, []).append(setting)
         for namespace, settings in unknown.items():
             self._refuse_namespace(namespace, settings)
@@ -204,9 +212,12 @@ class Reader:
                 unread=shown(setting.value),
             )
             problem = f"{written.name} cannot be honoured: {error.reason}"
-            self._unread(written, problem, error.hint)
+            secret = isinstance(error, DynamicReference) and given_to_application(setting)
+            self._unread(written, problem, ARN_HINT if secret else error.hint)
             return
         if text is None or not text.parts:
+            if setting.bare and options.row_of(*name) is None:
+                self._refuse_bare(_given(setting, row, Text(())))
             return
         given = _given(setting, row, text)
         if isinstance(setting.value, Items) and not row.is_list:
@@ -217,6 +228,11 @@ class Reader:
         else:
             reason = "it is known only when the stack is deployed"
             self._unread(given, f"{given.name} ({given.shown}) cannot be honoured: {reason}")
+
+    def _refuse_bare(self, given: Given) -> None:
+        """Refuse a name without a value that is no option's, for it may hold its value."""
+        message = f"{given.name} has no value: {given.row.reason}"
+        self.findings.append(given.finding(Outcome.REFUSED, message, given.row.hint))
 
     def _unread(self, given: Given, message: str, hint: str = "") -> None:
         """Report a value that is not known here, unless it does not matter."""
@@ -291,6 +307,11 @@ def _given(setting: Setting, row: Option, text: Text) -> Given:
         row=row,
         place=setting.place,
     )
+
+
+def given_to_application(setting: Setting) -> bool:
+    """Return whether a setting is an environment property that the application reads."""
+    return setting.namespace == PROPERTIES and setting.option != "PORT"
 
 
 def _value_hint(given: Given) -> str:
