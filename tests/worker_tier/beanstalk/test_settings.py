@@ -275,7 +275,14 @@ def test_all_that_cannot_be_honoured_is_reported_at_once() -> None:
             "the tier's log group goes with its stack",
         ),
         (
-            {"aws:autoscaling:trigger": {"MeasureName": "CPUUtilization", "Unit": "Bytes"}},
+            {
+                "aws:autoscaling:trigger": {
+                    "MeasureName": "CPUUtilization",
+                    "Unit": "Bytes",
+                    "UpperThreshold": "80",
+                    "LowerThreshold": "20",
+                }
+            },
             "Unit ('Bytes') must be Percent for CPUUtilization",
         ),
     ],

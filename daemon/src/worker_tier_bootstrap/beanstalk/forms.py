@@ -68,6 +68,8 @@ _KEYS: Final = {
     "resourcename": "resource",
     "resource": "resource",
 }
+#: What an entry of a list names, and a mapping of namespaces does not.
+_ALONE: Final = frozenset({"option", "value"})
 #: What an entry's key names -> its name in messages.
 _MEANINGS: Final = {
     "namespace": "namespace",
@@ -101,6 +103,10 @@ _CONFIG_KEYS: Final = {
     "Mappings": "only option settings read them; write other values in the stack",
     "Conditions": "write them in the stack that holds the tier",
 }
+_OWN_QUEUE: Final = (
+    "set aws:elasticbeanstalk:sqsd:VisibilityTimeout to what Resources gives AWSEBWorkerQueue, or"
+    " pass visibility_timeout=; make other resources in the stack that holds the tier"
+)
 #: Documents that people pass by mistake: the key they are known by -> the hint.
 _OTHERS: Final = {
     "Options": f"this lists the options that there are; pass what `{_DESCRIBE}` prints",
@@ -146,11 +152,13 @@ class Collected:
         settings: the entries in the document's order; of two for one option only the later.
         findings: what is no option setting, and what is set twice.
         mappings: the template's `Mappings`, or None.
+        parameters: the template's `Parameters`, or None.
     """
 
     settings: dict[tuple[str, str, str | None], Setting] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     mappings: Table | None = None
+    parameters: Table | None = None
 
     def add(self, setting: Setting) -> None:
         """Take an entry; a former one of the same option is passed over."""
@@ -234,6 +242,8 @@ def _document(root: Table, found: Collected) -> None:
         if node is not None:
             mappings = root.get("Mappings")
             found.mappings = mappings if isinstance(mappings, Table) else None
+            parameters = root.get("Parameters")
+            found.parameters = parameters if isinstance(parameters, Table) else None
             _refuse_repeated(root, key, found)
             if read is not _template and _refuse_unindented(root, key, node, found):
                 return
@@ -397,11 +407,19 @@ def _other_keys(root: Table, found: Collected) -> None:
         if entry.key in _CONFIG_KEYS:
             found.pass_over(
                 f"`{entry.key}` is no option setting and is passed over",
-                _CONFIG_KEYS[entry.key],
+                _OWN_QUEUE if _changes_queue(entry) else _CONFIG_KEYS[entry.key],
                 entry.place,
             )
         elif entry.key != "option_settings" and not entry.key.startswith("aws:"):
             _unknown_key(entry, found)
+
+
+def _changes_queue(entry: Entry) -> bool:
+    """Return whether resources give Elastic Beanstalk's queue another visibility timeout."""
+    node: Node | None = entry.value
+    for key in ("AWSEBWorkerQueue", "Properties", "VisibilityTimeout"):
+        node = node.get(key) if isinstance(node, Table) else None
+    return entry.key == "Resources" and node is not None
 
 
 def _unknown_key(entry: Entry, found: Collected) -> None:
@@ -631,6 +649,11 @@ def _list(node: Items, found: Collected) -> None:
     if all(isinstance(item, Table) and item.get("OptionSettings") for item in node.items):
         _one_of(list(node.items), found, node.place)
         return
+    pages = [p for item in node.items if (p := _page(item)) is not None]
+    if len(pages) == len(node.items):
+        sets = [item for page in pages if isinstance(page, Items) for item in page.items]
+        _described(Table((), node.place), Items(tuple(sets), node.place), found)
+        return
     if problem := _list_problem(node):
         found.refuse(*problem, node.place)
         return
@@ -638,6 +661,11 @@ def _list(node: Items, found: Collected) -> None:
         setting = _entry(item, found)
         if setting is not None:
             found.add(setting)
+
+
+def _page(item: Node) -> Node | None:
+    """Return the described environments of a dump in a list, as `--output yaml-stream` prints."""
+    return item.get("ConfigurationSettings") if isinstance(item, Table) else None
 
 
 def _list_problem(node: Items) -> tuple[str, str] | None:
@@ -792,6 +820,13 @@ def _shown_keys(item: Table) -> str:
 def _namespaces(root: Table, found: Collected) -> None:
     if not root.entries:
         found.refuse("the document is empty", f"pass what `{_DESCRIBE}` prints", root.place)
+    if {_meaning(entry) for entry in root.entries if isinstance(entry.value, Scalar)} >= _ALONE:
+        found.refuse(
+            "an entry of a list stands alone, as a mapping",
+            "write a hyphen before the entry, as in `- namespace: ...`",
+            root.place,
+        )
+        return
     above = ""
     for entry in root.entries:
         resource, namespace = split_resource(entry.key.strip())

@@ -124,10 +124,14 @@ class Resolver:
     Args:
         mappings: the template's `Mappings`, or None if the document has none.
         lookup: for `Fn::GetOptionSetting`.
+        parameters: the template's `Parameters`, or None if the document has none.
+        defaults: parameters whose defaults were taken, with the place where one was first.
     """
 
     mappings: Table | None = None
     lookup: Lookup = field(default=lambda namespace, option: None)
+    parameters: Table | None = None
+    defaults: dict[str, Place] = field(default_factory=dict)
 
     def text(self, node: Node) -> Text | None:
         """Return the text of a value, or None if it is empty or `AWS::NoValue`.
@@ -218,6 +222,9 @@ class Resolver:
     def _named(self, function: str, name: str, place: Place) -> Text:
         if name in set(Reference):
             return Text((Reference(name),))
+        if (default := self._default(name)) is not None:
+            self.defaults.setdefault(name, place)
+            return Text((default,))
         raise Unresolved(
             f"{function} ({shown_name(name)}) cannot be resolved: only the environment's stack"
             " knows it",
@@ -227,6 +234,20 @@ class Resolver:
     def _join(self, argument: Node) -> Text:
         separator, rest = _two(argument, "Fn::Join")
         return _with_separator(_literal(separator, "Fn::Join"), self._texts(rest, "Fn::Join"))
+
+    def _default(self, name: str) -> str | None:
+        """Return a parameter's default, or None if it has none, or none that may be read here.
+
+        The value of one with `NoEcho` is a secret; the default of a parameter of Systems Manager is
+        its name.
+        """
+        parameter = None if self.parameters is None else self.parameters.get(name)
+        if not isinstance(parameter, Table) or parameter.get("NoEcho") is not None:
+            return None
+        kind, default = parameter.get("Type"), parameter.get("Default")
+        if isinstance(kind, Scalar) and str(kind.value).startswith("AWS::SSM::"):
+            return None
+        return default.value if isinstance(default, Scalar) else None
 
     def _texts(self, node: Node, function: str) -> list[Text]:
         """Return the texts of a list, which `Fn::Split` may make of one text."""

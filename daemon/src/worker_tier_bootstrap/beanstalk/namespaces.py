@@ -44,9 +44,17 @@ _SQSD_NAMES: Final = {
 }
 #: Part of the name of a security group that Elastic Beanstalk made; the tier makes one too.
 _OWN_GROUP: Final = "AWSEBSecurityGroup"
+#: The unit of the metric whose thresholds Elastic Beanstalk has defaults for.
+_BYTES: Final = "Bytes"
 _DEFAULT_GROUP: Final = "elasticbeanstalk-default"
 #: The share of instances on demand, in percent, of a load-balanced environment with spot.
 _ON_DEMAND_PERCENTAGE: Final = 70
+_SPOT_OPTIONS: Final = (
+    "EnableSpot",
+    "SpotFleetOnDemandBase",
+    "SpotFleetOnDemandAboveBasePercentage",
+    "SpotAllocationStrategy",
+)
 _DEFAULT_POLICY: Final = "AllAtOnce"
 _ONE_AT_A_TIME: Final = "BatchSizeType to Fixed and BatchSize to 1"
 #: Deployment policies that are not what happens here: why, and what else to do than set Rolling.
@@ -146,7 +154,8 @@ def _check_order(reader: Reader, least: Given, most: Given) -> None:
 
 
 def _trigger(reader: Reader) -> dict[str, Any]:
-    if not reader.keys(TRIGGER):
+    given = {key[1] for key in reader.keys(TRIGGER)}
+    if not given:
         return {}
 
     def take(option: str, read: Callable[[str], T], default: T) -> T:
@@ -176,7 +185,7 @@ def _trigger(reader: Reader) -> dict[str, Any]:
         lower_increment=fewer,
         lower_percent=fewer_percent,
     )
-    _check_trigger(reader, trigger)
+    _check_trigger(reader, trigger, given)
     return {"trigger": trigger}
 
 
@@ -193,36 +202,59 @@ def _refuse_balancers(reader: Reader) -> None:
     reader.refuse(given, reason, f"set {measures} with thresholds of it, or pass scaling")
 
 
-def _check_trigger(reader: Reader, trigger: TriggerSettings) -> None:
+def _check_trigger(reader: Reader, trigger: TriggerSettings, given: set[str]) -> None:
     """Refuse what makes a trigger that CloudWatch refuses, or one that never fires or never rests.
 
     Options that were refused before are not compared, and none is if code decides on scaling.
+
+    Args:
+        given: the names of the options that the document sets, with or without usable values.
     """
     if reader.says("scaling", "single_instance"):
         return
-    _check_thresholds(reader, trigger)
-    unit = reader.read.get((TRIGGER, "Unit"))
-    needed = values.MEASURES[trigger.metric_name]
-    if unit is not None and trigger.unit != needed:
-        problem = f"must be {needed} for {trigger.metric_name}, or the alarm never sees a value"
-        reader.object_to(unit, problem, "correct it or leave it out")
+    if "MeasureName" not in given or (TRIGGER, "MeasureName") in reader.read:
+        _check_thresholds(reader, trigger, given)
+        _check_unit(reader, trigger)
     seconds = 60 * trigger.period_minutes * trigger.evaluation_periods
     longest = values.longest_alarm_seconds(trigger.period_minutes)
     if seconds > longest:
         of = ("EvaluationPeriods", "BreachDuration", "Period")
-        given = next(g for name in of if (g := reader.read.get((TRIGGER, name))) is not None)
+        first = next(g for name in of if (g := reader.read.get((TRIGGER, name))) is not None)
         message = (
             f"{TRIGGER}: Period ({trigger.period_minutes} min) times"
             f" {trigger.evaluation_periods} evaluation periods is {seconds} s, and CloudWatch"
             f" takes at most {longest} s"
         )
-        reader.findings.append(given.finding(Outcome.REFUSED, message, "lower one of them"))
+        reader.findings.append(first.finding(Outcome.REFUSED, message, "lower one of them"))
 
 
-def _check_thresholds(reader: Reader, trigger: TriggerSettings) -> None:
+def _check_unit(reader: Reader, trigger: TriggerSettings) -> None:
+    unit = reader.read.get((TRIGGER, "Unit"))
+    needed = values.MEASURES[trigger.metric_name]
+    if unit is not None and trigger.unit != needed:
+        problem = f"must be {needed} for {trigger.metric_name}, or the alarm never sees a value"
+        reader.object_to(unit, problem, "correct it or leave it out")
+
+
+def _check_defaults(reader: Reader, trigger: TriggerSettings, given: set[str]) -> None:
+    """Refuse a metric in another unit than bytes with a default, which is of bytes."""
+    lacks = [name for name in ("UpperThreshold", "LowerThreshold") if name not in given]
+    measure = reader.read.get((TRIGGER, "MeasureName"))
+    if measure is None or not lacks or values.MEASURES[trigger.metric_name] == _BYTES:
+        return
+    base = TriggerSettings()
+    reason = (
+        f"the defaults of its thresholds, {base.upper_threshold:.15g} and"
+        f" {base.lower_threshold:.15g}, are bytes of {base.metric_name}"
+    )
+    reader.refuse(measure, reason, f"set {' and '.join(lacks)} too")
+
+
+def _check_thresholds(reader: Reader, trigger: TriggerSettings, given: set[str]) -> None:
     lower = reader.read.get((TRIGGER, "LowerThreshold"))
     upper = reader.read.get((TRIGGER, "UpperThreshold"))
     if trigger.lower_threshold < trigger.upper_threshold:
+        _check_defaults(reader, trigger, given)
         return
     if lower is not None:
         of = f"{trigger.upper_threshold:.15g}, its default" if upper is None else upper.shown
@@ -321,6 +353,8 @@ def _capacity(reader: Reader) -> dict[str, Any]:
     percentage = take("SpotFleetOnDemandAboveBasePercentage", values.between(0, 100))
     strategy = take("SpotAllocationStrategy", values.one_of(*values.STRATEGIES))
     rebalance = take("EnableCapacityRebalancing", values.boolean, GROUP)
+    if not spot:
+        _pass_over_spot(reader)
     if spot and listed is None and not reader.says("capacity", "instance_type"):
         assert asked is not None
         reader.refuse(asked, "EnableSpot needs InstanceTypes", "set them, or pass capacity")
@@ -333,6 +367,14 @@ def _capacity(reader: Reader) -> dict[str, Any]:
         capacity_rebalance=bool(rebalance),
     )
     return {"instance_types": types, "spot": settings}
+
+
+def _pass_over_spot(reader: Reader) -> None:
+    """Pass over the options of Spot instances, which are not asked for."""
+    reason = "no Spot instances are asked for"
+    for option in _SPOT_OPTIONS:
+        reader.not_taken("instance_types", INSTANCES, option, reason)
+    reader.not_taken("instance_types", GROUP, "EnableCapacityRebalancing", reason)
 
 
 def _default_percentage(reader: Reader) -> int:
@@ -444,12 +486,19 @@ def _logs(reader: Reader) -> dict[str, Any]:
     retention = reader.take("log_retention", LOGS, "RetentionInDays", values.days)
     if streamed and not deleted and not reader.says("log_group"):
         assert asked is not None
+        reader.read.pop((LOGS, "DeleteOnTerminate"), None)
         reader.refuse(
             deletes or replace(asked, option="DeleteOnTerminate", text=Text(("false",))),
             "the tier's log group goes with its stack",
             "pass log_group=, made with RemovalPolicy.RETAIN, or set DeleteOnTerminate to true",
         )
-    # Without streaming the value is Elastic Beanstalk's default, which was not chosen.
+    if not streamed:
+        # The values are Elastic Beanstalk's defaults, which were not chosen.
+        reason = "lines were not streamed"
+        reader.not_taken("log_retention", LOGS, "RetentionInDays", reason)
+        reader.not_taken("log_group", LOGS, "DeleteOnTerminate", reason)
+    elif not deleted:
+        reader.not_taken("log_group", LOGS, "DeleteOnTerminate", "log_group decides")
     return {"log_retention": retention if streamed else None}
 
 

@@ -155,6 +155,11 @@ _SPOT: Final = "capacity=WorkerCapacity.spot(...)"
 #: Props that say which instances are launched.
 _TYPES: Final = "capacity instance_type"
 _ANY: Final = (ANY_VALUE,)
+#: How alike the last parts of two namespaces are that may be the same, from 0 to 1: two letters
+#: of ten differ.
+_NEAR: Final = 0.8
+#: Fewest letters of the beginning of a namespace's last part that stand for it.
+_SHORTEST_BEGINNING: Final = 3
 #: The beginning of the namespaces of environments that run on Amazon EKS.
 _CLUSTER: Final = "aws:elasticbeanstalk:eks"
 _NO_BALANCER: Final = _over("a worker has no load balancer")
@@ -707,7 +712,7 @@ def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:
         reason = "it is not an option of this namespace"
         return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)
     if rows is None:
-        near = _nearest(namespace, list(OPTIONS)) if suggest else None
+        near = _nearest_namespace(namespace) if suggest else None
         reason = "is not a namespace that is known here"
     else:
         near = _nearest(option, list(rows)) if suggest else None
@@ -718,6 +723,29 @@ def unknown(namespace: str, option: str, *, suggest: bool = True) -> Option:
     elif not (near or namespace.startswith("aws:")):
         hint += f", or write {PROPERTIES} if it holds environment properties"
     return Option(outcome=Outcome.REFUSED, reason=reason, hint=hint)
+
+
+def _nearest_namespace(name: str) -> str | None:
+    """Return the namespace whose last part is near that of a name, or None.
+
+    The parts before it are alike in many namespaces, and so say little.
+    """
+    last = _last_part(name)
+    by_last: dict[str, list[str]] = {}
+    for namespace in OPTIONS:
+        by_last.setdefault(_last_part(namespace), []).append(namespace)
+    close = get_close_matches(last, by_last, n=3, cutoff=_NEAR)
+    if not close and len(last) >= _SHORTEST_BEGINNING:
+        close = [part for part in by_last if part.startswith(last)]
+    homes = [namespace for part in close for namespace in by_last[part]]
+    if ":" not in name and len(homes) > 1:  # such as `environment`
+        return None
+    best = get_close_matches(name.lower(), homes, n=1, cutoff=0)
+    return best[0] if best else None
+
+
+def _last_part(namespace: str) -> str:
+    return namespace.lower().strip(" :").rpartition(":")[2]
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

@@ -172,8 +172,9 @@ class Reader:
         self.origins[field_name] = (*self.origins.get(field_name, ()), given.origin)
 
     def refuse(self, given: Given, reason: str, hint: str = "") -> None:
-        """Take an option and report that it cannot be honoured."""
+        """Take an option, or one taken before, and report that it cannot be honoured."""
         self.given.pop((given.namespace, given.option, given.resource), None)
+        self.withdrawn.add((given.namespace, given.option, given.place))
         message = f"{given.name} ({given.shown}) cannot be honoured: {reason}"
         self.findings.append(given.finding(Outcome.REFUSED, message, hint, reason=reason))
 
@@ -189,6 +190,17 @@ class Reader:
         self.given.pop((given.namespace, given.option, given.resource), None)
         message = f"{given.name} ({given.shown}) is passed over: {reason}"
         self.findings.append(given.finding(Outcome.PASSED_OVER, message))
+
+    def not_taken(self, field_name: str, namespace: str, option: str, reason: str) -> None:
+        """Report an option that was taken, and from which nothing comes, as passed over."""
+        given = self.read.pop((namespace, option), None)
+        if given is None:
+            return
+        rest = tuple(origin for origin in self.origins[field_name] if origin != given.origin)
+        self.origins.pop(field_name)
+        self.origins |= {field_name: rest} if rest else {}
+        self.withdrawn.add((namespace, option, given.place))
+        self.pass_over(given, reason)
 
     def overrule(self, given: Given, prop: str) -> None:
         """Take an option and report that a prop decides in its place, or a Procfile."""
@@ -240,6 +252,8 @@ class Reader:
             self.overrule(given, deciding)
         elif given.row.outcome is Outcome.PASSED_OVER:
             self._by_table(given)
+        elif given.row.outcome is Outcome.REFUSED:
+            self.refuse(given, given.row.reason, given.row.hint)
         else:
             hint = hint or _value_hint(given)
             self.findings.append(given.finding(Outcome.REFUSED, message, hint))

@@ -11,6 +11,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     Table,
     UnreadableDocument,
     read_document,
+    shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome
 from worker_tier_bootstrap.beanstalk.forms import Collected, collect, collect_option_settings
@@ -104,6 +105,7 @@ def _read(collected: Collected, decided: Collection[str], now: datetime | None) 
     reader.add_all(collected)
     settings = typed_settings(reader)
     findings = [finding for finding in reader.findings if not _is_withdrawn(finding, reader)]
+    findings += _defaults(reader.resolver)
     return Reading(settings=settings, findings=_in_order(findings))
 
 
@@ -121,10 +123,29 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
 
 def _resolver(collected: Collected) -> Resolver:
     """Return a resolver that reads other options of the same document, one step far."""
-    alone = Resolver(mappings=collected.mappings)
+    alone = Resolver(mappings=collected.mappings, parameters=collected.parameters)
 
     def lookup(namespace: str, option: str) -> Text | None:
         found = collected.settings.get((namespace, option, None))
         return None if found is None else alone.text(found.value)
 
-    return Resolver(mappings=collected.mappings, lookup=lookup)
+    return Resolver(
+        mappings=collected.mappings,
+        lookup=lookup,
+        parameters=collected.parameters,
+        defaults=alone.defaults,
+    )
+
+
+def _defaults(resolver: Resolver) -> list[Finding]:
+    """Return a warning for each parameter of a template whose default stands for its value."""
+    return [
+        Finding(
+            outcome=Outcome.PASSED_OVER,
+            message=f"the template's parameter {shown_name(name)} has its default here",
+            hint="if the stack was given another value, write that one in its place",
+            place=place,
+            loses=True,
+        )
+        for name, place in resolver.defaults.items()
+    ]
