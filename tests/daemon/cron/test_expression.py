@@ -75,7 +75,8 @@ def test_every_is_a_number_of_seconds(text: str, seconds: int) -> None:
     ("text", "offset", "words"),
     [
         ("*/30 * * * * *", 0, ["ignores the last", '"*/30 * * * *"', "@every 30s"]),
-        ("0 30 2 * * *", 0, ["ignores the last", '"30 2 * * *"']),
+        ("0 30 2 * * *", 0, ["must have 5", 'meant as seconds, write "30 2 * * *"']),
+        ("0 30 2 * * mon", 0, ["must have 5", '"30 2 * * mon"']),
         ("0 0 1 1 * 2026", 0, ["ignores the last", "years"]),
         (" 0 0 * * *", 0, ["begins with a blank", '"0 0 * * *"']),
         ("0 0 31 2 *", 4, ["February", "31", "29"]),
@@ -112,7 +113,7 @@ def test_every_is_a_number_of_seconds(text: str, seconds: int) -> None:
         ("/5 * * * *", 0, ['"/5"']),
         ("1.5 * * * *", 0, ['"1.5"']),
         ("99999999999999 * * * *", 0, ["not a value"]),
-        ("１ * * * *", 0, ['"１"']),
+        ("１ * * * *", 0, ['"１ * * * *"', 'write "1 * * * *"']),
         ("* * * *", 0, ["4 fields", "must have 5"]),
         ("5", 0, ["1 field,", "must have 5"]),
         ("* * * * * * *", 0, ["7 fields"]),

@@ -61,7 +61,15 @@ _SYNONYMS: Final = {"tz": "timezone", "zone": "timezone", "disabled": "enabled"}
 
 
 #: What a template engine or a shell would fill in, in a path.
-_VARIABLE: Final = re.compile(r"[{}]|<[^<>]*>|\$\(|%\(")
+_VARIABLE: Final = re.compile(r"[{}]|<[^<>]*>|\$\(|%\(|\$(?=[A-Za-z_])")
+#: A variable that may as well be letters of a path.
+_DOLLAR: Final = re.compile(r"\$(?=[A-Za-z_])")
+#: A url with its method, as in a request's first line.
+_METHOD: Final = re.compile(r"(?i)(?:get|post|put|patch|delete|head)\s+(\S+)")
+#: The beginning of a path from somewhere else than the root.
+_RELATIVE: Final = re.compile(r"(?:\.{1,2}/)+")
+#: Keys of a request that a task does not have, for its POST is empty.
+_NOT_SENT: Final = frozenset({"method", "payload", "body", "headers", "data", "input"})
 #: The beginning of a url that names a protocol, with its host; and one that names a host alone.
 _ABSOLUTE: Final = re.compile(r"(?i)(?:https?|wss?|ftp|file):(?://[^/?#]*|/*(?=/)|)|//[^/?#]*")
 _HOST_AND_PORT: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}(?=[/?#]|$)")
@@ -195,7 +203,7 @@ class _Reader:
             self._note(root, "the key `cron` is missing; write the list of tasks, or `cron: []`")
             return []
         if not isinstance(node, yaml.SequenceNode):
-            hint = self._long_dash_hint() or "; none is `cron: []`"
+            hint = self._long_dash_hint() or _mapping_hint(node) or "; none is `cron: []`"
             self._note(node, f"cron must be a list of tasks, got {_shown(node)}{hint}")
             return []
         self._warn_of_tag(node)
@@ -212,6 +220,7 @@ class _Reader:
             self._note(node, f"a task must have name, url and schedule, got {_shown(node)}")
             return None
         before = len(self.problems)
+        self._warn_of_not_sent(node)
         entries = self._entries(node, _REQUIRED + _OURS)
         for key in _REQUIRED:
             if key not in entries:
@@ -403,6 +412,15 @@ class _Reader:
         if node.tag.startswith("!"):
             self._warn(node, f"the tag {node.tag:.60} is ignored; remove it")
 
+    def _warn_of_not_sent(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in _NOT_SENT:
+                self._warn(
+                    key,
+                    f"`{key.value}` is ignored: each task is a POST with an empty body, as in"
+                    " Elastic Beanstalk; put what the task needs into its url, or remove the key",
+                )
+
     def _warn_of_merge(self, node: yaml.Node) -> None:
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(source, yaml.MappingNode) for source in sources):
@@ -479,6 +497,17 @@ def _too_long(size: int) -> str:
     )
 
 
+def _mapping_hint(node: yaml.Node) -> str:
+    """Return the hint for tasks that stand in a mapping, or an empty text."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        return ""
+    keys = [str(key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    if set(keys) & set(_REQUIRED):
+        return "; write a hyphen before each task, as in `- name: ...`"
+    name = f"{keys[0]:.60}" if keys else "..."
+    return f"; write each task with its name in the list, as in `- name: {name}`"
+
+
 def _meant(name: str, known: tuple[str, ...]) -> str | None:
     plain = name.lower().replace("-", "_").replace(" ", "_")
     if plain in _SYNONYMS and _SYNONYMS[plain] in known:
@@ -501,8 +530,13 @@ def _url_problem(url: str) -> str | None:
     path, _, query = url.partition("?")
     if (plain := without_quotes(url)) != url:
         return f"has quotes around it; write {_path_of(plain)}"
+    if match := _METHOD.fullmatch(url):
+        return f"names a method, and each task is a POST; write {_path_of(match[1])}"
+    if match := _RELATIVE.match(url):
+        rest = _path_of(url[match.end() :])
+        return f"begins with ../ or ./, which a url from the root does not have; write {rest}"
     if _VARIABLE.search(path) or "${" in query or "{{" in query:
-        return "holds a variable, which nothing fills in; write the path itself"
+        return f"holds a variable, which nothing fills in; write the path itself{_or_dollar(url)}"
     if problem := _absolute_problem(url):
         return problem
     if any(letter.isspace() for letter in url):
@@ -516,6 +550,12 @@ def _url_problem(url: str) -> str | None:
         plain = _path_of(url)
         return f"holds characters that a path cannot carry; percent-encode them: write {plain}"
     return None
+
+
+def _or_dollar(url: str) -> str:
+    """Return what else to write for a path with a dollar sign that is no variable's."""
+    plain = _DOLLAR.sub("%24", url)
+    return "" if _VARIABLE.search(plain) else f", or {_path_of(plain)} if the $ is no variable's"
 
 
 def _absolute_problem(url: str) -> str | None:

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from sqsd.cron.notations import Translation, translated, with_ranges
+from sqsd.cron.notations import Translation, translated, with_ranges, without_lookalikes
 
 #: Longest interval of `@every`, in seconds.
 EVERY_MAX_SECONDS: Final = 86_400
@@ -49,6 +49,8 @@ SHORTCUTS: Final = {
     "@hourly": "0 * * * *",
 }
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600}
+#: A letter that joins parts of a field, with the blanks around it.
+_INNER_BLANKS: Final = re.compile(r" ?([,/-]) ?")
 #: Hint that shows the forms of `@every`.
 _EVERY_FORM: Final = "write @every Ns, @every Nm or @every Nh, such as @every 30s"
 
@@ -128,10 +130,29 @@ def parse_expression(text: str) -> Expression:
     try:
         return _parse(text)
     except InvalidExpression:
+        if (joined := _joined(text)) is not None:
+            message = f'"{text.strip():.80}" has blanks inside of a field; write "{joined}"'
+            raise InvalidExpression([(0, message)]) from None
         found = translated(text)
         if found is None:
             raise
         raise InvalidExpression([(0, _of_another_notation(text, found))]) from None
+
+
+def _joined(text: str) -> str | None:
+    """Return five valid fields, of which the text has some with blanks inside, or None."""
+    plain = without_lookalikes(text)
+    joined = _INNER_BLANKS.sub(r"\1", plain)
+    fits = joined != plain and len(joined.split()) == len(_FIELDS)
+    return joined if fits and _is_valid(joined) else None
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        _parse(text)
+    except InvalidExpression:
+        return False
+    return True
 
 
 def _of_another_notation(text: str, found: Translation) -> str:
@@ -352,28 +373,52 @@ def _every(text: str, tokens: list[str]) -> Interval:
 
 
 def _wrong_count(tokens: list[str]) -> str:
+    count = (
+        f"the schedule has {len(tokens)} field{'s' if len(tokens) != 1 else ''}, must have 5:"
+        " minute, hour, day of month, month, day of week"
+    )
     if len(tokens) != len(_FIELDS) + 1:
-        return (
-            f"the schedule has {len(tokens)} field{'s' if len(tokens) != 1 else ''}, must have 5:"
-            " minute, hour, day of month, month, day of week"
-        )
+        return count
+    if not _is_valid(" ".join(tokens[:5])):
+        return count + _too_many(tokens)
     return (
         f"the schedule has 6 fields, of which Elastic Beanstalk ignores the last: it would run"
         f' "{" ".join(tokens[:5])}"; {_six_fields_meant(tokens)}'
     )
 
 
+def _too_many(tokens: list[str]) -> str:
+    """Return the hint which of six fields to leave out, of which the first five are invalid."""
+    rest = {n: " ".join([*tokens[:n], *tokens[n + 1 :]]) for n in range(len(tokens))}
+    valid = {schedule: n for n, schedule in rest.items() if _is_valid(schedule)}
+    if (every := _every_meant(tokens)) is not None:
+        return f"; {every}"
+    if re.fullmatch(r"0+", tokens[0]) and _is_valid(" ".join(with_ranges(tokens[1:]))):
+        return f"; if the first field was meant as seconds{_to_write(tokens[1:])}"
+    if len(valid) != 1:
+        return "; leave out the one that is too many"
+    ((schedule, number),) = valid.items()
+    return f'; the field "{tokens[number]}" is too many: write "{schedule}"'
+
+
 def _six_fields_meant(tokens: list[str]) -> str:
-    seconds = re.fullmatch(r"\*|[*0]/([1-9][0-9]?)", tokens[0])
-    if seconds and tokens[1:] == ["*"] * 5:
-        count = int(seconds[1] or 1)
-        differs = ", which does not begin anew each minute" if 60 % count else ""
-        return f"if seconds were meant, write @every {count}s{differs}"
+    if (every := _every_meant(tokens)) is not None:
+        return every
     if re.match(r"[0-9]{4}", tokens[5]):
         return f"years are not supported{_to_write(tokens[:5])}"
     if re.fullmatch(r"0+", tokens[0]):
         return f"if the first field was meant as seconds{_to_write(tokens[1:])}"
-    return "drop the field that is too many; neither seconds nor years are supported"
+    return f'drop the last, "{tokens[5]}"; neither seconds nor years are supported'
+
+
+def _every_meant(tokens: list[str]) -> str | None:
+    """Return the hint for a first field of seconds before five that restrict nothing, or None."""
+    seconds = re.fullmatch(r"\*|[*0]/([1-9][0-9]?)", tokens[0])
+    if not seconds or tokens[1:] != ["*"] * 5:
+        return None
+    count = int(seconds[1] or 1)
+    differs = ", which does not begin anew each minute" if 60 % count else ""
+    return f"if seconds were meant, write @every {count}s{differs}"
 
 
 def _to_write(fields: list[str]) -> str:

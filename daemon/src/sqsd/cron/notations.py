@@ -1,10 +1,11 @@
 """Translates schedules written for another program, or changed by a word processor, to cron.yaml.
 
 Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
-dashes and typographic quotes, EventBridge (`rate`, `cron`), Quartz (seconds and years, `?`, days of
-the week from 1), App Engine (`every 5 minutes`, `every monday 09:00`), lines of a crontab with
-their command, and a time zone before or behind a schedule. What has no counterpart in five fields,
-such as the last day of a month, has no translation.
+dashes, typographic quotes and digits of full width, EventBridge (`rate`, `cron`), Quartz (seconds
+and years, `?`, days of the week from 1), App Engine (`every 5 minutes`, `every monday 09:00`),
+`@every` in several units or in words, lines of a crontab with their command, comments, backslashes,
+and a time zone before or behind a schedule. What has no counterpart in five fields, such as the
+last day of a month, has no translation.
 
 Sources: EventBridge Scheduler user guide, "Schedule types"; Quartz's `CronExpression`; App Engine
 reference, "cron.yaml".
@@ -15,6 +16,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+
+from sqsd.cron.zones import of_the_place, zone_hint
 
 _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS: Final = (
@@ -49,6 +52,7 @@ _MONTHS_IN_WORDS: Final = {
 #: Letters that resemble those of a schedule -> the letter that is meant.
 _LOOKALIKES: Final = str.maketrans(
     {
+        **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},  # of full width
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-"),
         **dict.fromkeys("\u2217\u204e\uff0a\u22c6\u00d7", "*"),
         **dict.fromkeys("\u2044\u2215\uff0f", "/"),
@@ -65,29 +69,64 @@ _QUOTES: Final = (
 #: Highest value of a field: minute, hour, day of month, month.
 _HIGHEST: Final = (59, 23, 31, 12)
 _LOWEST: Final = (0, 0, 1, 1)
-_CALL: Final = re.compile(r"(?i)(rate|cron|at)\s*\((.*)\)\s*")
+_CALL: Final = re.compile(r"(?i)(rate|cron|at)\s*\(([^)]*)\)?\s*")
 #: A time zone before a schedule, as crontabs have it, or behind EventBridge's.
-_ZONE_BEFORE: Final = re.compile(r"(?:CRON_)?TZ=:?(\S+)\s*(.*)")
-_ZONE_BEHIND: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\(.*\))\s*([a-z][\w/+-]*)")
+_ZONE_BEFORE: Final = re.compile(r"(?:CRON_)?TZ=:?([^\s;]+)[\s;]*(.*)")
+_ZONE_BEHIND: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\([^)]*\))\s*(\S+)")
 #: A time zone behind five fields or a shortcut.
-_ZONE_LAST: Final = re.compile(
-    r"(@[a-z]+|(?:\S+ ){4}\S+) (UTC|GMT|Z|[A-Z][A-Za-z]+/[A-Z][A-Za-z_/]+)"
+_ZONE_LAST: Final = re.compile(r"(@[A-Za-z]+|(?:\S+ ){4}\S+) (\S+)")
+_SPACED_OFFSET: Final = re.compile(r"(?i)\b(utc|gmt) (?=[+-]\d)")
+_COMMENT: Final = re.compile(r"([^#]*?) #.*")
+_SHORTCUT_NAMES: Final = frozenset(
+    {"yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"}
 )
-_UTC: Final = frozenset({"utc", "etc/utc", "gmt", "etc/gmt", "z"})
 #: The beginning of a user's name or of a command in a crontab.
 _COMMAND: Final = re.compile(r"[A-Za-z_./~$\[({][^,*?#]*")
 _FIELD_COUNT: Final = 5
-_RATE: Final = re.compile(r"(?i)\s*(\d{1,5})\s+(minute|hour|day)s?\s*")
+#: Seconds of each unit, by its first letter.
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DAY_SECONDS: Final = 86_400
+_RATE: Final = re.compile(r"(?i)\s*(\d{1,5})\s+(second|minute|hour|day)s?\s*")
+_UNIT: Final = "(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)"
+#: `@every` with a number of units, and one of them with its unit.
+_INTERVAL: Final = re.compile(rf"@every ?((?:\d{{1,6}} ?{_UNIT} ?)+)")
+_PART: Final = re.compile(rf"(\d+) ?({_UNIT})")
+#: Longest schedule that can be App Engine's, in characters.
+_LONGEST_WORDS: Final = 200
 _EVERY: Final = re.compile(
-    r"every (\d{1,4}) (minutes?|mins?|hours?)(?: synchronized| from (\d\d?):00 to (\d\d?):00)?"
+    r"every (\d{1,5}) (seconds?|secs?|minutes?|mins?|hours?|days?)"
+    r"(?: synchronized| from (\d\d?):(\d\d) to (\d\d?):(\d\d)| (\d\d?):(\d\d))?"
 )
 #: Seconds of Quartz from the beginning of each minute.
 _EACH_SECONDS: Final = re.compile(r"\*|[*0]/(\d{1,2})")
 _TIME: Final = r"(\d\d?):(\d\d)"
-_ONCE_A: Final = {"every hour": "0 * * * *", "every minute": "* * * * *"}
+_ONCE_A: Final = {
+    "every hour": "0 * * * *",
+    "every minute": "* * * * *",
+    "every second": "@every 1s",
+}
 _DAILY: Final = re.compile(rf"every day(?: of month)?(?: {_TIME})?")
-_WEEKLY: Final = re.compile(rf"every ([a-z, ]+?)(?: {_TIME})?")
-_MONTHLY: Final = re.compile(rf"([\d, ]+) of ([a-z, ]+) {_TIME}")
+_WEEKLY: Final = re.compile(rf"every ([a-z, ]+?)(?: of ([a-z, ]+?))?(?: {_TIME})?")
+_NUMBERS_IN_WORDS: Final = ("first", "second", "third", "fourth", "fifth")
+_NUMBER: Final = rf"(?:\d\d?(?:st|nd|rd|th)?|{'|'.join(_NUMBERS_IN_WORDS)})"
+_MONTHLY: Final = re.compile(
+    rf"({_NUMBER}(?: ?, ?{_NUMBER})*)(?: days?)? of (?:the )?([a-z, ]+?)(?: {_TIME})?"
+)
+#: What has no counterpart in five fields -> why, and what to write.
+_WITHOUT: Final = (
+    (
+        re.compile(r"(?:every )?last (?:week)?day\b.*"),
+        "the last day of a month has no counterpart; let the application decide",
+    ),
+    (
+        re.compile(r"every (?:\d+ )?weeks?\b.*"),
+        "weeks have no counterpart; name a weekday, as in 0 9 * * mon",
+    ),
+    (
+        re.compile(r"every (?:\d+ )?months?\b.*"),
+        "months have no counterpart; name them, as in 0 9 1 jan,apr *",
+    ),
+)
 _ORDINAL: Final = re.compile(
     r"(?:\d(?:st|nd|rd|th)|first|second|third|fourth|fifth|last)\b.*\b(?:of|day)\b"
 )
@@ -111,12 +150,15 @@ class Translation:
 def translated(text: str) -> Translation | None:
     """Translate a schedule, or return None if it is of no other notation."""
     plain = without_lookalikes(text)
-    for translate in (_zoned, _eventbridge, _app_engine, _quartz, _crontab):
+    for translate in (
+        *(_commented, _escaped, _zoned, _eventbridge, _shortcut, _interval_in_words),
+        *(_app_engine, _quartz, _crontab),
+    ):
         found = translate(plain)
         if found is not None:
             return found
     if plain != " ".join(text.split()):
-        return Translation("has typographic dashes or quotes", plain)
+        return Translation("has typographic dashes, digits or quotes", plain)
     return None
 
 
@@ -137,19 +179,66 @@ def _zoned(text: str) -> Translation | None:
     """Translate a schedule with a time zone, which is a key of a task here."""
     if match := _ZONE_BEFORE.fullmatch(text):
         zone, schedule = match.groups()
-    elif match := _ZONE_BEHIND.fullmatch(text) or _ZONE_LAST.fullmatch(text):
-        schedule, zone = match.groups()
+        known = zone_hint(zone.strip(_QUOTES))
+        key = of_the_place() if known is None else known
     else:
-        return None
+        joined = _SPACED_OFFSET.sub(r"\1", text)
+        match = _ZONE_BEHIND.fullmatch(joined) or _ZONE_LAST.fullmatch(joined)
+        if match is None or _is_name(match[2]):
+            return None
+        schedule, behind = match[1], zone_hint(match[2].strip("()[]"))
+        if behind is None:
+            return None
+        key = behind
     notation = "names a time zone, which is a key of the task"
     if not schedule:
         return Translation(notation, None, "the schedule is empty")
     found = translated(schedule) or Translation(notation, schedule)
-    if zone.lower() in _UTC or found.schedule is None:
+    if not key or found.schedule is None:
         return Translation(notation, found.schedule, found.reason)
-    key = f"and the key `timezone: {zone}`"
     reason = f"{found.reason}, {key}" if found.reason else key
     return Translation(notation, found.schedule, reason)
+
+
+def _commented(text: str) -> Translation | None:
+    match = _COMMENT.fullmatch(text)
+    return None if match is None else _rest("ends in a comment", match[1])
+
+
+def _escaped(text: str) -> Translation | None:
+    if "\\" not in text:
+        return None
+    return _rest("has backslashes", " ".join(text.replace("\\", "").split()))
+
+
+def _rest(notation: str, schedule: str) -> Translation:
+    """Return what is left of a schedule, translated if it is of another notation."""
+    if not schedule:
+        return Translation(notation, None, "the schedule is empty")
+    found = translated(schedule)
+    return Translation(notation, schedule) if found is None else found
+
+
+def _shortcut(text: str) -> Translation | None:
+    name = text.lower()
+    return Translation("lacks its @", f"@{name}") if name in _SHORTCUT_NAMES else None
+
+
+def _interval_in_words(text: str) -> Translation | None:
+    """Translate `@every` with several units, in words or in days, into one unit."""
+    match = _INTERVAL.fullmatch(text.lower())
+    if match is None:
+        return None
+    parts = [(int(part[1]), part[2][0]) for part in _PART.finditer(match[1])]
+    seconds = sum(count * _UNIT_SECONDS[unit] for count, unit in parts)
+    notation = "is another form of @every"
+    if seconds > _DAY_SECONDS and {unit for _, unit in parts} == {"d"}:
+        return _interval(notation, seconds // _DAY_SECONDS, "days")
+    if not 0 < seconds <= _DAY_SECONDS:
+        return None
+    unit = next(unit for unit in "hms" if seconds % _UNIT_SECONDS[unit] == 0)
+    schedule = f"@every {seconds // _UNIT_SECONDS[unit]}{unit}"
+    return None if schedule == text.lower() else Translation(notation, schedule)
 
 
 def _crontab(text: str) -> Translation | None:
@@ -194,16 +283,17 @@ def _eventbridge(text: str) -> Translation | None:
 def _rate(notation: str, inside: str) -> Translation:
     rate = _RATE.fullmatch(inside)
     if rate is None or int(rate[1]) == 0:
-        return Translation(notation, None, "a rate is such as rate(5 minutes)")
+        reason = "a rate is such as rate(5 minutes), with a number from 1"
+        return Translation(notation, None, reason)
     return _interval(notation, int(rate[1]), rate[2].lower())
 
 
 def _interval(notation: str, count: int, unit: str) -> Translation:
-    """Translate a number of minutes, hours or days; `@every` has 24 hours at most."""
-    minutes = count * {"m": 1, "h": 60, "d": 1_440}[unit[0]]
-    if unit[0] != "d" and minutes <= 1_440:
+    """Translate a number of seconds to days; `@every` has 24 hours at most."""
+    seconds = count * _UNIT_SECONDS[unit[0]]
+    if unit[0] != "d" and seconds <= _DAY_SECONDS:
         return Translation(notation, f"@every {count}{unit[0]}")
-    days, rest = divmod(minutes, 1_440)
+    days, rest = divmod(seconds, _DAY_SECONDS)
     if days == 1 and not rest:
         return Translation(notation, "@daily")
     if rest or days > 31:
@@ -330,11 +420,14 @@ def _day(text: str) -> str:
 
 def _app_engine(text: str) -> Translation | None:
     plain = text.lower()
-    if not plain.startswith("every ") and " of " not in plain:
+    if len(plain) > _LONGEST_WORDS or not (plain.startswith("every ") or " of " in plain):
         return None
     notation = "is App Engine's notation"
     if plain in _ONCE_A:
         return Translation(notation, _ONCE_A[plain])
+    for pattern, reason in _WITHOUT:
+        if pattern.fullmatch(plain):
+            return Translation(notation, None, reason)
     for pattern, read in (
         (_EVERY, _every),
         (_DAILY, _daily),
@@ -351,22 +444,61 @@ def _app_engine(text: str) -> Translation | None:
 
 
 def _every(notation: str, match: re.Match[str]) -> Translation:
-    count, unit, start, end = int(match[1]), match[2], match[3], match[4]
+    count, unit = int(match[1]), match[2]
     if count == 0:
         return Translation(notation, None, "five fields are needed")
-    if start is None:
+    if match[7] is not None:
+        return _every_days(notation, count, unit, match[7], match[8])
+    if match[3] is None:
         return _interval(notation, count, unit)
-    if int(start) >= int(end) or int(end) > 24:
+    start, end = (int(match[3]), int(match[4])), (int(match[5]), int(match[6]))
+    if start >= end or end > (24, 0) or max(start[1], end[1]) > 59:
         return Translation(notation, None, "five fields are needed")
     if unit.startswith("h"):
-        return Translation(notation, f"0 {int(start)}-{min(int(end), 23)}/{count} * * *")
+        return _every_hours(notation, count, start, end)
+    if unit.startswith("m"):
+        return _every_minutes(notation, count, start, end)
+    return Translation(notation, None, "five fields are needed")
+
+
+def _every_days(notation: str, count: int, unit: str, hour: str, minute: str) -> Translation:
+    if not unit.startswith("d") or count > 31:
+        return Translation(notation, None, "five fields are needed")
+    days = "*" if count == 1 else f"*/{count}"
+    reason = "" if count == 1 else "which starts anew each month"
+    return Translation(notation, f"{int(minute)} {int(hour)} {days} * *", reason)
+
+
+def _every_hours(
+    notation: str, count: int, start: tuple[int, int], end: tuple[int, int]
+) -> Translation:
+    """Translate a number of hours between two times of day; the last one may be the end."""
+    last = min(end[0] if end[1] >= start[1] else end[0] - 1, 23)
+    hours = _hours(start[0], last)
+    if count > 1 and hours != f"{start[0]}":
+        hours = f"{hours}/{count}"
+    return Translation(notation, f"{start[1]} {hours} * * *")
+
+
+def _every_minutes(
+    notation: str, count: int, start: tuple[int, int], end: tuple[int, int]
+) -> Translation:
+    """Translate a number of minutes between two times of day, of which the end is left out."""
     if 60 % count:
         return Translation(notation, None, "an hour is no multiple of it")
-    hours = _hours(int(start), int(end) - 1)
-    return Translation(notation, f"*/{count} {hours} * * *", "without the one at the end")
+    if start[1]:
+        return Translation(notation, None, "a start within an hour has no counterpart")
+    if end[1] and end[1] < 60 - count:
+        return Translation(notation, None, "an end within an hour has no counterpart")
+    hours = _hours(start[0], end[0] if end[1] else end[0] - 1)
+    minutes = "*" if count == 1 else "0" if count == 60 else f"*/{count}"
+    reason = "" if end[1] else "without the one at the end"
+    return Translation(notation, f"{minutes} {hours} * * *", reason)
 
 
 def _hours(first: int, last: int) -> str:
+    if (first, last) == (0, 23):
+        return "*"
     return f"{first}-{last}" if first < last else f"{first}"
 
 
@@ -383,17 +515,29 @@ def _at(notation: str, minute: str | None, hour: str | None, days: str) -> Trans
 
 def _weekly(notation: str, match: re.Match[str]) -> Translation:
     days = _named(match[1], _WEEKDAYS, _DAYS_IN_WORDS)
-    if days is None:
+    months = _months(match[2] or "month")
+    if days is None or months is None:
         return Translation(notation, None, "five fields are needed")
-    return _at(notation, match[3], match[2], f"* * {days}")
+    return _at(notation, match[4], match[3], f"* {months} {days}")
 
 
 def _monthly(notation: str, match: re.Match[str]) -> Translation:
-    days = ",".join(part.strip() for part in match[1].split(","))
-    months = "*" if match[2].strip() == "month" else _named(match[2], _MONTHS, _MONTHS_IN_WORDS)
+    days = ",".join(_number(part.strip()) for part in match[1].split(","))
+    months = _months(match[2])
     if months is None:
         return Translation(notation, None, "five fields are needed")
-    return Translation(notation, f"{int(match[4])} {int(match[3])} {days} {months} *")
+    return _at(notation, match[4], match[3], f"{days} {months} *")
+
+
+def _months(text: str) -> str | None:
+    return "*" if text.strip() == "month" else _named(text, _MONTHS, _MONTHS_IN_WORDS)
+
+
+def _number(text: str) -> str:
+    """Return a number such as `1st` or `first` in digits."""
+    if text in _NUMBERS_IN_WORDS:
+        return f"{_NUMBERS_IN_WORDS.index(text) + 1}"
+    return text.rstrip("stndrh")
 
 
 def _named(text: str, short: tuple[str, ...], words: dict[str, str]) -> str | None:
