@@ -53,8 +53,14 @@ A prop that code gives wins over a setting, with a warning that names both. Valu
 CloudFormation fills in, in backticks or as data, are resolved in environment properties where the
 deployment is known: `AWS::Region` and the other pseudo parameters, `AWSEBWorkerQueue`,
 `AWSEBWorkerDeadLetterQueue`, and `Fn::Join`, `Fn::Sub`, `Fn::Select`, `Fn::Split`, `Fn::FindInMap`
-and `Fn::GetOptionSetting` of them. Everything else is refused by its name. An option or a namespace
-that is not listed here is refused, with the nearest name that is.
+and `Fn::GetOptionSetting` of them. A parameter of a template has its default, with a warning.
+Everything else is refused by its name, and so is `{{resolve:...}}`, in any argument of a function:
+it would put a secret into the template. An option or a namespace that is not listed here is
+refused, with the nearest name if one is near.
+
+What is no settings document is refused with what to do about it: Terraform's language, `.env` and
+INI files, what `eb printenv` or `--output text` print, templates, Markdown. No message shows the
+value of an environment property, the text behind an equals sign or the query of a path.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ SQSD = "aws:elasticbeanstalk:sqsd"
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 SECRET = "hunter2"
 READ = f"{SQSD}: {{HttpPath: /a}}\n"
+OUTPUT = {"sensitive": False, "type": "list", "value": [{"name": "A", "value": "hunter2"}]}
 ENTRIES = [{"namespace": SQSD, "name": "HttpPath", "value": "/a"}]
 #: Properties, and an option whose value the test compares.
 WITH_PROPERTY = f"{PROPERTIES}:\n  DB_PASSWORD: {SECRET}\n{READ}"
@@ -91,6 +93,29 @@ TEXTS: dict[str, tuple[str, str, Any]] = {
     "an INI file": (
         f"[{SQSD}]\nHttpPath=/a\n", "is an INI file; write `namespace:`, and below it"
         " `option: value` with indentation", f"{SQSD}:\n  HttpPath: /a\n",
+    ),
+    "a table of TOML": (
+        f'[environment]\nDB_PASSWORD = "{SECRET}"\n', "is an INI file", f"{SQSD}:\n  HttpPath: /a\n"
+    ),
+    "an equals sign among properties": (
+        f"{PROPERTIES}:\n  DB_PASSWORD = {SECRET}\n  A: b\n",
+        "write `NAME: value`, with a colon for the = in line 2", WITH_PROPERTY,
+    ),
+    "an equals sign in an entry": (
+        f"- namespace: {SQSD}\n  option_name: HttpPath\n  value = {SECRET}\n",
+        "write `NAME: value`, with a colon for the = in line 3", ENTRIES,
+    ),
+    "what terraform output -json prints": (
+        json.dumps({"settings": OUTPUT}), "this is what `terraform output -json` prints; pass the"
+        " `value` of one output", ENTRIES,
+    ),
+    "one output under a name of its own": (
+        json.dumps({"eb": OUTPUT, "other": {**OUTPUT, "value": "x"}}), "pass the `value` of one",
+        ENTRIES,
+    ),
+    "a resource of terraform show -json": (
+        json.dumps({"address": "w", "values": {"setting": ENTRIES}}),
+        "this is a resource of Terraform; pass the list `setting` of its `values`", ENTRIES,
     ),
     "a template of Jinja": (
         f"{{% if worker %}}\n{READ}{{% endif %}}\n",
@@ -172,6 +197,8 @@ def test_a_document_that_has_such_texts_in_its_values_is_read(text: str) -> None
         f"{READ}DB_PASSWORD={SECRET}: {{a: b}}\n",
         f"option_settings:\n  {READ}DB_PASSWORD={SECRET}: x\n",
         f"- {{namespace: {PROPERTIES}, option_name: DB_PASSWORD={SECRET}, value: x}}\n",
+        f"- {{namespace: A={SECRET}, option_name: DB_PASSWORD, value: x}}\n",
+        f"A={SECRET}:\n  DB_PASSWORD: x\n{READ}".replace("A=", "aws:A="),
         f"- {{namespace: {PROPERTIES}, DB_PASSWORD={SECRET}: x, value: y}}\n",
         f"- {{option_name: A, value: {{{SECRET}, b}}}}\n",
     ],

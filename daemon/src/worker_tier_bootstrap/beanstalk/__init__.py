@@ -2,7 +2,7 @@
 
 `read_settings` takes text or data and returns typed settings with a finding for each option: where
 it stands, whether it is honoured, passed over or refused, and a hint. `OPTIONS` is the table of
-outcomes. The constructs, the command line and the documentation read both.
+outcomes. The constructs and the generated page of the documentation read both.
 """
 
 from worker_tier_bootstrap.beanstalk.documents import UnreadableDocument, decoded

@@ -23,7 +23,7 @@ from typing import Final
 import yaml
 
 from worker_tier_bootstrap.beanstalk.findings import NOWHERE, Place
-from worker_tier_bootstrap.beanstalk.foreign import Foreign, foreign, template
+from worker_tier_bootstrap.beanstalk.foreign import Foreign, equals, foreign, template
 
 #: The largest document that is read, in characters; CloudFormation's limit for a template is 1 MB.
 MAX_CHARACTERS: Final = 1_048_576
@@ -631,7 +631,9 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> UnreadableDocument:
     lines = text.splitlines()
     line = lines[(place.line or 1) - 1] if lines and (place.line or 1) <= len(lines) else ""
     plain = _QUOTED.sub(r"\1", problem)
-    return _NotYaml(f"not YAML: {plain}", _yaml_hint(problem, line), place)
+    return _NotYaml(
+        f"not YAML: {plain}", _yaml_hint(problem, line, equals(lines, place.line or 1)), place
+    )
 
 
 def _place_of(position: int, text: str) -> Place:
@@ -639,7 +641,7 @@ def _place_of(position: int, text: str) -> Place:
     return Place(before.count("\n") + 1, position - before.rfind("\n"))
 
 
-def _yaml_hint(problem: str, line: str) -> str:
+def _yaml_hint(problem: str, line: str, of_equals: str) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with blanks, not tabs"
     if "'\\t'" in problem:
@@ -648,6 +650,8 @@ def _yaml_hint(problem: str, line: str) -> str:
         return 'write a value in backticks in single quotes: \'`{"Ref": "AWS::Region"}`\''
     if "but found another document" in problem:
         return "pass one document; remove the second `---`"
+    if of_equals:
+        return of_equals
     if "expected <block end>" in problem or "mapping values are not allowed" in problem:
         return "correct the indentation: keys of one mapping begin in one column"
     return "correct it"

@@ -67,7 +67,7 @@ _BEGINNINGS: Final = (
         "remove the lines with ``` or ~~~",
     ),
     (
-        re.compile(r"\s*\[aws:[a-z0-9:]+\][ \t]*\r?\n"),
+        re.compile(r"\s*\[(?:aws:[a-z0-9:]+\][ \t]*\r?\n|[\w.-]+\][ \t]*\r?\n\s*[\w.-]+[ \t]*=)"),
         "the document is an INI file",
         "write `namespace:`, and below it `option: value` with indentation",
     ),
@@ -79,6 +79,10 @@ _ODD_BLANK: Final = re.compile(
     r"(?m)^(?:[ \t-]*+|[ \t]*+(?:- )?[\"']?[\w:. ]+[\"']?:)"
     r"([\u00a0\u2000-\u200a\u202f\u205f\u3000])"
 )
+#: A line with an equals sign in the place of the colon.
+_EQUALS: Final = re.compile(r"\s*(?:- +)?[\w.-]+[ \t]*=")
+#: How many lines before the end of reading an equals sign is looked for.
+_LINES_BEFORE: Final = 3
 #: What a template engine replaces; a dynamic reference of CloudFormation is none of it.
 _TEMPLATE: Final = re.compile(r"\{\{(?!resolve:)|\{%|<%")
 
@@ -106,6 +110,19 @@ def foreign(text: str) -> Foreign | None:
     if _has_columns(text):
         return Foreign(*_PRINTED)
     return _assignments(text) or _odd_blank(text)
+
+
+def equals(lines: list[str], number: int) -> str:
+    """Return the hint for an equals sign in the place of a colon, or an empty text.
+
+    Args:
+        number: the line in which reading ended, counted from 1; the sign may stand in the last one
+            before it that is not empty.
+    """
+    for at in range(min(number, len(lines)), max(number - _LINES_BEFORE, 0), -1):
+        if _EQUALS.match(lines[at - 1]):
+            return f"write `NAME: value`, with a colon for the = in line {at}"
+    return ""
 
 
 def template(line: str) -> Foreign | None:

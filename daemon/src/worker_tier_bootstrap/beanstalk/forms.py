@@ -115,6 +115,7 @@ _OTHERS: Final = {
     "branch-defaults": "this configures the EB CLI; pass what `eb config save` wrote",
     "terraform_version": _TERRAFORMS_SETTINGS,
     "format_version": _TERRAFORMS_SETTINGS,
+    "address": "this is a resource of Terraform; pass the list `setting` of its `values`",
     "AWSEBDockerrunVersion": "this is a Dockerrun.aws.json; pass its image as"
     " application=WorkerApplication.from_container(...)",
     "cron": "this is a cron.yaml; pass it as periodic_tasks=",
@@ -237,6 +238,10 @@ def _document(root: Table, found: Collected) -> None:
     if _is_config_file(root):
         _other_keys(root, found)
         return
+    if _is_output(root):
+        problem = "this is what `terraform output -json` prints"
+        found.refuse(problem, "pass the `value` of one output", root.place)
+        return
     for key, read in readers.items():
         node = root.get(key)
         if node is not None:
@@ -264,6 +269,13 @@ def _document(root: Table, found: Collected) -> None:
             )
             return
     _namespaces(root, found)
+
+
+def _is_output(root: Table) -> bool:
+    """Return whether each entry is an output of Terraform, with its type and its value."""
+    tables = [entry.value for entry in root.entries if isinstance(entry.value, Table)]
+    outputs = [table for table in tables if set(table.keys()) == {"sensitive", "type", "value"}]
+    return len(outputs) == len(root.entries) > 0
 
 
 def _refuse_unindented(root: Table, key: str, node: Node, found: Collected) -> bool:
@@ -761,6 +773,9 @@ def _setting(item: Table, nodes: dict[str, Node], found: Collected) -> Setting |
         )
         return None
     namespace = names["namespace"] or DEFAULT_NAMESPACE
+    if "=" in namespace:
+        _refuse_equals(Entry(namespace, item, item.place), "", "", found)
+        return None
     if "=" in option:
         entry = Entry(option, item, item.place)
         _refuse_equals(entry, f" of {shown_name(namespace)}", "", found)

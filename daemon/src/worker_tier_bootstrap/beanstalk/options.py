@@ -1,7 +1,7 @@
 """Every option of Elastic Beanstalk, and what becomes of it here: one row each.
 
-A row is data. The readers, the page `docs/reference/beanstalk-options.md` and the command line read
-it, so that they cannot disagree. `SOURCES` names the pages that list the options.
+A row is data. The readers of settings and the generated page `docs/reference/beanstalk-options.md`
+read it, so that they cannot disagree. `SOURCES` names the pages that list the options.
 """
 
 from __future__ import annotations
@@ -393,10 +393,13 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     LOGS: {
         "DeleteOnTerminate": _becomes(
-            "no prop: the log group goes with the stack, and false is refused with StreamLogs",
+            "no prop: the log group goes with the stack; false is refused with StreamLogs, and"
+            " passed over without it",
             by="log_group",
         ),
-        "RetentionInDays": _becomes("log_retention, with StreamLogs", by="log_retention log_group"),
+        "RetentionInDays": _becomes(
+            "log_retention, with StreamLogs; without it passed over", by="log_retention log_group"
+        ),
         "StreamLogs": _becomes("no prop: lines are always sent to the tier's log group"),
     },
     "aws:elasticbeanstalk:cloudwatch:logs:health": {

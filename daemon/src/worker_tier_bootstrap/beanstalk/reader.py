@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from worker_tier_bootstrap.beanstalk import options, values
-from worker_tier_bootstrap.beanstalk.documents import TEXT_TOKEN, Items, Node, Scalar, Table, shown
+from worker_tier_bootstrap.beanstalk.documents import (
+    TEXT_TOKEN,
+    Items,
+    Node,
+    Scalar,
+    Table,
+    shown,
+    shown_name,
+)
 from worker_tier_bootstrap.beanstalk.findings import Finding, Outcome, Place
 from worker_tier_bootstrap.beanstalk.forms import Collected, Setting
 from worker_tier_bootstrap.beanstalk.functions import (
@@ -30,6 +38,8 @@ Key = tuple[str, str, str | None]
 _OWN_QUEUE: Final = "-AWSEBWorkerQueue-"
 #: Unknown names that get a suggestion; to look for one takes milliseconds.
 _MAX_SUGGESTIONS: Final = 20
+#: Most options of an unknown namespace that a message names.
+_MOST_NAMES: Final = 20
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -266,12 +276,12 @@ class Reader:
     # ---- the table's outcomes
 
     def _refuse_namespace(self, namespace: str, settings: list[Setting]) -> None:
-        names = ", ".join(setting.option for setting in settings)
+        names = ", ".join(shown_name(setting.option) for setting in settings[:_MOST_NAMES])
         row = self._unknown(namespace, "")
         self.findings.append(
             Finding(
                 outcome=Outcome.REFUSED,
-                message=f"{namespace} ({names:.200}) {row.reason}",
+                message=f"{shown_name(namespace)} ({names:.200}) {row.reason}",
                 hint=row.hint,
                 namespace=namespace,
                 option=settings[0].option,
