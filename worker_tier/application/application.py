@@ -23,6 +23,7 @@ from aws_cdk import aws_s3_assets as s3_assets
 from constructs import Construct
 
 from sqsd.contract import CRON_FILE_NAME
+from worker_tier.application.environment import environment_problems
 from worker_tier.application.image import image_problems, name_and_grant
 from worker_tier.errors import InvalidApplication
 from worker_tier.type_checks import checked, example
@@ -263,18 +264,17 @@ class WorkerApplication:
 
     def _problems(self) -> list[str]:
         unknown = Token.is_unresolved(self.image)  # until CloudFormation has made it
-        described = {
+        described: dict[str, Any] = {
             "kind": self.kind,
             "image": "known-at-deployment" if unknown else self.image,
             "platform": self.platform,
             "port": self.port,
-            "environment": self.environment,
             "start_timeout": self.start_timeout,
         }
         if self.kind == contract.BUNDLE:
             # Placeholders, for the location is known after the upload.
             described["bundle"] = {"bucket": "-", "key": "-", "sha256": "-"}
-        return contract.application_problems(described)
+        return contract.application_problems(described) + environment_problems(self.environment)
 
     def _upload(self, scope: Construct, grantee: iam.IGrantable) -> contract.S3Object:
         assert self.bundle is not None

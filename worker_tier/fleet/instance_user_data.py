@@ -10,6 +10,7 @@ from aws_cdk import aws_s3 as s3
 
 from sqsd import contract
 from worker_tier.application.daemon_asset import daemon_archive
+from worker_tier.application.environment import environment_problems
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.fleet import WorkerFleet
 from worker_tier_bootstrap import user_data
@@ -62,8 +63,8 @@ class InstanceUserData:
         """Give the application an environment property.
 
         Raises:
-            InvalidProps: no application is installed here, it has the property already, or the user
-                data is full.
+            InvalidProps: no application is installed here, it has the property already, the name
+                or the value cannot be one's, or the user data is full.
         """
         application = self._application
         if application is None:
@@ -76,6 +77,8 @@ class InstanceUserData:
             problem = f"add_environment: {name} is set already; set it once"
             raise InvalidProps(self._path, [problem])
         environment = {**application.environment, name: value}
+        if problems := environment_problems(environment):
+            raise InvalidProps(self._path, [f"add_environment: {p}" for p in problems])
         self._application = replace(application, environment=environment)
         self._write()
 

@@ -35,7 +35,7 @@ ARN_HINT: Final = (
     " to the tier, as in secret.grant_read(tier)"
 )
 #: Beginning of a text in whose place CloudFormation writes a secret.
-_DYNAMIC: Final = "{{resolve:"
+DYNAMIC_REFERENCE: Final = "{{resolve:"
 #: Name of an environment property.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: What a value of each type is called where it must not be shown.
@@ -219,7 +219,7 @@ def environment_problems(environment: Any) -> list[str]:
         if not isinstance(value, str) or any(c in value for c in "\0\r\n"):
             kind = kind_of(value)
             problems.append(f"environment property {shown} must be text of one line, got {kind}")
-        elif _DYNAMIC in value:
+        elif DYNAMIC_REFERENCE in value:
             problems.append(
                 f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}}, which"
                 f" would put a secret into the template; {ARN_HINT}"

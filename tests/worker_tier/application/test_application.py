@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Duration
+from aws_cdk import Duration, SecretValue
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_secretsmanager as secretsmanager
 
@@ -228,12 +228,45 @@ def test_an_application_on_the_port_of_the_nginx_before_it_is_refused(
     template_of(application(str(app)), http_port=8081)
 
 
+def tier_with(app: Path) -> WorkerTier:
+    stack = new_stack()
+    application = WorkerApplication.from_asset(str(app))
+    return WorkerTier(stack, "Worker", vpc=vpc_of(stack), application=application)
+
+
 @pytest.mark.parametrize(
-    "value", ["{{resolve:secretsmanager:db:SecretString}}", "x{{resolve:ssm-secure:/hunter2}}y"]
+    ("name", "value", "words"),
+    [
+        ("PORT", "1", "environment property PORT is set by the tier; set port instead"),
+        ("A B", "x", "environment property 'A B' must have a name of letters, digits, _"),
+        ("A=hunter2", "x", "environment property 'A' must have a name of letters, digits, _"),
+        ("A", "x\ny", "environment property A must be text of one line"),
+        ("A", "x" * 5_000, "environment properties take 5002 bytes and may take 4096"),
+    ],
+)
+def test_a_property_that_is_added_later_is_checked_as_well(
+    app: Path, name: str, value: str, words: str
+) -> None:
+    with pytest.raises(InvalidProps) as caught:
+        tier_with(app).add_environment(name, value)
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value_of",
+    [
+        lambda: "{{resolve:secretsmanager:db:SecretString}}",
+        lambda: "x{{resolve:ssm-secure:/hunter2}}y",
+        lambda: SecretValue.secrets_manager("hunter2").unsafe_unwrap(),
+        lambda: f"x{SecretValue.ssm_secure('/hunter2').unsafe_unwrap()}y",
+    ],
+    ids=["a text", "a text within another", "a token", "a token within a text"],
 )
 def test_a_dynamic_reference_in_the_environment_is_refused_and_its_hint_is_accepted(
-    app: Path, value: str
+    app: Path, value_of: Callable[[], str]
 ) -> None:
+    value = value_of()
     hint = (
         "environment property Z holds a dynamic reference, {{resolve:...}}, which would put a"
         " secret into the template; write the ARN as its value, let the application read the secret"
@@ -242,8 +275,10 @@ def test_a_dynamic_reference_in_the_environment_is_refused_and_its_hint_is_accep
     for make in (
         lambda: WorkerApplication.from_asset(str(app), environment={"Z": value}),
         lambda: WorkerApplication.from_container("nginx", environment={"Z": value}),
+        lambda: WorkerApplication.from_asset(str(app)).with_defaults({"Z": value}),
+        lambda: tier_with(app).add_environment("Z", value),
     ):
-        with pytest.raises(InvalidApplication) as caught:
+        with pytest.raises((InvalidApplication, InvalidProps)) as caught:
             make()
         assert hint in str(caught.value)
         assert "hunter2" not in str(caught.value)

@@ -26,6 +26,7 @@ from worker_tier_bootstrap.beanstalk.documents import (
     shown_name,
 )
 from worker_tier_bootstrap.beanstalk.findings import Place
+from worker_tier_bootstrap.contract import DYNAMIC_REFERENCE
 
 
 class Reference(StrEnum):
@@ -95,7 +96,6 @@ _EMPTY: Final = Text(())
 _BACKTICKS: Final = re.compile(r"`([^`]*)`")
 _VARIABLE: Final = re.compile(r"\$\{(!?)([^${}]*)\}")
 _INDEX: Final = re.compile(r"[0-9]{1,9}")
-_DYNAMIC: Final = "{{resolve:"
 _FUNCTION: Final = re.compile(r"Fn::[A-Z][A-Za-z]{1,30}")
 #: Functions whose result depends on what only a deployment has.
 _UNKNOWN: Final = {
@@ -364,7 +364,7 @@ def _refuse_dynamic_in(node: Node) -> None:
 
 
 def _refuse_dynamic(text: str, place: Place) -> None:
-    if _DYNAMIC in text:
+    if DYNAMIC_REFERENCE in text:
         raise DynamicReference(
             "{{resolve:...}} is a dynamic reference, and would put a secret into the template",
             place,
