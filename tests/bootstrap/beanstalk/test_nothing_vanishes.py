@@ -45,6 +45,16 @@ def test_a_template_that_is_not_in_the_document_is_refused(name: str) -> None:
     assert "configuration template, TemplateName, that is not in the document" in found.message
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["OptionSettings: []\n", "ConfigurationSettings: [{OptionSettings: []}]\n",
+     "option_settings:\n", "Resources: {W: {Type: AWS::ElasticBeanstalk::Environment}}\n"],
+)  # fmt: skip
+def test_settings_that_are_empty_need_not_be_passed(text: str) -> None:
+    (found,) = refusals(read_settings(text).findings)
+    assert found.hint.endswith("or make a WorkerTier(...) without them")
+
+
 def test_an_environment_and_its_template_without_options_are_refused() -> None:
     text = ENVIRONMENT.format(template="[]", own="[]", name="!Ref Template")
     (found,) = refusals(read_settings(text).findings)

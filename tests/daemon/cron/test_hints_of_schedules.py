@@ -147,6 +147,8 @@ def test_every_zone_in_small_letters_is_named_as_it_is_written_or_leads_to_its_n
         ("every second", "@every 1s", "28 12:34:57, 28 12:34:58, 28 12:34:59, 28 12:35"),
         # EventBridge's
         ("rate(30 seconds)", "@every 30s", "28 12:35, 28 12:35:30, 28 12:36, 28 12:36:30"),
+        ("cron(0 10 * * ? *) Foo", "0 10 * * *", "29 10:00, 30 10:00, 01 10:00, 02 10:00"),
+        ("rate(1 hour) every day", "@every 1h", "28 13:00, 28 14:00, 28 15:00, 28 16:00"),
         ("rate(1 hour", "@every 1h", "28 13:00, 28 14:00, 28 15:00, 28 16:00"),
         ("cron(0 12 * * ? *", "0 12 * * *", "29 12:00, 30 12:00, 01 12:00, 02 12:00"),
         # intervals and shortcuts
@@ -179,6 +181,7 @@ def test_the_schedule_of_a_hint_means_the_same(text: str, hint: str, times: str)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("# 0 9 * * *", "ends in a comment: the schedule is empty"),
         ("last day of month 00:00", "the last day of a month has no counterpart"),
         ("every last day of month 00:00", "the last day of a month has no counterpart"),
         ("2nd monday of month 09:00", "a weekday of a month has no counterpart"),

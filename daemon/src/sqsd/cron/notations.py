@@ -76,7 +76,9 @@ _ZONE_BEHIND: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\([^)]*\))\s*(\S+)")
 #: A time zone behind five fields or a shortcut.
 _ZONE_LAST: Final = re.compile(r"(@[A-Za-z]+|(?:\S+ ){4}\S+) (\S+)")
 _SPACED_OFFSET: Final = re.compile(r"(?i)\b(utc|gmt) (?=[+-]\d)")
-_COMMENT: Final = re.compile(r"([^#]*?) #.*")
+_COMMENT: Final = re.compile(r"(?:([^#]*?) )?#.*")
+#: A call of EventBridge with something else than a time zone behind it.
+_CALL_AND_MORE: Final = re.compile(r"(?i)((?:rate|cron|at)\s*\([^)]*\))\s*[^\s)].*")
 _SHORTCUT_NAMES: Final = frozenset(
     {"yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly"}
 )
@@ -202,7 +204,7 @@ def _zoned(text: str) -> Translation | None:
 
 def _commented(text: str) -> Translation | None:
     match = _COMMENT.fullmatch(text)
-    return None if match is None else _rest("ends in a comment", match[1])
+    return None if match is None else _rest("ends in a comment", match[1] or "")
 
 
 def _escaped(text: str) -> Translation | None:
@@ -266,7 +268,8 @@ def _is_name(text: str) -> bool:
 def _eventbridge(text: str) -> Translation | None:
     call = _CALL.fullmatch(text)
     if call is None:
-        return None
+        more = _CALL_AND_MORE.fullmatch(text)
+        return None if more is None else _eventbridge(more[1])
     notation = "is EventBridge's notation"
     match call[1].lower():
         case "rate":

@@ -637,7 +637,8 @@ def _is_worker(entry: Entry) -> bool:
 
 def _settings(node: Node, name: str, found: Collected) -> None:
     if _is_empty(node):
-        found.refuse(f"{name} is empty", f"pass what `{_DESCRIBE}` prints", node.place)
+        hint = f"pass what `{_DESCRIBE}` prints, or make a WorkerTier(...) without them"
+        found.refuse(f"{name} is empty", hint, node.place)
         return
     if _refuse_functions(node, found, name):
         return
