@@ -200,6 +200,9 @@ def test_a_document_that_has_such_texts_in_its_values_is_read(text: str) -> None
         f"- {{namespace: A={SECRET}, option_name: DB_PASSWORD, value: x}}\n",
         f"A={SECRET}:\n  DB_PASSWORD: x\n{READ}".replace("A=", "aws:A="),
         f"- {{namespace: {PROPERTIES}, DB_PASSWORD={SECRET}: x, value: y}}\n",
+        f"{{{SECRET}}}",
+        f"Config: {{{SECRET}}}\n",
+        f"Config: {{{SECRET}, A: b}}\n",
         f"- {{option_name: A, value: {{{SECRET}, b}}}}\n",
     ],
 )

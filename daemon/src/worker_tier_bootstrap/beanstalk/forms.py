@@ -860,12 +860,7 @@ def _namespaces(root: Table, found: Collected) -> None:
             problem = f"{name} cannot be read: {entry.value.problem}"
             found.refuse(problem, entry.value.hint, entry.place)
         elif _is_bare(entry) and not entry.key.startswith("aws:"):
-            plain = shown_name(entry.key.partition(":")[0])
-            problem = f"{plain} has neither a value nor options"
-            hint = (
-                f"write `{plain}: value` under {DEFAULT_NAMESPACE} if it is an environment property"
-            )
-            found.refuse(problem, hint, entry.place)
+            _refuse_bare(entry, found)
         elif not _is_empty(entry.value):
             found.refuse(
                 f"{name} must have options, got {shown(entry.value)}",
@@ -916,6 +911,18 @@ def _options(
             )
         else:
             yield Setting(namespace, entry.key.strip(), resource, entry.value, entry.place, bare)
+
+
+def _refuse_bare(entry: Entry, found: Collected) -> None:
+    """Refuse a key without a value, which may be a value itself unless a colon stands in it."""
+    before, colon, _ = entry.key.partition(":")
+    name = shown_name(before) if colon else ""
+    found.refuse(
+        f"{name or 'a name'} has neither a value nor options",
+        f"write `{name or 'NAME'}: value` under {DEFAULT_NAMESPACE} if it is an environment"
+        " property",
+        entry.place,
+    )
 
 
 def _is_bare(entry: Entry) -> bool:

@@ -276,7 +276,10 @@ class Reader:
     # ---- the table's outcomes
 
     def _refuse_namespace(self, namespace: str, settings: list[Setting]) -> None:
-        names = ", ".join(shown_name(setting.option) for setting in settings[:_MOST_NAMES])
+        shown_options = [
+            "a name without a value" if s.bare else shown_name(s.option) for s in settings
+        ]
+        names = ", ".join(shown_options[:_MOST_NAMES])
         row = self._unknown(namespace, "")
         self.findings.append(
             Finding(
@@ -284,7 +287,7 @@ class Reader:
                 message=f"{shown_name(namespace)} ({names:.200}) {row.reason}",
                 hint=row.hint,
                 namespace=namespace,
-                option=settings[0].option,
+                option=shown_options[0],
                 place=settings[0].place,
             )
         )
