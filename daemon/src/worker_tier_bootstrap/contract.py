@@ -221,8 +221,8 @@ def environment_problems(environment: Any) -> list[str]:
             problems.append(f"environment property {shown} must be text of one line, got {kind}")
         elif DYNAMIC_REFERENCE in value:
             problems.append(
-                f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}}, which"
-                f" would put a secret into the template; {ARN_HINT}"
+                f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}},"
+                f" which would put a secret into the template; {ARN_HINT}"
             )
         else:
             size += len(str(name).encode()) + len(value.encode()) + 1

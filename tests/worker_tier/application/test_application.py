@@ -239,7 +239,7 @@ def tier_with(app: Path) -> WorkerTier:
     [
         ("PORT", "1", "environment property PORT is set by the tier; set port instead"),
         ("A B", "x", "environment property 'A B' must have a name of letters, digits, _"),
-        ("A=hunter2", "x", "environment property 'A' must have a name of letters, digits, _"),
+        ("A=hunter2", "x", "environment property 'A=...' must have a name of letters, digits, _"),
         ("A", "x\ny", "environment property A must be text of one line"),
         ("A", "x" * 5_000, "environment properties take 5002 bytes and may take 4096"),
     ],
