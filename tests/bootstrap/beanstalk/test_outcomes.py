@@ -132,6 +132,14 @@ def test_a_measure_that_is_refused_says_nothing_about_its_unit(measure: str, uni
     assert found.option == "MeasureName"
 
 
+def test_the_hint_for_a_balancers_measure_names_its_unit_too() -> None:
+    document = {TRIGGER: {"MeasureName": "Latency", "Unit": "Seconds", **BOTH}}
+    (found,) = refusals(read_settings(document).findings)
+    assert "with thresholds and the Unit of it, or pass scaling" in found.hint
+    followed = {TRIGGER: {"MeasureName": "CPUUtilization", "Unit": "Percent", **BOTH}}
+    assert refusals(read_settings(followed).findings) == []
+
+
 # ---- options that are always refused
 
 

@@ -199,7 +199,9 @@ def _refuse_balancers(reader: Reader) -> None:
         return
     reason = "it is measured by a load balancer, and a worker has none"
     measures = " or ".join(values.MEASURES)
-    reader.refuse(given, reason, f"set {measures} with thresholds of it, or pass scaling")
+    unit = " and the Unit" if reader.peek(TRIGGER, "Unit") is not None else ""
+    hint = f"set {measures} with thresholds{unit} of it, or pass scaling"
+    reader.refuse(given, reason, hint)
 
 
 def _check_trigger(reader: Reader, trigger: TriggerSettings, given: set[str]) -> None:
