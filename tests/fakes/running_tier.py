@@ -78,9 +78,7 @@ class RunningTier:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._run is not None
-        self._run.cancel()
-        await asyncio.gather(self._run, return_exceptions=True)
+        await self.force()
 
     async def warm_up(self) -> None:
         """Open the gate to its full width, and forget how."""
@@ -121,6 +119,12 @@ class RunningTier:
         self.dispatcher.drain()
         async with asyncio.timeout(20_000):
             return await self._run
+
+    async def force(self) -> None:
+        """End by force, as a second signal does."""
+        assert self._run is not None
+        self._run.cancel()
+        await asyncio.gather(self._run, return_exceptions=True)
 
     def receives(self) -> int:
         return len(self.sqs.called("ReceiveMessage"))

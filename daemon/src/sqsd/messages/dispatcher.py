@@ -84,6 +84,8 @@ class Dispatcher:
         self._receives_are_due = False
         self._receive_timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
+        #: Sends to the dead-letter queue: one that is cut off would have its job run again.
+        self._dead_letters = Tasks()
         self._draining = asyncio.Event()
         self._drained = asyncio.Event()
 
@@ -148,14 +150,17 @@ class Dispatcher:
         """Dispatch until drained. Returns whether nothing was cut short."""
         heartbeat = self._tasks.start(self._extend_visibility(), "heartbeat")
         self._connections.keeper.check()
+        dead_letter_seconds = _SETTLE_SECONDS
         try:
             await self._draining.wait()
-            return await self._finish()
+            in_time = await self._finish()
+            dead_letter_seconds = _LAST_SECONDS  # they have had their time
+            return in_time
         finally:
             heartbeat.cancel()
             self._state.drain()  # after a cancellation: nothing more is started
             self._state.end_drain()
-            await self._close()
+            await self._close(dead_letter_seconds)
 
     def pause(self) -> None:
         self._state.pause()
@@ -198,8 +203,11 @@ class Dispatcher:
         # These messages are gone from the queue: what became of them is recorded now or never.
         await self._delivery.finish()
 
-    async def _close(self) -> None:
-        """Cancel everything; calls to SQS that are under way get a moment."""
+    async def _close(self, dead_letter_seconds: float) -> None:
+        """Cancel everything; calls to SQS that are under way get a moment.
+
+        Dead letters get `dead_letter_seconds`.
+        """
         await self._connections.leave()
         await self._cancel_receives()
         self._step_alone()
@@ -207,12 +215,21 @@ class Dispatcher:
             self._delivery.abort()
             await asyncio.sleep(0)  # requests without a connection yet end a round later
         await self._delivery.close()
+        await within(dead_letter_seconds, self._finish_dead_letters())
+        await self._dead_letters.close()
         await self._tasks.close()
         self._deletes.stop_lingering()
         self._releases.stop_lingering()
         await asyncio.gather(self._deletes.wait(_LAST_SECONDS), self._releases.wait(_LAST_SECONDS))
         await self._deletes.close()
         await self._releases.close()
+
+    async def _finish_dead_letters(self) -> None:
+        """Wait until the dead-letter queue has its copies, and the originals are deleted."""
+        await self._dead_letters.settle()
+        self._deletes.stop_lingering()
+        if any(in_flight.is_dead_letter for in_flight in self._state.messages()):
+            await self._deletes.wait(_SETTLE_SECONDS)
 
     # ---- events
 
@@ -322,7 +339,7 @@ class Dispatcher:
                     )
                 case DeadLetterMessage():
                     sent = self._settler.dead_letter(action)
-                    self._tasks.start(self._settled(sent), "dead letter")
+                    self._dead_letters.start(self._settled(sent), "dead letter")
                 case _:
                     assert_never(action)
 
