@@ -272,8 +272,10 @@ class Dispatching(RuleBasedStateMachine):
     @rule()
     def begin_heartbeats(self) -> None:
         due = self.state.heartbeats(self.now)
-        given_up = (State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING)
-        others = [in_flight for in_flight, _ in due if in_flight.state not in given_up]
+        waits = {State.HELD, State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING}
+        if self.options.on_dead_letter_path:  # the rest of their life
+            waits |= {State.DEAD_LETTERING, State.DELETING}
+        others = [in_flight for in_flight, _ in due if in_flight.state not in waits]
         assert not others or self.options.heartbeat or self.fifo or self.waited  # for these, once
         for in_flight, seconds in due:
             assert in_flight.state is not State.RELEASING

@@ -589,18 +589,21 @@ class MessageState:
         posts, actions = self._dead_letter_posts, list[Action]()
         if posts is None:
             return actions
+        most = max(1, self.gate.limit // 2)
         hopeless = posts.hopeless(
             now,
             draining=self.draining,
             drain_is_over=self._drain_is_over,
             gate_is_open=self.gate.is_open,
+            most=most,
         )
         for post, reason in hopeless:
             self._end_dead_letter_post(post, reason, now, actions)
         if self.gate.is_open:
-            for post in posts.due(now)[: max(0, free)]:
-                post.in_flight.state = State.DEAD_LETTER_POSTING
-                actions.append(PostDeadLetter(post.in_flight, post.settlement.reason))
+            actions += [
+                PostDeadLetter(post.in_flight, post.settlement.reason)
+                for post in posts.start(now, free, most)
+            ]
         return actions
 
     def dead_letter_answered(

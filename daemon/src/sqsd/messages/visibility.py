@@ -7,8 +7,11 @@ would deliver them to no other consumer meanwhile), and held for the application
 extension each wait would cost a receive. A failed extension is tried again soon, and then less and
 less often, so that a lasting refusal does not cost a call a second.
 
-With `heartbeat` off there is one exception: a message that waited for its group or the gate is
-extended once, when it starts, to restore the visibility that it lost.
+With `heartbeat` off no request is kept from its visibility timeout, but what waits here is hidden
+all the same: a message that is held, and one that is given up, until its POST on
+`on_dead_letter_path` has ended. Released too late, the first would be dead-lettered untried; the job
+of the second would run again. A message that waited for its group or the gate is also extended
+once, when it starts, to restore the visibility that it lost.
 """
 
 from __future__ import annotations
@@ -35,6 +38,10 @@ _LONGEST_CALL_SECONDS: Final = 10.0
 _MARGIN_SECONDS: Final = 2.0
 #: The same for short visibility timeouts, as a share of them. The smaller one counts.
 _MARGIN_SHARE: Final = 0.2
+#: States of messages that are extended with heartbeats off too.
+_ALWAYS_EXTENDED: Final = frozenset(
+    {State.HELD, State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING}
+)
 
 
 def delivered(in_flight: InFlightMessage, options: SqsdOptions) -> None:
@@ -69,10 +76,17 @@ def extension_seconds(in_flight: InFlightMessage, options: SqsdOptions, now: flo
     if (
         in_flight.state is State.RELEASING
         or in_flight.heartbeat_pending
-        or now < in_flight.next_heartbeat_at
+        or now < _due_at(in_flight, options)
     ):
         return 0
     return in_flight.hideable_seconds(options.visibility_timeout, now)
+
+
+def _due_at(in_flight: InFlightMessage, options: SqsdOptions) -> float:
+    due_at = in_flight.next_heartbeat_at
+    if due_at == inf and in_flight.state in _ALWAYS_EXTENDED:
+        return in_flight.hidden_until - options.visibility_timeout / 2
+    return due_at
 
 
 def call_seconds(extended: Iterable[InFlightMessage], now: float) -> float:
@@ -89,7 +103,8 @@ def extension_ended(
     if ok:
         in_flight.hidden_until = asked_at + seconds
         in_flight.heartbeat_failures = 0
-        in_flight.next_heartbeat_at = asked_at + seconds / 2 if options.heartbeat else inf
+        again = options.heartbeat or in_flight.state in _ALWAYS_EXTENDED
+        in_flight.next_heartbeat_at = asked_at + seconds / 2 if again else inf
         return
     share = options.visibility_timeout * _RETRY_SHARE
     first, longest = min(_RETRY_SECONDS, share), max(_RETRY_SECONDS, share)
