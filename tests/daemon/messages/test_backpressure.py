@@ -154,3 +154,52 @@ async def test_absent_by_default() -> None:
 def test_what_contradicts_backpressure_is_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidSettings, match=problem):
         SqsdOptions(**options)
+
+
+@pytest.mark.parametrize("pause", [20, 200])
+@pytest.mark.parametrize("answers_before_200", [0, 1, 3])
+@in_virtual_time
+async def test_a_drain_posts_again_what_has_an_untried_message_without_receives_behind_it(
+    pause: int, answers_before_200: int
+) -> None:
+    async with RunningTier(
+        fifo=True,
+        max_retries=3,
+        max_receives=3,
+        backpressure_statuses=("429",),
+        drain_timeout=3_000,
+    ) as tier:
+        await tier.warm_up()
+        await tier.clock.advance(30)
+        busy = Answered(429, retry_after=pause)
+        tier.application.answers(*[busy] * (1 + answers_before_200), 200)
+        tier.sqs.send("first", group_id="g")
+        last = tier.sqs.send("last", group_id="g")
+        after = tier.sqs.send("after", group_id="g")
+        tier.sqs.set_receive_count(last, 2)
+        await tier.clock.advance(5)
+        began = tier.clock.monotonic()
+        assert await tier.drain() is True
+        assert tier.application.bodies == ["first"] * (2 + answers_before_200) + ["last"]
+        assert tier.clock.monotonic() - began > pause * (1 + answers_before_200) - 10
+        assert tier.sqs.dead_letters == []
+        assert after not in tier.sqs.deleted
+
+
+@in_virtual_time
+async def test_such_a_message_is_released_at_the_end_of_drain_timeout() -> None:
+    async with RunningTier(
+        fifo=True, max_retries=3, max_receives=3, backpressure_statuses=("429",), drain_timeout=30
+    ) as tier:
+        await tier.warm_up()
+        await tier.clock.advance(30)
+        tier.application.answers(Answered(429, retry_after=10))
+        tier.sqs.send("first", group_id="g")
+        last = tier.sqs.send("last", group_id="g")
+        tier.sqs.set_receive_count(last, 2)
+        await tier.clock.advance(5)
+        began = tier.clock.monotonic()
+        await tier.drain()
+        assert tier.clock.monotonic() - began <= 31
+        assert len(tier.application.posted) >= 3
+        assert tier.dispatcher.messages() == []

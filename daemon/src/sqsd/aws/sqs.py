@@ -91,7 +91,8 @@ class SqsQueue:
         """Receive at most `limit` (1 to 10) messages; wait `wait_seconds` (0 to 20) for the first.
 
         An entry that cannot be read, or whose body does not have the MD5 that SQS gave, is logged
-        as `message.damaged` and left to its visibility timeout.
+        as `message.damaged` and left to its visibility timeout. On a FIFO queue what follows it in
+        its group has `follows_damaged`; if its group cannot be read, everything after it has.
 
         Raises:
             AwsError, AwsUnreachable, NoCredentials: nothing was received, as far as is known.
@@ -104,10 +105,16 @@ class SqsQueue:
         if not isinstance(entries, (list, tuple)):
             raise AwsUnreachable("ReceiveMessage", "Messages in the answer is not a list")
         messages = []
+        damaged_groups: set[str | None] = set()
         for entry in entries:
             try:
-                messages.append(_message(entry, asked_at))
+                message = _message(entry, asked_at)
+                if damaged_groups and not damaged_groups.isdisjoint({message.group_id, None}):
+                    message = message._replace(follows_damaged=True)
+                messages.append(message)
             except ValueError as error:
+                if self.fifo:
+                    damaged_groups.add(_readable_group(entry))
                 message_id = _printable_id(entry)
                 self._log.emit(events.MESSAGE_DAMAGED, message_id=message_id, reason=str(error))
         return messages
@@ -390,6 +397,13 @@ def _damaged_attribute(attributes: Mapping[str, Any]) -> str | None:
             if value.get(part) is not None and not isinstance(value[part], str):
                 return f"{part} is {_shown(value[part])}, not a text"
     return None
+
+
+def _readable_group(entry: Any) -> str | None:
+    """Return the message group of a damaged entry, or None if that cannot be read either."""
+    system = entry.get("Attributes") if isinstance(entry, dict) else None
+    group = system.get("MessageGroupId") if isinstance(system, dict) else None
+    return group if isinstance(group, str) else None
 
 
 def _printable_id(entry: Any) -> str | None:

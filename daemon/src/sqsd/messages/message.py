@@ -43,6 +43,8 @@ class Message(NamedTuple):
             no earlier than that, so a deadline computed from it is never too late.
         deduplication_id, trace_header: only when headers are made of them.
         group_id: FIFO message group; fair queues on standard queues have one too.
+        follows_damaged: whether an earlier message of its FIFO group came in the same receive and
+            could not be read, so that this one would overtake it.
     """
 
     message_id: str
@@ -57,3 +59,4 @@ class Message(NamedTuple):
     attributes: Mapping[str, Attribute] = _NO_ATTRIBUTES
     deduplication_id: str | None = None
     trace_header: str | None = None
+    follows_damaged: bool = False

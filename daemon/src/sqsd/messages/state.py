@@ -93,6 +93,8 @@ _DUPLICATE_SECONDS: Final = 1
 _TOO_LATE: Final = "received too late to start"
 #: Why a message is released that waited for the first of its group.
 _GROUP_RELEASED: Final = "an earlier message of its group is released"
+#: Why a message is released before which its group has one that could not be read.
+_FOLLOWS_DAMAGED: Final = "an earlier message of its group is damaged"
 _STOPPING: Final = "the daemon is stopping"
 _APPLICATION_DOWN: Final = "the application does not answer"
 #: Shortest time for which a message that met no application is held before another instance may
@@ -257,6 +259,9 @@ class MessageState:
             values = log_fields(in_flight, age_seconds=age)
             actions.append(LogEvent(events.MESSAGE_EXPIRED, values, in_flight))
             self._delete(in_flight, actions)
+        elif message.follows_damaged:
+            # SQS delivers it again after the damaged one, and not before that is visible.
+            self._release(in_flight, 0, _FOLLOWS_DAMAGED, now, actions)
         elif self.draining and not (
             message_id in self._tried_in_drain if self.fifo else self._is_last_receive(in_flight)
         ):
@@ -409,7 +414,8 @@ class MessageState:
         """Hold a message until the application is less busy, or release it if that is too long."""
         in_flight.post_at = now + again.after_seconds
         ends = in_flight.hideable_until if self._options.heartbeat else in_flight.hidden_until
-        if self.draining or in_flight.post_at >= ends:
+        ends_now = self.draining and not self._may_try_in_drain(in_flight)
+        if ends_now or in_flight.post_at >= ends:
             self._release_failed_message(in_flight, again.release, now, actions)
             return
         in_flight.postponed += 1
@@ -738,8 +744,9 @@ class MessageState:
         postponed = self._in_state(State.POSTPONED)
         if self.draining:
             for in_flight in postponed:
-                self._release_postponed(in_flight, now, actions)
-            return actions
+                if not self._may_try_in_drain(in_flight):
+                    self._release_postponed(in_flight, now, actions)
+            postponed = self._in_state(State.POSTPONED)
         due = [in_flight for in_flight in postponed if in_flight.post_at <= now]
         due.sort(key=lambda in_flight: in_flight.post_at)
         if not self.gate.is_open:
@@ -747,7 +754,16 @@ class MessageState:
                 in_flight.held_since = in_flight.held_since or now
                 self._hold(in_flight)
             return actions
-        return self._start_held(due, free, now)
+        return actions + self._start_held(due, free, now)
+
+    def _may_try_in_drain(self, in_flight: InFlightMessage) -> bool:
+        """Return whether a drain goes on with a message that was tried.
+
+        A release would have one that waits for it dead-lettered untried.
+        """
+        if self._drain_is_over or not self.gate.is_open:
+            return False
+        return any(map(self._is_last_receive, self._groups.waiting_for(in_flight)))
 
     def _release_postponed(
         self, in_flight: InFlightMessage, now: float, actions: list[Action]

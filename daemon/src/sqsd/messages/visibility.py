@@ -9,9 +9,9 @@ less often, so that a lasting refusal does not cost a call a second.
 
 With `heartbeat` off no request is kept from its visibility timeout, but what waits here is hidden
 all the same: a message that is held, and one that is given up, until its POST on
-`on_dead_letter_path` has ended. Released too late, the first would be dead-lettered untried; the job
-of the second would run again. A message that waited for its group or the gate is also extended
-once, when it starts, to restore the visibility that it lost.
+`on_dead_letter_path` has ended. Released too late, the first would be dead-lettered untried, and
+the job of the second would run again. A message that waited for its group or the gate is also
+extended once, when it starts, to restore the visibility that it lost.
 """
 
 from __future__ import annotations
