@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby, pairwise
 
 import botocore.session
 import pytest
@@ -10,11 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sqsd.aws.credentials import CredentialSource, Endpoint, Keys
+from sqsd.base.errors import AwsError
 from sqsd.contract import events
 from sqsd.instance.auto_scaling import AutoScalingApi, InstanceProtection
 from sqsd.instance.imds import Imds
 from sqsd.instance.notices import InstanceNotices
-from sqsd.instance.protection import IDLE_SECONDS, LONG_JOB_SECONDS, Protection
+from sqsd.instance.protection import (
+    CONFIRM_SECONDS,
+    IDLE_SECONDS,
+    LONG_JOB_SECONDS,
+    Protection,
+)
 from sqsd.instance.scale_in_protection import POLL_SECONDS, ScaleInProtection
 from sqsd.messages.outcome import Unreachable
 from sqsd.testing.clock import FakeClock, in_virtual_time
@@ -25,6 +32,12 @@ from tests.fakes.imds import FakeImds
 from tests.fakes.world import PATIENCE
 
 IN_SERVICE = InstanceNotices(target_state="InService")
+NOT_IN_SERVICE = AwsError(
+    "SetInstanceProtection",
+    "ValidationError",
+    "The instance i-1 is not in InService or EnteringStandby or Standby.",
+    400,
+)
 
 # ---- the decision
 
@@ -75,7 +88,7 @@ def test_a_long_job_is_protected_from_its_tenth_second_to_a_minute_after_its_end
     assert (free, free_at - ended) == (False, IDLE_SECONDS)
 
 
-def test_one_long_job_after_another_makes_two_calls_in_all() -> None:
+def test_one_long_job_after_another_is_protected_once_and_confirmed_every_five_minutes() -> None:
     instance = Instance()
     for _ in range(50):
         for age in range(40):
@@ -84,7 +97,51 @@ def test_one_long_job_after_another_makes_two_calls_in_all() -> None:
             instance.second(None)
     for _ in range(100):
         instance.second(None)
-    assert [protected for _, protected in instance.calls] == [False, True, False]
+    set_to = [protected for _, protected in instance.calls]
+    assert [protected for protected, _ in groupby(set_to)] == [False, True, False]
+    confirmed = [at for at, protected in instance.calls if protected]
+    gaps = [b - a for a, b in pairwise(confirmed)]
+    # each is as early as a request runs that is long enough
+    assert all(CONFIRM_SECONDS <= gap <= CONFIRM_SECONDS + 30 for gap in gaps)
+    assert len(confirmed) >= 9
+
+
+def test_a_job_of_hours_has_its_protection_confirmed_while_it_runs_and_not_after() -> None:
+    instance = Instance()
+    for age in range(1, 3_601):
+        instance.second(age)
+    ended = instance.now
+    for _ in range(3_600):
+        instance.second(None)
+    confirmed = [at for at, protected in instance.calls if protected]
+    assert len(confirmed) == 12
+    assert confirmed[-1] < ended
+    assert [protected for _, protected in instance.calls][-1] is False
+
+
+@pytest.mark.parametrize("refused_seconds", [10, 200, 2_000])
+def test_a_refusal_to_unprotect_delays_no_protection(refused_seconds: int) -> None:
+    instance = Instance()
+    for _ in range(refused_seconds):
+        instance.second(None, ok=False)
+    began = instance.now
+    for age in range(1, 30):
+        instance.second(age)
+    (at, protected) = instance.calls[-1]
+    assert (protected, at - began) == (True, LONG_JOB_SECONDS)
+
+
+def test_a_refusal_to_protect_delays_no_end_of_a_protection() -> None:
+    instance = Instance()
+    instance.second(None)
+    for age in range(10, 1_200):
+        instance.second(age, ok=False)
+    ended = instance.now
+    for _ in range(70):
+        instance.second(None)
+    (at, protected) = instance.calls[-1]
+    assert protected is False
+    assert at - ended <= IDLE_SECONDS
 
 
 def test_a_call_that_fails_is_made_again_less_and_less_often() -> None:
@@ -131,7 +188,8 @@ async def test_a_busy_instance_is_protected_and_an_idle_one_is_not() -> None:
         assert world.protections.now() is True
         await world.clock.advance(IDLE_SECONDS + 2)
         assert world.protections.now() is False
-        assert len(world.protections.calls) == 3
+        set_to = [protected for _, protected in world.protections.calls]
+        assert set_to == [False, True, True, False], "one of them confirms"
         assert len(world.log.of(events.LIFECYCLE_PROTECTED)) == 1
         assert len(world.log.of(events.LIFECYCLE_UNPROTECTED)) == 1
 
@@ -223,6 +281,73 @@ async def test_a_refusal_is_logged_once_a_minute_and_stops_no_message() -> None:
         failed = world.log.of(events.LIFECYCLE_FAILED)
         assert 2 <= len(failed) <= 5
         assert "SetInstanceProtection" in failed[0]["reason"]
+
+
+@in_virtual_time
+async def test_a_job_that_begins_while_auto_scaling_refuses_to_unprotect_is_protected() -> None:
+    async with World(IN_SERVICE).running() as world:
+        world.protections.refused = {False}
+        await world.clock.advance(400)
+        world.application.seconds = 600.0
+        world.sqs.send("long work")
+        await world.clock.advance(13)
+        assert world.protections.now() is True
+
+
+@in_virtual_time
+async def test_a_protection_that_was_taken_away_from_outside_comes_back() -> None:
+    async with World(IN_SERVICE).running() as world:
+        world.application.seconds = 2_000.0
+        world.sqs.send("long work")
+        await world.clock.advance(20)
+        world.protections.removed_from_outside()
+        await world.clock.advance(CONFIRM_SECONDS)
+        assert world.protections.now() is True
+        assert len(world.log.of(events.LIFECYCLE_PROTECTED)) == 1
+
+
+@in_virtual_time
+async def test_an_instance_that_is_not_yet_in_service_logs_no_failure_for_some_minutes() -> None:
+    async with World(IN_SERVICE).running() as world:
+        world.protections.refused = {False}
+        world.protections.refusal = NOT_IN_SERVICE
+        await world.clock.advance(150)
+        assert len(world.protections.calls) >= 3
+        assert world.log.of(events.LIFECYCLE_FAILED) == []
+        world.protections.refused = set()
+        await world.clock.advance(300)
+        assert world.protections.now() is False
+        assert world.log.of(events.LIFECYCLE_FAILED) == []
+
+
+@in_virtual_time
+async def test_an_instance_that_stays_out_of_service_is_logged_after_some_minutes() -> None:
+    async with World(IN_SERVICE).running() as world:
+        world.protections.refused = {False}
+        world.protections.refusal = NOT_IN_SERVICE
+        await world.clock.advance(900)
+        (first, *_) = world.log.of(events.LIFECYCLE_FAILED)
+        assert "is not in InService" in first["reason"]
+
+
+@in_virtual_time
+async def test_other_refusals_at_the_start_are_logged_at_once() -> None:
+    async with World(IN_SERVICE).running() as world:
+        world.protections.refused = {False}
+        await world.clock.advance(5)
+        assert len(world.log.of(events.LIFECYCLE_FAILED)) == 1
+
+
+@in_virtual_time
+async def test_a_busy_instance_that_is_not_in_service_is_logged_at_once() -> None:
+    async with World(IN_SERVICE).running() as world:
+        await world.clock.advance(5)
+        world.protections.refused = {True}
+        world.protections.refusal = NOT_IN_SERVICE
+        world.application.seconds = 600.0
+        world.sqs.send("long work")
+        await world.clock.advance(15)
+        assert len(world.log.of(events.LIFECYCLE_FAILED)) == 1
 
 
 @in_virtual_time

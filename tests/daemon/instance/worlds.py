@@ -77,6 +77,9 @@ class Protections:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self.refusals = 0
+        #: Values that are refused until they are removed, and the refusal.
+        self.refused: set[bool] = set()
+        self.refusal = AwsError("SetInstanceProtection", "Throttling", "slow down", 400)
         #: Every call that was taken or refused: when, and what was to be set.
         self.calls: list[tuple[float, bool]] = []
         self.hangs = False
@@ -91,10 +94,16 @@ class Protections:
         self.calls.append((self._clock.monotonic(), protected))
         if self.hangs:
             await asyncio.get_running_loop().create_future()
+        if protected in self.refused:
+            raise self.refusal
         if self.refusals > 0:
             self.refusals -= 1
-            raise AwsError("SetInstanceProtection", "Throttling", "slow down", 400)
+            raise self.refusal
         self._protected = protected
+
+    def removed_from_outside(self) -> None:
+        """Another program takes the protection away."""
+        self._protected = False
 
 
 class World:

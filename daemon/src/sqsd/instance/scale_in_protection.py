@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from sqsd.base.errors import InstanceUnknown, SqsdError
+from sqsd.base.errors import AwsError, InstanceUnknown, SqsdError
 from sqsd.base.ports import Clock, EventLog
 from sqsd.base.throttle import LogThrottle
 from sqsd.contract import events
@@ -19,6 +19,10 @@ from sqsd.instance.watcher import NO_GROUP
 
 #: Time between two polls of the requests that run, seconds.
 POLL_SECONDS: Final = 1.0
+#: Time from the start within which an instance that is not in service yet is no failure, seconds.
+STARTING_SECONDS: Final = 300.0
+#: Part of Auto Scaling's refusal of an instance that is neither in service nor on standby.
+_NOT_IN_SERVICE: Final = "is not in InService"
 
 
 class Identifies(Protocol):
@@ -78,6 +82,7 @@ class ScaleInProtection:
         self._log = log
         self._throttle = LogThrottle()
         self._protection = Protection()
+        self._began_at = clock.monotonic()
         self._known: tuple[str, str] | None = None
 
     async def run(self, daemon: Daemon) -> None:
@@ -98,12 +103,13 @@ class ScaleInProtection:
 
     async def _set(self, *, protected: bool) -> None:
         was_left_behind = self._protection.is_left_behind
+        was_protected = self._protection.protected is True
         self._protection.asked(protected)
         ok = await self._call(protected)
         self._protection.ended(protected, self._clock.monotonic(), ok=ok)
-        if ok and protected:
+        if ok and protected and not was_protected:
             self._log.emit(events.LIFECYCLE_PROTECTED)
-        elif ok and was_left_behind:
+        elif ok and not protected and was_left_behind:
             self._log.emit(events.LIFECYCLE_UNPROTECTED)
 
     async def _call(self, protected: bool) -> bool:
@@ -111,11 +117,26 @@ class ScaleInProtection:
             group, instance_id = await self._who()
             await self._api.protect(group, instance_id, protected=protected)
         except SqsdError as error:
+            if not protected and self._is_not_yet_in_service(error):
+                return False
             if times := self._throttle.admits(self._clock.monotonic()):
                 self._log.emit(events.LIFECYCLE_FAILED, reason=str(error), times=times)
             return False
         self._throttle.reset()
         return True
+
+    def _is_not_yet_in_service(self, error: SqsdError) -> bool:
+        """Return whether Auto Scaling refuses because the instance is only just starting.
+
+        Nothing is lost by it: such an instance is chosen by no scale-in, and a predecessor's
+        protection is taken away later.
+        """
+        return (
+            isinstance(error, AwsError)
+            and _NOT_IN_SERVICE in error.message
+            and not self._protection.was_asked_for
+            and self._clock.monotonic() - self._began_at < STARTING_SECONDS
+        )
 
     async def _who(self) -> tuple[str, str]:
         """Return the group and the id of this instance, which never change."""
