@@ -603,6 +603,21 @@ async def test_a_drain_waits_for_the_post() -> None:
 
 
 @in_virtual_time
+async def test_a_drain_posts_on_every_connection() -> None:
+    async with tier_on(http_connections=3) as tier:
+        await tier.warm_up()
+        tier.application.answers(500, 500, 500, 200)
+        tier.application.seconds = 4
+        for n in range(3):
+            tier.sqs.send(f"bad {n}")
+        await tier.clock.advance(1)
+        began = tier.clock.monotonic()
+        assert await tier.drain() is True
+        assert tier.clock.monotonic() - began < 8
+        assert len(tier.log.of(events.MESSAGE_DEAD_LETTER_POSTED)) == 3
+
+
+@in_virtual_time
 async def test_a_drain_makes_no_second_try() -> None:
     async with tier_on() as tier:
         tier.application.answers(500)

@@ -595,7 +595,8 @@ class MessageState:
         posts, actions = self._dead_letter_posts, list[Action]()
         if posts is None:
             return actions
-        most = max(1, self.gate.limit // 2)
+        # In a drain nothing else waits for a connection.
+        most = self.gate.limit if self.draining else max(1, self.gate.limit // 2)
         hopeless = posts.hopeless(
             now,
             draining=self.draining,
