@@ -484,7 +484,7 @@ async def test_without_heartbeats_the_job_itself_is_still_never_extended() -> No
 # ---- a path that does not succeed
 
 
-BUSY = {"http_connections": 10, "dead_letter_statuses": ("422",), "max_retries": 10}
+BUSY: dict[str, Any] = {"http_connections": 10, "dead_letter_statuses": ("422",), "max_retries": 10}
 
 
 class Selective:

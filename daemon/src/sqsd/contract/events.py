@@ -38,8 +38,8 @@ how often it will still be received. Hint: Read your application's log at that t
 MESSAGE_HELD: Final = "message.held"
 """The message waits here, hidden, and is posted again by this daemon: after `after_seconds` because
 its status is one of `backpressure_statuses`, or first when the gate opens because its request found
-no application, for `reason`. `message.released` follows if that takes more than 15 minutes, or if
-the daemon stops. Hint: As for `gate.closed`."""
+no application, for `reason`. `message.released` follows if that takes more than 15 minutes (on its
+last receive: 12 hours, SQS's limit), or if the daemon stops. Hint: As for `gate.closed`."""
 MESSAGE_DEAD_LETTERED: Final = "message.dead_lettered"
 """The answer's status is one of `dead_letter_statuses`, so the daemon sent a copy to the
 dead-letter queue and deleted the message. The copy has the reason as an attribute."""
@@ -48,8 +48,8 @@ MESSAGE_DEAD_LETTER_POSTED: Final = "message.dead_letter_posted"
 it is given up, `status` that of its last attempt."""
 MESSAGE_DEAD_LETTER_POST_FAILED: Final = "message.dead_letter_post_failed"
 """The POST on `on_dead_letter_path` failed, for `reason`, after so many `tries`; the next one comes
-`after_seconds`. Without `after_seconds` there is none, and the message goes on to the dead letters.
-Hint: Read the application's log for that path."""
+`after_seconds`. Without `after_seconds` there is none, and the message goes on to the dead letters;
+with 0 `tries` it was not POSTed. Hint: Read the application's log for that path."""
 MESSAGE_EXPIRED: Final = "message.expired"
 """The message was older than `retention_period`, and was deleted without a POST. Hint: The tier did
 not keep up for days, or the option is too low."""
@@ -70,7 +70,8 @@ MESSAGE_RELEASE_FAILED: Final = "message.release_failed"
 `reason`."""
 MESSAGE_DAMAGED: Final = "message.damaged"
 """An entry of a receive cannot be read, or its body does not have the MD5 that SQS gave; `reason`
-names the part. The message comes back after its visibility."""
+names the part. The message comes back after its visibility. On a FIFO queue what follows it in its
+group is released and comes after it."""
 # ---- the queue and the application
 QUEUE_FAILED: Final = "queue.failed"
 """SQS refuses a call or cannot be reached. It is logged once a minute, and SQS is asked ever more
@@ -106,8 +107,9 @@ LIFECYCLE_COMPLETED: Final = "lifecycle.completed"
 """The termination hook was completed."""
 LIFECYCLE_FAILED: Final = "lifecycle.failed"
 """The termination hook could not be completed; or the protection from scale-in could not be set,
-which is logged once a minute, with the number of `times`. Hint: The role lacks the action, as
-`reason` says, or the hook is gone."""
+which is logged once a minute, with the number of `times`, and for an instance that is not in
+service yet only after five minutes. Hint: The role lacks the action, as `reason` says, or the hook
+is gone."""
 LIFECYCLE_PROTECTED: Final = "lifecycle.protected"
 """With `protect_busy_instance`: a request has run for 10 s, so a scale-in leaves this instance."""
 LIFECYCLE_UNPROTECTED: Final = "lifecycle.unprotected"

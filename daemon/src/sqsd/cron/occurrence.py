@@ -9,8 +9,10 @@ one and the same (task, scheduled time, nonce).
 
 The **nonce** is a random number that is drawn for each claim, written with it, and reused by a
 repair. Whoever may send to the queue can name any task and time, but cannot know the nonce of a
-claim, for the application never sees it. It is therefore part of an occurrence's key in the table
-and of its deduplication id: a forged message is another occurrence at most, and cancels nothing.
+claim. It is therefore part of an occurrence's key in the table and of its deduplication id: a
+forged message is another occurrence at most, and cancels nothing. Who receives from the queue sees
+the nonce, and so does the application if `extra_headers` names the deduplication id of a FIFO
+queue; both see it only once the occurrence is sent, and the application is trusted with its tasks.
 
 **Dispatching.** Each occurrence has an own item, written by the instance that received a
 message of it, before the POST and after the 200. A message is a duplicate, to be deleted without

@@ -24,8 +24,8 @@ from sqsd.base.backoff import doubled
 LONG_JOB_SECONDS: Final = 10.0
 #: Time after the last long request at which the protection ends, seconds.
 IDLE_SECONDS: Final = 60.0
-#: Time after which a protection is set once more while a long request runs, seconds. Whoever has the
-#: right may have taken it away.
+#: Time after which a protection is set once more while a long request runs, seconds. Another
+#: program or a person may have taken it away.
 CONFIRM_SECONDS: Final = 300.0
 #: First and longest wait after a failed call, seconds.
 _FIRST_RETRY_SECONDS: Final = 5.0
