@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sqsd.messages.outcome import Unreachable
 from sqsd.testing.clock import in_virtual_time
 from tests.fakes.running_tier import RunningTier
 
@@ -128,3 +129,34 @@ async def test_what_follows_a_failing_message_of_its_group_is_tried(
         assert tier.sqs.dead_letters == ["0"]
         assert set(tier.application.bodies) == {str(n) for n in range(6)}
         assert len(tier.sqs.deleted) == 5
+
+
+# ---- without heartbeats
+
+
+@pytest.mark.parametrize("away_seconds", [50, 100, 1_200])
+@pytest.mark.parametrize("fifo", [False, True])
+@in_virtual_time
+async def test_what_is_held_without_heartbeats_is_tried_when_the_application_is_back(
+    fifo: bool, away_seconds: int
+) -> None:
+    async with RunningTier(
+        fifo=fifo,
+        heartbeat=False,
+        visibility_timeout=60,
+        inactivity_timeout=50,
+        max_retries=3,
+        max_receives=3,
+    ) as tier:
+        await tier.warm_up()
+        await tier.clock.advance(90)  # of the open receives only one for ten is left
+        tier.application.up = False
+        tier.application.answers(Unreachable.REFUSED)
+        await receive_before(tier, "first", "second", "third", times=2, group="g")
+        await tier.clock.advance(away_seconds)
+        tried = len(tier.application.posted)
+        tier.application_is_back()
+        await tier.clock.advance(100)
+        posted = tier.application.bodies[tried:]
+        assert (posted if fifo else sorted(posted)) == ["first", "second", "third"]
+        assert (tier.sqs.bodies(), tier.sqs.dead_letters) == ([], [])

@@ -595,8 +595,9 @@ class MessageState:
         posts, actions = self._dead_letter_posts, list[Action]()
         if posts is None:
             return actions
-        # In a drain nothing else waits for a connection.
-        most = self.gate.limit if self.draining else max(1, self.gate.limit // 2)
+        # Half is for other messages, and in a drain there are none. Queues have equal parts of it.
+        share = 1 if self.draining else 2 * self.gate.narrowest
+        most = max(1, self.gate.limit // share)
         hopeless = posts.hopeless(
             now,
             draining=self.draining,

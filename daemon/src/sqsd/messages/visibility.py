@@ -8,10 +8,10 @@ extension each wait would cost a receive. A failed extension is tried again soon
 less often, so that a lasting refusal does not cost a call a second.
 
 With `heartbeat` off no request is kept from its visibility timeout, but what waits here is hidden
-all the same: a message that is held, and one that is given up, until its POST on
-`on_dead_letter_path` has ended. Released too late, the first would be dead-lettered untried, and
-the job of the second would run again. A message that waited for its group or the gate is also
-extended once, when it starts, to restore the visibility that it lost.
+all the same: a message that is held or waits for its group, and one that is given up, until its
+POST on `on_dead_letter_path` has ended. Released too late, the former would be dead-lettered
+untried, and the job of the latter would run again. A message that waited for its group or the gate
+is also extended once, when it starts, to restore the visibility that it lost.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MARGIN_SECONDS: Final = 2.0
 _MARGIN_SHARE: Final = 0.2
 #: States of messages that are extended with heartbeats off too.
 _ALWAYS_EXTENDED: Final = frozenset(
-    {State.HELD, State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING}
+    {State.WAITING, State.HELD, State.DEAD_LETTER_WAITING, State.DEAD_LETTER_POSTING}
 )
 
 
