@@ -17,6 +17,7 @@ from sqsd.messages.in_flight import (
     InFlightMessage,
     LogEvent,
     Post,
+    PostDeadLetter,
     State,
 )
 from sqsd.messages.message import Message
@@ -350,3 +351,28 @@ def test_a_message_received_for_the_first_time_is_never_too_old_whatever_the_clo
     assert len(posted(receive(state, fresh))) == 1
     again = message("again", delivery=2)._replace(first_received_at=received_ms)
     assert event_names(receive(state, again)) == [events.MESSAGE_EXPIRED]
+
+
+# ---- messages that are given up, and the rest
+
+
+@pytest.mark.parametrize(
+    ("queues", "draining", "most"), [(1, False, 4), (2, False, 2), (3, False, 1), (2, True, 8)]
+)
+def test_queues_have_equal_parts_of_the_half_that_given_up_messages_may_use(
+    queues: int, draining: bool, most: int
+) -> None:
+    chosen = SqsdOptions(on_dead_letter_path="/dead", http_connections=8, max_retries=1)
+    state = MessageState(chosen, fifo=False, gate=Gate(8, narrowest=queues))
+    while state.gate.probed(alive=True, now=0.0) is not None:
+        pass
+    while state.gate.limit < 8:
+        state.gate.widen()
+    assert state.gate.limit == 8
+    sent = posted(receive(state, *(message(str(n)) for n in range(8))))
+    for in_flight in sent:
+        state.answered(in_flight, Answered(500), NOW + 1)
+    if draining:
+        state.drain()
+    actions = state.settle_held(8, NOW + 1)
+    assert sum(isinstance(action, PostDeadLetter) for action in actions) == most
