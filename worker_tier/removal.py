@@ -2,14 +2,15 @@
 
 A deletion is asked for, so `removal_policy` decides about it. A replacement is a consequence of
 another change, such as `fifo`, that CloudFormation does not announce: a resource that holds
-messages is then always retained, and docs/guide/deploy.md shows how to drain and delete it.
+messages is then always retained, also where the app destroys all it has
+(`RemovalPolicies.of(app).destroy()`), and docs/guide/deploy.md shows how to drain and delete it.
 """
 
 from __future__ import annotations
 
 from typing import Final, cast
 
-from aws_cdk import CfnDeletionPolicy, CfnResource, RemovalPolicy
+from aws_cdk import CfnResource, RemovalPolicy
 from constructs import IConstruct
 
 from worker_tier.props import RemovalProps
@@ -30,13 +31,15 @@ def removed_with_the_stack(
     Args:
         construct: the resource, or the L2 construct that has it.
         props: the props of the tier or of its part.
-        retained_when_replaced: whether an update that replaces the resource leaves the old one.
+        retained_when_replaced: whether an update that replaces the resource leaves the old one,
+            whatever removal policy the app gives the resource later.
     """
     given = props.get("removal_policy")
     resource = cast(CfnResource, construct.node.default_child)
     resource.apply_removal_policy(RemovalPolicy.DESTROY if given is None else given)
     if retained_when_replaced:
-        resource.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
+        # `apply_removal_policy` and `RemovalPolicies` set both policies; an override comes last.
+        resource.add_override("UpdateReplacePolicy", "Retain")
 
 
 def removal_problems(props: RemovalProps) -> list[str]:

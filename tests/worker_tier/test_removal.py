@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
-from aws_cdk import App, Duration, RemovalPolicy, Stack
+from aws_cdk import App, CfnDeletionPolicy, Duration, RemovalPolicies, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -48,6 +49,40 @@ def test_a_queue_that_an_update_replaces_is_retained_whatever_the_policy() -> No
         ids = template.all(QUEUE)
         assert len(ids) == 2
         assert {template.resources[id]["UpdateReplacePolicy"] for id in ids} == {"Retain"}
+
+
+def destroy_the_whole_app(tier: WorkerTier) -> None:
+    RemovalPolicies.of(tier.node.root).destroy()
+
+
+def destroy_the_queues(tier: WorkerTier) -> None:
+    assert tier.dead_letter_queue is not None
+    tier.queue.apply_removal_policy(RemovalPolicy.DESTROY)
+    tier.dead_letter_queue.apply_removal_policy(RemovalPolicy.DESTROY)
+
+
+def destroy_by_the_resource(tier: WorkerTier) -> None:
+    for queue in tier.queues.node.children:
+        resource = cast(sqs.CfnQueue, queue.node.default_child)
+        resource.cfn_options.update_replace_policy = CfnDeletionPolicy.DELETE
+        resource.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
+
+
+@pytest.mark.parametrize(
+    "destroy", [destroy_the_whole_app, destroy_the_queues, destroy_by_the_resource]
+)
+def test_an_app_that_destroys_everything_decides_about_deletions_only(
+    destroy: Callable[[WorkerTier], None],
+) -> None:
+    stack = new_stack()
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), removal_policy=RemovalPolicy.RETAIN)
+    destroy(tier)
+    template = Synthesized(stack)
+    queues = [template.resources[id] for id in template.all(QUEUE)]
+    assert len(queues) == 2
+    for queue in queues:
+        assert queue["DeletionPolicy"] == "Delete"
+        assert queue["UpdateReplacePolicy"] == "Retain"
 
 
 @pytest.mark.parametrize(
