@@ -75,7 +75,7 @@ def make_plan(scope: Construct, props: TierProps, problems: list[str]) -> Plan:
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
     problems += _metrics_problems(scope, props) + _action_problems(props)
     problems += fleet_problems(props) + removal_problems(props)
-    problems += key_problems(props.get("encryption_key"))
+    problems += key_problems(scope, props.get("encryption_key"))
     problems += age_problems(props.get("oldest_message_age"))
     problems += _image_problems(props)
     low, high = _capacity(props, problems)

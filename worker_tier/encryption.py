@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, overload
 
-from aws_cdk import ArnFormat, Aws, Stack
+from aws_cdk import ArnFormat, Aws, Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
@@ -27,6 +27,9 @@ TABLE_KEY_ACTIONS: Final = (
 
 #: What a service needs to encrypt and decrypt with a key.
 _USE_KEY: Final = ("kms:Decrypt", "kms:GenerateDataKey")
+#: Kind and usage of the keys by which services encrypt; both are the default of a key.
+_SYMMETRIC: Final = "SYMMETRIC_DEFAULT"
+_ENCRYPTING: Final = "ENCRYPT_DECRYPT"
 #: Condition that a service works for a resource of this account.
 _SAME_ACCOUNT: Final = {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
 
@@ -97,15 +100,45 @@ def own_key(key: kms.IKey | None) -> kms.IKey | None:
     return key.alias_target_key if isinstance(key, kms.Alias) else key
 
 
-def key_problems(key: kms.IKey | None) -> list[str]:
-    """Return why a key cannot encrypt what a tier stores: only its alias is known."""
-    if not is_imported_alias(key):
+def key_problems(scope: IConstruct, key: kms.IKey | None) -> list[str]:
+    """Return why a key cannot encrypt what a tier stores.
+
+    Args:
+        scope: what is encrypted, for its region. A key of another account will do.
+    """
+    if key is None:
         return []
-    return [
-        "encryption_key is an imported alias, but CloudWatch Logs takes a key's own ARN only, and"
-        " permissions on an alias allow nothing; pass the key: kms.Key.from_key_arn(...), or"
-        " kms.Key.from_lookup(..., alias_name=...)"
-    ]
+    if is_imported_alias(key):
+        return [
+            "encryption_key is an imported alias, but CloudWatch Logs takes a key's own ARN only,"
+            " and permissions on an alias allow nothing; pass the key: kms.Key.from_key_arn(...),"
+            " or kms.Key.from_lookup(..., alias_name=...)"
+        ]
+    return [*_kind_problems(key), *_region_problems(scope, key)]
+
+
+def _kind_problems(key: kms.IKey) -> Iterator[str]:
+    """Yield why a key of this app cannot encrypt for services: SQS, SNS and others ask for one."""
+    resource = own_key(key).node.default_child
+    if not isinstance(resource, kms.CfnKey):
+        return
+    for kind, expected in ((resource.key_spec, _SYMMETRIC), (resource.key_usage, _ENCRYPTING)):
+        if kind not in (None, expected):
+            yield (
+                f"encryption_key must be a symmetric key for encryption, got {kind}; make it"
+                " without key_spec and key_usage"
+            )
+            return
+
+
+def _region_problems(scope: IConstruct, key: kms.IKey) -> Iterator[str]:
+    """Yield that a key is in another region, where both are known at synth."""
+    here, there = Stack.of(scope).region, own_key(key).env.region
+    if here != there and not Token.is_unresolved(here) and not Token.is_unresolved(there):
+        yield (
+            f"encryption_key is in {there}, and the stack in {here}; services take keys of their"
+            f" own region only, so pass a key, or the replica of a multi-Region key, of {here}"
+        )
 
 
 def is_imported_alias(key: kms.IKey | None) -> bool:

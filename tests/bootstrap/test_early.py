@@ -323,6 +323,36 @@ def test_a_private_image_is_pulled_by_the_role(network: Answers) -> None:
     assert image_pull.credentials("public.ecr.aws/nginx/nginx:1.27") is None
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
+        "123456789012.dkr-ecr.us-east-1.on.aws",
+        "123456789012.dkr-ecr-fips.us-east-1.on.aws",
+    ],
+)
+def test_every_host_of_a_private_registry_has_a_login(network: Answers, host: str) -> None:
+    answer = {"authorizationData": [{"authorizationToken": "QVdTOnNlY3JldA=="}]}
+    network.answers["https://api.ecr.us-east-1.amazonaws.com"] = json.dumps(answer).encode()
+    login = image_pull.credentials(f"{host}/worker:v1")
+    assert login is not None
+    assert json.loads(login) == {"auths": {host: {"auth": "QVdTOnNlY3JldA=="}}}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com.example.org",
+        "123456789012.dkr-ecr.us-east-1.on.aws.example.org",
+        "123456789012.dkr.ecr.example.org",
+    ],
+)
+def test_no_other_host_gets_the_login(network: Answers, host: str) -> None:
+    asked = len(network.asked)
+    assert image_pull.credentials(f"{host}/worker:v1") is None
+    assert len(network.asked) == asked
+
+
 def test_a_refused_login_is_reported(network: Answers) -> None:
     network.answers["https://api.ecr.cn-north-1.amazonaws.com.cn/"] = 403
     with pytest.raises(BootstrapError, match="no login for 1234") as caught:

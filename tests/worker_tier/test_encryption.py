@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 
 from tests.worker_tier.imported_queue import imported
 from tests.worker_tier.stacks import (
+    KEY,
     QUEUE,
     Synthesized,
     actions_of,
@@ -23,6 +24,8 @@ from tests.worker_tier.stacks import (
     vpc_of,
 )
 from worker_tier import (
+    InvalidProps,
+    WorkerQueues,
     WorkerTier,
 )
 
@@ -196,6 +199,57 @@ def test_a_topic_of_a_stack_in_another_account_is_admitted_by_that_account() -> 
     tier.subscribe_to_topic(topic)
     allowed = key_statement_for_sns(Synthesized(here))
     assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": "999988887777"}}
+
+
+# ---- keys that cannot encrypt what a tier stores
+
+
+@pytest.mark.parametrize(
+    ("spec", "usage"),
+    [
+        (kms.KeySpec.RSA_2048, kms.KeyUsage.ENCRYPT_DECRYPT),
+        (kms.KeySpec.ECC_NIST_P256, kms.KeyUsage.SIGN_VERIFY),
+        (kms.KeySpec.HMAC_256, kms.KeyUsage.GENERATE_VERIFY_MAC),
+    ],
+)
+def test_a_key_that_is_not_symmetric_is_refused(spec: kms.KeySpec, usage: kms.KeyUsage) -> None:
+    key = kms.Key(new_stack(), "Key", key_spec=spec, key_usage=usage)
+    for given in (key, key.add_alias("alias/worker")):
+        (problem,) = problems_of(encryption_key=given)
+        assert problem.startswith("encryption_key must be a symmetric key for encryption, got ")
+        assert key.node.default_child.key_spec in problem  # type: ignore[union-attr]
+
+
+def test_a_key_that_says_that_it_is_symmetric_is_taken() -> None:
+    stack = new_stack()
+    key = kms.Key(stack, "Key", key_spec=kms.KeySpec.SYMMETRIC_DEFAULT)
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
+    assert len(Synthesized(stack).all(QUEUE)) == 2
+
+
+def test_a_key_of_another_region_is_refused() -> None:
+    stack = stack_in("eu-west-1")
+    key = kms.Key.from_key_arn(stack, "Key", KEY)
+    with pytest.raises(InvalidProps) as caught:
+        WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
+    (problem,) = caught.value.problems
+    assert problem.startswith("encryption_key is in us-east-1, and the stack in eu-west-1;")
+    with pytest.raises(InvalidProps, match="encryption_key is in us-east-1"):
+        WorkerQueues(
+            stack,
+            "Queues",
+            encryption_key=key,
+            visibility_timeout=Duration.minutes(1),
+            retention_period=Duration.days(1),
+            max_retries=3,
+        )
+
+
+def test_a_key_of_another_account_is_taken_in_the_same_region() -> None:
+    stack = stack_in("us-east-1")
+    key = kms.Key.from_key_arn(stack, "Key", KEY.replace("111122223333", "444455556666"))
+    WorkerTier(stack, "Worker", vpc=vpc_of(stack), encryption_key=key)
+    assert "444455556666" in str(Synthesized(stack).one("AWS::Logs::LogGroup")["KmsKeyId"])
 
 
 # ---- aliases

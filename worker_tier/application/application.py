@@ -165,9 +165,10 @@ class WorkerApplication:
         """A container whose port is published on loopback only, behind nginx.
 
         Args:
-            image: a name such as `public.ecr.aws/nginx/nginx:1.27`, an asset of the CDK, or a
-                repository. Instances may then pull from an asset's repository, from a repository,
-                and from one that a name in ECR's private registry has.
+            image: a name such as `public.ecr.aws/nginx/nginx:1.27`, whose registry is known at
+                synth, an asset of the CDK, or a repository. Instances may then pull from an asset's
+                repository, from a repository, and from one that a name in ECR's private registry
+                has.
             tag: tag or digest (`sha256:...`) of a repository's image. Default: `latest`.
             platform: what the image is built for, as given to an asset, for which it is required;
                 an image for another processor than that of the instances is refused. Default: not
@@ -181,7 +182,7 @@ class WorkerApplication:
             InvalidApplication: with every problem found.
         """
         if problems := image_problems(image, tag, platform):
-            raise InvalidApplication(image if isinstance(image, str) else image.node.path, problems)
+            raise InvalidApplication(_shown(image), problems)
         uri, grant = name_and_grant(image, tag)
         application = WorkerApplication(
             kind=contract.CONTAINER,
@@ -290,3 +291,10 @@ class WorkerApplication:
         return contract.S3Object(
             bucket=asset.s3_bucket_name, key=asset.s3_object_key, sha256=self.bundle.packed.sha256
         )
+
+
+def _shown(image: str | ecr_assets.DockerImageAsset | ecr.IRepository) -> str:
+    """Return what errors call an image that was refused."""
+    if not isinstance(image, str):
+        return image.node.path
+    return "of an image from a token" if Token.is_unresolved(image) else image

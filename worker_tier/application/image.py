@@ -20,11 +20,18 @@ _DEFAULT_TAG: Final = "latest"
 #: A tag, and the digest that names one content for ever (OCI distribution specification).
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+#: The scheme of an address, which an image's name has not.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: A part of a name that only the deployment knows, or one without dots.
 _PART: Final = r"(?:\$\{Token\[[^\]]*\]\}|[A-Za-z0-9-]+)"
-#: Account, region and repository of an image in a private registry of ECR.
+#: Domains of private registries: for IPv4, and for IPv4 and IPv6; those of AWS and of China.
+_DOMAINS: Final = (
+    r"(?:\$\{Token\[[^\]]*\]\}|amazonaws\.com(?:\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)"
+)
+#: Account, region and repository of an image in a private registry of ECR (AWS General Reference,
+#: "Amazon ECR endpoints and quotas"). `image_pull` of the bootstrap knows the same hosts.
 _PRIVATE: Final = re.compile(
-    rf"({_PART})\.dkr\.ecr\.({_PART})\.(?:\$\{{Token\[[^\]]*\]\}}|amazonaws\.com(?:\.cn)?)"
+    rf"({_PART})\.dkr[.-]ecr(?:-fips)?\.({_PART})\.{_DOMAINS}"
     r"/((?:\$\{Token\[[^\]]*\]\}|[a-z0-9._/-])+)(?:[:@].*)?"
 )
 #: What pulling from a repository needs besides a login.
@@ -47,7 +54,7 @@ def image_problems(
     platform: ecr_assets.Platform | None,
 ) -> list[str]:
     """Return everything wrong with an image, its tag and its platform."""
-    problems = []
+    problems = _name_problems(image) if isinstance(image, str) else []
     if tag is not None and isinstance(image, (str, ecr_assets.DockerImageAsset)):
         problems.append(
             f"tag ({tag!r}) is for the images of a repository; write it into the name, or leave it"
@@ -70,6 +77,24 @@ def image_problems(
             " ecr_assets.Platform.LINUX_ARM64 for Graviton"
         )
     return problems
+
+
+def _name_problems(name: str) -> list[str]:
+    """Return what is wrong with a name that was given as a text."""
+    if found := _SCHEME.match(name):
+        bare = name.removeprefix(found[0])
+        return [f"image must be a name without {found[0]}, got {name!r}; pass {bare!r}"]
+    registry, slash, _ = name.partition("/")
+    if not slash:
+        registry = registry.partition(":")[0]  # an image of Docker Hub and its tag
+    if not Token.is_unresolved(registry) or _PRIVATE.fullmatch(name):
+        return []
+    return [
+        "image is known only when the stack is deployed, so instances would get no right to pull"
+        " it, and nothing could compare its platform; pass the asset or the repository itself, as"
+        " from_container(asset, platform=...) or from_container(repository, tag=...), or a name"
+        " that begins with its registry"
+    ]
 
 
 def processor_of(platform: str | None) -> ec2.InstanceArchitecture | None:

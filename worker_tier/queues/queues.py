@@ -59,7 +59,8 @@ class WorkerQueues(Construct):
         usable = checked_props(props, WorkerQueuesProps, "WorkerQueues", problems)
         retention_period = usable.get("retention_period")
         problems += queue_problems(self, usable, retention_period=retention_period)
-        problems += removal_problems(usable) + key_problems(usable.get("encryption_key"))
+        problems += removal_problems(usable)
+        problems += key_problems(self, usable.get("encryption_key"))
         if problems:
             raise InvalidProps(self.node.path, problems)
         #: The service by which users of the queues use their keys, as `kms:ViaService` names it.

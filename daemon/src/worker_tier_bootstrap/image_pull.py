@@ -12,7 +12,12 @@ from worker_tier_bootstrap.boot import Boot
 from worker_tier_bootstrap.contract import CONTAINER
 from worker_tier_bootstrap.errors import BootstrapError
 
-_ECR: Final = re.compile(r"(\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?)/")
+#: Host and region of a private registry (AWS General Reference, "Amazon ECR endpoints and quotas"):
+#: for IPv4, or for IPv4 and IPv6, and with FIPS 140-3.
+_ECR: Final = re.compile(
+    r"(\d{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)"
+    r"\.(?:amazonaws\.com(?:\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn))/"
+)
 _TARGET: Final = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Aws, Environment, Stack
+from aws_cdk import App, Aws, CfnParameter, Environment, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
@@ -99,8 +99,20 @@ def test_a_tag_beside_a_name_is_refused_instead_of_ignored() -> None:
             f"{Aws.ACCOUNT_ID}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/worker",
             "arn:ref-AWS-Partition:ecr:ref-AWS-Region:ref-AWS-AccountId:repository/worker",
         ),
+        (
+            "111122223333.dkr.ecr-fips.us-gov-west-1.amazonaws.com/worker:v1",
+            "arn:ref-AWS-Partition:ecr:us-gov-west-1:111122223333:repository/worker",
+        ),
+        (
+            "111122223333.dkr-ecr.us-east-1.on.aws/worker:v1",
+            "arn:ref-AWS-Partition:ecr:us-east-1:111122223333:repository/worker",
+        ),
+        (
+            "111122223333.dkr-ecr-fips.us-east-1.on.aws/worker:v1",
+            "arn:ref-AWS-Partition:ecr:us-east-1:111122223333:repository/worker",
+        ),
     ],
-    ids=["aws", "aws-cn", "tokens"],
+    ids=["aws", "aws-cn", "tokens", "fips", "dual-stack", "dual-stack-fips"],
 )
 def test_instances_may_pull_from_the_private_registry_that_a_name_has(uri: str, arn: str) -> None:
     template = tier_with(application=WorkerApplication.from_container(uri))
@@ -133,6 +145,41 @@ def test_instances_may_pull_by_the_uri_of_a_repository_of_this_app() -> None:
 def test_an_image_of_another_registry_needs_no_rights(name: str) -> None:
     template = tier_with(application=WorkerApplication.from_container(name))
     assert len(template.all(POLICY)) == 2
+
+
+@pytest.mark.parametrize("registry", ["", "/worker", "/worker:v1"])
+def test_a_name_whose_registry_only_the_deployment_knows_is_refused(registry: str) -> None:
+    image = CfnParameter(new_stack(), "Image").value_as_string
+    with pytest.raises(InvalidApplication) as caught:
+        WorkerApplication.from_container(f"{image}{registry}")
+    (problem,) = caught.value.problems
+    assert problem.startswith("image is known only when the stack is deployed, so ")
+    assert "pass the asset or the repository itself" in problem
+    assert "Token[" not in str(caught.value)
+
+
+def test_the_uri_of_an_asset_is_refused_for_the_asset_itself(
+    asset: Callable[[Stack, ecr_assets.Platform], ecr_assets.DockerImageAsset],
+) -> None:
+    with pytest.raises(InvalidApplication, match="pass the asset or the repository itself"):
+        WorkerApplication.from_container(asset(new_stack(), AMD).image_uri)
+
+
+@pytest.mark.parametrize("name", ["ghcr.io/acme/worker:{}", "nginx:{}", "ghcr.io/{}/worker:1"])
+def test_a_part_of_a_name_after_its_registry_may_be_a_parameter(name: str) -> None:
+    part = CfnParameter(new_stack(), "Part").value_as_string
+    assert WorkerApplication.from_container(name.format(part)).image == name.format(part)
+
+
+@pytest.mark.parametrize("scheme", ["https://", "http://", "docker://", "oci://"])
+def test_an_address_is_refused_for_the_name_in_it(scheme: str) -> None:
+    name = "111122223333.dkr.ecr.us-east-1.amazonaws.com/worker:v1"
+    with pytest.raises(InvalidApplication) as caught:
+        WorkerApplication.from_container(f"{scheme}{name}")
+    (problem,) = caught.value.problems
+    assert problem == (
+        f"image must be a name without {scheme}, got {scheme + name!r}; pass {name!r}"
+    )
 
 
 # ---- the processor

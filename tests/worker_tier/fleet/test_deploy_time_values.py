@@ -91,7 +91,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
 @pytest.fixture(scope="module")
 def container() -> Synthesized:
     stack = new_stack()
-    image = CfnParameter(stack, "Image").value_as_string
+    image = f"ghcr.io/acme/worker:{CfnParameter(stack, 'Image').value_as_string}"
     WorkerTier(
         stack, "Worker", vpc=vpc_of(stack), application=WorkerApplication.from_container(image)
     )
@@ -156,7 +156,7 @@ def test_names_of_resources_arrive_as_they_are(
     assert TierSettings.from_json(written[SETTINGS_PATH]).options.http_port == 80
 
 
-@pytest.mark.parametrize("value", ['","port":9,"x":"', "$(reboot)", "-v"])
+@pytest.mark.parametrize("value", ['","port":9,"x":"', "$(reboot)", "v1 -v"])
 def test_an_image_that_is_none_is_refused_on_the_instance(
     container: Synthesized, boot: Callable[[str], dict[str, str]], value: str
 ) -> None:
