@@ -53,3 +53,16 @@ def seconds_in_range(
         return None
     seconds = duration_seconds(name, value, problems)
     return None if seconds is None else literal_count(f"{name} (s)", seconds, low, high, problems)
+
+
+def surrogate_problem(name: str, text: str) -> str | None:
+    """Return why a text cannot be written as UTF-8, or None if it can: half a character is in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start : error.end]
+        return (
+            f"{name} must be text that UTF-8 can have, got {half!r} in {text[:80]!r}; write the"
+            " character itself"
+        )
+    return None

@@ -479,10 +479,12 @@ class WorkerTier(Construct):
             )
         if problems:
             raise InvalidProps(self.node.path, problems)
+        # Before the table is made, for nothing that is refused may stay.
+        self._user_data.set_periodic_tasks(tasks.text, leader_table=self._leader_table_name)
         self._tasks = tasks
         if tasks.enabled and self.leader_table is None:
             self.leader_table = self._new_leader_table()
-        self._user_data.set_periodic_tasks(tasks.text, leader_table=self._leader_table_name)
+            self._user_data.set_periodic_tasks(tasks.text, leader_table=self._leader_table_name)
 
     # ---- scaling of your own
 

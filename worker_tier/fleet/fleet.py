@@ -8,6 +8,7 @@ from typing import Any, Unpack, cast
 import jsii
 from aws_cdk import (
     Acknowledgment,
+    Annotations,
     Aws,
     Stack,
     Validations,
@@ -32,7 +33,7 @@ from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.removal import removal_problems, removed_with_the_stack
 from worker_tier.type_checks import checked
-from worker_tier_bootstrap.user_data import Signal, size_problem
+from worker_tier_bootstrap.user_data import Signal
 
 
 @jsii.implements(ec2.IConnectable, iam.IGrantable)
@@ -86,7 +87,7 @@ class WorkerFleet(Construct):
         self.lifecycle_policy = self._new_lifecycle_policy()
         # Instances that boot before their policy exists cannot fetch the daemon.
         self.auto_scaling_group.node.add_dependency(self.policy)
-        self.node.add_validation(cast(IValidation, _SizeCheck(self.user_data)))
+        self.node.add_validation(cast(IValidation, _SizeCheck(self)))
 
     def _role(self, props: InstanceProps) -> iam.IRole:
         given = props.get("role")
@@ -322,12 +323,15 @@ class WorkerFleet(Construct):
 class _SizeCheck:
     """Checks at synth how long the user data became, whoever added to it."""
 
-    def __init__(self, script: BootScript) -> None:
-        self._script = script
+    def __init__(self, fleet: WorkerFleet) -> None:
+        self._fleet = fleet
 
     @jsii.member(jsii_name="validate")
     def validate(self) -> list[str]:
-        problem = size_problem(self._script.render())
+        problem = self._fleet.user_data.size_problem()
+        warning = self._fleet.user_data.size_warning()
+        if problem is None and warning is not None:
+            Annotations.of(self._fleet).add_warning_v2("worker-tier:user-data-size", warning)
         return [] if problem is None else [problem]
 
 

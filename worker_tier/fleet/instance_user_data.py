@@ -80,7 +80,12 @@ class InstanceUserData:
         if problems := environment_problems(environment):
             raise InvalidProps(self._path, [f"add_environment: {p}" for p in problems])
         self._application = replace(application, environment=environment)
-        self._write()
+        try:
+            self._write()
+        except InvalidProps:
+            self._application = application
+            self._write()
+            raise
 
     def add_commands(self, commands: Sequence[str]) -> None:
         """Run shell commands on each new instance before the engine takes over.
@@ -89,7 +94,11 @@ class InstanceUserData:
             InvalidProps: the user data is full, or a command signals to CloudFormation.
         """
         self._fleet.user_data.add_commands(*commands)
-        self._write()
+        try:
+            self._write()
+        except InvalidProps:
+            self._fleet.user_data.remove_last(len(commands))
+            raise
 
     def set_periodic_tasks(self, cron_yaml: str | None, *, leader_table: str | None) -> None:
         """Replace the periodic tasks, and the name of the table that elects who enqueues them.
@@ -97,10 +106,18 @@ class InstanceUserData:
         Raises:
             InvalidProps: the user data is full.
         """
+        old_cron_yaml = self._cron_yaml
+        old_settings = self._settings
         self._cron_yaml = cron_yaml
         resources = replace(self._settings.resources, leader_table=leader_table)
         self._settings = replace(self._settings, resources=resources)
-        self._write()
+        try:
+            self._write()
+        except InvalidProps:
+            self._cron_yaml = old_cron_yaml
+            self._settings = old_settings
+            self._write()
+            raise
 
     def _write(self) -> None:
         script = user_data.render_user_data(
@@ -117,12 +134,20 @@ class InstanceUserData:
             deferred=_deferred,
         )
         self._fleet.set_user_data(script)
+        self._fleet.user_data.deferred = self._deferred_values()
         problems = [
-            user_data.size_problem(self._fleet.user_data.render()),
+            self._fleet.user_data.size_problem(),
             user_data.patience_problem(self._fleet.signal, self._application),
         ]
         if found := [problem for problem in problems if problem is not None]:
             raise InvalidProps(self._path, found)
+
+    def _deferred_values(self) -> list[str]:
+        """Return the application's values that only the deployment knows."""
+        if self._application is None:
+            return []
+        values = [*self._application.environment.values(), self._application.image or ""]
+        return [value for value in values if Token.is_unresolved(value)]
 
 
 def _deferred(text: str) -> str | None:

@@ -9,7 +9,6 @@ split a managed policy, which the tier uses because reviewers refuse policies wi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -17,6 +16,8 @@ import jsii
 from aws_cdk import Annotations, Aspects, IAspect, IStableAnyProducer, Lazy, Stack
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct, IValidation
+
+from worker_tier.fleet.token_size import size_of
 
 #: Most characters of a managed policy (IAM user guide, "IAM and AWS STS quotas").
 MAX_CHARACTERS: Final = 6_144
@@ -26,18 +27,6 @@ DEFAULT_POLICIES_OF_A_ROLE: Final = 10
 MOST_POLICIES_OF_A_ROLE: Final = 20
 #: Characters of a document around its statements.
 _FRAME_CHARACTERS: Final = len('{"Version":"2012-10-17","Statement":[]}')
-#: Value that is known when the stack is deployed, in a text; its name, if it has a telling one.
-_TOKEN: Final = re.compile(r"[$#]\{Token\[([A-Za-z.]*)[^\]]*\]\}")
-#: Most characters of the values that are known by name.
-_KNOWN_CHARACTERS: Final = {
-    "AWS.AccountId": 12,
-    "AWS.Partition": 10,
-    "AWS.Region": 14,
-    "AWS.URLSuffix": 16,
-}
-#: Characters that any other value is expected to have at most: an ARN with a generated name. The
-#: CDK counts 150.
-_VALUE_CHARACTERS: Final = 200
 #: After other aspects that add statements, before those that only read.
 _PRIORITY: Final = 900
 
@@ -47,12 +36,7 @@ Statement = Mapping[str, Any]
 def characters(statement: Statement) -> int:
     """Return how many characters a statement has at most once it is deployed."""
     text = json.dumps(statement, separators=(",", ":"), default=str)
-    values = [_KNOWN_CHARACTERS.get(name.rstrip("."), _VALUE_CHARACTERS) for name in _names(text)]
-    return len(_TOKEN.sub("", text)) + sum(values) + 1  # and the comma after it
-
-
-def _names(text: str) -> list[str]:
-    return _TOKEN.findall(text)
+    return size_of(text).expected + 1  # and the comma after it
 
 
 def split(statements: Sequence[Statement]) -> list[list[Statement]]:

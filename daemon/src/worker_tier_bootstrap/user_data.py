@@ -166,10 +166,15 @@ def patience_problem(signal: Signal, application: Application | None) -> str | N
     )
 
 
-def size_problem(user_data: str) -> str | None:
-    """Return why `user_data`, tokens unresolved, may exceed EC2's limit, or None if it fits."""
+def size_problem(user_data: str, *, deferred_bytes: int = 0) -> str | None:
+    """Return why `user_data`, tokens unresolved, may exceed EC2's limit, or None if it fits.
+
+    Args:
+        user_data: the script.
+        deferred_bytes: size of what is known of texts that stand in it as one token.
+    """
     allowed = USER_DATA_LIMIT_BYTES - RESERVED_FOR_TOKENS_BYTES
-    size = len(user_data.encode())
+    size = len(user_data.encode()) + deferred_bytes
     if size <= allowed:
         return None
     return (
