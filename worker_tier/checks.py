@@ -13,7 +13,7 @@ from worker_tier.application.image import processor_of
 from worker_tier.encryption import key_problems
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.capacity import MAX_INSTANCES, capacity_problems, chosen_capacity
-from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems
+from worker_tier.fleet.checks import MAX_WARMUP_SECONDS, fleet_problems, subnet_problems
 from worker_tier.fleet.updates import MAX_PAUSE_SECONDS
 from worker_tier.monitoring.alarms import age_problems
 from worker_tier.options import sqsd_options
@@ -75,6 +75,8 @@ def make_plan(scope: Construct, props: TierProps, problems: list[str]) -> Plan:
     problems += queue_problems(scope, props, retention_period=props.get("retention_period"))
     problems += _metrics_problems(scope, props) + _action_problems(props)
     problems += fleet_problems(props) + removal_problems(props)
+    problems += subnet_problems(props.get("vpc"), props.get("vpc_subnets"))
+    problems += _application_problems(props)
     problems += key_problems(scope, props.get("encryption_key"))
     problems += age_problems(props.get("oldest_message_age"))
     problems += _image_problems(props)
@@ -171,6 +173,12 @@ def _dead_letter_problems(props: CommonProps, options: contract.SqsdOptions) -> 
         " or, if it exists, by a redrive policy"
         for need in needs
     ]
+
+
+def _application_problems(props: CommonProps) -> list[str]:
+    """Return what the static methods of `WorkerApplication` would have refused."""
+    application = props.get("application")
+    return [] if application is None else application.problems()
 
 
 def _port_problems(props: CommonProps, options: contract.SqsdOptions) -> list[str]:

@@ -12,6 +12,9 @@ UNRESOLVED: Final = (
     " literal value"
 )
 
+#: Periods below a minute that CloudWatch has, s.
+_SHORT_PERIODS: Final = (1, 5, 10, 30)
+
 
 def duration_seconds(name: str, value: object, problems: list[str]) -> int | None:
     """Return a duration in whole seconds, or None, and append a problem, if it has none."""
@@ -55,8 +58,19 @@ def seconds_in_range(
     return None if seconds is None else literal_count(f"{name} (s)", seconds, low, high, problems)
 
 
+def period_problems(period: Duration | None) -> list[str]:
+    """Return why CloudWatch has no such period of a metric."""
+    problems: list[str] = []
+    seconds = None if period is None else duration_seconds("period", period, problems)
+    if seconds is not None and seconds not in _SHORT_PERIODS and (seconds < 60 or seconds % 60):
+        problems.append(
+            f"period must be 1, 5, 10, 30 or a multiple of 60 seconds, got {seconds} s; round it"
+        )
+    return problems
+
+
 def surrogate_problem(name: str, text: str) -> str | None:
-    """Return why a text cannot be written as UTF-8, or None if it can: half a character is in it."""
+    """Return why a text cannot be written as UTF-8 (it has half a character), or None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

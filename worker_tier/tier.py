@@ -33,6 +33,7 @@ from worker_tier.fleet.permissions import (
     grant_dispatch,
     grant_enqueue,
     grant_protection,
+    statement_problems,
 )
 from worker_tier.leader_table import LeaderTable
 from worker_tier.monitoring.alarms import Monitoring
@@ -50,9 +51,11 @@ from worker_tier.props import (
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.queues.queues import WorkerQueues
+from worker_tier.ranges import period_problems
 from worker_tier.removal import removed_with_the_stack
+from worker_tier.scaling.own import metric_problems, schedule_problems
 from worker_tier.scaling.scaling import QueueScaling
-from worker_tier.type_checks import checked
+from worker_tier.type_checks import check_place, checked
 from worker_tier.warnings import add_warnings
 from worker_tier_bootstrap.contract import CONTAINER, Application
 
@@ -77,6 +80,7 @@ class WorkerTier(Construct):
 
     def __init__(self, scope: Construct, id: str, **props: Unpack[TierProps]) -> None:
         """Make the tier; `worker_tier.props.TierProps` describes every prop."""
+        check_place(scope, id)
         super().__init__(scope, id)
         problems: list[str] = []
         props = with_bundle_settings(self, props, problems)
@@ -154,6 +158,7 @@ class WorkerTier(Construct):
         Raises:
             InvalidProps: with every setting that cannot be honoured, by name and with the reason.
         """
+        check_place(scope, id)
         problems: list[str] = []
         usable = checked_props(props, SettingsProps, "WorkerTier", problems)
         place = Construct(scope, f"{id}Settings")
@@ -401,7 +406,12 @@ class WorkerTier(Construct):
 
     @checked
     def add_to_role_policy(self, statement: iam.PolicyStatement) -> None:
-        """Allow the application on the instances what `statement` says."""
+        """Allow the application on the instances what `statement` says.
+
+        Raises:
+            InvalidProps: it names no actions or no resources.
+        """
+        self._refuse("add_to_role_policy", statement_problems(statement))
         self.fleet.policy.add_statements(statement)
 
     # ---- what may be added
@@ -509,12 +519,21 @@ class WorkerTier(Construct):
             time_zone: time zone of the schedule, such as `Asia/Shanghai`. Default: UTC.
 
         Raises:
-            InvalidProps: an empty fleet would run no periodic task, or would never wake.
+            InvalidProps: there is no size, a size is out of range, a time has no time zone, the id
+                is taken, or an empty fleet would run no periodic task or would never wake.
         """
-        if 0 in (min_capacity, max_capacity, desired_capacity):
-            if problem := self._empty_problem(until_scheduled=max_capacity == 0):
-                raise InvalidProps(self.node.path, [f"scale_on_schedule({id!r}): {problem}"])
-            self._sleeps_by_schedule = True
+        sizes = {
+            "min_capacity": min_capacity,
+            "desired_capacity": desired_capacity,
+            "max_capacity": max_capacity,
+        }
+        taken = self.auto_scaling_group.node.try_find_child(f"ScheduledAction{id}") is not None
+        problems = schedule_problems(id, sizes, start_time, end_time, taken=taken)
+        empties = 0 in sizes.values()
+        if empties and (problem := self._empty_problem(until_scheduled=max_capacity == 0)):
+            problems.append(problem)
+        self._refuse(f"scale_on_schedule({id!r})", problems)
+        self._sleeps_by_schedule = self._sleeps_by_schedule or empties
         return self.auto_scaling_group.scale_on_schedule(
             id,
             schedule=schedule,
@@ -525,6 +544,11 @@ class WorkerTier(Construct):
             end_time=end_time,
             time_zone=time_zone,
         )
+
+    def _refuse(self, call: str, problems: Sequence[str]) -> None:
+        """Raise what is wrong with the arguments of a method, if anything is."""
+        if problems:
+            raise InvalidProps(self.node.path, [f"{call}: {problem}" for problem in problems])
 
     def _empty_problem(self, *, until_scheduled: bool) -> str | None:
         """Return why a schedule may not empty the fleet, or None if it may.
@@ -559,15 +583,28 @@ class WorkerTier(Construct):
             adjustment_type: meaning of a step's number. Default: instances to add or remove.
             evaluation_periods: periods of the metric before anything happens. Default: 1.
             estimated_instance_warmup: time until a new instance counts. Default: the fleet's.
+
+        Raises:
+            InvalidProps: the steps are fewer than two or overlap, the number of periods is out of
+                range, or the id is taken.
         """
-        return self.auto_scaling_group.scale_on_metric(
-            id,
-            metric=metric,
-            scaling_steps=scaling_steps,
-            adjustment_type=adjustment_type,
-            evaluation_periods=evaluation_periods,
-            estimated_instance_warmup=estimated_instance_warmup,
-        )
+        taken = self.auto_scaling_group.node.try_find_child(id) is not None
+        problems = metric_problems(id, scaling_steps, evaluation_periods, taken=taken)
+        self._refuse(f"scale_on_metric({id!r})", problems)
+        try:
+            return self.auto_scaling_group.scale_on_metric(
+                id,
+                metric=metric,
+                scaling_steps=scaling_steps,
+                adjustment_type=adjustment_type,
+                evaluation_periods=evaluation_periods,
+                estimated_instance_warmup=estimated_instance_warmup,
+            )
+        except RuntimeError as error:  # of JavaScript: steps that are not one after the other
+            self.auto_scaling_group.node.try_remove_child(id)
+            reason = str(error).splitlines()[0]
+            problem = f"scaling_steps must follow each other without overlap: {reason}"
+            raise InvalidProps(self.node.path, [f"scale_on_metric({id!r}): {problem}"]) from None
 
     # ---- metrics; `metrics` has all of them
 
@@ -576,6 +613,7 @@ class WorkerTier(Construct):
         self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait for each instance in service."""
+        self._refuse("metric_backlog_per_instance", period_problems(period))
         return self.metrics.backlog_per_instance().with_(period=period, label=label, color=color)
 
     @checked
@@ -583,6 +621,7 @@ class WorkerTier(Construct):
         self, *, period: Duration | None = None, label: str | None = None, color: str | None = None
     ) -> cloudwatch.MathExpression:
         """Return the number of messages that wait or are in flight."""
+        self._refuse("metric_outstanding", period_problems(period))
         return self.metrics.outstanding().with_(period=period, label=label, color=color)
 
     @checked
@@ -590,6 +629,7 @@ class WorkerTier(Construct):
         self, *, statistic: str = cloudwatch.Stats.MAXIMUM, period: Duration | None = None
     ) -> cloudwatch.Metric:
         """Return the seconds since the oldest message was sent."""
+        self._refuse("metric_oldest_message_age", period_problems(period))
         return self.metrics.oldest_message_age().with_(statistic=statistic, period=period)
 
     @checked
@@ -601,6 +641,7 @@ class WorkerTier(Construct):
         Raises:
             InvalidProps: there is no dead-letter queue.
         """
+        self._refuse("metric_dead_letters", period_problems(period))
         metric = self.metrics.dead_letters()
         if metric is None:
             raise InvalidProps(self.node.path, ["metric_dead_letters: there is no such queue"])
@@ -617,6 +658,7 @@ class WorkerTier(Construct):
         Raises:
             InvalidProps: the tier has `metrics_namespace=None`, so daemons print no metrics.
         """
+        self._refuse("metric", period_problems(period))
         metric = self.metrics.of_daemon(name, statistic)
         if metric is None:
             raise InvalidProps(

@@ -27,7 +27,7 @@ from typing import (
     get_type_hints,
 )
 
-from aws_cdk import Duration, IResolvable, Size, Token
+from aws_cdk import Duration, IResolvable, Size, Stack, Token
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -106,6 +106,8 @@ _PLAIN: Final[Mapping[Any, str]] = {
 }
 #: Types whose elements are checked one by one.
 _LISTS: Final = (Sequence, Collection, tuple)
+#: What the only element of a list begins with that is a token.
+_LIST_MARK: Final = "#{Token["
 #: Longest text that an error shows of a value, characters.
 _MAX_SHOWN: Final = 120
 
@@ -136,9 +138,49 @@ def checked(function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
     def call(*args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
         if problems := list(_argument_problems(function, args, kwargs)):
             raise InvalidProps(_place(function, args), problems)
+        if _makes(function):
+            _check_given_place(dict(zip(("self", "scope", "id"), args, strict=False)) | kwargs)
         return function(*args, **kwargs)
 
     return call
+
+
+def check_place(scope: Construct, id: str) -> None:
+    """Check where a construct is to be made, before anything else about it.
+
+    Raises:
+        InvalidProps: the place is no construct of a stack, or the id is none or is taken.
+    """
+    problems = [
+        *type_problems("scope", scope, (Construct,)),
+        *type_problems("id", id, (str,)),
+    ]
+    if not problems and (problem := _id_problem(scope, id)):
+        problems.append(problem)
+    if problems:
+        path = scope.node.path if isinstance(scope, Construct) else "-"
+        shown = "?" if _is_unresolved(id) else id
+        raise InvalidProps(f"{path}/{shown}", problems)
+
+
+def _check_given_place(arguments: Mapping[str, object]) -> None:
+    """Check where a construct is to be made; of arguments that are missing, Python itself tells."""
+    if "scope" in arguments and "id" in arguments:
+        check_place(cast(Construct, arguments["scope"]), cast(str, arguments["id"]))
+
+
+def _id_problem(scope: Construct, id: str) -> str | None:
+    if not id:
+        return "id must not be empty; name the construct, such as 'Worker'"
+    if Token.is_unresolved(id):
+        return f"id {UNRESOLVED}"
+    if scope.node.try_find_child(id) is not None:
+        return f"id {id!r} is taken by another construct in {scope.node.path}; choose another"
+    try:
+        Stack.of(scope)
+    except RuntimeError:  # of JavaScript
+        return f"scope must be within a Stack, got {scope.node.path or 'an App'!r}; pass a Stack"
+    return None
 
 
 def type_problems(name: str, value: object, declared: tuple[Any, ...]) -> Iterator[str]:
@@ -308,7 +350,11 @@ def _is_unresolved(value: object) -> bool:
     """Return whether a value of a wrong type is a token, which stands for one of any type."""
     if isinstance(value, float) and not isfinite(value):
         return False  # JSON cannot take it to the CDK
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return isinstance(value[0], str) and _is_unresolved(value[0])
+    if isinstance(value, str):
+        return Token.is_unresolved(value) or value.startswith(_LIST_MARK)
+    if isinstance(value, (int, float)):
         return Token.is_unresolved(value)
     return _is_a(value, IResolvable)
 

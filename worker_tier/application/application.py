@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -146,7 +147,7 @@ class WorkerApplication:
             start_timeout=start_timeout,
         )
         refused = sentences(refusals(bundle.assessment.findings))
-        problems = application._problems() + [text for _, text in refused]
+        problems = application.problems() + [text for _, text in refused]
         if problems:
             raise InvalidApplication(str(directory), problems)
         return application
@@ -193,7 +194,7 @@ class WorkerApplication:
             grant=grant,
             image_platform=None if platform is None else platform.platform,
         )
-        if problems := application._problems():
+        if problems := application.problems():
             raise InvalidApplication(uri, problems)
         return application
 
@@ -227,7 +228,7 @@ class WorkerApplication:
             environment={**environment, **self.environment},
             port=port if self.port is None else self.port,
         )
-        if problems := application._problems():
+        if problems := application.problems():
             raise InvalidApplication(self.source, problems)
         return application
 
@@ -263,7 +264,8 @@ class WorkerApplication:
         platform = None if name is None else platforms.PLATFORMS.get(name)
         return self.port if self.port is not None or platform is None else platform.port
 
-    def _problems(self) -> list[str]:
+    def problems(self) -> list[str]:
+        """Return everything wrong with the application, also if it was made by hand."""
         unknown = Token.is_unresolved(self.image)  # until CloudFormation has made it
         described: dict[str, Any] = {
             "kind": self.kind,
@@ -275,7 +277,22 @@ class WorkerApplication:
         if self.kind == contract.BUNDLE:
             # Placeholders, for the location is known after the upload.
             described["bundle"] = {"bucket": "-", "key": "-", "sha256": "-"}
-        return contract.application_problems(described) + environment_problems(self.environment)
+        return [
+            *self._problems_by_hand(),
+            *contract.application_problems(described),
+            *environment_problems(self.environment),
+        ]
+
+    def _problems_by_hand(self) -> Iterator[str]:
+        if self.kind == contract.BUNDLE and self.bundle is None:
+            yield "application.bundle is missing; make it by WorkerApplication.from_asset(...)"
+        try:
+            signature(self.grant).bind(None)
+        except TypeError:
+            yield (
+                "application.grant must be a function of one argument, the grantee, got"
+                f" {self.grant!r}; leave it out, or make it by WorkerApplication.from_container"
+            )
 
     def _upload(self, scope: Construct, grantee: iam.IGrantable) -> contract.S3Object:
         assert self.bundle is not None

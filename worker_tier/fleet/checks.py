@@ -10,7 +10,7 @@ from aws_cdk import aws_ec2 as ec2
 from worker_tier.fleet.capacity import capacity_problems, instance_type_problems
 from worker_tier.fleet.machine_image import chosen_image
 from worker_tier.props import InstanceProps
-from worker_tier.ranges import in_range, seconds_in_range
+from worker_tier.ranges import UNRESOLVED, in_range, seconds_in_range
 
 #: Limits of Auto Scaling for the life of an instance: a day and a year, s.
 _LIFETIME_SECONDS: Final = (86_400, 31_536_000)
@@ -38,6 +38,27 @@ def fleet_problems(props: InstanceProps) -> list[str]:
     seconds_in_range("max_instance_lifetime", lifetime, *_LIFETIME_SECONDS, problems)
     problems += _volume_problems(props.get("root_volume_size"))
     return problems
+
+
+def subnet_problems(vpc: ec2.IVpc | None, selection: ec2.SubnetSelection | None) -> list[str]:
+    """Return why a network has no subnets of a selection."""
+    if vpc is None or selection is None:
+        return []
+    reason = ""
+    try:
+        selected = vpc.select_subnets(
+            availability_zones=selection.availability_zones,
+            one_per_az=selection.one_per_az,
+            subnet_filters=selection.subnet_filters,
+            subnet_group_name=selection.subnet_group_name,
+            subnets=selection.subnets,
+            subnet_type=selection.subnet_type,
+        )
+        if selected.subnet_ids or selected.is_pending_lookup:
+            return []
+    except RuntimeError as error:  # of JavaScript
+        reason = f": {str(error).splitlines()[0].partition(': ')[2]}"
+    return [f"vpc_subnets selects no subnet of the network{reason}; select others"]
 
 
 def warmup_problems(instance_warmup: Duration | None) -> list[str]:
@@ -69,9 +90,14 @@ def _contradictions(props: InstanceProps) -> list[str]:
 
 
 def _volume_problems(size: Size | None) -> list[str]:
-    if size is None or size.is_unresolved():
+    if size is None:
         return []
-    gibibytes = size.to_gibibytes(rounding=SizeRoundingBehavior.NONE)
+    try:
+        gibibytes = size.to_gibibytes(rounding=SizeRoundingBehavior.NONE)
+    except RuntimeError:  # of JavaScript, for a token in another unit
+        return [f"root_volume_size {UNRESOLVED}, or a parameter in Size.gibibytes(...)"]
+    if size.is_unresolved():
+        return []
     in_bounds = LEAST_VOLUME_GIBIBYTES <= gibibytes <= _MAX_VOLUME_GIBIBYTES
     if in_bounds and gibibytes == int(gibibytes):
         return []

@@ -23,16 +23,27 @@ from worker_tier.encryption import allow_alarms_to_publish
 from worker_tier.errors import InvalidProps
 from worker_tier.fleet.boot_script import SHEBANG, BootScript
 from worker_tier.fleet.capacity import chosen_capacity
-from worker_tier.fleet.checks import LEAST_VOLUME_GIBIBYTES, fleet_problems, warmup_problems
+from worker_tier.fleet.checks import (
+    LEAST_VOLUME_GIBIBYTES,
+    fleet_problems,
+    subnet_problems,
+    warmup_problems,
+)
 from worker_tier.fleet.machine_image import WorkerMachineImage, chosen_image, image_problems
 from worker_tier.fleet.policy_size import split_at_synth
 from worker_tier.fleet.tags import tag_by_the_group
-from worker_tier.fleet.updates import UpdateBounds, awaited, termination_hook, with_signals
+from worker_tier.fleet.updates import (
+    UpdateBounds,
+    awaited,
+    termination_hook,
+    unrendered_problem,
+    with_signals,
+)
 from worker_tier.props import InstanceProps, WorkerFleetProps
 from worker_tier.props_help import with_props
 from worker_tier.props_types import checked_props
 from worker_tier.removal import removal_problems, removed_with_the_stack
-from worker_tier.type_checks import checked
+from worker_tier.type_checks import check_place, checked
 from worker_tier_bootstrap.user_data import Signal
 
 
@@ -48,6 +59,7 @@ class WorkerFleet(Construct):
     """
 
     def __init__(self, scope: Construct, id: str, **props: Unpack[WorkerFleetProps]) -> None:
+        check_place(scope, id)
         super().__init__(scope, id)
         if problems := _problems(props):
             raise InvalidProps(self.node.path, problems)
@@ -141,6 +153,14 @@ class WorkerFleet(Construct):
         return template
 
     def _new_group(self, props: WorkerFleetProps) -> autoscaling.AutoScalingGroup:
+        try:
+            return self._group(props)
+        except RuntimeError as error:  # of JavaScript, by which the policy is rendered
+            if problem := unrendered_problem(str(error)):
+                raise InvalidProps(self.node.path, [problem]) from None
+            raise
+
+    def _group(self, props: WorkerFleetProps) -> autoscaling.AutoScalingGroup:
         return autoscaling.AutoScalingGroup(
             self,
             "AutoScalingGroup",
@@ -343,6 +363,7 @@ def _problems(props: WorkerFleetProps) -> list[str]:
     problems: list[str] = []
     usable = checked_props(props, WorkerFleetProps, "WorkerFleet", problems)
     problems += fleet_problems(usable)
+    problems += subnet_problems(usable.get("vpc"), usable.get("vpc_subnets"))
     problems += warmup_problems(usable.get("instance_warmup"))
     problems += removal_problems(usable)
     return problems

@@ -85,3 +85,12 @@ def grant_enqueue(fleet: WorkerFleet, queues: WorkerQueues, table: LeaderTable) 
     table.grant_election(fleet)
     granted = queues.queue.grant(fleet, *contract.ENQUEUE_ACTIONS)
     grant_key(queues.encryption_key, fleet, SEND_KEY_ACTIONS, granted, via=queues.via)
+
+
+def statement_problems(statement: iam.PolicyStatement) -> list[str]:
+    """Return why IAM would refuse a statement of an instance's policy."""
+    parts = {
+        "actions": [*statement.actions, *statement.not_actions],
+        "resources": [*statement.resources, *statement.not_resources],
+    }
+    return [f"statement has no {name}; name some" for name, given in parts.items() if not given]

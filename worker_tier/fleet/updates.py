@@ -13,10 +13,12 @@ from aws_cdk import (
     CfnResourceSignal,
     CfnUpdatePolicy,
     Duration,
+    Token,
 )
 from aws_cdk import aws_autoscaling as autoscaling
 
 from sqsd.contract import LIFECYCLE_HOOK
+from worker_tier.ranges import UNRESOLVED
 
 #: Auto Scaling's lower limit of a lifecycle hook's heartbeat timeout, in seconds.
 _MIN_HEARTBEAT_SECONDS: Final = 30
@@ -32,6 +34,9 @@ _HEARTBEAT_MARGIN_SECONDS: Final = 60
 MAX_PAUSE_SECONDS: Final = 3_600
 #: CloudFormation's upper limit of a batch, in instances.
 _MOST_IN_A_BATCH: Final = 100
+_PERCENTAGE_BOUNDS: Final = "min_success_percentage of update_policy must be 1 to 100"
+#: The CDK's error when it renders a time that is a token.
+_UNRENDERED_TIME: Final = "Duration must be specified as"
 #: Auto Scaling's processes that a rolling update consists of.
 _NEEDED_PROCESSES: Final = ("Launch", "Terminate")
 
@@ -150,7 +155,24 @@ def with_signals(
     )
 
 
+def unrendered_problem(error: str) -> str | None:
+    """Return what of an update policy the CDK could not render, by its error, or None if nothing.
+
+    The CDK has no way to read a policy before it is rendered.
+    """
+    if _UNRENDERED_TIME in error:
+        return f"pause_time of update_policy {UNRESOLVED}"
+    return None
+
+
 def _rolling_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds) -> list[str]:
+    sizes = {
+        "max_batch_size": rolling.max_batch_size,
+        "min_instances_in_service": rolling.min_instances_in_service,
+        "min_success_percentage": rolling.min_successful_instances_percent,
+    }
+    if unknown := [name for name, size in sizes.items() if Token.is_unresolved(size)]:
+        return [f"{name} of update_policy {UNRESOLVED}" for name in unknown]
     return [
         *_size_problems(rolling, bounds),
         *_signal_problems(rolling, bounds),
@@ -188,6 +210,7 @@ def _signal_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds)
                 f" it out, and set {'signal_timeout' if bounds.awaits else 'the warm-up'} instead"
             )
     if bounds.awaits:
+        yield from _unawaited_problems(rolling)
         return
     for name, value in (
         ("wait_on_resource_signals", rolling.wait_on_resource_signals),
@@ -198,3 +221,16 @@ def _signal_problems(rolling: CfnAutoScalingRollingUpdate, bounds: UpdateBounds)
                 f"{name} of update_policy is about signals, and a fleet that may be empty"
                 " (min_capacity 0) sends none; leave it out, or set min_capacity to 1 or more"
             )
+
+
+def _unawaited_problems(rolling: CfnAutoScalingRollingUpdate) -> Iterator[str]:
+    """Yield what would let a release that does not start replace the fleet.
+
+    `wait_on_resource_signals=False` is rendered as if it were left out, so it cannot be refused.
+    """
+    percentage = rolling.min_successful_instances_percent
+    if percentage is not None and not 1 <= percentage <= 100:
+        yield (
+            f"{_PERCENTAGE_BOUNDS}, got {percentage:g}; with 0 a release of which no instance"
+            " starts would be a success"
+        )

@@ -21,6 +21,8 @@ _MAX_WAIT_SECONDS: Final = 20
 _DATA_KEY_SECONDS: Final = (60, 86_400)
 _RETENTION_SECONDS: Final = (60, 1_209_600)
 _MESSAGE_BYTES: Final = (1_024, 1_048_576)
+#: Most queues that a redrive allow policy of SQS can name.
+_MOST_SOURCES: Final = 10
 
 
 def queue_problems(
@@ -41,7 +43,22 @@ def queue_problems(
         *_range_problems(props),
         *_retention_problems(props, retention_period),
         *_dead_letter_problems(props),
+        *_redrive_problems(props.get("redrive_allow_policy")),
     ]
+
+
+def _redrive_problems(policy: sqs.RedriveAllowPolicy | None) -> list[str]:
+    """Return why the queues that may use this one for dead letters contradict the permission."""
+    if policy is None:
+        return []
+    permission, number = policy.redrive_permission, len(policy.source_queues or ())
+    if permission in (None, sqs.RedrivePermission.BY_QUEUE):
+        allowed = 1 <= number <= _MOST_SOURCES
+        takes = f"is BY_QUEUE, which takes 1 to {_MOST_SOURCES} source_queues"
+    else:
+        allowed = number == 0
+        takes = f"is {permission.name}, which takes no source_queues"
+    return [] if allowed else [f"redrive_allow_policy {takes}, got {number}; change one of the two"]
 
 
 def _existing_queue_problems(

@@ -27,7 +27,7 @@ from worker_tier.queues.checks import queue_problems
 from worker_tier.queues.dead_letters import DeadLetterQueue, chosen_dead_letters
 from worker_tier.queues.existing_queue import ExistingQueue, described
 from worker_tier.removal import removal_problems, removed_with_the_stack
-from worker_tier.type_checks import checked
+from worker_tier.type_checks import check_place, checked
 
 #: Longest retention that SQS has, days. A message keeps its first timestamp when it is
 #: dead-lettered, so its time in the work queue counts too, and people need days to examine it.
@@ -54,6 +54,7 @@ class WorkerQueues(Construct):
     """
 
     def __init__(self, scope: Construct, id: str, **props: Unpack[WorkerQueuesProps]) -> None:
+        check_place(scope, id)
         super().__init__(scope, id)
         problems: list[str] = []
         usable = checked_props(props, WorkerQueuesProps, "WorkerQueues", problems)
@@ -251,7 +252,14 @@ class WorkerQueues(Construct):
                 queue and the topic is a standard topic.
         """
         owner = self if scope is None else scope
-        if problem := self._subscription_problem(topic):
+        id = f"Topic{topic.node.addr[-8:]}"
+        problem = self._subscription_problem(topic)
+        if problem is None and owner.node.try_find_child(id) is not None:
+            problem = (
+                f"subscribe_to_topic: {topic.node.path} is subscribed already; subscribe it once,"
+                " with a filter_policy that has all conditions"
+            )
+        if problem is not None:
             raise InvalidProps(owner.node.path, [problem])
         self.queue.add_to_resource_policy(
             iam.PolicyStatement(
@@ -266,7 +274,7 @@ class WorkerQueues(Construct):
         conditions = filter_policy or {}
         return sns.CfnSubscription(
             owner,
-            f"Topic{topic.node.addr[-8:]}",
+            id,
             topic_arn=topic.topic_arn,
             protocol="sqs",
             endpoint=self.queue.queue_arn,

@@ -224,6 +224,12 @@ def environment_problems(environment: Any) -> list[str]:
                 f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}},"
                 f" which would put a secret into the template; {ARN_HINT}"
             )
+        elif _has_surrogate(value):
+            kind = kind_of(value)
+            problems.append(
+                f"environment property {shown} must be text that UTF-8 can have, got {kind}"
+                " with half a character"
+            )
         else:
             size += len(str(name).encode()) + len(value.encode()) + 1
     if size > ENVIRONMENT_LIMIT_BYTES:
@@ -232,6 +238,10 @@ def environment_problems(environment: Any) -> list[str]:
             " put large values into Parameter Store and name them instead"
         )
     return problems
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def kind_of(value: Any) -> str:

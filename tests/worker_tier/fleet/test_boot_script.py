@@ -109,7 +109,7 @@ def test_a_signal_besides_the_bootstraps_is_refused(tier: WorkerTier) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "aws cloudformation signal-resource --stack-name s --logical-resource-id r --status SUCCESS",
+        "aws cloudformation signal-resource --stack-name s --status SUCCESS",
         "aws cloudformation \\\n  signal-resource --stack-name s",
         "curl 'https://cloudformation.eu-west-1.amazonaws.com/?Action=SignalResource&StackName=s'",
         "python3 -c 'import boto3; boto3.client(\"cloudformation\").signal_resource()'",
