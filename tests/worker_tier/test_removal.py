@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
-from aws_cdk import App, CfnDeletionPolicy, Duration, RemovalPolicies, RemovalPolicy, Stack
+from aws_cdk import App, Duration, RemovalPolicies, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -64,8 +64,7 @@ def destroy_the_queues(tier: WorkerTier) -> None:
 def destroy_by_the_resource(tier: WorkerTier) -> None:
     for queue in tier.queues.node.children:
         resource = cast(sqs.CfnQueue, queue.node.default_child)
-        resource.cfn_options.update_replace_policy = CfnDeletionPolicy.DELETE
-        resource.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
+        resource.apply_removal_policy(RemovalPolicy.DESTROY, apply_to_update_replace_policy=True)
 
 
 @pytest.mark.parametrize(

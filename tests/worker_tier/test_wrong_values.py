@@ -42,9 +42,11 @@ def refused(build: Callable[[], object]) -> str:
     """The problems that something is refused for, one a line."""
     with pytest.raises((InvalidProps, InvalidApplication)) as caught:
         build()
-    found = "\n".join(caught.value.problems)
+    error = caught.value
+    assert isinstance(error, (InvalidProps, InvalidApplication))
+    found = "\n".join(error.problems)
     assert "e+289" not in found
-    assert "Token[" not in str(caught.value)
+    assert "Token[" not in str(error)
     return found
 
 
