@@ -189,6 +189,16 @@ def test_a_prop_that_cannot_be_had_is_named(
     assert found.startswith(expected)
 
 
+def test_a_subnet_that_is_known_by_its_id_only_is_taken() -> None:
+    stack = new_stack()
+    subnet = ec2.Subnet.from_subnet_id(stack, "Subnet", "subnet-0a1b2c3d4e5f60718")
+    chosen = ec2.SubnetSelection(subnets=[subnet])
+    tier = WorkerTier(stack, "Worker", vpc=vpc_of(stack), vpc_subnets=chosen)
+    group = tier.auto_scaling_group.node.default_child
+    assert isinstance(group, autoscaling.CfnAutoScalingGroup)
+    assert group.vpc_zone_identifier == ["subnet-0a1b2c3d4e5f60718"]
+
+
 def test_a_property_that_utf_8_cannot_have_is_refused() -> None:
     found = refused(
         lambda: WorkerApplication.from_container("nginx:1", environment={"A": "\ud800"})

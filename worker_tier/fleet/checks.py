@@ -45,6 +45,8 @@ def subnet_problems(vpc: ec2.IVpc | None, selection: ec2.SubnetSelection | None)
     if vpc is None or selection is None:
         return []
     reason = ""
+    if selection.subnets:
+        return []  # they need no further choice, and an imported one may have no zone
     try:
         selected = vpc.select_subnets(
             availability_zones=selection.availability_zones,
