@@ -117,11 +117,12 @@ _Class = TypeVar("_Class", bound=type[Any])
 
 
 def example(text: str) -> Callable[[_Class], _Class]:
-    """Declare a dataclass of ours a value type, and how a value of it is made, for errors."""
+    """Declare how a value of a class of ours is made, for errors; fields of dataclasses count."""
 
     def register(cls: _Class) -> _Class:
         EXAMPLES[cls] = text
-        _VALUE_TYPES.add(cls)
+        if is_dataclass(cls):
+            _VALUE_TYPES.add(cls)
         return cls
 
     return register

@@ -30,7 +30,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from worker_tier.application.application import WorkerApplication
+from worker_tier.application.application import SourceBundle, WorkerApplication
 from worker_tier.errors import InvalidApplication
 from worker_tier.fleet.capacity import WorkerCapacity
 from worker_tier.options import NONE_SWITCHES_OFF
@@ -287,8 +287,10 @@ def with_bundle_settings(tier: Tier, given: TierProps, problems: list[str]) -> T
         problems: gets every option that cannot be honoured, by name and with the reason.
     """
     application = given.get("application")
-    if not isinstance(application, WorkerApplication) or application.bundle is None:
+    if not isinstance(application, WorkerApplication):
         return given
+    if not isinstance(application.bundle, SourceBundle):
+        return given  # none, or a wrong type, which the checks of the props name
     own = _without_none(cast(SettingsProps, given))
     reading = application.bundle.assessment.option_settings(_decided(own))
     if reading is None:
