@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from sqsd import contract
 from sqsd.contract import SqsdOptions
 from sqsd.http.signature import signed_text
+from sqsd.messages.request import RequestBuilder
 from sqsd.testing import SignedRequest, signed_request
+from tests.daemon.messages.requests import build, text
 
 AT: Final = 1_767_225_600
 KEY: Final = "0123456789abcdef" * 4
@@ -55,6 +57,11 @@ def changed(request: SignedRequest, name: str, value: str) -> SignedRequest:
     )
 
 
+def renamed(request: SignedRequest, old: str, new: str) -> SignedRequest:
+    assert any(n == old for n, _ in request.headers)
+    return with_headers(request, lambda h: [(new if n == old else n, v) for n, v in h])
+
+
 def signature_of(request: SignedRequest) -> str:
     return dict(request.headers)[contract.HEADER_SIGNATURE]
 
@@ -77,6 +84,9 @@ def cases() -> list[Case]:
         ("another attribute", changed(full, "X-Aws-Sqsd-Attr-Zone-A", "2")),
         ("another task", changed(task, contract.HEADER_TASK_NAME, "daily")),
         ("another time", changed(task, contract.HEADER_SCHEDULED_AT, "2023-01-15T07:43:00Z")),
+        # a server may take these names for the daemon's, and an application not
+        ("a dot in a name", renamed(full, "X-Aws-Sqsd-Attr-Zone-A", "X-Aws-Sqsd-Attr-Zone.A")),
+        ("a header twice", with_headers(plain, lambda h: [("X-Aws-Sqsd-Queue", "w"), *h])),
         ("an added header", with_headers(plain, lambda h: [*h, ("X-Aws-Sqsd-Attr-Admin", "1")])),
         ("an added task", with_headers(plain, lambda h: [*h, (contract.HEADER_TASK_NAME, "t")])),
         (
@@ -128,6 +138,32 @@ def _renamed(signature: str) -> str:
 CASES: Final = cases()
 
 
+def raw_cases() -> list[Case]:
+    """Requests that are refused by whoever sees names and headers as they were sent."""
+    full = signed_request(KEY, at=AT, attributes={"dry_run": "true", "From-Account": "A"})
+    content_type = ("Content-Type", "text/evil")
+    return [
+        Case("names of letters, digits and -", full, True),
+        Case(
+            "an underscore in a name",
+            renamed(full, "X-Aws-Sqsd-Attr-Dry-Run", "X-Aws-Sqsd-Attr-Dry_run"),
+            False,
+        ),
+        Case(
+            "an underscore before it", renamed(full, "X-Aws-Sqsd-Queue", "X_Aws-Sqsd-Queue"), False
+        ),
+        Case("another name of its", renamed(full, "Content-Type", "Content_Type"), False),
+        Case("a content type before", with_headers(full, lambda h: [content_type, *h]), False),
+        Case("a content type behind", with_headers(full, lambda h: [*h, content_type]), False),
+        Case("a header twice", with_headers(full, lambda h: [h[2], *h]), False),
+    ]
+
+
+RAW_CASES: Final = raw_cases()
+#: Programs that see names and headers as they were sent; the others have one value for each name.
+SEE_RAW: Final = ("js", "java", "go")
+
+
 def block(language: str) -> str:
     """The program of a language in the documentation."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.S | re.M)
@@ -137,7 +173,11 @@ def block(language: str) -> str:
 VERIFIER: Final = compile(block("python"), str(PAGE), "exec")
 
 
-def as_json() -> str:
+def cases_of(language: str) -> list[Case]:
+    return [*CASES, *RAW_CASES] if language in SEE_RAW else CASES
+
+
+def as_json(language: str) -> str:
     return json.dumps(
         [
             {
@@ -147,16 +187,16 @@ def as_json() -> str:
                 "body": base64.b64encode(case.request.body).decode(),
                 "now": case.now,
             }
-            for case in CASES
+            for case in cases_of(language)
         ]
     )
 
 
-def wrong(answers: list[bool]) -> list[str]:
-    assert len(answers) == len(CASES)
+def wrong(answers: list[bool], cases: list[Case]) -> list[str]:
+    assert len(answers) == len(cases)
     return [
         case.name
-        for case, answer in zip(CASES, answers, strict=True)
+        for case, answer in zip(cases, answers, strict=True)
         if answer is not case.accepted
     ]
 
@@ -164,8 +204,9 @@ def wrong(answers: list[bool]) -> list[str]:
 def test_the_python_of_the_documentation_accepts_what_the_daemon_signed_and_nothing_else() -> None:
     module: dict[str, Any] = {}
     exec(VERIFIER, module)  # noqa: S102 - it is this repository's
-    answers = [module["is_signed"](KEY.encode(), *case.request, case.now) for case in CASES]
-    assert wrong(answers) == []
+    cases = [*CASES, *RAW_CASES]
+    answers = [module["is_signed"](KEY.encode(), *case.request, case.now) for case in cases]
+    assert wrong(answers, cases) == []
     # and with the bytes that ASGI has
     raw = [
         module["is_signed"](
@@ -176,9 +217,9 @@ def test_the_python_of_the_documentation_accepts_what_the_daemon_signed_and_noth
             request.body,
             now,
         )
-        for _, request, _, now in CASES
+        for _, request, _, now in cases
     ]
-    assert wrong(raw) == []
+    assert wrong(raw, cases) == []
 
 
 #: Language -> name of its program in the documentation's page, and what runs it on the cases.
@@ -271,9 +312,9 @@ _JAVA_MAIN: Final = r"""
         List<Boolean> answers = new ArrayList<>();
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             String[] parts = line.split("\1", -1);
-            Map<String, String> headers = new TreeMap<>();
+            Map<String, List<String>> headers = new TreeMap<>();
             for (int i = 4; i < parts.length; i += 2) {
-                headers.put(parts[i], parts[i + 1]);
+                headers.computeIfAbsent(parts[i], name -> new ArrayList<>()).add(parts[i + 1]);
             }
             byte[] body = java.util.Base64.getDecoder().decode(parts[2]);
             byte[] key = System.getenv("KEY").getBytes(StandardCharsets.UTF_8);
@@ -298,7 +339,7 @@ def _program(language: str) -> str:
 
 def _input(language: str) -> str:
     if language != "java":
-        return as_json()
+        return as_json(language)
     return "".join(
         "\1".join(
             [
@@ -310,7 +351,7 @@ def _input(language: str) -> str:
             ]
         )
         + "\n"
-        for case in CASES
+        for case in cases_of(language)
     )
 
 
@@ -333,7 +374,7 @@ def test_the_programs_of_the_documentation_agree(language: str, tmp_path: Path) 
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert wrong(json.loads(ended.stdout)) == []
+    assert wrong(json.loads(ended.stdout), cases_of(language)) == []
 
 
 # ---- the signed text
@@ -344,7 +385,7 @@ def test_the_signed_text_is_the_documented_one() -> None:
         (b"Content-Type", b"application/json"),
         (b"User-Agent", b"aws-sqsd"),
         (b"X-Aws-Sqsd-Queue", b"work"),
-        (b"X-Aws-Sqsd-Attr-a_b", b"1"),
+        (b"X-Aws-Sqsd-Attr-A-B", b"1"),
     ]
     assert signed_text(b"POST", b"/a", headers, b"body", AT) == (
         b"2:v1,10:1767225600,4:POST,2:/a,16:application/json,"
@@ -398,15 +439,26 @@ def test_each_key_adds_a_signature_and_the_time_is_once() -> None:
     assert both == f"{one},{other.partition(',')[2]}"
 
 
+def test_two_attributes_of_one_name_become_one_header_and_that_is_logged() -> None:
+    attributes = {"From-Account": "A", "From_account": "B"}
+    request = signed_request(KEY, at=AT, attributes=attributes)
+    found = [(n, v) for n, v in request.headers if n.startswith("X-Aws-Sqsd-Attr-")]
+    assert found == [("X-Aws-Sqsd-Attr-From-Account", "B")]
+    builder = RequestBuilder(SqsdOptions(signing_key_file="/key"), "work")
+    (skipped,) = build(builder, attributes={n: text(v) for n, v in attributes.items()}).skipped
+    assert "From_account replaces another in HTTP header X-Aws-Sqsd-Attr-From-Account" in skipped
+
+
 @given(
     value=st.text(max_size=20),
     name=st.text(st.characters(codec="ascii"), min_size=1, max_size=20),
     body=st.text(max_size=20),
 )
-def test_no_attribute_makes_a_request_whose_signature_is_wrong(
+def test_no_attribute_makes_a_request_whose_signature_is_wrong_or_another_name(
     value: str, name: str, body: str
 ) -> None:
     module: dict[str, Any] = {}
     exec(VERIFIER, module)  # noqa: S102 - it is this repository's
     request = signed_request(KEY, body=body, at=AT, attributes={name: value})
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", n) for n, _ in request.headers)
     assert module["is_signed"](KEY.encode(), *request, AT)

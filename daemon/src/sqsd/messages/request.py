@@ -31,6 +31,8 @@ _YEARS: Final = range(1970, 9000)
 _LAST_SECOND: Final = 253_402_300_799
 #: Characters not allowed in a header name.
 _NOT_IN_NAME: Final = re.compile("[^A-Za-z0-9_.-]")
+#: Characters not allowed in a header name of a signed request.
+_NOT_SIGNED: Final = re.compile("[^A-Za-z0-9-]")
 #: Longest name of an attribute that becomes a header, and longest part of a name or type that is
 #: logged, in characters; SQS's own limit on names, which those of an SNS envelope may exceed.
 _LONGEST_NAME: Final = 256
@@ -74,6 +76,8 @@ class RequestBuilder:
     def __init__(self, options: SqsdOptions, queue_name: str, extras: Extras | None = None) -> None:
         self.extras = extras
         self._attribute_bytes = options.attribute_header_bytes
+        # A signature covers names as every web server passes them on; docs/signed-requests.md.
+        self._header_name = header_name if options.signing_key_file is None else signed_header_name
         self._http_path = options.http_path
         self._on_dead_letter_path = options.on_dead_letter_path
         self._via_sns = options.via_sns
@@ -127,7 +131,7 @@ class RequestBuilder:
             reason: why the message becomes a dead letter, for `on_dead_letter_path`; or None.
         """
         sender = message.sender_id
-        headers = _AttributeHeaders(message, self._attribute_bytes)
+        headers = _AttributeHeaders(message, self._attribute_bytes, self._header_name)
         sender = headers.value(contract.HEADER_SENDER_ID, sender)
         if self.extras is not None:
             headers.extras = partial(self.extras.lines, message, at=at, hidden_until=hidden_until)
@@ -183,9 +187,13 @@ class _AttributeHeaders:
     Args:
         limit_bytes: most bytes of names and values of all headers that are made of attributes,
             before they are encoded. A sender decides on their size, and encoding takes time.
+        header_name: returns the header for an attribute's name.
     """
 
-    def __init__(self, message: Message, limit_bytes: int) -> None:
+    def __init__(
+        self, message: Message, limit_bytes: int, header_name: Callable[[str], str]
+    ) -> None:
+        self._header_name = header_name
         self._skipped: list[str] = []
         self._skips = 0
         self.scheduled = ""
@@ -232,9 +240,11 @@ class _AttributeHeaders:
             self._skip(name, f"omitted from HTTP header: {self._over_the_limit()}")
             return
         self._left_bytes -= needed
-        header = header_name(name)
+        header = self._header_name(name)
         if header in self._lines:  # the last one wins, as in EB, and that is logged
-            self._skip(name, f"replaces another in HTTP header {header}: header names have no case")
+            self._skip(
+                name, f"replaces another in HTTP header {header}, which is the same for both"
+            )
         self._lines[header] = self.value(header, value)
 
     def _skip(self, name: str, what: str) -> None:
@@ -303,6 +313,17 @@ def header_name(attribute_name: str) -> str:
     """
     name = _NOT_IN_NAME.sub(lambda found: _encode_letter(found[0]), attribute_name)
     parts = (contract.HEADER_ATTRIBUTE_PREFIX + name).lower().split("-")
+    return "-".join(part[:1].upper() + part[1:] for part in parts)
+
+
+@lru_cache(maxsize=256)
+def signed_header_name(attribute_name: str) -> str:
+    """Return the header for an attribute of a signed request: letters, digits and `-` only.
+
+    Web servers pass on `_` and `.` as `-`, as they are, or not at all. With them in a signed name,
+    a verifier could not know which attribute the daemon has sent.
+    """
+    parts = _NOT_SIGNED.sub("-", header_name(attribute_name)).split("-")
     return "-".join(part[:1].upper() + part[1:] for part in parts)
 
 

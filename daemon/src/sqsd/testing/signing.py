@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqsd.contract import SqsdOptions
@@ -49,7 +50,10 @@ def signed_request(
         received_at=0.0,
         attributes={n: Attribute("String", v) for n, v in (attributes or {}).items()},
     )
-    request = RequestBuilder(SqsdOptions() if options is None else options, "work").build(message)
+    chosen = SqsdOptions() if options is None else options
+    if chosen.signing_key_file is None:  # it is not read here, but names of headers depend on it
+        chosen = replace(chosen, signing_key_file="/etc/worker-tier/signing-key")
+    request = RequestBuilder(chosen, "work").build(message)
     signer = RequestSigner([key.encode() for key in keys])
     head = signer.signed(request.head, request.body, int(now)).decode("latin-1")
     start, *lines = head[:-4].split("\r\n")
