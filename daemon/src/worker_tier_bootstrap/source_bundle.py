@@ -24,6 +24,10 @@ from worker_tier_bootstrap.platforms import CONFIGHOOKS, HOOKS, PLATFORM_DIRECTO
 _MAX_UNPACKED_BYTES: Final = 4 * 1024**3
 #: Largest size of a link's target, in bytes; Linux's limit of a path.
 _MAX_TARGET_BYTES: Final = 4_095
+#: Largest size of one name in a path, in bytes; the limit of Linux's file systems.
+_MAX_NAME_BYTES: Final = 255
+#: Largest size of a path within the bundle, in bytes; the directory of the release is before it.
+_MAX_PATH_BYTES: Final = 3_900
 #: Largest number of files of `PLATFORM_DIRECTORY`; links within it could multiply them without end.
 _MAX_PLATFORM_FILES: Final = 10_000
 #: Number of problems of one archive that an error names.
@@ -86,13 +90,25 @@ def _entry_problems(bundle: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> 
         name = _shown(entry.filename)
         if _leaves(entry):
             yield f"it holds the path {name}, which leaves its directory"
+        yield from _path_problems(entry, name)
         kind = _kind(entry)
         if kind is None:
             yield f"{name} is neither a file, a directory nor a link"
-        elif kind == _LINK and entry.is_dir():
+        elif kind == _LINK and _is_directory(entry):
             yield f"{name} is a link with the name of a directory"
         elif kind == _LINK and _target_of(bundle, entry) is None:
             yield f"the link {name} has no usable target"
+
+
+def _path_problems(entry: zipfile.ZipInfo, name: str) -> Iterator[str]:
+    """Yield what is wrong with the path of an entry, which no file system could hold."""
+    path = PurePosixPath(entry.filename)
+    if not path.name and not _is_directory(entry):
+        yield f"it holds a {_kind(entry) or 'device'} with the path {name}, which is no name"
+    if any(len(part.encode()) > _MAX_NAME_BYTES for part in path.parts):
+        yield f"a name in the path {name} has more than {_MAX_NAME_BYTES} bytes"
+    elif len(entry.filename.encode()) > _MAX_PATH_BYTES:
+        yield f"the path {name} has more than {_MAX_PATH_BYTES} bytes"
 
 
 def _tree_problems(entries: list[zipfile.ZipInfo]) -> Iterator[str]:
@@ -111,6 +127,11 @@ def _tree_problems(entries: list[zipfile.ZipInfo]) -> Iterator[str]:
                 yield f"{below}, which is a {kind} and no directory"
 
 
+def _is_directory(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is a directory; `ZipInfo.is_dir` fails for an empty name."""
+    return entry.filename.endswith("/")
+
+
 def _leaves(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.startswith("/") or ".." in entry.filename.split("/")
 
@@ -122,7 +143,7 @@ def _kind(entry: zipfile.ZipInfo) -> str | None:
         return _LINK
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return None
-    return _DIRECTORY if entry.is_dir() else _FILE
+    return _DIRECTORY if _is_directory(entry) else _FILE
 
 
 def _target_of(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str | None:
@@ -142,7 +163,7 @@ def _shown(name: str) -> str:
 
 def _unpack_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
     place = target / entry.filename
-    if entry.is_dir():
+    if _is_directory(entry):
         place.mkdir(parents=True, exist_ok=True)
         return
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -109,6 +109,15 @@ def test_an_entry_that_is_a_device_is_refused(tmp_path: Path) -> None:
     assert "entries are no files, directories or links: null" in problem
 
 
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    zipped(tmp_path / "app.zip", APP)
+    with zipfile.ZipFile(tmp_path / "app.zip", "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), "x")
+        archive.writestr(zipfile.ZipInfo("n" * 256), "x")
+    (problem,) = refused(assess(tmp_path / "app.zip"))
+    assert "entries have a name that no file can have: ''" in problem
+
+
 def test_names_that_begin_with_a_dot_and_a_slash_are_at_the_top(tmp_path: Path) -> None:
     files = {f"./{name}": content for name, content in APP.items()}
     assert names(zipped(tmp_path / "app.zip", files)) == {*APP}

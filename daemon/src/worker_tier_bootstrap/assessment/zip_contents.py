@@ -31,6 +31,8 @@ _NEVER: Final = frozenset({".git", ".elasticbeanstalk", "__MACOSX"})
 _UNIX: Final = 3
 #: Bit of `ZipInfo.flag_bits` of an entry with a password.
 _ENCRYPTED: Final = 0x1
+#: Longest name in a path, in bytes, as in Linux's file systems.
+_MAX_NAME_BYTES: Final = 255
 #: Longest target of a link, in bytes, as in Linux.
 _MAX_LINK_BYTES: Final = 4_096
 _PACK: Final = "pack the content of the application's directory: cd app && zip -r ../bundle.zip ."
@@ -64,7 +66,7 @@ def zip_contents(path: Path, source: str) -> Contents:
 
 def _wanted(entries: list[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
     for entry in entries:
-        if not entry.is_dir() and _NEVER.isdisjoint(entry.filename.split("/")):
+        if not entry.filename.endswith("/") and _NEVER.isdisjoint(entry.filename.split("/")):
             yield entry
 
 
@@ -97,6 +99,7 @@ def _entry_findings(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
     names = [entry.filename for entry in entries]
     checks = {
         "have absolute names": [n for n in names if n.startswith("/") or n[1:3] == ":\\"],
+        "have a name that no file can have": [repr(n)[:80] for n in names if not _is_path(n)],
         "lead out of the archive by `..`": [n for n in names if ".." in n.split("/")],
         "have `\\` between their names, as made on Windows": [n for n in names if "\\" in n],
         "stand in the archive more than once": [n for n, c in _counted(entries) if c > 1],
@@ -116,8 +119,14 @@ def _entry_findings(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
         )
 
 
+def _is_path(name: str) -> bool:
+    """Whether a file system can hold an entry of this name; directories may be the archive's own."""
+    longest = max(len(os.fsencode(part)) for part in name.split("/"))
+    return longest <= _MAX_NAME_BYTES and (name.endswith("/") or posixpath.normpath(name) != ".")
+
+
 def _counted(entries: list[zipfile.ZipInfo]) -> Iterable[tuple[str, int]]:
-    return Counter(_name(entry) for entry in entries if not entry.is_dir()).items()
+    return Counter(_name(entry) for entry in entries if not entry.filename.endswith("/")).items()
 
 
 def _is_special(entry: zipfile.ZipInfo) -> bool:
