@@ -60,7 +60,9 @@ def test_the_log_has_every_step_with_its_time_in_utc(instance: Instance) -> None
     # given a machine image that is set to the time of Tokyo
     instance.environment["TZ"] = "JST-9"
     outcome = instance.boot(script_for())
-    log = outcome.file("/var/log/worker-tier/bootstrap.log").read_text()
+    place = outcome.file("/var/log/worker-tier/bootstrap.log")
+    assert place.stat().st_mode & 0o777 == 0o600  # as every log beside it
+    log = place.read_text()
     lines = re.findall(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)Z == (.*)$", log, flags=re.MULTILINE)
     times, steps = zip(*lines, strict=True)
     first = datetime.fromisoformat(f"{times[0]}+00:00")

@@ -15,6 +15,9 @@ readonly again=/var/lib/cloud/scripts/per-boot/worker-tier
 # To the file and to cloud-init, which passes it on to the journal and the console; dated in UTC.
 mkdir -p "${log%/*}" "${outcome%/*}"
 rm -f "$outcome"
+# Output of builds and hooks is in it. Its rotated copies have its mode.
+(umask 077 && : >> "$log")
+chmod 0600 "$log"
 exec 3>&1
 exec > >(while IFS= read -r line; do
   printf '%(%Y-%m-%dT%H:%M:%SZ)T %s\n' -1 "$line"
