@@ -169,7 +169,9 @@ def test_each_property_is_given_to_root_unchanged_or_withheld_by_name(
         *("LD_LIBRARY_PATH", "PYTHONSTARTUP", "PYTHONHOME", "BASH_ENV", "ENV", "PERL5OPT"),
         *("JAVA_TOOL_OPTIONS", "NODE_PATH", "npm_config_script_shell", "GIT_SSH_COMMAND"),
         *("AWS_CONFIG_FILE", "PATH", "SHELLOPTS", "GCONV_PATH", "DOTNET_STARTUP_HOOKS"),
-        *("RUBYOPT", "PHPRC"),
+        *("RUBYOPT", "PHPRC", "TAR_OPTIONS", "APT_CONFIG", "WGETRC", "CURL_HOME", "RSYNC_RSH"),
+        *("PSQLRC", "PGSYSCONFDIR", "INPUTRC", "SSH_ASKPASS", "SUDO_ASKPASS", "LESS", "GNUPGHOME"),
+        *("ANSIBLE_CONFIG", "MYSQL_HOME", "TERMINFO", "XDG_CONFIG_HOME", "VIMINIT", "LESSOPEN"),
     ],
 )
 def test_a_property_by_which_a_program_loads_code_is_withheld_from_root(name: str) -> None:

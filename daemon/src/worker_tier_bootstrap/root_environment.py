@@ -15,7 +15,8 @@ from typing import Final
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Beginnings of names by which the dynamic linker, a shell, an interpreter or a tool is told where
 #: to load code from, what to execute, or where its settings are. Sources: ld.so(8), bash(1), and
-#: the manuals of Python, Node.js, npm, Perl, Ruby, PHP, Java, .NET, Git, OpenSSL, make.
+#: the manuals of Python, Node.js, npm, Perl, Ruby, PHP, Java, .NET, Git, OpenSSL, make, tar, apt,
+#: wget, curl, rsync, psql, Readline, less and vim.
 _WITHHELD_BEGINNINGS: Final = (
     *("LD_", "DYLD_", "GLIBC_TUNABLES", "GCONV_PATH", "MALLOC_", "LOCPATH", "NLSPATH", "TZDIR"),
     *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "NIS_PATH", "GETCONF_DIR"),
@@ -28,14 +29,17 @@ _WITHHELD_BEGINNINGS: Final = (
     *("DOTNET_", "CORECLR_", "COMPLUS_"),
     *("GIT_", "GOFLAGS", "GOPATH", "GOBIN", "GOROOT", "CARGO_", "RUSTC"),
     *("LUA_", "TCLLIBPATH", "ERL_", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
-    *("BOTO_CONFIG", "KUBECONFIG"),
+    *("BOTO_CONFIG", "KUBECONFIG", "ANSIBLE_", "TAR_OPTIONS", "APT_CONFIG", "DPKG_", "RPM_"),
+    *("WGETRC", "SYSTEM_WGETRC", "CURL_HOME", "RSYNC_", "SSH_ASKPASS", "SUDO_", "GNUPGHOME"),
+    *("PSQLRC", "PGSYSCONFDIR", "PGSERVICEFILE", "MYSQL_HOME", "INPUTRC", "TERMINFO", "TERMCAP"),
+    *("VIMINIT", "EXINIT", "NANORC", "SCREENRC", "ZIPOPT", "UNZIP"),
     *("OPENSSL_", "SSLKEYLOGFILE", "MAKEFLAGS", "MAKEFILES", "DOCKER_", "SYSTEMD_", "XDG_"),
 )
 #: Whole names that are withheld, for the same reason; and those that root has its own of.
 _WITHHELD: Final = frozenset(
     {
         *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "TMPDIR", "IFS", "ENV", "PS4", "LANG"),
-        *("EDITOR", "VISUAL", "PAGER", "BROWSER", "LESSOPEN", "LESSCLOSE", "MANPAGER"),
+        *("EDITOR", "VISUAL", "PAGER", "BROWSER", "LESS", "LESSOPEN", "LESSCLOSE", "MANPAGER"),
         "WORKER_TIER_PYTHON",
     }
 )
