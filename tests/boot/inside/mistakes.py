@@ -134,13 +134,22 @@ def test_a_full_disk_is_reported(running: Scene) -> None:
     assert running.all_active()
 
 
+def with_deadline(user_data: str, seconds: int) -> str:
+    """User data with another time limit of the boot."""
+    changed, count = re.subn(
+        r'("deadline_seconds": ?)\d+', lambda found: f"{found[1]}{seconds}", user_data
+    )
+    assert count == 1
+    return changed
+
+
 def test_a_silent_mirror_is_reported(running: Scene) -> None:
     repository = running.vpc.repository
     running.vpc.repository = running.vpc.directory
     try:
         # PHP is the one platform that is not on the disk; there is no time for another try
         text = running.bundle({"index.php": ""}, **{**QUICK, "port": 9000})
-        running.vpc.user_data = re.sub(r'"deadline_seconds":\d+', '"deadline_seconds":9', text)
+        running.vpc.user_data = with_deadline(text, 9)
         with one_failure(running):
             said = running.box.run_user_data()
     finally:
