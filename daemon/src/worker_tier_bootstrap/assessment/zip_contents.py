@@ -120,7 +120,7 @@ def _entry_findings(entries: list[zipfile.ZipInfo]) -> Iterator[Finding]:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a file system can hold an entry of this name; directories may be the archive's own."""
+    """Whether a file system can hold an entry of this name. `./` is the archive itself."""
     longest = max(len(os.fsencode(part)) for part in name.split("/"))
     return longest <= _MAX_NAME_BYTES and (name.endswith("/") or posixpath.normpath(name) != ".")
 
