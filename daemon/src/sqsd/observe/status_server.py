@@ -22,12 +22,12 @@ from typing import Final, NamedTuple
 #: Address that the server listens on.
 HOST: Final = "127.0.0.1"
 #: Most connections at one time.
-MOST_CONNECTIONS: Final = 16
+MOST_CONNECTIONS: Final = 128
 #: Connections that are accepted in one turn of the event loop. A request takes two turns, so fewer
 #: than `MOST_CONNECTIONS`: whoever opens connections without end does not cut one that is answered.
 _ACCEPTED_AT_ONCE: Final = 4
 #: Connections that the kernel holds until they are accepted.
-_BACKLOG: Final = 128
+_BACKLOG: Final = 1024
 #: Longest head of a request, bytes.
 LONGEST_HEAD: Final = 8 * 1024
 #: Time in which a client must send its request and read the response, seconds.
