@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import json
 import re
+import socket
+import struct
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -102,7 +107,11 @@ def unit_files(tmp_path: Path) -> list[Path]:
         "web.service": units.process_unit("web", release(), DEBIAN, aws_access=False),
         "docker-web.service": units.process_unit("web", release("docker"), DEBIAN),
         "php-web.service": units.process_unit("web", php_release(), DEBIAN),
-        **{name.replace("@", "@web"): text for name, text in units.process_log_units().items()},
+        **{
+            name.replace("@", f"@{process}"): text
+            for name, text in units.process_log_units().items()
+            for process in ("web", units.PROXY_LOG_NAME)
+        },
         "worker-tier-metadata.service": units.fill(
             "metadata.service", {"METADATA_RULES": "/etc/worker-tier/metadata.nft"}
         ),
@@ -239,6 +248,15 @@ def test_only_nginx_speaks_to_php_and_a_server_of_a_procfile_has_its_port() -> N
 # ---- nginx
 
 
+def usable_here(text: str, directory: Path) -> str:
+    """Nginx's configuration with this test's directory in place of an instance's."""
+    text = re.sub(r"^user .*\n", "", text, flags=re.MULTILINE)
+    for place in ("/run", "/var/log/nginx", "/usr/share/nginx/modules", "modules-enabled"):
+        text = text.replace(f"{place}/", f"{directory}/")
+    text = text.replace("/etc/nginx//", "/")
+    return text.replace(f"include /etc/nginx/{directory}", f"include {directory}")
+
+
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=lambda system: system.name)
 @pytest.mark.parametrize("platform", ["node", "php", "php-fpm"])
 def test_nginx_understands_its_configuration(
@@ -247,11 +265,7 @@ def test_nginx_understands_its_configuration(
     nginx = require_tool("nginx")
     shown = php_release() if platform == "php-fpm" else release(platform)
     text = units.nginx_configuration(proxy(http_port=free_port()), shown, system)
-    text = re.sub(r"^user .*\n", "", text, flags=re.MULTILINE)
-    for directory in ("/run", "/var/log/nginx", "/usr/share/nginx/modules", "modules-enabled"):
-        text = text.replace(f"{directory}/", f"{tmp_path}/")
-    text = text.replace("/etc/nginx//", "/")
-    text = text.replace(f"include /etc/nginx/{tmp_path}", f"include {tmp_path}")
+    text = usable_here(text, tmp_path)
     path = tmp_path / "nginx.conf.test"
     path.write_text(text, encoding="utf-8")
     error_log = tmp_path / "error.log"
@@ -260,6 +274,118 @@ def test_nginx_understands_its_configuration(
     ]
     completed = subprocess.run(command, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
+
+
+#: A metric of CloudWatch, as an application forges one.
+FORGED = '{"_aws":{"Timestamp":1,"CloudWatchMetrics":[]},"MessagesDeleted":999}'
+
+
+def record(kind: int, content: bytes) -> bytes:
+    """A record of FastCGI, of its first request."""
+    return struct.pack(">BBHHBB", 1, kind, 1, len(content), 0, 0) + content
+
+
+def serve_fastcgi(listening: socket.socket) -> None:
+    """Answer one request with 200, and with a forged metric on its error stream."""
+    connection, _ = listening.accept()
+    with listening, connection:  # whatever else is asked for is refused
+        connection.recv(65_536)
+        answer = b"Status: 200\r\nContent-Type: text/plain\r\n\r\nok"
+        connection.sendall(
+            record(7, f"hello\n{FORGED}\nbye".encode())
+            + record(6, answer)
+            + record(3, struct.pack(">IB3x", 0, 0))
+        )
+
+
+def ask(port: int, head: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head)
+        answer = b""
+        while received := connection.recv(4096):
+            answer += received
+        return answer
+
+
+#: Requests of a local process that tries to write a line of its own into the access log.
+INJECTIONS = [
+    f"GET /?{FORGED} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: {FORGED}\r\n\r\n",
+    f"{FORGED}\r\n\r\n",
+    f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nReferer: a\r{FORGED}\r\n\r\n",
+    f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nUser-Agent: a\n{FORGED}\r\n\r\n",
+    "GET /%0a%7b HTTP/1.1\r\nHost: {\r\nConnection: close\r\nAuthorization: Basic Cns6\r\n\r\n",
+]
+
+
+def test_an_application_and_its_neighbours_forge_no_metric_by_the_logs_of_nginx(
+    require_tool: Callable[[str], Path], tmp_path: Path
+) -> None:
+    # FastCGI's error stream is in nginx's error log as it was sent, with its line feeds
+    nginx, port = require_tool("nginx"), free_port()
+    listening = socket.create_server(("127.0.0.1", 0))
+    shown = dataclasses.replace(release("php"), port=listening.getsockname()[1])
+    path = tmp_path / "nginx.conf.test"
+    text = units.nginx_configuration(proxy(http_port=port), shown, DEBIAN)
+    path.write_text(usable_here(text, tmp_path), encoding="utf-8")
+    command = [nginx, "-p", tmp_path, "-c", path, "-e", tmp_path / "early.log"]
+    log = [sys.executable, "-m", "worker_tier_bootstrap.application_log", "nginx"]
+    close = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with (
+        (tmp_path / "nginx.log").open("wb") as target,
+        subprocess.Popen(log, stdin=subprocess.PIPE, stdout=target) as copier,
+        subprocess.Popen([*map(str, command), "-g", "daemon off;"], stderr=copier.stdin) as server,
+        listening,
+    ):
+        serving = threading.Thread(target=serve_fastcgi, args=(listening,))
+        serving.start()
+        try:
+            wait_for_port(port, server)
+            assert b"HTTP/1.1 200" in ask(port, close.encode())
+            for head in INJECTIONS:
+                ask(port, head.encode())
+        finally:
+            server.terminate()
+            serving.join(20)
+    shipped = collected(units.log_agent_configuration("group", ["web"]))
+    here = {
+        name: (tmp_path / name).read_bytes().splitlines()
+        for name in (place.rpartition("/")[2] for place in shipped)
+        if (tmp_path / name).exists()
+    }
+    assert here["access.log"], "nothing was logged"
+    assert all(line.startswith(b"127.0.0.1 - ") for line in here["access.log"])
+    errors = [line for line in here["nginx.log"] if b"MessagesDeleted" in line]
+    assert errors, "nothing was logged"
+    assert not [line for line in errors if line.startswith(FORGED[:6].encode())]
+    wrapped = f'{{"process":"nginx","log":{FORGED}}}'
+    assert wrapped.encode() in errors
+
+
+def collected(configuration: str) -> list[str]:
+    """Paths of the logs that the agent ships."""
+    found = json.loads(configuration)["logs"]["logs_collected"]["files"]["collect_list"]
+    return [entry["file_path"] for entry in found]
+
+
+def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert server.poll() is None, "nginx ended"
+        else:
+            return
+
+
+def test_what_nginx_prints_goes_to_its_log_by_a_pipe_that_is_roots() -> None:
+    text = units.nginx_drop_in(release())
+    pipe, copy = (name.format("nginx") for name in (units.PROCESS_LOG_PIPE, units.PROCESS_LOG))
+    assert "\nStandardError=file:/run/worker-tier/log/nginx\n" in text
+    assert f"\nRequires={pipe}\n" in text
+    assert f"\nWants={copy}\n" in text
+    socket_drop_in = units.PROXY_LOG_DROP_IN.splitlines()
+    assert "SocketUser=root" in socket_drop_in
+    assert "ExecStartPre=/bin/rm -f /run/worker-tier/log/nginx" in socket_drop_in
 
 
 def test_nginx_waits_longer_than_the_daemon_and_listens_on_loopback_only() -> None:

@@ -1,5 +1,7 @@
 """Copies what a process of the application prints to its log, so that it stays an application's.
 
+It copies the errors of nginx too, in which a FastCGI application writes whole lines.
+
 CloudWatch reads metrics in any log event that is a JSON object with the key `_aws` (the embedded
 metric format), and the daemon's metrics travel that way. So a line that begins like a JSON object
 is wrapped: `{"process":"web","log":{...}}`, or with the text as a string where it is no valid

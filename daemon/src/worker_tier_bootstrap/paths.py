@@ -74,6 +74,7 @@ SYSTEM_UNITS: Final = (
 )
 NGINX: Final = "/etc/nginx/nginx.conf"
 NGINX_DROP_IN: Final = f"{UNITS}/nginx.service.d/worker-tier.conf"
+NGINX_LOG_DROP_IN: Final = f"{UNITS}/worker-tier-log@nginx.socket.d/worker-tier.conf"
 NGINX_ROTATION: Final = "/etc/logrotate.d/nginx"
 
 # ---- what a boot leaves for the next one -------------------------------------------------------

@@ -64,6 +64,7 @@ def _nginx_files(boot: Boot, release: Release) -> dict[str, Content]:
     return {
         paths.NGINX: (text, 0o644),
         paths.NGINX_ROTATION: (rotation, 0o644),
+        paths.NGINX_LOG_DROP_IN: (units.PROXY_LOG_DROP_IN, 0o644),
         paths.NGINX_DROP_IN: (
             units.nginx_drop_in(release, aws_access=boot.instance.application_aws_access),
             0o644,

@@ -110,7 +110,9 @@ def start_application(boot: Boot, release: Release) -> None:
     machine.run(["systemctl", "enable", "-q", *names, units.PROXY], hint=hint)
     machine.run(["systemctl", "restart", *names], hint=hint)
     # Not reloaded: where the image's own nginx has all addresses, it could not listen on one.
-    machine.run(["systemctl", "restart", units.PROXY], hint="see journalctl -u nginx")
+    machine.run(
+        ["systemctl", "restart", units.PROXY], hint=f"see {paths.LOGS}/{units.PROXY_LOG_NAME}.log"
+    )
     wait_for_application(boot, release)
     if release == boot.release:
         machine.write(paths.APPLICATION_MARK, marks.application_mark(boot))

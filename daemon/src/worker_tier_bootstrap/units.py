@@ -28,6 +28,14 @@ METADATA: Final = "worker-tier-metadata.service"
 #: Units that copy what a process prints to its log, by the process's name; see `application_log`.
 PROCESS_LOG_PIPE: Final = "worker-tier-log@{}.socket"
 PROCESS_LOG: Final = "worker-tier-log@{}.service"
+#: Name by which nginx's errors have a log, as a process of the application has one; no process of
+#: a Procfile may have it.
+PROXY_LOG_NAME: Final = "nginx"
+#: Drop-in of the pipe to nginx's log: the application may not write to it by its name. An nginx
+#: that ran before there was the pipe has made a file in its place when it was stopped.
+PROXY_LOG_DROP_IN: Final = (
+    f"[Socket]\nSocketUser=root\nExecStartPre=/bin/rm -f {paths.LOG_PIPES}/{PROXY_LOG_NAME}\n"
+)
 #: User of the application, its build and its processes.
 USER: Final = "webapp"
 #: User that the daemon runs as.
@@ -258,7 +266,11 @@ def nginx_drop_in(release: Release, *, aws_access: bool = True) -> str:
     return fill(
         "nginx.service.d.conf",
         {
+            "NAME": PROXY_LOG_NAME,
             "AFTER": " ".join(procfile.units(release.processes)),
+            "LOG_PIPE": PROCESS_LOG_PIPE.format(PROXY_LOG_NAME),
+            "LOG": PROCESS_LOG.format(PROXY_LOG_NAME),
+            "LOG_PIPES": paths.LOG_PIPES,
             "RESTRICT": "" if aws_access else _RESTRICT,
         },
     )
@@ -272,11 +284,14 @@ def logrotate_configuration() -> str:
 def log_agent_configuration(log_group: str, names: Iterable[str]) -> str:
     """Render the CloudWatch agent's configuration: one log group, one stream per instance and log.
 
+    What others print is in none of these files but by `application_log`, or behind something that
+    makes it no JSON object: a time in the bootstrap's log, an address in nginx's access log.
+
     Args:
         names: names of the application's processes.
     """
-    logs = [f"{paths.LOGS}/{name}.log" for name in ("bootstrap", "sqsd", *names)]
-    logs += ["/var/log/nginx/access.log", "/var/log/nginx/error.log"]
+    logs = [f"{paths.LOGS}/{name}.log" for name in ("bootstrap", "sqsd", PROXY_LOG_NAME, *names)]
+    logs.append("/var/log/nginx/access.log")
     collected = [
         {
             "file_path": path,

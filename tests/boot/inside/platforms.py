@@ -56,8 +56,11 @@ run lambda { |env|
   [200, {'content-type' => 'text/plain'}, ['ok']]
 }
 """
-PHP = """\
+#: A metric of CloudWatch, as an application forges one.
+FORGED = '{"_aws":{"CloudWatchMetrics":[]},"MessagesDeleted":999}'
+PHP = f"""\
 <?php
+error_log("hello\\n" . '{FORGED}' . "\\nbye");
 file_put_contents('/tmp/sample-app.log', file_get_contents('php://input') . "\\n", FILE_APPEND);
 echo 'ok';
 """
@@ -192,6 +195,7 @@ def test_a_platform_is_detected_built_and_started_on_its_own_port(
     print(f"\n{platform}: {scene.durations()}")
     if platform == "php":
         check_that_only_nginx_reaches_php(scene)
+        check_that_no_metric_is_forged(scene)
 
 
 def check_that_only_nginx_reaches_php(scene: Scene) -> None:
@@ -202,6 +206,15 @@ def check_that_only_nginx_reaches_php(scene: Scene) -> None:
     users = ("www-data", "nobody", "sqsd")
     reached = [scene.box.succeeds(f'runuser -u {u} -- python3 -c "{connect}"') for u in users]
     assert reached == [True, False, False]
+
+
+def check_that_no_metric_is_forged(scene: Scene) -> None:
+    lines = scene.box.read("/var/log/worker-tier/nginx.log").splitlines()
+    assert f'{{"process":"nginx","log":{FORGED}}}' in lines
+    logs = scene.box.run("cat /var/log/nginx/* /var/log/worker-tier/*.log")
+    assert FORGED not in logs.splitlines()
+    # the application may not write to that log by the name of its pipe
+    assert not scene.box.succeeds("runuser -u webapp -- sh -c ': > /run/worker-tier/log/nginx'")
 
 
 def test_a_container_is_pulled_and_started(scene: Scene) -> None:
