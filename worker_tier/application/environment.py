@@ -15,9 +15,8 @@ def environment_problems(environment: Mapping[str, str]) -> list[str]:
     A secret that is unwrapped, as in `SecretValue.secrets_manager("db").unsafe_unwrap()`, is a
     token that becomes a dynamic reference, in whose place CloudFormation writes the secret.
     """
-    return contract.environment_problems(
-        {name: _revealed(value) for name, value in environment.items()}
-    )
+    revealed = {name: _revealed(value) for name, value in environment.items()}
+    return contract.environment_problems(environment) + contract.reference_problems(revealed)
 
 
 def _revealed(value: object) -> object:

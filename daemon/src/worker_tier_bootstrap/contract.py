@@ -203,6 +203,19 @@ def _platform_problems(platform: Any, kind: Any) -> list[str]:
     return []
 
 
+def reference_problems(environment: Mapping[str, object]) -> list[str]:
+    """Return a problem for each property in whose place CloudFormation would write a secret.
+
+    That is for synth. On an instance nothing resolves such a text, and a value may hold it.
+    """
+    return [
+        f"environment property {_shown_name(name)} holds a dynamic reference,"
+        f" {{{{resolve:...}}}}, which would put a secret into the template; {ARN_HINT}"
+        for name, value in environment.items()
+        if isinstance(value, str) and DYNAMIC_REFERENCE in value
+    ]
+
+
 def environment_problems(environment: Any) -> list[str]:
     """Return every problem of environment properties: EB's limits, and systemd's."""
     if not isinstance(environment, Mapping):
@@ -219,11 +232,6 @@ def environment_problems(environment: Any) -> list[str]:
         if not isinstance(value, str) or any(c in value for c in "\0\r\n"):
             kind = kind_of(value)
             problems.append(f"environment property {shown} must be text of one line, got {kind}")
-        elif DYNAMIC_REFERENCE in value:
-            problems.append(
-                f"environment property {shown} holds a dynamic reference, {{{{resolve:...}}}},"
-                f" which would put a secret into the template; {ARN_HINT}"
-            )
         elif _has_surrogate(value):
             kind = kind_of(value)
             problems.append(
@@ -251,6 +259,11 @@ def kind_of(value: Any) -> str:
     lines = len(value.splitlines())
     more = f" in {lines} lines" if lines > 1 else ""
     return f"a text of {len(value)} characters{more}{' with a NUL' if chr(0) in value else ''}"
+
+
+def _shown_name(name: Any) -> str:
+    is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
+    return str(name) if is_name else _without_value(name)
 
 
 def _without_value(name: Any) -> str:
