@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment, Stack
+from aws_cdk import App, Duration, Environment, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
-from worker_tier import InvalidProps, WorkerTier
+from worker_tier import InvalidProps, WorkerFleet, WorkerTier
 
 Resource = dict[str, Any]
 
@@ -37,6 +37,21 @@ def new_stack(name: str = "Test", **context: Any) -> Stack:
 
 def stack_in(region: str) -> Stack:
     return Stack(App(), "Test", env=Environment(account="111122223333", region=region))
+
+
+def fleet_alone(stack: Stack, **more: Any) -> WorkerFleet:
+    """Make a fleet of one instance without a tier around it."""
+    return WorkerFleet(
+        stack,
+        "Fleet",
+        vpc=vpc_of(stack),
+        min_capacity=1,
+        max_capacity=1,
+        drain_timeout_seconds=30,
+        signal_timeout=Duration.minutes(5),
+        instance_warmup=Duration.minutes(1),
+        **more,
+    )
 
 
 def vpc_of(stack: Stack) -> ec2.IVpc:

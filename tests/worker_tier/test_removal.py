@@ -20,13 +20,14 @@ from tests.worker_tier.stacks import (
     GROUP,
     QUEUE,
     Synthesized,
+    fleet_alone,
     new_stack,
     problems_of,
     tier_with,
     vpc_of,
 )
 from tests.worker_tier.variants import TASK
-from worker_tier import DeadLetterQueue, WorkerFleet, WorkerTier
+from worker_tier import DeadLetterQueue, WorkerTier
 from worker_tier.props import (
     EncryptionProps,
     MonitoringProps,
@@ -126,17 +127,7 @@ def test_a_snapshot_is_refused_because_nothing_here_has_one() -> None:
 
 def test_a_fleet_alone_takes_the_policy_for_its_topic() -> None:
     stack = new_stack()
-    WorkerFleet(
-        stack,
-        "Fleet",
-        vpc=vpc_of(stack),
-        min_capacity=1,
-        max_capacity=1,
-        drain_timeout_seconds=30,
-        signal_timeout=Duration.minutes(5),
-        instance_warmup=Duration.minutes(1),
-        removal_policy=RemovalPolicy.RETAIN,
-    ).set_user_data("#!/bin/bash\n")
+    fleet_alone(stack, removal_policy=RemovalPolicy.RETAIN).set_user_data("#!/bin/bash\n")
     template = Synthesized(stack)
     assert template.resources[template.id_of("AWS::SNS::Topic")]["DeletionPolicy"] == "Retain"
 

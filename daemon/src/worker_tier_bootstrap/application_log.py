@@ -123,7 +123,7 @@ class Copier:
 
 
 def main(process: str, source: int = 0, target: int = 1) -> None:
-    """Copy until SIGTERM, and then what is left in the pipe."""
+    """Copy lines until SIGTERM, then copy those that the pipe still holds, and return."""
     copier = Copier(process, target)
     stop, wakeup = os.pipe()
     os.set_blocking(wakeup, False)

@@ -1,4 +1,4 @@
-"""Runs a command of the application's build as its user, in a systemd unit of its own.
+"""Runs each command of the application's build as its user, in a systemd unit for it alone.
 
 A build runs scripts of every dependency, and a process that one of them leaves in the background
 would go on as the application's user while root works on the same files. No process leaves the

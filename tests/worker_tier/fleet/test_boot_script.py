@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 
 import pytest
-from aws_cdk import Aws, CfnParameter, Duration, Stack
+from aws_cdk import Aws, CfnParameter, Stack
 from aws_cdk import aws_autoscaling as autoscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk.assertions import Annotations, Match
 
-from tests.worker_tier.stacks import Synthesized, new_stack, vpc_of
+from tests.worker_tier.stacks import Synthesized, fleet_alone, new_stack, vpc_of
 from worker_tier import (
     InvalidProps,
     PeriodicTask,
     WorkerApplication,
     WorkerCapacity,
-    WorkerFleet,
     WorkerTier,
 )
 from worker_tier_bootstrap.user_data import USER_DATA_LIMIT_BYTES
@@ -242,16 +241,7 @@ def test_commands_at_the_end_of_the_script_are_refused(tier: WorkerTier) -> None
 
 
 def test_a_fleet_with_a_script_of_its_own_runs_what_is_added_first(stack: Stack) -> None:
-    fleet = WorkerFleet(
-        stack,
-        "Fleet",
-        vpc=vpc_of(stack),
-        min_capacity=1,
-        max_capacity=1,
-        drain_timeout_seconds=30,
-        signal_timeout=Duration.minutes(5),
-        instance_warmup=Duration.minutes(1),
-    )
+    fleet = fleet_alone(stack)
     fleet.auto_scaling_group.add_user_data("echo added")
     fleet.set_user_data("#!/bin/bash\necho script\n")
     assert Synthesized(stack).user_data() == "#!/bin/bash\necho added\necho script\n"

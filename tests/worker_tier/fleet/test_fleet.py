@@ -16,13 +16,14 @@ from tests.worker_tier.stacks import (
     POLICY,
     Synthesized,
     actions_of,
+    fleet_alone,
     new_stack,
     problems_of,
     synthesize,
     tier_with,
     vpc_of,
 )
-from worker_tier import InvalidProps, WorkerFleet, WorkerTier
+from worker_tier import InvalidProps, WorkerTier
 from worker_tier.fleet.updates import hook_heartbeat_seconds
 from worker_tier_bootstrap import paths
 from worker_tier_bootstrap.user_data import files_in_user_data
@@ -313,14 +314,4 @@ def test_deployments_can_go_another_way() -> None:
 def test_a_fleet_alone_reports_its_problems_with_its_path() -> None:
     stack = new_stack()
     with pytest.raises(InvalidProps, match=r"Test/Fleet cannot be built(?s:.*)max_instance_life"):
-        WorkerFleet(
-            stack,
-            "Fleet",
-            vpc=vpc_of(stack),
-            min_capacity=1,
-            max_capacity=1,
-            drain_timeout_seconds=30,
-            signal_timeout=Duration.minutes(5),
-            instance_warmup=Duration.minutes(1),
-            max_instance_lifetime=Duration.seconds(1),
-        )
+        fleet_alone(stack, max_instance_lifetime=Duration.seconds(1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsii
 import pytest
-from aws_cdk import App, Aspects, Duration, IAspect, Stack
+from aws_cdk import App, Aspects, IAspect, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -18,8 +18,16 @@ from constructs import IConstruct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worker_tier.stacks import GROUP, POLICY, Synthesized, actions_of, new_stack, vpc_of
-from worker_tier import WorkerFleet, WorkerTier
+from tests.worker_tier.stacks import (
+    GROUP,
+    POLICY,
+    Synthesized,
+    actions_of,
+    fleet_alone,
+    new_stack,
+    vpc_of,
+)
+from worker_tier import WorkerTier
 from worker_tier.fleet.policy_size import MAX_CHARACTERS, characters, split
 
 #: The longest name that CloudFormation takes for a stack.
@@ -185,16 +193,7 @@ def test_a_role_that_is_not_to_be_changed_gets_no_policy() -> None:
 
 def test_a_fleet_alone_may_signal_and_so_its_policy_is_not_empty() -> None:
     stack = new_stack()
-    WorkerFleet(
-        stack,
-        "Fleet",
-        vpc=vpc_of(stack),
-        min_capacity=1,
-        max_capacity=1,
-        drain_timeout_seconds=30,
-        signal_timeout=Duration.minutes(5),
-        instance_warmup=Duration.minutes(1),
-    )
+    fleet_alone(stack)
     statements = Synthesized(stack).statements(POLICY, "FleetPolicy")
     assert "cloudformation:SignalResource" in actions_of(statements)
 

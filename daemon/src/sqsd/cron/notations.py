@@ -1,11 +1,11 @@
-"""Translates schedules written for another program, or changed by a word processor, to cron.yaml.
+"""Translates schedules of other notations to the notation of cron.yaml.
 
-Nothing here is accepted as a schedule: the translation is the hint of an error. Known are long
-dashes, typographic quotes and digits of full width, EventBridge (`rate`, `cron`), Quartz (seconds
-and years, `?`, days of the week from 1), App Engine (`every 5 minutes`, `every monday 09:00`),
-`@every` in several units or in words, lines of a crontab with their command, comments, backslashes,
-and a time zone before or behind a schedule. What has no counterpart in five fields, such as the
-last day of a month, has no translation.
+Nothing here is accepted as a schedule: the translation is the hint of an error. Known are the long
+dashes and typographic quotes of word processors, digits of full width, EventBridge (`rate`,
+`cron`), Quartz (seconds and years, `?`, days of the week from 1), App Engine (`every 5 minutes`,
+`every monday 09:00`), `@every` in several units or in words, lines of a crontab with their command,
+comments, backslashes, and a time zone before or behind a schedule. What has no counterpart in five
+fields, such as the last day of a month, has no translation.
 
 Sources: EventBridge Scheduler user guide, "Schedule types"; Quartz's `CronExpression`; App Engine
 reference, "cron.yaml".
@@ -214,7 +214,10 @@ def _escaped(text: str) -> Translation | None:
 
 
 def _rest(notation: str, schedule: str) -> Translation:
-    """Return what is left of a schedule, translated if it is of another notation."""
+    """Return the translation of a schedule from which the part that `notation` names was removed.
+
+    The schedule may be in yet another notation, which is translated too.
+    """
     if not schedule:
         return Translation(notation, None, "the schedule is empty")
     found = translated(schedule)

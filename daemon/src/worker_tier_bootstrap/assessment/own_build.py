@@ -1,4 +1,4 @@
-"""Says whether a bundle builds anything with files of its own."""
+"""Finds the files of a bundle that instances run before its processes start."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _defines_upgrade(texts: dict[str, str]) -> bool:
     )
 
 
-# ---- what is left
+# ---- files that are neither hooks nor configuration of nginx
 
 
 def _other(path: str, parts: list[str], texts: dict[str, str]) -> Finding:

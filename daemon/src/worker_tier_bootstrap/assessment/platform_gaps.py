@@ -122,6 +122,6 @@ def _php(contents: Contents) -> Iterator[Finding]:
 
 
 def _is_script(path: str) -> bool:
-    """Return whether a path may be that of a script of its own, as Elastic Beanstalk runs it."""
+    """Return whether Elastic Beanstalk runs the file at this path for requests to that path."""
     directory, name = posixpath.split(path)
     return directory == "" and name.endswith(".php") and name != "index.php"

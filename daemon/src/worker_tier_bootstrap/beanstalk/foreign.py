@@ -72,7 +72,7 @@ _BEGINNINGS: Final = (
         "write `namespace:`, and below it `option: value` with indentation",
     ),
 )
-#: A namespace as a column of its own.
+#: A column that holds a namespace and nothing else.
 _COLUMN: Final = re.compile(r"aws:[a-z0-9:]*[a-z0-9]")
 #: Blanks that YAML takes for letters, where an indentation or the blank behind a colon stands.
 _ODD_BLANK: Final = re.compile(
